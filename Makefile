@@ -1,0 +1,112 @@
+# Two commands matter: `make run` and `make test`. Both work in an empty clone on a machine
+# that has only Python 3.11 or newer, make and pip; neither needs a compiler.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/quickstart.toml
+
+# The Python that .venv is made with: the newest that we test, then one newer. Another one:
+# make PYTHON=python3.12 run
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3.14 python3 python)
+# Run, not looked up: a name on the path may be a shim with no interpreter behind it, one
+# without venv, or a free-threaded or 32-bit build, for which there are no wheels.
+SUITABLE := import ensurepip, sys, sysconfig, venv; \
+	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 14) and sys.maxsize > 2**32 \
+	and not sysconfig.get_config_var("Py_GIL_DISABLED")))
+
+# Wheels only: nothing is compiled, and nothing is run that is not in the lock. Twice quiet:
+# errors are shown, pip's remarks on its own settings are not.
+INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --no-input \
+	--progress-bar off
+LOCKED := $(INSTALL) --require-hashes --only-binary :all:
+ITSELF := $(INSTALL) --no-deps --no-build-isolation --editable .
+
+# Installed when newer than the lock. They lie in .venv, so they vanish with it.
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUNTIME) ## run configs/quickstart.toml (another: make run CONFIG=FILE)
+	@$(BIN)/gateway run $(CONFIG)
+
+.PHONY: test
+test: lint types layers tests ## lint, types, layers, then the whole test suite
+
+.PHONY: lint
+lint: $(DEV) ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: $(DEV) ## mypy --strict
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: $(DEV) ## import-linter: imports point downwards
+	$(BIN)/lint-imports
+
+.PHONY: tests
+tests: $(DEV) ## pytest, without the slow statistical checks
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: verify
+verify: $(DEV) ## the slow statistical checks
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+.PHONY: bench
+bench: $(DEV) ## time and memory: every experiments/bench_*.py
+	@set -e; for script in experiments/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+.PHONY: coverage
+coverage: $(DEV) ## line and branch coverage, kernels run as plain Python
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -m "not slow and not compiled" --cov --cov-report=term-missing $(ARGS)
+
+# No address gets into a lock, whatever the environment of who makes it: indexes and folders
+# of files set there are dropped, and the last line looks. One version of a package for every
+# Python (fork-strategy fewest), so that results do not depend on which one is installed.
+COMPILE := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_CONSTRAINT -u UV_OVERRIDE \
+	$(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" $(UPGRADE)
+
+.PHONY: lock
+lock: $(DEV) ## rewrite requirements*.txt from pyproject.toml (newest: make lock UPGRADE=--upgrade)
+	$(COMPILE) --group build --output-file requirements.txt pyproject.toml
+	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
+	@! grep -nE '://|file:|--(index|extra-index|find-links|trusted)' requirements.txt requirements-dev.txt
+
+.PHONY: clean
+clean: ## remove .venv, caches and builds; results stay
+	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+		if "$$python" -c '$(SUITABLE)' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$("$$python" -c 'import platform, sys; print("Python", platform.python_version(), "at", sys.executable)')"; \
+			exec "$$python" -m venv --clear $(VENV); \
+		fi; \
+	done; \
+	echo "gateway needs a 64-bit Python 3.11 to 3.14 with venv and pip, and none of these is one: $(PYTHONS)." >&2; \
+	echo "Debian and Ubuntu: apt-get install python3-venv. Somewhere else: make PYTHON=/path/to/python3 run" >&2; \
+	exit 1
+
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what requirements.txt pins into $(VENV) (800 MB; about a minute) ..."
+	@$(LOCKED) --requirement requirements.txt
+	@$(ITSELF)
+	@touch $@
+
+# The development lock holds every pin of the other one, so it does for both.
+$(DEV): requirements-dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what requirements-dev.txt pins into $(VENV) (1.3 GB; about two minutes) ..."
+	@$(LOCKED) --requirement requirements-dev.txt
+	@$(ITSELF)
+	@touch $(RUNTIME) $@
