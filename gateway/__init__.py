@@ -1,0 +1,67 @@
+"""Which groups lead people into a given set of target groups, and how would we know?
+
+The public calls load what they need when they are first used; ``import gateway`` alone
+loads neither numpy nor a compiler.
+
+>>> import gateway
+>>> config = gateway.load_config("configs/quickstart.toml")        # doctest: +SKIP
+>>> world = gateway.draw_world(config)                             # doctest: +SKIP
+>>> joins = gateway.simulate(world)                                # doctest: +SKIP
+>>> targets = gateway.named_targets(joins, ["g0001", "g0002"])     # doctest: +SKIP
+>>> gateway.detect(joins, targets).to_pandas()                     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.detect.calling import detect as detect
+    from gateway.joins import JoinLog as JoinLog
+    from gateway.publish import run as run
+    from gateway.simulate.platform import simulate as simulate
+    from gateway.store import load_config as load_config
+    from gateway.store import open_result as open_result
+    from gateway.targets import TargetSet as TargetSet
+    from gateway.targets import named_targets as named_targets
+    from gateway.world import draw_world as draw_world
+
+__all__ = [
+    "JoinLog",
+    "TargetSet",
+    "__version__",
+    "detect",
+    "draw_world",
+    "load_config",
+    "named_targets",
+    "open_result",
+    "run",
+    "simulate",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "JoinLog": "gateway.joins",
+    "TargetSet": "gateway.targets",
+    "draw_world": "gateway.world",
+    "load_config": "gateway.store",
+    "named_targets": "gateway.targets",
+    "open_result": "gateway.store",
+    "run": "gateway.publish",
+}
+# Packages that can themselves be called: gateway.detect(...), gateway.simulate(...).
+_CALLABLE = ("detect", "simulate")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CALLABLE:
+        return import_module(f"gateway.{name}")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'gateway' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""The only place that knows how a kernel is compiled.
+
+numba is imported here and in ``*_kernels.py``, nowhere else. A kernel is also valid
+plain Python: with ``NUMBA_DISABLE_JIT=1`` the same lines run uncompiled, which is how
+coverage and the naive twins look at them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _sources_digest() -> str:
+    """Digest of every kernel source of the package.
+
+    numba's cache looks only at the file of the outermost function, so a kernel that
+    inlines a callee from another file would go stale when the callee changes. A cache
+    folder named after *all* kernel sources cannot.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*_kernels.py")):
+        digest.update(path.read_bytes())
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("GATEWAY_CACHE_DIR")
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return root / "gateway" / "numba" / _sources_digest()
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
+
+import numba  # noqa: E402  (the cache folder must be set before numba reads it)
+
+__all__ = ["kernel", "parallel_kernel", "prange", "set_threads", "threads"]
+
+# cache: a warm start costs milliseconds instead of half a minute of compilation.
+# nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
+# error_model "numpy": no hidden branch for a division by zero; kernels guard where needed.
+# fastmath stays off: it lets the compiler reorder sums, and results must be the same bits.
+_FLAGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+
+prange = numba.prange
+
+
+def kernel(function: Function) -> Function:
+    """Compile a single-threaded kernel."""
+    compiled: Function = numba.njit(**_FLAGS)(function)
+    return compiled
+
+
+def parallel_kernel(function: Function) -> Function:
+    """Compile a kernel whose ``prange`` loops run on several threads.
+
+    Each iteration writes only its own cells: no reduction over threads, so that the
+    result has the same bits for any number of them.
+    """
+    compiled: Function = numba.njit(parallel=True, **_FLAGS)(function)
+    return compiled
+
+
+def threads() -> int:
+    """Return the number of threads that parallel kernels use now."""
+    return int(numba.get_num_threads())
+
+
+def set_threads(count: int) -> None:
+    """Use ``count`` threads in parallel kernels, at most the machine's number."""
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    numba.set_num_threads(max(1, min(count, most)))

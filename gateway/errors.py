@@ -1,0 +1,66 @@
+"""What a user can get wrong, said in a way that helps to put it right.
+
+Every message names *what* was given, the *rule* it broke and the *value* that
+broke it. The command line prints these errors without a traceback and ends with
+exit code 2; anything else that escapes is a fault of ours and ends with 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["ConfigError", "GatewayError", "LogError", "Problem", "ResultError"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken rule.
+
+    Parameters
+    ----------
+    what
+        The thing that is wrong, in the user's words: ``spike.quantile``, ``column 'time'``.
+    rule
+        What holds for it: ``must be in (0, 1)``.
+    got
+        The offending value as text, or None where there is none (a missing key).
+    where
+        ``file:line`` if known.
+    hint
+        A way out, for example ``did you mean 'quantile'?``.
+    """
+
+    what: str
+    rule: str
+    got: str | None = None
+    where: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        value = f"; got {self.got}" if self.got is not None else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}{self.what} {self.rule}{value}{hint}"
+
+
+class GatewayError(Exception):
+    """A mistake in what the user gave us. Ends a command with exit code 2."""
+
+
+class ConfigError(GatewayError):
+    """A config that breaks one or more rules; ``problems`` holds every one of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the config"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class LogError(GatewayError):
+    """A join log, or a target list, that cannot be used as it is."""
+
+
+class ResultError(GatewayError):
+    """A stored result that is missing, incomplete, or not what it claims to be."""

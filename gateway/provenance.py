@@ -1,0 +1,79 @@
+"""What made a result: versions, commit, machine, time and memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MODEL_VERSION", "cpu_name", "describe_environment", "peak_memory_mib"]
+
+# Raised whenever the same config and seed would give other results than before: it is
+# part of a result's id, so that old results are never mistaken for new ones.
+MODEL_VERSION = 1
+
+PACKAGES = (
+    "numpy", "scipy", "scikit-learn", "numba", "llvmlite", "matplotlib", "pyarrow", "pydantic",
+)  # fmt: skip
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return what this process runs on, ready for JSON."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        **_commit(),
+        "platform": platform.platform(),
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "model_version": MODEL_VERSION,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> dict[str, Any]:
+    """Commit of the checkout that the package runs from; None outside a checkout."""
+    here = Path(__file__).parent
+    head = _git(here, "rev-parse", "HEAD")
+    tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).name))
+    if head is None or tracked is None:
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(_git(here, "status", "--porcelain"))}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603  (fixed words, no shell)
+            ["git", "-C", str(folder), *words],  # noqa: S607  (git as the user has it)
+            capture_output=True, text=True, check=False, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def cpu_name() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def peak_memory_mib() -> float:
+    """Return the largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
