@@ -1,0 +1,121 @@
+"""Groups: topics, appeal, country, creation, harm, and the planted roles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.config.schema import WorldSection
+from gateway.randomness import Purpose, generator
+from gateway.world.model import Float32, Float64, Groups, Role
+
+__all__ = ["draw_groups"]
+
+# Share of a group's mix that is its main topic; the rest is a second ordinary topic.
+MAIN_SHARE = 0.8
+# Share of groups that exist from day 0; the others appear evenly over the first half.
+EXIST_AT_START = 0.7
+# Shape of the gamma that spreads strike rates over target groups (mean one).
+HARM_SHAPE = 4.0
+
+
+def draw_groups(section: WorldSection, *, seed: int) -> Groups:
+    """Draw the groups of a world and plant the roles."""
+    rng = generator(seed, Purpose.GROUPS)
+    role = _plant_roles(section, seed=seed)
+    topic = _draw_topics(section, role, rng)
+    n = section.groups
+    late = rng.integers(0, max(1, section.days // 2), size=n)
+    created = np.where(rng.random(n) < EXIST_AT_START, 0, late)
+    return Groups(
+        mix=_draw_mix(section, role, topic, rng),
+        topic=topic.astype(np.int16),
+        appeal=_draw_appeal(section, role, rng),
+        country=_draw_country(section, role, rng),
+        created=created.astype(np.int32),
+        harm=_draw_harm(section, role, topic, rng),
+        role=role,
+        strength=_draw_strength(section, role, rng),
+    )
+
+
+def _plant_roles(section: WorldSection, *, seed: int) -> np.ndarray:
+    """Give roles to groups drawn at random, so that an id tells nothing."""
+    roles = section.roles
+    role = np.full(section.groups, Role.ORDINARY, dtype=np.uint8)
+    place = generator(seed, Purpose.ROLES).permutation(section.groups)
+    counts = (
+        (Role.TARGET, roles.targets),
+        (Role.INFLUENCE, roles.influence),
+        (Role.HOMOPHILY, roles.homophily),
+        (Role.HUB, roles.hub),
+    )
+    first = 0
+    for planted, count in counts:
+        role[place[first : first + count]] = planted
+        first += count
+    return role
+
+
+def _draw_topics(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Targets stand in a harm topic, everybody else's main topic is an ordinary one."""
+    n_kinds = len(section.kinds)
+    plain = rng.integers(n_kinds, section.topics, size=section.groups)
+    harmful = rng.integers(0, n_kinds, size=section.groups)
+    return np.where(role == Role.TARGET, harmful, plain)
+
+
+def _draw_mix(
+    section: WorldSection, role: np.ndarray, topic: np.ndarray, rng: np.random.Generator
+) -> Float32:
+    """Main topic plus a second ordinary one; homophily look-alikes hold the harm topic."""
+    n, n_kinds = section.groups, len(section.kinds)
+    second = rng.integers(n_kinds, section.topics, size=n)
+    mix = np.zeros((n, section.topics))
+    row = np.arange(n)
+    mix[row, topic] += MAIN_SHARE
+    mix[row, second] += 1 - MAIN_SHARE
+    inclined = role == Role.HOMOPHILY
+    share = section.roles.homophily_mix
+    mix[inclined] *= 1 - share
+    mix[inclined, 0] += share
+    return mix.astype(np.float32)
+
+
+def _draw_appeal(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> Float64:
+    """Lognormal appeal; planted gateways and homophily groups share one distribution."""
+    median = np.ones(section.groups)
+    median[(role == Role.INFLUENCE) | (role == Role.HOMOPHILY)] = section.roles.role_size
+    median[role == Role.HUB] = section.roles.hub_size
+    spread = np.where(role == Role.HUB, section.appeal_sigma / 4, section.appeal_sigma)
+    narrow = (role == Role.INFLUENCE) | (role == Role.HOMOPHILY)
+    spread[narrow] = section.appeal_sigma / 2
+    return median * np.exp(spread * rng.standard_normal(section.groups))
+
+
+def _draw_country(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Countries by size; gateways and look-alikes stand in ``roles.country``."""
+    names = list(section.countries)
+    shares = np.array(list(section.countries.values()))
+    country = rng.choice(len(names), size=section.groups, p=shares / shares.sum())
+    planted = (role != Role.ORDINARY) & (role != Role.TARGET)
+    country[planted] = names.index(section.roles.country)
+    return country.astype(np.uint8)
+
+
+def _draw_harm(
+    section: WorldSection, role: np.ndarray, topic: np.ndarray, rng: np.random.Generator
+) -> Float64:
+    """Strikes per member and month: gamma in the kind of a target, none elsewhere."""
+    harm = np.zeros((section.groups, len(section.kinds)))
+    target = np.flatnonzero(role == Role.TARGET)
+    spread = rng.standard_gamma(HARM_SHAPE, size=len(target)) / HARM_SHAPE
+    harm[target, topic[target]] = section.strikes_per_member * spread
+    return harm
+
+
+def _draw_strength(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> Float64:
+    """Normal beta, cut off at zero: a gateway does not repel."""
+    roles = section.roles
+    beta = rng.normal(roles.influence_strength, roles.influence_strength_sd, size=len(role))
+    acts = (role == Role.INFLUENCE) & (roles.influence_strength > 0)
+    return np.where(acts, np.maximum(beta, 0.0), 0.0)

@@ -1,0 +1,57 @@
+"""Small worlds and logs that tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.config import Config, parse_config
+from gateway.joins import JoinLog
+from gateway.targets import TargetSet
+
+SMALL = """
+[experiment]
+name = "small"
+seed = 5
+[world]
+users = 400
+groups = 120
+days = 200
+arrival_days = 40
+joins_per_user = 9.0
+mean_friends = 6.0
+topics = 8
+harm_interest = 0.05
+[world.roles]
+targets = 16
+influence = 6
+homophily = 6
+hub = 3
+[targets]
+country = "US"
+kind = "nudity"
+month = "2020-05"
+min_strikes = 3
+[score]
+horizon = 60
+[spike]
+min_joiners = 5
+min_spiking = 2
+"""
+
+
+def small_config(*overrides: str) -> Config:
+    return parse_config(SMALL, overrides=overrides)
+
+
+def random_log(seed: int, *, users: int = 60, groups: int = 12, days: int = 40) -> JoinLog:
+    """Joins at random, with many ties."""
+    rng = np.random.default_rng(seed)
+    n = users * 6
+    return JoinLog.from_arrays(
+        rng.integers(0, users, n), rng.integers(0, groups, n), rng.integers(0, days, n)
+    )
+
+
+def first_groups(joins: JoinLog, count: int) -> TargetSet:
+    """The first groups of a log as targets."""
+    return TargetSet(np.arange(joins.n_groups) < count, f"the first {count} groups")
