@@ -1,0 +1,27 @@
+"""Score users: P(join a target within a horizon | joins so far)."""
+
+from gateway.score.adapter import SklearnScorer
+from gateway.score.crossfit import Scores, assign_folds, score_joins
+from gateway.score.logistic import LogisticModel, LogisticScorer, PrefixLoss
+from gateway.score.prefixes import UNRESOLVED, Prefixes, build_prefixes
+from gateway.score.quality import Quality, measure_quality, reliability_table
+from gateway.score.scorer import Logits, Model, Scorer
+
+__all__ = [
+    "UNRESOLVED",
+    "LogisticModel",
+    "LogisticScorer",
+    "Logits",
+    "Model",
+    "PrefixLoss",
+    "Prefixes",
+    "Quality",
+    "Scorer",
+    "Scores",
+    "SklearnScorer",
+    "assign_folds",
+    "build_prefixes",
+    "measure_quality",
+    "reliability_table",
+    "score_joins",
+]

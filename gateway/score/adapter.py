@@ -1,0 +1,113 @@
+"""Any scikit-learn classifier as a scorer, on the expanded prefix matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.special import logit
+from sklearn.base import clone
+
+from gateway.score.prefixes import Prefixes
+from gateway.score.scorer import Logits
+
+__all__ = ["SklearnModel", "SklearnScorer", "expand_prefixes"]
+
+Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+_CLIP = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class SklearnModel:
+    """A fitted classifier."""
+
+    classifier: Any
+    dense: bool
+
+    def logits(self, prefixes: Prefixes, users: Mask) -> Logits:
+        """Return the log-odds that the classifier predicts around each row of ``users``."""
+        rows = np.flatnonzero(users[prefixes.user()])
+        first, end = (bound[rows] for bound in block_bounds(prefixes))
+        logits = Logits(*(np.zeros(len(prefixes.group)) for _ in range(3)))
+        logits.before[rows] = self._log_odds(expand_prefixes(prefixes, rows, first))
+        with_own = expand_prefixes(prefixes, rows, first, with_own=True)
+        logits.after[rows] = self._log_odds(with_own)
+        logits.at_end[rows] = self._log_odds(expand_prefixes(prefixes, rows, end))
+        return logits
+
+    def _log_odds(self, x: sparse.csr_array) -> npt.NDArray[np.float64]:
+        p = self.classifier.predict_proba(x.toarray() if self.dense else x)[:, 1]
+        return np.asarray(logit(np.clip(p, _CLIP, 1 - _CLIP)))
+
+
+@dataclass(frozen=True, eq=False)
+class SklearnScorer:
+    """Adapter for a scikit-learn classifier with ``predict_proba``.
+
+    It writes out one row for each prefix, with a one for each group joined so far: memory
+    and time grow with joins times history, unlike ``LogisticScorer``'s. ``dense`` is for
+    classifiers that take no sparse matrix and multiplies memory by the number of groups.
+
+    Parameters
+    ----------
+    classifier
+        Unfitted; each fit works on a clone. Its own randomness is the caller's to seed.
+    dense
+        Whether to pass dense matrices.
+    """
+
+    classifier: Any
+    dense: bool = False
+
+    @property
+    def name(self) -> str:
+        """Class name of the classifier."""
+        return type(self.classifier).__name__
+
+    def fit(self, prefixes: Prefixes, users: Mask) -> SklearnModel:
+        """Fit a clone on the training rows of ``users``."""
+        rows = np.flatnonzero(prefixes.trains & users[prefixes.user()])
+        _, end = block_bounds(prefixes)
+        x = expand_prefixes(prefixes, rows, end[rows])
+        fitted = clone(self.classifier).fit(x.toarray() if self.dense else x, prefixes.label[rows])
+        return SklearnModel(fitted, self.dense)
+
+
+def block_bounds(prefixes: Prefixes) -> tuple[Int64, Int64]:
+    """First row of each row's block, and the row past its last; shape (n_rows,) each."""
+    block = np.cumsum(prefixes.starts_block) - 1
+    first = np.flatnonzero(prefixes.starts_block)
+    end = np.flatnonzero(prefixes.ends_block) + 1
+    return first[block], end[block]
+
+
+def expand_prefixes(
+    prefixes: Prefixes, rows: Int64, upto: Int64, *, with_own: bool = False
+) -> sparse.csr_array:
+    """Write out the bag of groups of some rows, shape (len(rows), n_groups).
+
+    Parameters
+    ----------
+    prefixes
+        The rows.
+    rows
+        Which of them.
+    upto
+        Past the last row that the bag holds, shape (len(rows),).
+    with_own
+        Whether the row's own join is put into the bag too.
+    """
+    start = prefixes.offsets[prefixes.user()[rows]]
+    length = upto - start + with_own
+    offsets = np.concatenate([[0], np.cumsum(length)])
+    place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], length) + np.repeat(start, length)
+    if with_own:
+        place[offsets[1:] - 1] = rows
+    return sparse.csr_array(
+        (np.ones(len(place)), prefixes.group[place], offsets),
+        shape=(len(rows), prefixes.n_groups),
+    )

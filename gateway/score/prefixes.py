@@ -1,0 +1,131 @@
+"""Every prefix of every user's joins, with the outcome that followed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.joins import JoinLog
+from gateway.targets import TargetSet
+
+__all__ = ["UNRESOLVED", "Prefixes", "build_prefixes"]
+
+# Label of a prefix whose horizon reaches past the end of the user's observation.
+UNRESOLVED = -1
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Prefixes:
+    """The joins at risk: of no target group, before the user's first target join.
+
+    One row is one join. A *block* is the joins of one user in one tick; it has no inner
+    order. The prefix of a block is all the user's rows up to its end, and it is the
+    prefixes of blocks that the classifier is trained on. A join in the same tick as the
+    user's first target join is not at risk: which came first is unknown.
+
+    Parameters
+    ----------
+    offsets
+        int64, shape (n_users + 1,): rows of user u are ``offsets[u]:offsets[u + 1]``.
+    group, time
+        int32, shape (n_rows,).
+    starts_block, ends_block
+        bool, shape (n_rows,): first and last row of a block.
+    label
+        int8, shape (n_rows,): 1 if the user joined a target within the horizon after
+        this join, 0 if not, ``UNRESOLVED`` if the observation ends before the horizon.
+    join
+        int64, shape (n_rows,): position in the join log.
+    n_groups
+        Number of groups of the log.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int32]
+    time: npt.NDArray[np.int32]
+    starts_block: npt.NDArray[np.bool_]
+    ends_block: npt.NDArray[np.bool_]
+    label: npt.NDArray[np.int8]
+    join: npt.NDArray[np.int64]
+    n_groups: int
+
+    @property
+    def n_users(self) -> int:
+        """Number of users, those without a row included."""
+        return len(self.offsets) - 1
+
+    def user(self) -> npt.NDArray[np.int32]:
+        """Return the user of each row, int32, shape (n_rows,)."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.offsets))
+
+    def blocks_before(self) -> npt.NDArray[np.int64]:
+        """Return how many blocks of its user precede each row's block, shape (n_rows,)."""
+        block = np.cumsum(self.starts_block)
+        first = np.concatenate([block, [0]])[self.offsets[:-1]]
+        return np.asarray(block - first[self.user()])
+
+    @property
+    def trains(self) -> npt.NDArray[np.bool_]:
+        """Rows that the classifier is trained and measured on: resolved ends of blocks."""
+        return np.asarray(self.ends_block & (self.label != UNRESOLVED))
+
+
+def build_prefixes(joins: JoinLog, targets: TargetSet, *, horizon: int | None = None) -> Prefixes:
+    """Lay out the prefixes of a log and label them.
+
+    Parameters
+    ----------
+    joins
+        The join log.
+    targets
+        The target set; target groups are never features.
+    horizon
+        Ticks after a join within which a target join counts, at least 1; None counts
+        any later one. With a horizon, a join within ``horizon`` of the end of its
+        user's observation is unresolved *whatever happened since*: to keep only the ones
+        that did join a target would tilt the outcome.
+    """
+    user = joins.user()
+    is_target = targets.mask[joins.group]
+    first_target = _first_target(joins, user, is_target)
+    row = np.flatnonzero(~is_target & (joins.time < first_target[user]))
+    user, time = user[row], joins.time[row]
+    starts = (np.diff(user, prepend=-1) != 0) | (np.diff(time, prepend=-1) != 0)
+    counts = np.bincount(user, minlength=joins.n_users)
+    return Prefixes(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        group=joins.group[row],
+        time=time,
+        starts_block=starts,
+        ends_block=np.append(starts[1:], True)[: len(starts)],
+        label=_labels(time, first_target[user], joins.observed_until[user], horizon),
+        join=row,
+        n_groups=joins.n_groups,
+    )
+
+
+def _first_target(
+    joins: JoinLog, user: npt.NDArray[np.int32], is_target: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Tick of each user's first target join, shape (n_users,)."""
+    first = np.full(joins.n_users, _NEVER)
+    np.minimum.at(first, user[is_target], joins.time[is_target].astype(np.int64))
+    return first
+
+
+def _labels(
+    time: npt.NDArray[np.int32],
+    first_target: npt.NDArray[np.int64],
+    until: npt.NDArray[np.int32],
+    horizon: int | None,
+) -> npt.NDArray[np.int8]:
+    """Outcome of each row; ``time < first_target`` holds already."""
+    if horizon is None:
+        return (first_target < _NEVER).astype(np.int8)
+    reached = time.astype(np.int64) + horizon
+    label = (first_target <= reached).astype(np.int8)
+    label[reached > until] = UNRESOLVED
+    return label

@@ -1,0 +1,88 @@
+"""How good the scores are: discrimination, sharpness, calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.stats import binomtest, t
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+__all__ = ["Quality", "measure_quality", "reliability_table"]
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One measure, with a 95 % interval from its spread over folds (None without one)."""
+
+    metric: str
+    value: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
+def measure_quality(
+    p: Float64, label: npt.NDArray[np.int8], fold: npt.NDArray[np.int8]
+) -> tuple[Quality, ...]:
+    """Measure out-of-fold probabilities against outcomes.
+
+    Intervals are mean +- t(K - 1) sd / sqrt(K) over the K folds. Folds share training
+    users, so the interval is approximate and a little narrow.
+
+    Parameters
+    ----------
+    p
+        Probabilities, shape (n,).
+    label
+        Outcomes 0 or 1, shape (n,).
+    fold
+        Fold of each row's user, shape (n,).
+    """
+    measures = {"auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
+    both = label.min() != label.max()
+    found = [_with_spread(name, f, p, label, fold) for name, f in measures.items() if both]
+    return (
+        *found,
+        Quality("base_rate", float(label.mean())),
+        Quality("n_rows", float(len(label))),
+    )
+
+
+def _with_spread(name, measure, p, label, fold) -> Quality:  # type: ignore[no-untyped-def]
+    value = float(measure(label, p))
+    parts = [(label[fold == k], p[fold == k]) for k in np.unique(fold)]
+    if any(len(y) == 0 or y.min() == y.max() for y, _ in parts) or len(parts) < 2:
+        return Quality(name, value)
+    folds = np.array([measure(y, q) for y, q in parts])
+    half = float(t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
+    return Quality(name, value, value - half, value + half)
+
+
+def reliability_table(p: Float64, label: npt.NDArray[np.int8], *, bins: int = 10) -> pa.Table:
+    """Return mean prediction and observed share in bins of equal count.
+
+    Intervals are Wilson's, 95 %; rows of one user are correlated, so they are a little
+    narrow. Equal predictions are never split over two bins.
+    """
+    cuts = np.unique(np.quantile(p, np.arange(1, bins) / bins))
+    where = np.searchsorted(cuts, p, side="left")
+    rows: list[tuple[int, int, float, float, float, float]] = []
+    for b in np.unique(where):
+        y, q = label[where == b], p[where == b]
+        ci = binomtest(int(y.sum()), len(y)).proportion_ci(method="wilson")
+        rows.append((len(rows), len(y), q.mean(), y.mean(), ci.low, ci.high))
+    bin_, n, predicted, observed, low, high = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "bin": pa.array(bin_, pa.int32()),
+            "n": pa.array(n, pa.int64()),
+            "predicted": pa.array(predicted, pa.float64()),
+            "observed": pa.array(observed, pa.float64()),
+            "ci_low": pa.array(low, pa.float64()),
+            "ci_high": pa.array(high, pa.float64()),
+        }
+    )
