@@ -1,0 +1,112 @@
+"""What every detector answers: one row per group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.stats import rankdata
+
+__all__ = ["UNRANKED", "Detection", "rank_groups"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+UNRANKED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Findings of one detector about every group of a log; each array has shape (n_groups,).
+
+    Parameters
+    ----------
+    detector
+        Its name.
+    groups
+        Names of the groups.
+    candidate
+        bool: False for target groups, which are never candidates.
+    score
+        What the groups are ranked by; larger is more of a gateway.
+    estimate, ci_low, ci_high
+        The detector's estimate and its 95 % interval.
+    p_value, q_value
+        One-sided p-value and its Benjamini-Hochberg counterpart; NaN where not tested.
+    n_joiners, n_spiking
+        Scored joiners, and those of them that the detector counts as spikes.
+    flagged
+        bool: called a gateway.
+    rank
+        1 is the top; equal scores share a rank; ``UNRANKED`` for too few joiners.
+    extra
+        Columns of this detector alone.
+    """
+
+    detector: str
+    groups: pa.StringArray
+    candidate: npt.NDArray[np.bool_]
+    score: Float64
+    estimate: Float64
+    ci_low: Float64
+    ci_high: Float64
+    p_value: Float64
+    q_value: Float64
+    n_joiners: Int64
+    n_spiking: Int64
+    flagged: npt.NDArray[np.bool_]
+    rank: Int64
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the candidates as a table, best first; NaN becomes null."""
+        columns: dict[str, Any] = {
+            "detector": pa.array([self.detector] * len(self.groups), pa.string()),
+            "group": self.groups,
+        }
+        for name in (
+            "score", "estimate", "ci_low", "ci_high", "p_value", "q_value",
+            "n_joiners", "n_spiking", "flagged",
+        ):  # fmt: skip
+            columns[name] = pa.array(getattr(self, name), from_pandas=True)
+        columns["rank"] = pa.array(self.rank.astype(np.int32), mask=self.rank == UNRANKED)
+        for name, values in self.extra.items():
+            columns[name] = pa.array(values, from_pandas=True)
+        table = pa.table(columns).filter(pa.array(self.candidate))
+        return table.take(
+            pc.sort_indices(
+                table,
+                sort_keys=[
+                    ("rank", "ascending"),
+                    ("n_joiners", "descending"),
+                    ("group", "ascending"),
+                ],
+            )
+        )
+
+    def to_pandas(self) -> Any:
+        """Return ``to_arrow()`` as a pandas frame (needs pandas)."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """Return ``to_arrow()`` as a polars frame (needs polars)."""
+        import polars as pl  # noqa: PLC0415  (optional)
+
+        return pl.from_arrow(self.to_arrow())
+
+
+def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:
+    """Rank the groups of a mask by falling score; equal scores share the best rank.
+
+    Examples
+    --------
+    >>> rank_groups(np.array([0.2, 0.9, 0.2, 0.5]), np.array([True, True, True, False]))
+    array([2, 1, 2, 0])
+    """
+    rank = np.full(len(score), UNRANKED, dtype=np.int64)
+    rank[ranked] = rankdata(-score[ranked], method="min")
+    return rank

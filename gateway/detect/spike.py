@@ -1,0 +1,234 @@
+"""The note's method: groups after whose joining the predicted probability spikes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logit
+from scipy.stats import beta, binom, false_discovery_control, norm
+
+from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
+from gateway.joins import JoinLog
+from gateway.score import Scores
+from gateway.targets import TargetSet
+
+__all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
+
+# Five points of probability; a doubling of the odds; the cut of Iglewicz and Hoaglin
+# (1993) for a modified z-score. The standardised rule takes a quantile instead.
+DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_history": 3.5}
+# A median and a MAD of fewer than three earlier jumps say nothing.
+FEWEST_EARLIER_JUMPS = 3
+_POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
+_DECILES = np.arange(1, 10) / 10
+
+
+@dataclass(frozen=True)
+class SpikeOptions:
+    """Choices that the note leaves open, each with the default that we took.
+
+    Parameters
+    ----------
+    rule
+        What a spike is; D = p_i - p_{i-1}. ``absolute``: D above ``threshold``.
+        ``log_odds``: the jump of the log-odds above it. ``own_history``: D above the
+        user's earlier jumps by so many scaled MADs. ``standardised``: D, centred and
+        scaled among joins at a like position and probability, above the pooled
+        ``quantile``.
+    threshold
+        For the first three rules; None takes 0.05, log 2 and 3.5.
+    quantile
+        For ``standardised``, in (0, 1).
+    min_joiners, min_spiking
+        A group with fewer scored joiners is not ranked; with fewer spikes, not flagged.
+    alpha
+        False-discovery rate of the flags.
+    p_value
+        ``normal``: upper tail of T_g. ``binomial``: Hoeffding's bound on the same tail,
+        see ``detect_spikes``.
+    """
+
+    rule: Rule = "standardised"
+    threshold: float | None = None
+    quantile: float = 0.95
+    min_joiners: int = 20
+    min_spiking: int = 5
+    alpha: float = 0.05
+    p_value: Literal["normal", "binomial"] = "binomial"
+
+
+def detect_spikes(
+    joins: JoinLog, targets: TargetSet, scores: Scores, *, options: SpikeOptions | None = None
+) -> Detection:
+    r"""Rank groups by the shrunken share of their joiners whose probability spikes.
+
+    *Score.* k_g of n_g scored joiners spike. The share is shrunk towards the pooled one
+    by an empirical-Bayes beta-binomial model: score = (k_g + a) / (n_g + a + b), with a
+    and b by moments (Kleinman 1973, eq. 2.3 with weights n_g); the interval is the
+    posterior's.
+
+    *p-value.* With y the outcome after a join and e its expectation from the joins before
+    (``Scores.expected``), T_g = sum(y - e) / sqrt(sum e (1 - e)) over the resolved
+    joiners. ``normal`` takes its upper tail from the normal distribution, which is too
+    short where few outcomes are expected. ``binomial`` takes P(Bin(m, mean e) >= sum y),
+    by Hoeffding (1956, theorem 5) an upper bound on the tail of the sum of unlike
+    Bernoulli variables wherever sum y >= sum e + 1. A binomial test on the *spikes* would be
+    invalid: all joiners of a group share one noisy weight.
+
+    *When it misleads.* A group that merely attracts users who were going anyway has a
+    high score and a small p-value too: membership is news about the user, whether or not
+    it changes the user. In a bag-of-groups model the log-odds jump is the group's
+    coefficient, the same for all its joiners.
+
+    Parameters
+    ----------
+    joins, targets, scores
+        The log, the target set, and scores of that log for that set.
+    options
+        Choices; by default ``SpikeOptions()``.
+
+    Returns
+    -------
+    Detection
+        With the extra columns ``mean_jump`` (mean D), ``realised_effect`` (mean y - e,
+        R_g), ``statistic`` (T_g) and ``n_resolved``.
+
+    References
+    ----------
+    Kleinman (1973), "Proportions with extraneous variance: single and independent
+    samples", J. Am. Stat. Assoc. 68(341). Hoeffding (1956), "On the distribution of the
+    number of successes in independent trials", Ann. Math. Stat. 27(3). Benjamini,
+    Hochberg (1995), J. R. Stat. Soc. B 57(1).
+    """
+    options = options or SpikeOptions()
+    rows = scores.prefixes
+    counts = np.zeros((joins.n_groups, 4), np.int64)
+    sums = np.zeros((joins.n_groups, 3))
+    jump = scores.after - scores.before
+    spike = find_spikes(scores, options=options)
+    add_by_group(rows.group, spike, jump, rows.label, scores.expected, counts, sums)
+    joiners, spiking, resolved, outcomes = counts.T
+    ranked = ~targets.mask & (joiners >= options.min_joiners)
+    a, b = _beta_prior(spiking[ranked], joiners[ranked])
+    posterior = beta(spiking + a, joiners - spiking + b)
+    score = (spiking + a) / (joiners + a + b)
+    statistic = _statistic(outcomes, sums)
+    p = _p_values(outcomes, resolved, sums[:, 1], statistic, options.p_value)
+    p[~ranked | (resolved == 0)] = np.nan
+    q = _adjust(p)
+    return Detection(
+        detector="spike",
+        groups=joins.groups,
+        candidate=~targets.mask,
+        score=score,
+        estimate=_ratio(spiking, joiners),
+        ci_low=np.asarray(posterior.ppf(0.025)),
+        ci_high=np.asarray(posterior.ppf(0.975)),
+        p_value=p,
+        q_value=q,
+        n_joiners=joiners,
+        n_spiking=spiking,
+        flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & (spiking >= options.min_spiking),
+        rank=rank_groups(score, ranked),
+        extra={
+            "mean_jump": _ratio(sums[:, 0], joiners),
+            "realised_effect": _ratio(outcomes - sums[:, 1], resolved),
+            "statistic": statistic,
+            "n_resolved": resolved,
+        },
+    )
+
+
+def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
+    """Return which rows are spikes, bool, shape (n_rows,)."""
+    size = _size_of_jump(scores, options.rule)
+    if options.rule == "standardised":
+        return np.asarray(size > np.quantile(size, options.quantile))
+    threshold = options.threshold
+    return np.asarray(size > (DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold))
+
+
+def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
+    """Return the jump in the rule's own unit."""
+    jump = scores.after - scores.before
+    if rule == "absolute":
+        return np.asarray(jump)
+    if rule == "log_odds":
+        return np.asarray(logit(scores.after) - logit(scores.before))
+    if rule == "own_history":
+        z = np.empty(len(jump))
+        rows = scores.prefixes
+        own_history_z(rows.offsets, rows.starts_block, jump, FEWEST_EARLIER_JUMPS, z)
+        return z
+    return _standardise(jump, scores)
+
+
+def _standardise(jump: Float64, scores: Scores) -> Float64:
+    """Z = (D - m_c) / s_c in cell c = position bin x decile of the probability before."""
+    place = np.searchsorted(_POSITION_EDGES, scores.prefixes.blocks_before(), side="right")
+    cuts = np.unique(np.quantile(scores.before, _DECILES))
+    cell = place * (len(cuts) + 1) + np.searchsorted(cuts, scores.before, side="left")
+    n_cells = (len(_POSITION_EDGES) + 1) * (len(cuts) + 1)
+    count, mean, spread = np.zeros(n_cells, np.int64), np.zeros(n_cells), np.zeros(n_cells)
+    cell_moments(cell, jump, count, mean, spread)
+    sd = np.sqrt(spread / np.maximum(count - 1, 1))
+    z: Float64 = np.divide(jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=sd[cell] > 0)
+    return z
+
+
+def _beta_prior(k: Int64, n: Int64) -> tuple[float, float]:
+    """Moments of a beta prior for shares k / n; an even prior where nothing can be told."""
+    if len(n) < 2 or k.sum() in (0, n.sum()):
+        return 1.0, 1.0
+    total = n.sum()
+    p = k.sum() / total
+    spread = float((n * (k / n - p) ** 2).sum())
+    groups = len(n) - 1
+    excess = spread - p * (1 - p) * groups
+    most = p * (1 - p) * (total - (n.astype(float) ** 2).sum() / total - groups)
+    overdispersion = float(np.clip(excess / most if most > 0 else 0.0, 1e-6, 1 - 1e-6))
+    size = (1 - overdispersion) / overdispersion
+    return float(p * size), float((1 - p) * size)
+
+
+def _statistic(outcomes: Int64, sums: Float64) -> Float64:
+    """T_g, zero where nothing is resolved."""
+    variance = sums[:, 2]
+    surplus = outcomes - sums[:, 1]
+    t: Float64 = np.divide(
+        surplus, np.sqrt(variance), out=np.zeros(len(surplus)), where=variance > 0
+    )
+    return t
+
+
+def _p_values(
+    outcomes: Int64, resolved: Int64, expected: Float64, statistic: Float64, tail: str
+) -> Float64:
+    if tail == "normal":
+        return np.asarray(norm.sf(statistic))
+    return np.asarray(binom.sf(outcomes - 1, resolved, _ratio(expected, resolved)))
+
+
+def _adjust(p: Float64) -> Float64:
+    """Benjamini-Hochberg over the tested groups; NaN stays NaN."""
+    q = np.full(len(p), np.nan)
+    tested = ~np.isnan(p)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    return q
+
+
+def _ratio(top: npt.NDArray[np.generic], bottom: Int64) -> Float64:
+    """Top over bottom, NaN where the bottom is zero."""
+    top = np.asarray(top, dtype=np.float64)
+    ratio: Float64 = np.divide(top, bottom, out=np.full(len(bottom), np.nan), where=bottom > 0)
+    return ratio

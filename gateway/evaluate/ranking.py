@@ -1,0 +1,84 @@
+"""How well a ranking finds the planted gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score
+
+__all__ = [
+    "average_precision",
+    "bootstrap_interval",
+    "precision_at",
+    "recall_at",
+    "share_at",
+]
+
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+def average_precision(score: Float64, relevant: Mask) -> float:
+    """Return average precision, equal scores taken together; NaN if nothing is relevant.
+
+    sum over distinct scores of (R_n - R_{n-1}) P_n, scikit-learn's definition.
+    """
+    if not relevant.any():
+        return float("nan")
+    return float(average_precision_score(relevant, score))
+
+
+def share_at(score: Float64, member: Mask, k: int) -> float:
+    """Return the expected share of ``member`` among the top k, ties broken at random.
+
+    Groups that stand above the k-th score count in full; those that tie with it share
+    the places that are left. So the order of ties cannot matter.
+
+    Examples
+    --------
+    >>> share_at(np.array([3.0, 2.0, 2.0]), np.array([True, True, False]), 2)
+    0.75
+    """
+    k = min(k, len(score))
+    if k == 0:
+        return float("nan")
+    edge = np.partition(score, len(score) - k)[len(score) - k]
+    above, level = score > edge, score == edge
+    left = k - np.count_nonzero(above)
+    share_of_level = np.count_nonzero(member & level) / np.count_nonzero(level)
+    return float((np.count_nonzero(member & above) + left * share_of_level) / k)
+
+
+def precision_at(score: Float64, relevant: Mask, k: int) -> float:
+    """Return the expected share of relevant groups among the top k."""
+    return share_at(score, relevant, k)
+
+
+def recall_at(score: Float64, relevant: Mask, k: int) -> float:
+    """Return the expected share of the relevant groups that are among the top k."""
+    n = np.count_nonzero(relevant)
+    return share_at(score, relevant, k) * min(k, len(score)) / n if n else float("nan")
+
+
+def bootstrap_interval(
+    measure: Callable[[npt.NDArray[np.int64]], float],
+    n: int,
+    *,
+    rng: np.random.Generator,
+    draws: int = 500,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return a percentile interval of ``measure`` over resampled groups.
+
+    Efron (1979). ``measure`` takes positions, shape (n,), drawn with replacement. It
+    answers for the draw of groups within one world, not for the draw of worlds: that
+    needs replicates.
+    """
+    values = np.array([measure(rng.integers(0, n, size=n)) for _ in range(draws)])
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
