@@ -1,0 +1,37 @@
+"""The command line: one thin command per job. stdout is data, stderr is talk.
+
+Exit codes: 0 done; 1 a fault of ours; 2 wrong usage, config or data; 130 and 143 for
+the signals INT and TERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from gateway.cli.app import app
+from gateway.cli.terminal import complain
+from gateway.errors import GatewayError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except GatewayError as error:
+        complain(str(error))
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our stdout has gone (``gateway ... | head``): nothing to report to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Leave through the normal exit, so that drafts are removed."""
+    sys.exit(128 + number)

@@ -1,0 +1,178 @@
+"""The commands. Each one loads what it needs when it is called, so that help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway import __version__
+from gateway.cli.terminal import TerminalTalk
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="gateway",
+    help="Find the groups that lead people into a set of target groups, and check the finding.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
+ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set a key over the config's"),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
+]
+Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
+Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"gateway {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def gateway(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Find the groups that lead people into a set of target groups, and check the finding."""
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Run a config: simulate or read, score, detect, evaluate, draw, report."""
+    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.store import load_config  # noqa: PLC0415
+
+    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    loaded = load_config(config, overrides=overrides)
+    run_and_show(loaded, out=out, threads=threads, as_json=as_json, force=force)
+
+
+@app.command()
+def detect(
+    joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
+    targets: Annotated[
+        Path | None, typer.Option("--targets", metavar="FILE", help="target groups, one per line")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
+    ] = None,
+    detector: Annotated[
+        list[str] | None, typer.Option("--detector", metavar="NAME", help="spike; repeat")
+    ] = None,
+    user_column: Annotated[str, typer.Option("--user-column")] = "user",
+    group_column: Annotated[str, typer.Option("--group-column")] = "group",
+    time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    horizon: Annotated[
+        str | None,
+        typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
+    ] = None,
+    settings: Settings = None,
+    out: Out = None,
+    seed: Seed = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    force: Force = False,
+) -> None:
+    """Find gateway groups in a real join log."""
+    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.real import config_for_log  # noqa: PLC0415
+
+    config = config_for_log(
+        joins,
+        targets=targets,
+        named=target or [],
+        detectors=detector,
+        columns={"user": user_column, "group": group_column, "time": time_column},
+        horizon=horizon,
+        seed=seed,
+        settings=settings or [],
+    )
+    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force)
+
+
+@app.command()
+def simulate(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR")],
+    settings: Settings = None,
+    seed: Seed = None,
+    threads: Threads = None,
+) -> None:
+    """Simulate a config's platform: only the log, the groups and their truth."""
+    from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
+    from gateway.store import load_config  # noqa: PLC0415
+
+    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
+
+
+@app.command()
+def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> None:
+    """Repeat a stored run elsewhere and tell whether its tables come out the same."""
+    from gateway.cli.repeat import rerun_and_compare  # noqa: PLC0415  (quick help)
+
+    same = rerun_and_compare(folder, threads=threads, as_json=as_json)
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command()
+def figures(folder: ResultDir) -> None:
+    """Draw a stored result's figures and report again, from its tables."""
+    from gateway.publish import redraw  # noqa: PLC0415  (quick help)
+
+    redraw(folder)
+    sys.stdout.write(f"{folder / 'figures'}\n")
+
+
+@app.command()
+def report(folder: ResultDir) -> None:
+    """Write a stored result's report again, from its tables."""
+    from gateway.publish import redraw  # noqa: PLC0415  (quick help)
+
+    redraw(folder, report_only=True)
+    sys.stdout.write(f"{folder / 'report.html'}\n")
+
+
+@app.command()
+def validate(config: ConfigFile, settings: Settings = None) -> None:
+    """Check a config; every problem at once."""
+    from gateway.store import load_config  # noqa: PLC0415  (quick help)
+
+    load_config(config, overrides=settings or ())
+    TerminalTalk().say(f"{config} is a valid config")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of configs: every key, its rule and its default."""
+    from gateway.config import config_json_schema  # noqa: PLC0415  (quick help)
+
+    sys.stdout.write(json.dumps(config_json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,82 @@
+"""What the terminal shows: tables on stdout, progress and complaints on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from gateway.talk import Advance
+
+__all__ = ["TerminalTalk", "clean", "complain", "print_table"]
+
+
+def clean(text: str) -> str:
+    """Return text from strangers without anything that steers a terminal.
+
+    Control and format characters (escape sequences, right-to-left overrides) become
+    a visible replacement character.
+    """
+    return "".join("\N{REPLACEMENT CHARACTER}" if _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def complain(message: str) -> None:
+    """Say on stderr what is wrong, line by line."""
+    lines = [clean(line) for line in message.splitlines()]
+    sys.stderr.write("\n".join(["error: " + lines[0], *lines[1:]]) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout; the first column is text, the others are numbers."""
+    table = Table(title=clean(title), title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    console = Console(file=sys.stdout, highlight=False)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, highlight=False, width=100)
+    console.print(table)
+
+
+class TerminalTalk:
+    """Progress bars on a terminal, a plain line for each stage elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[Advance]:
+        """Show a stage while it lasts, and how long it took."""
+        begun = time.monotonic()
+        if self._console.is_terminal:
+            with self._bar() as bar:
+                task = bar.add_task(name, total=total)
+                yield lambda done: bar.update(task, completed=done)
+        else:
+            yield lambda _: None
+        self.say(f"{name} ({time.monotonic() - begun:.1f} s)")
+
+    def say(self, text: str) -> None:
+        """Say one line on stderr."""
+        self._console.print(Text(clean(text)), soft_wrap=True)
+
+    def _bar(self) -> Progress:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        return Progress(*columns, console=self._console, transient=True)

@@ -1,0 +1,335 @@
+"""A run, from config to stored result: each stage one line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway import __version__
+from gateway._numba import set_threads, threads
+from gateway.analyses import probability_curves
+from gateway.config import Config, config_digest, config_to_toml
+from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
+from gateway.errors import LogError
+from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
+from gateway.joins import JoinLog
+from gateway.joins_io import file_digest
+from gateway.provenance import describe_environment, peak_memory_mib
+from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
+from gateway.simulate import Strikes, draw_strikes, simulate
+from gateway.store import Draft, Result, draft_result, open_result, result_folder, stands
+from gateway.talk import SILENT, Talk
+from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
+from gateway.world import Role, World, draw_world
+
+__all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "simulate_only"]
+
+# Adds figures and report to a result in the making.
+Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Platform:
+    """Joins and targets, and what is known of the groups: all of it in a simulated run."""
+
+    joins: JoinLog
+    targets: TargetSet
+    world: World | None = None
+    strikes: Strikes | None = None
+
+    @property
+    def role(self) -> npt.NDArray[np.str_]:
+        """Planted role of every group, ``unknown`` in a real log."""
+        if self.world is None:
+            return np.full(self.joins.n_groups, "unknown")
+        names = np.array([role.name.lower() for role in Role])
+        return np.asarray(names[self.world.groups.role])
+
+
+def execute(
+    config: Config,
+    *,
+    folder: str | Path | None = None,
+    force: bool = False,
+    n_threads: int | None = None,
+    talk: Talk = SILENT,
+    illustrate: Illustrate | None = None,
+) -> Result:
+    """Run a config and store what comes out.
+
+    Parameters
+    ----------
+    config
+        What to do.
+    folder
+        Where the result goes; by default ``results/<experiment>/<id>``. A finished result
+        of the same config there is returned as it is.
+    force
+        Compute again even then.
+    n_threads
+        Threads of the kernels; None for all cores. It does not change the result.
+    talk
+        Who hears of the progress.
+    illustrate
+        Adds figures and report before the result gets its name.
+
+    Raises
+    ------
+    GatewayError
+        When config, log or targets cannot be used; nothing is left behind.
+    """
+    final = Path(folder) if folder is not None else result_folder(config)
+    if not force and stands(final) and open_result(final).config == config:
+        return open_result(final)
+    if n_threads is not None:
+        set_threads(n_threads)
+    begun = time.monotonic()
+    with draft_result(final) as draft:
+        platform = obtain_platform(config, talk=talk)
+        scores = _score(config, platform, talk)
+        detections = _detect(config, platform, scores, talk)
+        tables = _tables(config, platform, scores, detections, talk)
+        for name, table in tables.items():
+            draft.write_table(name, table)
+        draft.write_text("config.toml", config_to_toml(config))
+        provenance = _provenance(config, begun)
+        if illustrate is not None:
+            with talk.stage("drawing figures and report"):
+                illustrate(draft, tables, config, provenance)
+        draft.write_json("provenance.json", _provenance(config, begun))
+        draft.write_json("status.json", {"state": "done"})
+    return open_result(final)
+
+
+def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) -> Path:
+    """Simulate a config's world and store its log, groups and strikes, nothing else."""
+    final = Path(folder)
+    with draft_result(final) as draft:
+        platform = obtain_platform(config, talk=talk)
+        platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
+        draft.write_table("groups", groups_table(platform, config))
+        if platform.strikes is not None:
+            draft.write_table("strikes", platform.strikes.to_arrow(platform.joins.groups))
+        draft.write_text("config.toml", config_to_toml(config))
+        draft.write_json("status.json", {"state": "done"})
+    return final
+
+
+def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
+    """Simulate the platform, or read a real log, and choose the targets."""
+    return _read_platform(config) if config.log is not None else _simulate_platform(config, talk)
+
+
+def _simulate_platform(config: Config, talk: Talk) -> Platform:
+    with talk.stage("drawing the world"):
+        world = draw_world(config)
+    with talk.stage("simulating joins", world.days) as advance:
+        joins = simulate(world, progress=lambda day: advance(day + 1))
+    strikes = draw_strikes(world, joins)
+    targets = _choose_targets(config, world, joins, strikes)
+    check_learnable(joins, targets)
+    return Platform(joins, targets, world, strikes)
+
+
+def _choose_targets(config: Config, world: World, joins: JoinLog, strikes: Strikes) -> TargetSet:
+    wanted = config.targets
+    if wanted.groups is not None:
+        return named_targets(joins, wanted.groups)
+    country = np.array(world.countries)[world.groups.country]
+    counted = strikes.of(str(wanted.kind), str(wanted.month))
+    description = (
+        f"groups based in {wanted.country} with at least {wanted.min_strikes} strikes "
+        f"for {wanted.kind} in {wanted.month}"
+    )
+    meets = (country == wanted.country) & (counted >= (wanted.min_strikes or 1))
+    return targets_by_rule(joins, meets, description)
+
+
+def _read_platform(config: Config) -> Platform:
+    assert config.log is not None  # noqa: S101  (the config's own rule)
+    log = config.log
+    if log.digest is not None and file_digest(log.path) != log.digest:
+        raise LogError(
+            f"{log.path} is not the file that the config names: its sha256 is "
+            f"{file_digest(log.path)}, the config says {log.digest}"
+        )
+    joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
+    targets = named_targets(joins, config.targets.groups or ())
+    check_learnable(joins, targets)
+    return Platform(joins, targets)
+
+
+def _score(config: Config, platform: Platform, talk: Talk) -> Scores:
+    options = config.score
+    with talk.stage("training and scoring"):
+        return score_joins(
+            platform.joins,
+            platform.targets,
+            scorer=LogisticScorer(penalty=options.penalty, tolerance=options.tolerance),
+            horizon=options.horizon,
+            folds=options.folds,
+            calibration=options.calibration,
+            seed=config.experiment.seed,
+        )
+
+
+def spike_options(config: Config) -> SpikeOptions:
+    """Return the spike detector's options of a config."""
+    return SpikeOptions(**config.spike.model_dump())
+
+
+def _detect(config: Config, platform: Platform, scores: Scores, talk: Talk) -> dict[str, Detection]:
+    with talk.stage("detecting gateways"):
+        found = detect_spikes(
+            platform.joins, platform.targets, scores, options=spike_options(config)
+        )
+    return {found.detector: found}
+
+
+def _tables(
+    config: Config,
+    platform: Platform,
+    scores: Scores,
+    detections: dict[str, Detection],
+    talk: Talk,
+) -> dict[str, pa.Table]:
+    """Everything that is stored as a table."""
+    spike = find_spikes(scores, options=spike_options(config))
+    trains, rows = scores.prefixes.trains, scores.prefixes
+    with talk.stage("evaluating"):
+        evaluation = _evaluate(config, platform, scores, detections)
+    tables = {
+        "groups": groups_table(platform, config),
+        "gateways": pa.concat_tables([d.to_arrow() for d in detections.values()]),
+        "evaluation": evaluation,
+        "curves": probability_curves(
+            platform.joins, platform.targets, scores, detections["spike"], spike, platform.role,
+            count=config.figures.curves,
+        ),
+        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
+        "summary": _summary(config, platform, detections),
+    }  # fmt: skip
+    if platform.strikes is not None:
+        tables["strikes"] = platform.strikes.to_arrow(platform.joins.groups)
+    return tables
+
+
+def _evaluate(
+    config: Config, platform: Platform, scores: Scores, detections: dict[str, Detection]
+) -> pa.Table:
+    """Detectors against the planted truth, and the scorer against the outcomes."""
+    scorer = pa.Table.from_pylist(
+        [
+            {
+                "detector": f"scorer:{scores.scorer}",
+                "truth": "outcome",
+                "metric": q.metric,
+                "value": q.value,
+                "ci_low": q.ci_low,
+                "ci_high": q.ci_high,
+            }
+            for q in scores.quality
+        ],
+        schema=EVALUATION_SCHEMA,
+    )
+    if platform.world is None:
+        return scorer
+    strength = platform.world.groups.strength
+    planted = [
+        evaluate_planted(d, platform.role, strength, seed=config.experiment.seed)
+        for d in detections.values()
+    ]
+    return pa.concat_tables([*planted, scorer])
+
+
+def groups_table(platform: Platform, config: Config) -> pa.Table:
+    """Return what is known of every group; null where a real log does not tell."""
+    n, world = platform.joins.n_groups, platform.world
+    columns: dict[str, Any] = {
+        "group": platform.joins.groups,
+        "role": pa.array(platform.role.tolist(), pa.string()),
+        "mechanism": pa.nulls(n, pa.string()),
+        "strength": pa.nulls(n, pa.float64()),
+        "topic": pa.nulls(n, pa.int16()),
+        "country": pa.nulls(n, pa.string()),
+        "created": pa.nulls(n, pa.int32()),
+        "size": pa.array(platform.joins.sizes()),
+        "is_target": pa.array(platform.targets.mask),
+        "strikes": pa.nulls(n, pa.int64()),
+    }
+    if world is not None:
+        columns |= _world_columns(world)
+    if platform.strikes is not None and config.targets.kind and config.targets.month:
+        counted = platform.strikes.of(config.targets.kind, config.targets.month)
+        columns["strikes"] = pa.array(counted)
+    return pa.table(columns)
+
+
+def _world_columns(world: World) -> dict[str, Any]:
+    groups = world.groups
+    acts = groups.role == Role.INFLUENCE
+    country = np.array(world.countries)[groups.country]
+    return {
+        "mechanism": pa.array(np.where(acts, "influence", ""), pa.string(), mask=~acts),
+        "strength": pa.array(groups.strength),
+        "topic": pa.array(groups.topic),
+        "country": pa.array(country.tolist(), pa.string()),
+        "created": pa.array(groups.created),
+    }
+
+
+def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
+    """What the report says first, as text."""
+    joins, spike = platform.joins, detections["spike"]
+    horizon = config.score.horizon
+    unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
+    said = {
+        "experiment": config.experiment.name,
+        "n_users": joins.n_users,
+        "n_groups": joins.n_groups,
+        "n_joins": joins.n_joins,
+        "tick": joins.tick,
+        "span": _span(joins),
+        "n_targets": int(platform.targets.mask.sum()),
+        "target_rule": platform.targets.description,
+        "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
+        "n_ranked": int((spike.rank > 0).sum()),
+        "n_flagged": int(spike.flagged.sum()),
+        "source": "simulated" if config.log is None else Path(config.log.path).name,
+    }
+    return pa.table(
+        {"key": list(said), "value": [str(value) for value in said.values()]},
+        schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
+    )
+
+
+def _span(joins: JoinLog) -> str:
+    """First and last tick of the log, as dates where they are."""
+    ends = [int(joins.time.min()) + joins.origin, int(joins.time.max()) + joins.origin]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    if joins.tick == "integer":
+        return f"{ends[0]} to {ends[1]}"
+    unit = timedelta(days=1) if joins.tick == "day" else timedelta(seconds=1)
+    first, last = ((epoch + end * unit).date().isoformat() for end in ends)
+    return f"{first} to {last}"
+
+
+def _provenance(config: Config, begun: float) -> dict[str, Any]:
+    return {
+        "gateway_version": __version__,
+        **describe_environment(),
+        "seed": config.experiment.seed,
+        "config_digest": config_digest(config),
+        "threads": threads(),
+        "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
+        "wall_seconds": round(time.monotonic() - begun, 2),
+        "peak_memory_mib": round(peak_memory_mib(), 1),
+    }

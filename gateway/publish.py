@@ -1,0 +1,102 @@
+"""Run, then draw: a config to a finished result with figures and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gateway.config import Config, config_to_toml
+from gateway.figures import FIGURES, csv_bytes, render
+from gateway.pipeline import execute
+from gateway.report import render_report
+from gateway.store import Draft, Result, open_result
+from gateway.talk import SILENT, Talk
+
+__all__ = ["redraw", "run"]
+
+Figures = Mapping[str, tuple[str, str]]
+
+
+def run(
+    config: Config,
+    *,
+    folder: str | Path | None = None,
+    force: bool = False,
+    n_threads: int | None = None,
+    talk: Talk = SILENT,
+) -> Result:
+    """Run a config and store tables, figures and report.
+
+    Parameters
+    ----------
+    config
+        What to do; see ``load_config``.
+    folder
+        Where the result goes; by default ``results/<experiment>/<id>``. A finished result
+        of the same config there is returned as it is.
+    force
+        Compute again even then.
+    n_threads
+        Threads of the kernels; None for all cores. It does not change the result.
+    talk
+        Who hears of the progress; nobody by default.
+
+    Returns
+    -------
+    Result
+        The stored result, open.
+    """
+    return execute(
+        config, folder=folder, force=force, n_threads=n_threads, talk=talk, illustrate=_illustrate
+    )
+
+
+def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
+    """Draw figures and report of a stored result again, from its tables alone."""
+    result = open_result(folder)
+    tables = result.tables()
+    files, figures = _draw(tables, top=result.config.figures.top)
+    report = _report(tables, figures, result.config, result.provenance)
+    result.rewrite(({} if report_only else files) | {"report.html": report})
+    return result
+
+
+def _illustrate(
+    draft: Draft, tables: dict[str, pa.Table], config: Config, provenance: dict[str, Any]
+) -> None:
+    files, figures = _draw(tables, top=config.figures.top)
+    for name, content in files.items():
+        draft.write_bytes(name, content)
+    draft.write_bytes("report.html", _report(tables, figures, config, provenance))
+
+
+def _draw(tables: Mapping[str, pa.Table], *, top: int) -> tuple[dict[str, bytes], Figures]:
+    """Every figure that the tables allow: its files by path, and (SVG, caption) by name."""
+    files: dict[str, bytes] = {}
+    figures: dict[str, tuple[str, str]] = {}
+    for figure in FIGURES:
+        data = figure.plotted(tables, top=top)
+        if data is None:
+            continue
+        rendered = render(figure.draw(data))
+        for ending, content in rendered.items():
+            files[f"figures/{figure.NAME}.{ending}"] = content
+        files[f"figures/{figure.NAME}.csv"] = csv_bytes(data)
+        figures[figure.NAME] = (rendered["svg"].decode("utf-8"), figure.caption(data))
+    return files, figures
+
+
+def _report(
+    tables: Mapping[str, pa.Table],
+    figures: Figures,
+    config: Config,
+    provenance: Mapping[str, Any],
+) -> bytes:
+    title = f"Gateway groups: {config.experiment.name}"
+    page = render_report(
+        tables, figures, config_toml=config_to_toml(config), provenance=provenance, title=title
+    )
+    return page.encode("utf-8")
