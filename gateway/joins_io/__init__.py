@@ -1,0 +1,31 @@
+"""Join logs and target lists on disk: reading them, checking them, writing them.
+
+What is read is a table of three columns: ``user`` and ``group`` (text) and ``time``
+(int64 ticks). Everything that can be wrong with a file ends in a ``LogError`` that
+names the file, the row, the column, the rule and the value.
+"""
+
+from __future__ import annotations
+
+from gateway.joins_io.columns import as_columns, read_columns, read_csv, read_parquet
+from gateway.joins_io.names import read_names
+from gateway.joins_io.parquet_files import marked_table, write_parquet
+from gateway.joins_io.paths import Format, file_digest, format_of
+from gateway.joins_io.ticks import Tick, instants, parse_duration, tick_of
+
+__all__ = [
+    "Format",
+    "Tick",
+    "as_columns",
+    "file_digest",
+    "format_of",
+    "instants",
+    "marked_table",
+    "parse_duration",
+    "read_columns",
+    "read_csv",
+    "read_names",
+    "read_parquet",
+    "tick_of",
+    "write_parquet",
+]

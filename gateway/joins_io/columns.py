@@ -1,0 +1,253 @@
+"""The three columns of a join log, whatever it was stored in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gateway.errors import LogError
+from gateway.joins_io.csv_files import read_header, read_text_columns
+from gateway.joins_io.messages import complaint, listed, nearest, rows_like_it, shown
+from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_columns
+from gateway.joins_io.paths import format_of, parquet_parts
+from gateway.joins_io.ticks import with_tick
+from gateway.joins_io.times import Times, parse_times
+
+__all__ = ["as_columns", "check_names", "read_columns", "read_csv", "read_parquet"]
+
+_TEXT_OR_INTEGERS = "must hold text or integers"
+_TEXTS = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+)
+
+
+def read_columns(
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
+) -> pa.Table:
+    """Read a join log from CSV, gzip CSV, Parquet, or a folder of Parquet parts.
+
+    The format is judged by the content. Rows keep their order; parts of a folder stand
+    in order of their paths.
+
+    Parameters
+    ----------
+    path
+        The file or folder.
+    user, group, time
+        Names of the columns; other columns are not read.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``user`` and ``group``, text, neither null nor empty; ``time``, int64 ticks since
+        1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells. At least one row.
+
+    Raises
+    ------
+    LogError
+        If the file is missing, empty, damaged or of another format, lacks a column, or
+        holds a value that cannot be used.
+    """
+    kind = format_of(Path(path))
+    read = read_parquet if kind == "parquet" else read_csv
+    return read(path, user=user, group=group, time=time)
+
+
+def read_csv(
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
+) -> pa.Table:
+    """Read a join log from a CSV or gzip CSV file; otherwise as ``read_columns``."""
+    path = Path(path)
+    kind = format_of(path)
+    if kind == "parquet":
+        raise complaint(path, "the log", "must be a CSV file; it is Parquet")
+    roles = {"user": user, "group": group, "time": time}
+    check_names(read_header(path, kind=kind), roles, where=path)
+    table = read_text_columns(path, list(roles.values()), kind=kind)
+    return _combined([_checked(table, roles, path)], path)
+
+
+def read_parquet(
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
+) -> pa.Table:
+    """Read a join log from a Parquet file or a folder of them; otherwise as ``read_columns``."""
+    path = Path(path)
+    if format_of(path) != "parquet":
+        raise complaint(path, "the log", "must be a Parquet file; it is of another format")
+    roles = {"user": user, "group": group, "time": time}
+    return _combined([_parquet_part(part, roles) for part in parquet_parts(path)], path)
+
+
+def as_columns(
+    table: pa.Table,
+    *,
+    user: str = "user",
+    group: str = "group",
+    time: str = "time",
+    where: str = "the table",
+) -> pa.Table:
+    """Return the three columns of a table in memory; otherwise as ``read_columns``.
+
+    Parameters
+    ----------
+    table
+        Any table.
+    user, group, time
+        Names of the columns.
+    where
+        What the table is called in messages.
+    """
+    roles = {"user": user, "group": group, "time": time}
+    check_names(table.column_names, roles, where=where)
+    return _combined([_checked(table, roles, where)], where)
+
+
+def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: object) -> None:
+    """Check that each role has a column of its own, and that there is one of its name.
+
+    Parameters
+    ----------
+    present
+        Names of the columns there are.
+    roles
+        Column name of each role: ``user``, ``group``, ``time``.
+    where
+        What the log is called in messages.
+
+    Raises
+    ------
+    LogError
+        If a column is missing, is there twice, or was named for two roles.
+    """
+    shared = _repeated(roles.values())
+    if shared:
+        rule = "must not be named for more than one of user, group and time"
+        raise complaint(where, f"column {shown(shared[0])}", rule)
+    for role, name in roles.items():
+        if name not in present:
+            raise _missing(role, name, present, roles, where)
+    doubled = [name for name in _repeated(present) if name in roles.values()]
+    if doubled:
+        raise complaint(where, f"column {shown(doubled[0])}", "must be there once", got="twice")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The checked columns of one file; ``times`` is None where it has no rows."""
+
+    where: object
+    user: pa.ChunkedArray
+    group: pa.ChunkedArray
+    times: Times | None
+
+
+def _parquet_part(path: Path, roles: Mapping[str, str]) -> Part:
+    check_names(read_names_of_columns(path), roles, where=path)
+    return _checked(read_raw_columns(path, list(roles.values())), roles, path)
+
+
+def _checked(table: pa.Table, roles: Mapping[str, str], where: object) -> Part:
+    labels = {role: f"column {shown(name)}" for role, name in roles.items()}
+    plain = {
+        role: _filled(_plain(table.column(name), where, labels[role]), where, labels[role])
+        for role, name in roles.items()
+    }
+    times = parse_times(plain["time"], where=where, what=labels["time"]) if len(table) else None
+    return Part(
+        where=where,
+        user=_named(plain["user"], where, labels["user"]),
+        group=_named(plain["group"], where, labels["group"]),
+        times=times,
+    )
+
+
+def _combined(parts: Sequence[Part], where: object) -> pa.Table:
+    filled = [(part, part.times) for part in parts if part.times is not None]
+    if not filled:
+        raise complaint(where, "the log", "must hold at least one join; it holds no rows")
+    first, times = filled[0]
+    for part, others in filled:
+        if others.kind != times.kind:
+            rule = f"must be of the same kind as in {first.where}, {times.phrase}"
+            raise complaint(part.where, "the time", rule, got=others.phrase)
+    columns = {
+        "user": _chained(part.user for part, _ in filled),
+        "group": _chained(part.group for part, _ in filled),
+        "time": _chained(others.ticks for _, others in filled),
+    }
+    return with_tick(pa.table(columns), times.tick)
+
+
+def _chained(columns: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks])
+
+
+def _plain(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+    """Return the column without dictionary, and any kind of text as valid ``string``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not any(is_text(column.type) for is_text in _TEXTS):
+        return column
+    try:
+        text = column.cast(pa.string())
+        text.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise _undecodable(column, where, what) from error
+    return text
+
+
+def _undecodable(column: pa.ChunkedArray, where: object, what: str) -> LogError:
+    for row, value in enumerate(column.cast(pa.binary())):
+        try:
+            (value.as_py() or b"").decode("utf-8")
+        except UnicodeDecodeError:
+            got = f"{shown(value.as_py())} in data row {row + 1}"
+            return complaint(where, what, "must be UTF-8 text", got=got)
+    return complaint(where, what, "must be UTF-8 text")
+
+
+def _filled(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+    missing = pc.is_null(column, nan_is_null=True)
+    if pa.types.is_string(column.type):
+        missing = pc.or_kleene(missing, pc.equal(column, ""))
+    if pc.any(missing).as_py():
+        row, count = pc.index(missing, True).as_py(), pc.sum(missing).as_py()
+        raise complaint(where, what, "must not be empty", got=rows_like_it("nothing", row, count))
+    return column
+
+
+def _named(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+    if pa.types.is_string(column.type) or len(column) == 0:
+        return column
+    if not pa.types.is_integer(column.type):
+        raise complaint(where, what, _TEXT_OR_INTEGERS, got=f"values of type {column.type}")
+    return column.cast(pa.string())
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _missing(
+    role: str, name: str, present: Sequence[str], roles: Mapping[str, str], where: object
+) -> LogError:
+    """Return the error for a column that is not there: what is, and what may be meant."""
+    free = [column for column in present if column not in roles.values()]
+    meant = nearest(name, free, cutoff=0.4) or (free[0] if len(free) == 1 else None)
+    hint = f"say which one with --{role}-column"
+    if len(present) == 1 and any(mark in present[0] for mark in ";\t|"):
+        hint = "cells must be separated by commas"
+    elif meant:
+        hint = f"did you mean {shown(meant)}? say so with --{role}-column"
+    rule = f"is missing; the columns are {listed(present)}"
+    return complaint(where, f"column {shown(name)}", rule, hint=hint)

@@ -1,0 +1,118 @@
+"""Parquet files: columns of one part, whole tables that carry a mark, and writing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from gateway.errors import LogError
+from gateway.joins_io.messages import complaint
+from gateway.joins_io.paths import parquet_parts, unreadable
+
+__all__ = ["marked_table", "read_names_of_columns", "read_raw_columns", "write_parquet"]
+
+_ROW_GROUP = 1 << 20
+
+
+def read_names_of_columns(path: Path) -> list[str]:
+    """Return the column names of a Parquet file.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file.
+    """
+    return list(_schema(path).names)
+
+
+def read_raw_columns(path: Path, names: Sequence[str]) -> pa.Table:
+    """Return the named columns of one Parquet file, of whatever type they are.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file.
+    """
+    try:
+        # A ParquetFile is this one file; read_table would look for partitions in the path.
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return file.read(columns=list(names))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def marked_table(path: str | Path, mark: bytes) -> pa.Table | None:
+    """Return the whole table of a Parquet log if its metadata hold ``mark``, else None.
+
+    Parameters
+    ----------
+    path
+        A Parquet file or a folder of parts; a log of several parts carries no mark.
+    mark
+        Key of the schema's metadata.
+    """
+    parts = parquet_parts(Path(path))
+    if len(parts) > 1:
+        return None
+    schema = _schema(parts[0])
+    return read_raw_columns(parts[0], schema.names) if mark in (schema.metadata or {}) else None
+
+
+def write_parquet(table: pa.Table, path: str | Path, *, row_group: int = _ROW_GROUP) -> None:
+    """Write a table to a Parquet file (zstd): the whole file or nothing.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and take
+    the final name in one step. The same table gives the same bytes with the same pyarrow.
+
+    Parameters
+    ----------
+    table
+        Any table; its metadata are kept.
+    path
+        The file; its folder is made if need be. An existing file is replaced.
+    row_group
+        Rows in a row group, at least 1.
+
+    Raises
+    ------
+    LogError
+        If the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, table, row_group)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(path, "the file", "cannot be written", got=got) from error
+
+
+def _replace(path: Path, table: pa.Table, row_group: int) -> None:
+    temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        with temporary.open("xb") as stream:
+            pyarrow.parquet.write_table(table, stream, compression="zstd", row_group_size=row_group)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pyarrow.parquet.read_schema(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def _not_parquet(path: Path, error: Exception) -> LogError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    rule = "must be a whole Parquet file; it is of another format, cut off or damaged"
+    return complaint(path, "the file", rule, got=str(error).splitlines()[0])

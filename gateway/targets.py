@@ -1,0 +1,202 @@
+"""Target sets: the groups that gateways are sought for.
+
+A set is a mask over the groups of a log and a phrase that says how it was chosen: by
+name, or by a rule on what else is known of the groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gateway.errors import LogError
+from gateway.joins import JoinLog
+from gateway.joins_io.messages import nearest, shown
+
+__all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
+
+_MOST_UNKNOWN = 5
+_MOST_LISTED = 3
+# Cross-fitting learns from some users and predicts for the others: it needs one of each
+# kind on both sides.
+_FEWEST_USERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class TargetSet:
+    """The target groups of a log.
+
+    Parameters
+    ----------
+    mask
+        bool, shape (n_groups,): whether the group is a target; kept as a view that cannot
+        be written to.
+    description
+        How the set was chosen, in one phrase. It may hold names from the log as they
+        are: escape it where it is shown.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not a bool array in one dimension.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    description: str
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 1 or self.mask.dtype != np.bool_:
+            raise ValueError("mask must be a bool array in one dimension")
+        view = self.mask.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "mask", view)
+
+    @property
+    def count(self) -> int:
+        """Number of target groups."""
+        return int(np.count_nonzero(self.mask))
+
+    def names(self, joins: JoinLog) -> list[str]:
+        """Return the names of the target groups, sorted."""
+        names: list[str] = joins.groups.filter(pa.array(self.mask)).to_pylist()
+        return names
+
+
+def named_targets(joins: JoinLog, names: str | Sequence[str]) -> TargetSet:
+    """Return the target set of the groups with the given names.
+
+    Parameters
+    ----------
+    joins
+        The join log.
+    names
+        Names of groups of the log, or one name; a name given twice counts once.
+
+    Raises
+    ------
+    LogError
+        If no name is given, a name is not that of a group (the message lists up to five
+        and what may have been meant), or every group of the log is a target.
+    """
+    wanted = list(dict.fromkeys([names] if isinstance(names, str) else names))
+    if not wanted:
+        raise LogError("the target groups must be named; got no name")
+    index = pc.index_in(pa.array(wanted, pa.string()), value_set=joins.groups)
+    if index.null_count:
+        unknown = [name for name, at in zip(wanted, index.to_pylist(), strict=True) if at is None]
+        raise _unknown(unknown, len(wanted), joins)
+    mask = np.zeros(joins.n_groups, np.bool_)
+    mask[index.to_numpy()] = True
+    _check_rest(mask)
+    return TargetSet(mask=mask, description=_described(sorted(wanted)))
+
+
+def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
+    """Return the target set of the groups that meet a rule.
+
+    Parameters
+    ----------
+    joins
+        The join log.
+    meets
+        bool, shape (n_groups,): whether the group meets the rule.
+    description
+        The rule, in one phrase.
+
+    Raises
+    ------
+    LogError
+        If no group of the log meets the rule, or every group does.
+    ValueError
+        If there is not one value for each group.
+    """
+    if len(meets) != joins.n_groups:
+        raise ValueError(f"meets must have {joins.n_groups} values; got {len(meets)}")
+    if not meets.any():
+        raise LogError(f"some group must meet the rule for targets ({description}); none does")
+    _check_rest(meets)
+    return TargetSet(mask=meets.copy(), description=description)
+
+
+def check_learnable(joins: JoinLog, targets: TargetSet) -> None:
+    """Check that a log can teach what leads to the targets.
+
+    Parameters
+    ----------
+    joins
+        The join log.
+    targets
+        Its target set.
+
+    Raises
+    ------
+    LogError
+        If the log has fewer than two users, fewer than two join a target, fewer than two
+        do not, or no user who joins a target had joined another group in an earlier tick.
+    ValueError
+        If the target set is that of another log.
+    """
+    if len(targets.mask) != joins.n_groups:
+        raise ValueError(f"mask must have {joins.n_groups} values; got {len(targets.mask)}")
+    if joins.n_users < _FEWEST_USERS:
+        raise LogError(
+            f"the log must hold at least {_FEWEST_USERS} users, as those of some are compared "
+            f"with those of others; got {joins.n_users}"
+        )
+    is_target_join = targets.mask[joins.group]
+    converts, first = np.unique(joins.user()[is_target_join], return_index=True)
+    _check_counts(joins, targets, len(converts))
+    earliest = joins.time[joins.offsets[converts]]
+    if not (earliest < joins.time[is_target_join][first]).any():
+        raise LogError(
+            f"some user must join another group before a target group ({targets.description}); "
+            f"for all {len(converts)} users who join a target it is the first thing they join, "
+            f"or in the same {joins.tick} as the first"
+        )
+
+
+def _check_counts(joins: JoinLog, targets: TargetSet, converts: int) -> None:
+    which = f"a target group ({targets.description})"
+    if converts < _FEWEST_USERS:
+        got = "no user does" if converts == 0 else "one user does"
+        raise LogError(f"at least {_FEWEST_USERS} users must join {which}; {got}")
+    others = joins.n_users - converts
+    if others < _FEWEST_USERS:
+        got = "every user does" if others == 0 else "all but one do"
+        raise LogError(
+            f"at least {_FEWEST_USERS} users must never join {which}, for comparison; {got}"
+        )
+
+
+def _check_rest(mask: npt.NDArray[np.bool_]) -> None:
+    if mask.all():
+        raise LogError(
+            f"the target groups must not be all groups of the log; got all {len(mask)}, "
+            "which leaves none that could be a gateway"
+        )
+
+
+def _described(names: Sequence[str]) -> str:
+    listed = f": {', '.join(names)}" if len(names) <= _MOST_LISTED else ""
+    return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{listed}"
+
+
+def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
+    known = joins.groups.to_pylist()
+    shown_ = [_with_guess(name, known) for name in unknown[:_MOST_UNKNOWN]]
+    more = len(unknown) - _MOST_UNKNOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return LogError(
+        f"every target must be a group of the log; {len(unknown)} of {count} "
+        f"{'is' if len(unknown) == 1 else 'are'} not: {', '.join(shown_)}{rest}"
+    )
+
+
+def _with_guess(name: str, known: Sequence[str]) -> str:
+    guess = nearest(name, known)
+    return f"{shown(name)} (did you mean {shown(guess)}?)" if guess else shown(name)
