@@ -69,7 +69,10 @@ def test_friendships__are_symmetric_simple_and_homophilous(world):
     country = world.users.country
     shares = np.bincount(country) / 5000
     same = (country[user] == country[f.friend]).mean()
-    assert same > (shares**2).sum() + 0.2
+    # Half the second ends are drawn within country and interest, half anywhere; repeats are
+    # dropped, more of them within the small blocks.
+    chance = (shares**2).sum()
+    assert same > chance + 0.4 * (1 - chance)
 
 
 def test_friendships__mean_degree_is_near_the_config_and_the_tail_is_heavy(world):

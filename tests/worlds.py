@@ -13,7 +13,7 @@ SMALL = """
 name = "small"
 seed = 5
 [world]
-users = 400
+users = 800
 groups = 120
 days = 200
 arrival_days = 40
@@ -21,6 +21,8 @@ joins_per_user = 9.0
 mean_friends = 6.0
 topics = 8
 harm_interest = 0.05
+strikes_per_member = 2.0
+countries = { US = 0.8, GB = 0.2 }
 [world.roles]
 targets = 16
 influence = 6
@@ -30,7 +32,7 @@ hub = 3
 country = "US"
 kind = "nudity"
 month = "2020-05"
-min_strikes = 3
+min_strikes = 5
 [score]
 horizon = 60
 [spike]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 
 from gateway.config import Config, parse_config
-from gateway.errors import LogError
+from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest, parse_duration, read_names
 
@@ -48,7 +49,16 @@ def config_for_log(
         document["detect"] = {"detectors": list(detectors)}
     if horizon is not None:
         document["score"] = {"horizon": _ticks(path, horizon, columns)}
-    return parse_config(tomli_w.dumps(document), name="gateway detect", overrides=settings)
+    try:
+        return parse_config(tomli_w.dumps(document), overrides=settings)
+    except ConfigError as error:
+        raise ConfigError([_without_line(problem) for problem in error.problems]) from None
+
+
+def _without_line(problem: Problem) -> Problem:
+    """Drop a line number of the config that the options were turned into: nobody sees it."""
+    where = problem.where if problem.where and problem.where.startswith("--set") else None
+    return replace(problem, where=where)
 
 
 def _ticks(path: Path, horizon: str, columns: Mapping[str, str]) -> int:

@@ -12,19 +12,10 @@ import numpy as np
 
 from gateway._numba import kernel, parallel_kernel, prange
 
+# Below the largest float by more than the next factor, which is at most 2.
+_NEARLY_FULL = 1e300
+
 __all__ = ["count_later_rows", "loss_and_gradient", "prefix_logits"]
-
-
-@kernel
-def _softplus(z):  # type: ignore[no-untyped-def]
-    """log(1 + exp(z)) without overflow."""
-    return max(z, 0.0) + np.log1p(np.exp(-abs(z)))
-
-
-@kernel
-def _sigmoid(z):  # type: ignore[no-untyped-def]
-    e = np.exp(-abs(z))
-    return 1.0 / (1.0 + e) if z >= 0.0 else e / (1.0 + e)
 
 
 @parallel_kernel
@@ -39,6 +30,7 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
     for chunk in prange(len(bounds) - 1):
         loss = 0.0
         slope = 0.0
+        product = 1.0  # of 1 + e: one logarithm for many rows
         for u in range(bounds[chunk], bounds[chunk + 1]):
             if not takes_part[u]:
                 continue
@@ -47,14 +39,20 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
                 z += w[group[i]]
                 residual[i] = 0.0
                 if trains[i]:
-                    loss += _softplus(z) - label[i] * z
-                    residual[i] = _sigmoid(z) - label[i]
+                    # log(1 + exp(z)) = max(z, 0) + log(1 + e), e = exp(-|z|) <= 1.
+                    e = np.exp(-abs(z))
+                    loss += max(z, 0.0) - label[i] * z
+                    product *= 1.0 + e
+                    residual[i] = (1.0 if z >= 0.0 else e) / (1.0 + e) - label[i]
+                    if product > _NEARLY_FULL:
+                        loss += np.log(product)
+                        product = 1.0
             r = 0.0
             for i in range(offsets[u + 1] - 1, offsets[u] - 1, -1):
                 r += residual[i]
                 gradient[chunk, group[i]] += r
             slope += r
-        totals[chunk, 0] = loss
+        totals[chunk, 0] = loss + np.log(product)
         totals[chunk, 1] = slope
 
 

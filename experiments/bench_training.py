@@ -1,0 +1,105 @@
+"""All-prefix training: O(joins) against scikit-learn on the expanded matrix.
+
+The same prefixes, the same loss, the same penalty. Each side runs in a process of its own,
+so that its peak memory is its own; the sides take turns. Time is of the fit alone, with
+kernels warm; for scikit-learn also with the expansion. Both solvers are asked for the same
+accuracy, and the losses that they reach are compared.
+
+Run: python experiments/bench_training.py [--users 50000] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from gateway.pipeline import obtain_platform
+from gateway.provenance import peak_memory_mib
+from gateway.score import LogisticScorer, Prefixes, PrefixLoss, build_prefixes
+from gateway.score.adapter import block_bounds, expand_prefixes
+from gateway.store import load_config
+
+PENALTY = 300.0
+SIDES = ("ours", "scikit-learn")
+
+
+def prefixes(users: int) -> Prefixes:
+    """The quickstart's prefixes at another number of users."""
+    config = load_config("configs/quickstart.toml", overrides=[f"world.users={users}"])
+    platform = obtain_platform(config)
+    return build_prefixes(platform.joins, platform.targets, horizon=config.score.horizon)
+
+
+def measure(side: str, users: int) -> dict[str, float]:
+    """Fit once (ours twice, the first to warm the kernels) and report."""
+    rows = prefixes(users)
+    everybody = np.ones(rows.n_users, bool)
+    before = peak_memory_mib()
+    if side == "ours":
+        LogisticScorer(penalty=PENALTY).fit(rows, everybody)
+        begun = time.perf_counter()
+        model = LogisticScorer(penalty=PENALTY).fit(rows, everybody)
+        seconds = whole = time.perf_counter() - begun
+        w, b, n_iter = model.weights, model.intercept, model.evaluations
+    else:
+        seconds, whole, w, b, n_iter = fit_expanded(rows)
+    loss = PrefixLoss(rows, everybody, penalty=PENALTY)(w, b)[0]
+    return {
+        "seconds": seconds, "with_expansion": whole, "loss": loss, "iterations": n_iter,
+        "rows": len(rows.group), "memory_mib": peak_memory_mib() - before,
+        "peak_mib": peak_memory_mib(),
+    }  # fmt: skip
+
+
+def fit_expanded(rows: Prefixes) -> tuple[float, float, np.ndarray, float, int]:
+    """scikit-learn's L-BFGS on the matrix with one row for each training prefix."""
+    begun = time.perf_counter()
+    at = np.flatnonzero(rows.trains)
+    x = expand_prefixes(rows, at, block_bounds(rows)[1][at])
+    expanded = time.perf_counter()
+    model = LogisticRegression(C=1 / PENALTY, tol=1e-6, max_iter=1_000)
+    model.fit(x, rows.label[at])
+    end = time.perf_counter()
+    found = model.coef_[0], float(model.intercept_[0]), int(model.n_iter_[0])
+    return end - expanded, end - begun, *found
+
+
+def main() -> None:
+    """Alternate the sides and print medians."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=50_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--side", choices=SIDES)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(measure(options.side, options.users)))
+        return
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(options.repeats):
+        for side in SIDES:
+            words = [sys.executable, __file__, "--side", side, "--users", str(options.users)]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)  # noqa: S603
+            runs[side].append(json.loads(done.stdout))
+    middle = {
+        side: {key: statistics.median(run[key] for run in found) for key in found[0]}
+        for side, found in runs.items()
+    }
+    for side, found in middle.items():
+        print(side, {key: round(value, 3) for key, value in found.items()})
+    ours, theirs = middle["ours"], middle["scikit-learn"]
+    print(f"time: {theirs['seconds'] / ours['seconds']:.1f} times faster")
+    print(
+        f"memory beyond the log: {theirs['memory_mib'] / max(ours['memory_mib'], 1):.1f} times less"
+    )
+    print(f"loss, relative difference: {ours['loss'] / theirs['loss'] - 1:+.1e}")
+
+
+if __name__ == "__main__":
+    main()

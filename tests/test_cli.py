@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.worlds import SMALL
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+real_log = pytest.mark.skipif(
+    not DATA.is_dir(), reason="the real join logs (../shared/data) are not in this checkout"
+)
+
+
+def cli(*words, cwd, **options):
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", *map(str, words)],
+        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, **options,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def log(path: Path, rows: list[str], head: str = "user,group,time") -> Path:
+    path.write_text("\n".join([head, *rows]) + "\n")
+    return path
+
+
+def many_rows(n_users: int = 300) -> list[str]:
+    """Users who join three of five groups; a third end in the target."""
+    rows = []
+    for u in range(n_users):
+        for day, group in enumerate(("a", "b", "c", "d")):
+            if (u + day) % 3:
+                rows.append(f"u{u},{group},2020-01-{1 + day + u % 5:02d}")
+        if u % 3 == 0:
+            rows.append(f"u{u},bad,2020-01-20")
+    return rows
+
+
+def test_version__is_printed(tmp_path):
+    done = cli("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "gateway 0.1.0\n")
+
+
+def test_help__lists_the_jobs(tmp_path):
+    done = cli("--help", cwd=tmp_path)
+    for command in (
+        "run",
+        "detect",
+        "simulate",
+        "rerun",
+        "figures",
+        "report",
+        "validate",
+        "schema",
+    ):
+        assert f"  {command} " in done.stdout
+
+
+def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
+    done = cli("run", "small.toml", "--out", "r", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["summary"]["source"] == "simulated"
+    assert (tmp_path / found["report"]).is_file()
+    assert "training and scoring" in done.stderr
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    again = cli("rerun", "r", "--threads", 1, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout == "identical: 27 tables and figures\n"
+    (tmp_path / "r" / "gateways.parquet").write_bytes(b"changed")
+    changed = cli("rerun", "r", "--json", cwd=tmp_path)
+    assert changed.returncode == 1
+    assert json.loads(changed.stdout)["differences"] == [
+        {"file": "gateways.parquet", "what": "differs"}
+    ]
+
+
+def test_simulate__stores_a_log_that_detect_reads(tmp_path):
+    (tmp_path / "small.toml").write_text(SMALL)
+    done = cli("simulate", "small.toml", "--out", "w", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    detect = cli(
+        "detect", "w/joins", "--target", "g001", "--target", "g002", "--target", "g003",
+        "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d", cwd=tmp_path,
+    )  # fmt: skip
+    assert detect.returncode == 0, detect.stderr
+    assert "Top gateway groups" in detect.stdout
+    assert (tmp_path / "d" / "report.html").is_file()
+
+
+def test_detect__reads_other_column_names_and_a_targets_file(tmp_path):
+    log(tmp_path / "log.csv", many_rows(), head="who,what,when")
+    (tmp_path / "targets.txt").write_text("# harmful\nbad\n")
+    done = cli(
+        "detect", "log.csv", "--targets", "targets.txt", "--user-column", "who",
+        "--group-column", "what", "--time-column", "when", "--out", "r", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_detect__escapes_what_strangers_wrote(tmp_path):
+    nasty = "\x1b[31m<script>alert(1)</script> $x^2$ [bold]"
+    rows = [row.replace(",a,", f',"{nasty}",') for row in many_rows()]
+    log(tmp_path / "log.csv", rows)
+    done = cli("detect", "log.csv", "--target", "bad", "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "[bold]" in done.stdout.replace("\n", "")
+    assert "<script>alert" not in (tmp_path / "r" / "report.html").read_text()
+
+
+BAD_LOGS = [
+    ("missing column", ["u1,a"], "user,group", ["--target", "a"], "time"),
+    ("unreadable time", ["u1,a,2020-01-01", "u2,b,soon"], None, ["--target", "a"], "soon"),
+    ("header only", [], None, ["--target", "a"], "log.csv"),
+    ("unknown target", many_rows(30), None, ["--target", "bat"], "did you mean 'bad'"),
+    ("no target given", many_rows(30), None, [], "--targets FILE or --target GROUP"),
+    ("one user", ["u1,a,1", "u1,b,2"], None, ["--target", "b"], "at least 2 users"),
+    ("targets first", ["u1,b,1", "u2,b,1", "u3,a,1", "u4,a,2"], None, ["--target", "b"], "before"),
+    ("bad horizon", many_rows(30), None, ["--target", "bad", "--horizon", "3x"], "3x"),
+    ("bad setting", many_rows(30), None, ["--target", "bad", "--set", "spike.quantile=2"], "got 2"),
+    ("horizon too long", many_rows(), None, ["--target", "bad", "--horizon", "900d"], "horizon"),
+]
+
+
+@pytest.mark.parametrize("case", BAD_LOGS, ids=[case[0] for case in BAD_LOGS])
+def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, case):
+    _, rows, head, options, says = case
+    log(tmp_path / "log.csv", rows, head or "user,group,time")
+    done = cli("detect", "log.csv", *options, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stderr
+    assert done.stdout == ""
+    assert list((tmp_path / "results").rglob("*.*")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["run", "nowhere.toml"], "does not exist"),
+        (["rerun", "nowhere"], "does not exist"),
+        (["figures", "nowhere"], "does not exist"),
+        (["report", "nowhere"], "does not exist"),
+        (["detect", "nowhere.csv", "--target", "x"], "nowhere.csv"),
+        (["run"], "CONFIG"),
+        (["dance"], "dance"),
+        (["run", "small.toml", "--threads", "0"], "--threads"),
+    ],
+)
+def test_wrong_usage__is_exit_2(tmp_path, words, says):
+    (tmp_path / "small.toml").write_text(SMALL)
+    done = cli(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_validate__lists_every_problem_with_its_line(tmp_path):
+    bad = SMALL.replace("users = 800", 'users = "many"').replace("[spike]", "[spike]\nquantle = 1")
+    (tmp_path / "bad.toml").write_text(bad)
+    done = cli("validate", "bad.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "bad.toml:6: world.users" in done.stderr
+    assert "did you mean 'quantile'" in done.stderr
+    assert "2 problems" in done.stderr
+
+
+def test_validate__accepts_the_quickstart(tmp_path):
+    done = cli("validate", ROOT / "configs" / "quickstart.toml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_schema__is_json_with_every_section(tmp_path):
+    schema = json.loads(cli("schema", cwd=tmp_path).stdout)
+    assert {"experiment", "world", "log", "targets", "score", "spike"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_signal__ends_with_its_code_and_leaves_nothing(tmp_path, name, code):
+    (tmp_path / "long.toml").write_text(SMALL.replace("users = 800", "users = 800000"))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "gateway", "run", "long.toml", "--out", "r"], cwd=tmp_path,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".r.*.draft")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    running.send_signal(getattr(signal, name))
+    _, stderr = running.communicate(timeout=120)
+    assert running.returncode == code, stderr
+    assert "Traceback" not in stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["long.toml"]
+
+
+@real_log
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [("igo_membership_joins.csv.gz", ["eu"]), ("meetup_nashville_joins.csv.gz", None)],
+)
+def test_detect__runs_on_the_real_logs(tmp_path, name, targets):
+    if targets is None:
+        import csv
+
+        with (DATA / "meetup_nashville_groups.csv").open() as file:
+            listed = [r["group"] for r in csv.DictReader(file) if r["category"] == "Tech"]
+        (tmp_path / "t.txt").write_text("\n".join(listed))
+        words = ["--targets", "t.txt"]
+    else:
+        words = [w for t in targets for w in ("--target", t)]
+    done = cli("detect", DATA / name, *words, "--out", "r", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "r" / "figures" / "top_gateways.pdf").is_file()

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.worlds import small_config
+
+import gateway
+from gateway.errors import ConfigError, LogError, ResultError
+from gateway.pipeline import execute, obtain_platform
+from gateway.publish import redraw, run
+from gateway.store import (
+    compare_results,
+    draft_result,
+    load_config,
+    open_result,
+    result_folder,
+    result_id,
+)
+
+TABLES = ("curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary")
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return run(small_config(), folder=tmp_path_factory.mktemp("runs") / "first", n_threads=2)
+
+
+def test_run__stores_every_table_figure_and_the_report(result):
+    assert result.table_names == TABLES
+    figures = {path.name for path in (result.folder / "figures").iterdir()}
+    for name in ("probability_curves", "top_gateways", "funnel", "precision_recall", "reliability"):
+        assert {f"{name}.{e}" for e in ("pdf", "svg", "png", "csv")} <= figures
+    report = result.text("report.html")
+    assert "<html" in report
+    assert result.config == small_config()
+
+
+def test_run__same_config_and_seed_same_bytes_for_one_and_two_threads(result, tmp_path):
+    again = run(small_config(), folder=tmp_path / "again", n_threads=1)
+    assert compare_results(result, again) == ()
+    assert len(result.digests()) == len(TABLES) + 4 * 5
+
+
+def test_run__another_seed_gives_other_tables(result, tmp_path):
+    other = execute(small_config("experiment.seed=6"), folder=tmp_path / "other")
+    differ = {d.name for d in compare_results(result, other) if d.what == "differs"}
+    assert "gateways.parquet" in differ
+
+
+def test_run__returns_a_finished_result_untouched(result):
+    before = (result.folder / "status.json").stat().st_mtime_ns
+    again = run(small_config(), folder=result.folder)
+    assert again.folder == result.folder
+    assert (result.folder / "status.json").stat().st_mtime_ns == before
+
+
+def test_provenance__says_what_made_it(result):
+    p = result.provenance
+    expected = {
+        "gateway_version", "model_version", "python", "packages", "commit", "dirty", "seed",
+        "config_digest", "cpu", "cores", "threads", "compute_seconds", "peak_memory_mib",
+    }  # fmt: skip
+    assert expected <= set(p)
+    assert p["seed"] == 5
+    assert p["threads"] == 2
+    assert p["packages"]["numpy"] == np.__version__
+
+
+def test_tables__hold_no_metadata_of_the_machine(result):
+    for name in TABLES:
+        assert pq.read_schema(result.folder / f"{name}.parquet").metadata is None
+
+
+def test_gateways__never_list_a_target(result):
+    groups = result.table("groups").to_pylist()
+    targets = {g["group"] for g in groups if g["is_target"]}
+    assert targets
+    assert not targets & set(result.table("gateways")["group"].to_pylist())
+
+
+def test_targets__are_chosen_by_the_rule(result):
+    for g in result.table("groups").to_pylist():
+        meets = g["country"] == "US" and g["strikes"] >= 5
+        assert g["is_target"] == meets
+
+
+def test_redraw__gives_the_same_figures_from_tables_alone(result, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(result.folder, copy)
+    shutil.rmtree(copy / "figures")
+    (copy / "report.html").unlink()
+    assert compare_results(result, redraw(copy)) == ()
+    assert (copy / "report.html").read_bytes() == (result.folder / "report.html").read_bytes()
+
+
+def test_result_id__changes_with_the_config_and_the_seed():
+    ids = {result_id(small_config(*o)) for o in ([], ["experiment.seed=6"], ["score.folds=4"])}
+    assert len(ids) == 3
+    assert result_folder(small_config(), root="r") == Path("r/small") / result_id(small_config())
+
+
+def test_draft__leaves_nothing_behind_when_it_fails(tmp_path):
+    def fail():
+        with draft_result(tmp_path / "new") as draft:
+            draft.write_text("a.txt", "half")
+            raise LogError("stop")
+
+    with pytest.raises(LogError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_draft__refuses_a_folder_that_is_not_a_result(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    with pytest.raises(ResultError, match="a folder with other files"):
+        execute(small_config(), folder=tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "mine"
+
+
+def test_draft__replaces_an_older_result_only_when_the_new_one_stands(tmp_path):
+    final = tmp_path / "r"
+    for content in ("old", "new"):
+        with draft_result(final) as draft:
+            draft.write_text("status.json", "{}")
+            draft.write_text("a.txt", content)
+            if content == "new":
+                assert (final / "a.txt").read_text() == "old"
+    assert (final / "a.txt").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [("missing", "does not exist"), ("empty", "holds no finished result")],
+)
+def test_open_result__says_what_is_wrong(tmp_path, what, says):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ResultError, match=says):
+        open_result(tmp_path / what)
+
+
+def test_load_config__says_what_is_wrong(tmp_path):
+    (tmp_path / "latin.toml").write_bytes(b"[experiment]\nname = '\xe9'\n")
+    with pytest.raises(ConfigError, match="must be UTF-8; byte 21 is not"):
+        load_config(tmp_path / "latin.toml")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_config(tmp_path / "nowhere.toml")
+
+
+def test_unreachable_rule__ends_in_a_message_and_no_folder(tmp_path):
+    config = small_config("targets.min_strikes=100000")
+    with pytest.raises(LogError, match="none does"):
+        execute(config, folder=tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_library__does_what_the_command_does(result):
+    config = small_config()
+    world = gateway.draw_world(config)
+    joins = gateway.simulate(world)
+    groups = result.table("groups")
+    names = groups.filter(groups["is_target"])["group"].to_pylist()
+    targets = gateway.named_targets(joins, names)
+    found = gateway.detect(
+        joins, targets, horizon=60, seed=5, min_joiners=5, min_spiking=2
+    ).to_arrow()
+    assert found.equals(result.table("gateways"))
+
+
+def test_platform__of_a_real_log_knows_no_roles(tmp_path):
+    joins = obtain_platform(small_config()).joins
+    joins.to_parquet(tmp_path / "log.parquet")
+    text = "\n".join(
+        [
+            "[experiment]",
+            'name = "real"',
+            "[log]",
+            f"path = {json.dumps(str(tmp_path / 'log.parquet'))}",
+            "[targets]",
+            'groups = ["g001", "g002", "g003"]',
+        ]
+    )
+    from gateway.config import parse_config
+
+    platform = obtain_platform(parse_config(text))
+    assert platform.joins.n_joins == joins.n_joins
+    assert set(platform.role.tolist()) == {"unknown"}
+    digest = hashlib.sha256(b"other").hexdigest()
+    with pytest.raises(LogError, match="is not the file that the config names"):
+        obtain_platform(parse_config(text, overrides=[f"log.digest={digest}"]))
+
+
+def test_groups_table__has_the_columns_of_the_contract(result):
+    expected = {
+        "group": pa.string(), "role": pa.string(), "mechanism": pa.string(),
+        "strength": pa.float64(), "topic": pa.int16(), "country": pa.string(),
+        "created": pa.int32(), "size": pa.int64(), "is_target": pa.bool_(),
+        "strikes": pa.int64(),
+    }  # fmt: skip
+    schema = result.table("groups").schema
+    assert {f.name: f.type for f in schema} == expected
