@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]

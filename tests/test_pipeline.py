@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.worlds import small_config
 
 import gateway
 from gateway.errors import ConfigError, LogError, ResultError
@@ -22,6 +21,7 @@ from gateway.store import (
     result_folder,
     result_id,
 )
+from tests.worlds import small_config
 
 TABLES = ("curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary")
 

@@ -1,0 +1,299 @@
+"""Stored tables of a run that never happened, in realistic sizes, for figures and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+from sklearn.metrics import average_precision_score
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "$\\frac$ and $x",
+    "a_b^c & \"quoted\" 'twice'",
+    "party 🎉🏳️‍🌈 日本語グループ",
+    "קבוצה \u202eשלום العربية",
+    "long " + "name " * 59,
+    "two\nlines\tand\x07bell\x1b[31m",
+    "</style></svg><img src=x onerror=alert(2)>",
+    "=1+1",
+    "\u0301\u200b",
+    "",
+)
+"""Names that strangers gave to their groups. The empty one comes last."""
+
+ROLE_COUNTS = {"influence": 40, "homophily": 40, "hub": 20, "target": 60}
+LIFT = {"influence": 0.10, "homophily": 0.13, "hub": 0.01, "ordinary": 0.0}
+COUNTRIES = ("US", "GB", "BR", "IN")
+
+
+def result_tables(
+    *,
+    truth: bool = True,
+    names: Sequence[str] = (),
+    n_groups: int = 1_200,
+    n_panels: int = 4,
+    seed: int = 7,
+) -> dict[str, pa.Table]:
+    """Build every stored table of a result.
+
+    ``names`` replace the names of the top groups, of the target groups that end a curve
+    and of the users, so that each figure has to draw each of them.
+    """
+    rng = np.random.default_rng(seed)
+    groups = _groups(rng, n_groups=n_groups, truth=truth, names=names)
+    gateways = _gateways(rng, groups)
+    tables = {
+        "groups": groups.drop_columns(["true_role"]),
+        "gateways": gateways,
+        "evaluation": _evaluation(groups, gateways, truth=truth),
+        "curves": _curves(rng, groups, gateways, n_panels=n_panels, names=names),
+        "reliability": _reliability(rng),
+        "summary": _summary(groups, gateways, truth=truth),
+    }
+    if truth:
+        tables["strikes"] = _strikes(groups)
+    return tables
+
+
+def _groups(
+    rng: np.random.Generator, *, n_groups: int, truth: bool, names: Sequence[str]
+) -> pa.Table:
+    roles = [role for role, count in ROLE_COUNTS.items() for _ in range(count)]
+    roles += ["ordinary"] * (n_groups - len(roles))
+    size = np.maximum(1, rng.lognormal(4.2, 1.4, n_groups)).astype(np.int64)
+    size[[role in ("influence", "homophily") for role in roles]] *= 4
+    size[[role == "hub" for role in roles]] *= 30
+    name = [f"group {i:05d}" for i in range(n_groups)]
+    size[: len(names)] = 900
+    n_marked = min(len(names), ROLE_COUNTS["influence"])
+    name[:n_marked] = names[:n_marked]
+    is_target = np.array([role == "target" for role in roles]) & (rng.random(n_groups) < 0.5)
+    missing = [None] * n_groups
+    return pa.table(
+        {
+            "group": pa.array(name, pa.string()),
+            "role": roles if truth else ["unknown"] * n_groups,
+            "true_role": roles,
+            "mechanism": pa.array(
+                ["influence" if truth and r == "influence" else None for r in roles], pa.string()
+            ),
+            "strength": pa.array(
+                [1.4 if truth and r == "influence" else None for r in roles], pa.float64()
+            ),
+            "topic": pa.array(rng.integers(0, 20, n_groups) if truth else missing, pa.int16()),
+            "country": pa.array(
+                rng.choice(COUNTRIES, n_groups).tolist() if truth else missing, pa.string()
+            ),
+            "created": pa.array(rng.integers(0, 90, n_groups) if truth else missing, pa.int32()),
+            "size": size,
+            "is_target": is_target,
+            "strikes": pa.array(
+                rng.poisson(np.where(is_target, 150, 0)) if truth else missing, pa.int64()
+            ),
+        }
+    )
+
+
+def _gateways(rng: np.random.Generator, groups: pa.Table) -> pa.Table:
+    """Rows of the spike detector; a log without truth has the same effects, unlabelled."""
+    rows = groups.filter([not target for target in groups["is_target"].to_pylist()])
+    n = rows.num_rows
+    n_joiners = np.maximum(1, rows["size"].to_numpy() * 0.9).astype(np.int64)
+    lift = np.array([LIFT.get(role, 0.0) for role in rows["true_role"].to_pylist()])
+    share = rng.beta(2.0, 38.0, n) + lift * rng.uniform(0.2, 1.8, n)
+    named = np.array(["group" not in name for name in rows["group"].to_pylist()])
+    share[named] += 0.35
+    n_spiking = rng.binomial(n_joiners, np.minimum(share, 0.9))
+    posterior = stats.beta(2.0 + n_spiking, 38.0 + n_joiners - n_spiking)
+    score = posterior.mean()
+    statistic = rng.normal(lift * 30, 1.0)
+    p_value = stats.norm.sf(statistic)
+    q_value = stats.false_discovery_control(p_value)
+    ranked = n_joiners >= 20
+    rank = np.where(ranked, stats.rankdata(np.where(ranked, -score, 0.0), method="min"), 0)
+    table = pa.table(
+        {
+            "detector": ["spike"] * n,
+            "group": rows["group"],
+            "score": score,
+            "estimate": n_spiking / n_joiners,
+            "ci_low": posterior.ppf(0.025),
+            "ci_high": posterior.ppf(0.975),
+            "p_value": p_value,
+            "q_value": q_value,
+            "n_joiners": n_joiners,
+            "n_spiking": n_spiking.astype(np.int64),
+            "flagged": ranked & (q_value < 0.05),
+            "rank": pa.array(rank, pa.int32(), mask=~ranked),
+            "mean_jump": rng.normal(0.01, 0.005, n) + lift / 5,
+            "realised_effect": pa.array(rng.normal(0.0, 0.01, n) + lift / 4, mask=n_joiners < 3),
+            "statistic": statistic,
+            "n_resolved": n_joiners,
+        }
+    )
+    order = [("detector", "ascending"), ("rank", "ascending"), ("group", "ascending")]
+    return table.sort_by(order)
+
+
+def _evaluation(groups: pa.Table, gateways: pa.Table, *, truth: bool) -> pa.Table:
+    scorer = [
+        ("auc", 0.8431, 0.8352, 0.8507),
+        ("log_loss", 0.10423, 0.1017, 0.1068),
+        ("brier", 0.02651, 0.0258, 0.0273),
+        ("base_rate", 0.03121, None, None),
+        ("n_rows", 612_345.0, None, None),
+    ]
+    rows = [("scorer:logistic", "outcome", *row) for row in scorer]
+    if truth:
+        rows += [("spike", "planted", *row) for row in _planted(groups, gateways)]
+    names = ("detector", "truth", "metric", "value", "ci_low", "ci_high")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    bounds = {key: pa.array(columns.pop(key), pa.float64()) for key in ("ci_low", "ci_high")}
+    return pa.table({key: list(values) for key, values in columns.items()} | bounds)
+
+
+def _planted(
+    groups: pa.Table, gateways: pa.Table
+) -> list[tuple[str, float, float | None, float | None]]:
+    role_of = dict(zip(groups["group"].to_pylist(), groups["role"].to_pylist(), strict=True))
+    roles = np.array([role_of[group] for group in gateways["group"].to_pylist()])
+    rank = np.nan_to_num(gateways["rank"].to_numpy(zero_copy_only=False), nan=1e9)
+    planted = roles == "influence"
+    precision = float(average_precision_score(planted, -rank))
+    rows: list[tuple[str, float, float | None, float | None]] = [
+        ("average_precision", precision, precision - 0.07, precision + 0.08),
+        ("spearman_strength", 0.31, None, None),
+    ]
+    for k in (50, 100):
+        top = roles[:k]
+        hits = float(np.mean(top == "influence"))
+        rows += [
+            (f"precision_at_{k}", hits, max(0.0, hits - 0.1), hits + 0.1),
+            (f"recall_at_{k}", float(np.sum(top == "influence") / planted.sum()), 0.2, 0.6),
+        ]
+        rows += [
+            (f"share_{role}_at_{k}", float(np.mean(top == role)), None, None)
+            for role in ("homophily", "hub", "ordinary", "target")
+        ]
+    return rows
+
+
+def _curves(
+    rng: np.random.Generator,
+    groups: pa.Table,
+    gateways: pa.Table,
+    *,
+    n_panels: int,
+    names: Sequence[str],
+) -> pa.Table:
+    role_of = dict(zip(groups["group"].to_pylist(), groups["role"].to_pylist(), strict=True))
+    flagged = [
+        group
+        for group, flag in zip(
+            gateways["group"].to_pylist(), gateways["flagged"].to_pylist(), strict=True
+        )
+        if flag
+    ]
+    targets = groups.filter(groups["is_target"])["group"].to_pylist()
+    others = gateways["group"].to_pylist()[200:]
+    rows = []
+    for panel in range(n_panels):
+        n, level, time = int(rng.integers(6, 22)), 0.0312, 0
+        jump_at = int(rng.integers(2, n - 1))
+        user = names[panel % len(names)] if names else f"user {int(rng.integers(50_000)):06d}"
+        for position in range(1, n + 1):
+            time += int(rng.integers(1, 20))
+            is_jump = position == jump_at
+            other = others[int(rng.integers(len(others)))]
+            group = flagged[panel % len(flagged)] if is_jump else other
+            after = level * float(rng.uniform(0.8, 1.25))
+            after = min(0.6, level + 0.08 + 0.1 * rng.random()) if is_jump else min(after, 0.7)
+            ends = position == n
+            rows.append(
+                {
+                    "panel": panel,
+                    "user": user,
+                    "position": position,
+                    "time": time,
+                    "group": targets[panel % len(targets)] if ends else group,
+                    "role": role_of[targets[0] if ends else group],
+                    "before": None if ends else level,
+                    "after": None if ends else after,
+                    "spike": not ends and after - level > 0.015,
+                    "is_target": ends,
+                    "is_gateway": is_jump,
+                }
+            )
+            level = level if ends else after
+    schema = pa.schema(
+        [
+            ("panel", pa.int32()),
+            ("user", pa.string()),
+            ("position", pa.int32()),
+            ("time", pa.int32()),
+            ("group", pa.string()),
+            ("role", pa.string()),
+            ("before", pa.float64()),
+            ("after", pa.float64()),
+            ("spike", pa.bool_()),
+            ("is_target", pa.bool_()),
+            ("is_gateway", pa.bool_()),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _reliability(rng: np.random.Generator) -> pa.Table:
+    """Ten bins of equal width, the low ones far fuller: a rare outcome looks like that."""
+    predicted = np.array([0.021, 0.068, 0.121, 0.172, 0.223, 0.271, 0.324, 0.371, 0.422, 0.489])
+    n = np.array([402_113, 121_009, 45_880, 20_412, 11_377, 5_903, 2_870, 1_411, 704, 166])
+    hits = rng.binomial(n, predicted * 0.93)
+    interval = [
+        stats.binomtest(int(k), int(m)).proportion_ci(method="wilson")
+        for k, m in zip(hits, n, strict=True)
+    ]
+    return pa.table(
+        {
+            "bin": pa.array(range(10), pa.int32()),
+            "n": n.astype(np.int64),
+            "predicted": predicted,
+            "observed": hits / n,
+            "ci_low": [low for low, _ in interval],
+            "ci_high": [high for _, high in interval],
+        }
+    )
+
+
+def _strikes(groups: pa.Table) -> pa.Table:
+    struck = groups.filter(groups["is_target"])
+    return pa.table(
+        {
+            "group": struck["group"],
+            "month": ["2020-03"] * struck.num_rows,
+            "kind": ["nudity"] * struck.num_rows,
+            "strikes": struck["strikes"],
+        }
+    )
+
+
+def _summary(groups: pa.Table, gateways: pa.Table, *, truth: bool) -> pa.Table:
+    n_targets = sum(groups["is_target"].to_pylist())
+    rule = "groups based in US with at least 60 strikes for nudity in 2020-03"
+    values = {
+        "experiment": "quickstart" if truth else "meetup",
+        "n_users": "50000" if truth else "24631",
+        "n_groups": str(groups.num_rows),
+        "n_joins": "612345" if truth else "45583",
+        "tick": "day",
+        "span": "2020-01-01 to 2021-06-23" if truth else "2015-11-03 to 2017-10-29",
+        "n_targets": str(n_targets),
+        "target_rule": rule if truth else "100 groups named in tech.txt",
+        "horizon": "180 days" if truth else "until the log ends",
+        "n_ranked": str(len(gateways["rank"].drop_null())),
+        "n_flagged": str(sum(gateways["flagged"].to_pylist())),
+        "source": "simulated" if truth else "meetup_nashville_joins.csv.gz",
+    }
+    return pa.table({"key": list(values), "value": list(values.values())})

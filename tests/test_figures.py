@@ -1,0 +1,519 @@
+"""Figures: first what is plotted, then how it is drawn, then the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
+from gateway.figures.names import label, shorten
+from gateway.figures.style import COLUMN, PAGE, PAPER, look, role
+from tests.result_tables import HOSTILE, result_tables
+
+ROOT = Path(__file__).parents[1]
+BY_NAME = {figure.NAME: figure for figure in FIGURES}
+NAMES = list(BY_NAME)
+
+each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
+
+
+@cache
+def simulated() -> Mapping[str, pa.Table]:
+    return result_tables(n_groups=500)
+
+
+@cache
+def real() -> Mapping[str, pa.Table]:
+    return result_tables(truth=False, n_groups=300)
+
+
+@cache
+def hostile() -> Mapping[str, pa.Table]:
+    return result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
+
+
+def plotted(name: str, tables: Mapping[str, pa.Table] | None = None, **options: Any) -> pa.Table:
+    data = BY_NAME[name].plotted(simulated() if tables is None else tables, **options)
+    assert data is not None
+    return data
+
+
+def shuffled(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    rng = np.random.default_rng(3)
+    return {name: table.take(rng.permutation(table.num_rows)) for name, table in tables.items()}
+
+
+def texts(drawn: Figure) -> list[str]:
+    return [text.get_text() for text in every_text(drawn)]
+
+
+def every_text(drawn: Figure) -> list[Text]:
+    found: Any = drawn.findobj(Text)
+    return list(found)
+
+
+def marks(axes: Axes) -> list[tuple[str, str, bool]]:
+    """Shape, colour, and whether filled, of every single mark."""
+    return [
+        (
+            str(line.get_marker()),
+            to_hex(line.get_markeredgecolor()).upper(),
+            to_hex(line.get_markerfacecolor()) != PAPER,
+        )
+        for line in axes.get_lines()
+        if line.get_marker() != "None" and np.size(line.get_xdata()) == 1
+    ]
+
+
+# The list -------------------------------------------------------------------------------
+
+
+def test_figures__import_without_matplotlib() -> None:
+    code = (
+        "import sys, gateway.figures; [figure.NAME for figure in gateway.figures.FIGURES];"
+        "sys.exit(any(m in sys.modules for m in ('matplotlib', 'numba', 'scipy', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@each_figure
+def test_figures__are_named_as_their_modules(figure: StoredFigure) -> None:
+    assert figure._module().NAME == figure.NAME
+
+
+@each_figure
+def test_plotted__is_none_for_an_empty_result(figure: StoredFigure) -> None:
+    assert figure.plotted({}) is None
+    assert figure.plotted({name: table.slice(0, 0) for name, table in simulated().items()}) is None
+
+
+@each_figure
+def test_plotted__ignores_the_order_of_rows(figure: StoredFigure) -> None:
+    assert figure.plotted(shuffled(simulated())) == figure.plotted(simulated())
+
+
+# What is plotted ------------------------------------------------------------------------
+
+
+def test_probability_curves__plot_every_stored_join_in_order() -> None:
+    got = plotted("probability_curves").select(["panel", "position", "after", "spike"])
+    assert got == simulated()["curves"].select(["panel", "position", "after", "spike"])
+
+
+def test_probability_curves__say_how_users_were_chosen() -> None:
+    """The default words are those of gateway.analyses.curves, numbers included."""
+    default = BY_NAME["probability_curves"].caption(plotted("probability_curves"))
+    assert f"users with {FEWEST_JOINS} to {MOST_JOINS} scored joins" in default
+    told = pa.table({"key": ["curve_rule"], "value": ["The users were drawn at random."]})
+    tables = {**simulated(), "summary": told}
+    got = BY_NAME["probability_curves"].caption(plotted("probability_curves", tables))
+    assert got.endswith("The users were drawn at random.")
+
+
+def test_probability_curves__go_back_to_the_level_before_a_tie() -> None:
+    """Two joins of one tick: each jumps from the level before both; the third from both."""
+    curves = pa.Table.from_pylist(
+        [
+            _join(1, before=0.1, after=0.2),
+            _join(2, before=0.1, after=0.3),
+            _join(3, before=0.4, after=0.5),
+        ],
+        schema=simulated()["curves"].schema,
+    )
+    data = plotted("probability_curves", {"curves": curves})
+    line = BY_NAME["probability_curves"].draw(data).axes[0].get_lines()[1]
+    expected = [10, 10, 20, 10, 10, 30, 40, 40, 50]
+    assert line.get_ydata() == pytest.approx(expected)  # rounding of 100 x
+    assert "in the same tick have no order" in BY_NAME["probability_curves"].caption(data)
+
+
+def _join(position: int, *, before: float, after: float) -> dict[str, Any]:
+    return {
+        "panel": 0, "user": "u", "position": position, "time": position // 3, "group": "g",
+        "role": "ordinary", "before": before, "after": after, "spike": False,
+        "is_target": False, "is_gateway": False,
+    }  # fmt: skip
+
+
+def test_probability_curves__hold_the_level_up_to_the_target() -> None:
+    data = plotted("probability_curves")
+    panel = data.filter(pc.equal(data["panel"], 0))
+    expected = 100.0 * panel["after"].drop_null()[-1].as_py()
+    axes = BY_NAME["probability_curves"].draw(data).axes[0]
+    (star,) = (line for line in axes.get_lines() if line.get_marker() == "*")
+    assert star.get_ydata() == pytest.approx([expected])  # rounding of 100 x
+    assert star.get_xdata() == [panel.num_rows]
+
+
+@pytest.mark.parametrize("top", [1, 30, 10_000])
+def test_top_gateways__plot_the_first_ranks_of_the_spike_detector(top: int) -> None:
+    gateways = simulated()["gateways"]
+    other = gateways.set_column(0, "detector", pa.array(["rival"] * gateways.num_rows))
+    tables = {**simulated(), "gateways": pa.concat_tables([other, gateways])}
+    data = plotted("top_gateways", tables, top=top)
+    ranked = gateways.filter(pc.is_valid(gateways["rank"])).slice(0, top)
+    assert data.num_rows == min(top, ranked.num_rows)
+    columns = ["rank", "group", "score", "ci_low", "ci_high", "n_joiners", "flagged"]
+    assert data.select(columns) == ranked.select(columns)
+
+
+def test_top_gateways__pool_the_joiners_of_all_ranked_groups() -> None:
+    gateways = simulated()["gateways"].to_pylist()
+    ranked = [row for row in gateways if row["rank"] is not None]
+    expected = sum(r["n_spiking"] for r in ranked) / sum(r["n_joiners"] for r in ranked)
+    assert plotted("top_gateways")["pooled"].unique().to_pylist() == [expected]
+
+
+def test_funnel__plots_every_ranked_group_and_no_other() -> None:
+    gateways = simulated()["gateways"].to_pylist()
+    expected = {row["group"] for row in gateways if row["rank"] is not None}
+    assert set(plotted("funnel")["group"].to_pylist()) == expected
+
+
+def test_precision_recall__plots_the_curve_whose_area_is_the_stored_average_precision() -> None:
+    data = plotted("precision_recall")
+    recall, precision = data["recall"].to_numpy(), data["precision"].to_numpy()
+    got = -np.sum(np.diff(recall) * precision[:-1])
+    # The same sum in another order.
+    assert got == pytest.approx(data["average_precision"][0].as_py(), rel=1e-12)
+
+
+def test_precision_recall__agrees_with_counting_by_hand() -> None:
+    """A gateway first, a look-alike second, then a gateway and two others, all unranked."""
+    groups = pa.table({"group": list("abcde"), "role": ["influence", "homophily", "influence",
+                                                        "target", "ordinary"]})  # fmt: skip
+    gateways = pa.table(
+        {
+            "detector": ["spike"] * 5,
+            "group": list("abcde"),
+            "rank": pa.array([1, 2, None, None, None], pa.int32()),
+        }
+    )
+    data = plotted("precision_recall", {"groups": groups, "gateways": gateways})
+    assert data["recall"].to_pylist() == [1.0, 0.5, 0.5, 0.0]
+    assert data["precision"].to_pylist() == [0.4, 0.5, 1.0, 1.0]
+    assert data["last_rank"].to_pylist() == [None, 2, 1, 0]
+    assert data["base_rate"][0].as_py() == 0.4
+    assert np.isnan(data["average_precision"][0].as_py())
+    render(BY_NAME["precision_recall"].draw(data))
+
+
+def test_precision_recall__needs_planted_gateways() -> None:
+    assert BY_NAME["precision_recall"].plotted(real()) is None
+
+
+def test_reliability__leaves_out_empty_bins() -> None:
+    bins = simulated()["reliability"]
+    n = bins["n"].to_pylist()
+    n[3] = 0
+    emptied = bins.set_column(1, "n", pa.array(n, pa.int64()))
+    got = plotted("reliability", {"reliability": emptied})["bin"].to_pylist()
+    assert got == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(0.5, "linear"), (20.0, "log")])
+def test_reliability__opens_up_crowded_bins(largest: float, scale: str) -> None:
+    x = np.append(np.linspace(0.1, 0.4, 9), largest) / 100
+    bins = pa.table(
+        {
+            "bin": pa.array(range(10), pa.int32()),
+            "n": [50_000] * 10,
+            "predicted": x,
+            "observed": x,
+            "ci_low": 0.9 * x,
+            "ci_high": 1.1 * x,
+        }
+    )
+    data = plotted("reliability", {"reliability": bins})
+    assert BY_NAME["reliability"].draw(data).axes[0].get_xscale() == scale
+    assert ("logarithmic" in BY_NAME["reliability"].caption(data)) == (scale == "log")
+
+
+# Captions -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tables", [simulated, real, hostile])
+@each_figure
+def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: Any) -> None:
+    data = figure.plotted(tables())
+    if data is None:
+        assert (figure.NAME, tables) == ("precision_recall", real)
+        return
+    got = figure.caption(data)
+    assert got[0].isupper()
+    assert got.endswith(".")
+    assert "nan" not in got
+    assert "None" not in got
+    assert "  " not in got
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("probability_curves", "for 4 users"),
+        ("top_gateways", "95 % posterior interval"),
+        ("top_gateways", "The 30 groups"),
+        ("funnel", "ranked groups"),
+        ("precision_recall", "40 of them are planted gateways"),
+        ("precision_recall", "are homophily look-alikes"),
+        ("reliability", "95 % Wilson interval"),
+        ("reliability", "611,845 predictions"),
+    ],
+)
+def test_caption__says_how_many_and_which_interval(name: str, phrase: str) -> None:
+    assert phrase in BY_NAME[name].caption(plotted(name))
+
+
+# What is drawn --------------------------------------------------------------------------
+
+
+def test_top_gateways__draw_role_and_flag_of_every_group() -> None:
+    data = plotted("top_gateways")
+    rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
+    expected = [(role(r).marker, role(r).color.upper(), flag) for r, flag in rows]
+    assert marks(BY_NAME["top_gateways"].draw(data).axes[0]) == expected
+
+
+def test_top_gateways__draw_a_real_log_in_one_colour() -> None:
+    data = plotted("top_gateways", real())
+    got = {(shape, color) for shape, color, _ in marks(BY_NAME["top_gateways"].draw(data).axes[0])}
+    assert len(got) == 1
+
+
+def test_funnel__draws_planted_and_flagged_groups_over_the_cloud() -> None:
+    data = plotted("funnel")
+    drawn = marks(BY_NAME["funnel"].draw(data).axes[0])
+    got = sum(1 for shape, color, _ in drawn if (shape, color) == ("o", "#D55E00"))
+    assert got == data["role"].to_pylist().count("influence")
+
+
+def test_roles__differ_in_colour_and_in_shape() -> None:
+    roles = [role(name) for name in ("influence", "homophily", "hub", "target", "ordinary", "new")]
+    assert len({drawn.color for drawn in roles}) == len(roles)
+    assert len({drawn.marker for drawn in roles}) == len(roles)
+
+
+def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
+    drawn = BY_NAME["funnel"].draw(plotted("funnel"))
+    axes = drawn.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert boxes
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    for box in boxes:
+        assert axes.bbox.x0 <= box.x0
+        assert box.x1 <= axes.bbox.x1
+        assert box.y1 <= axes.bbox.y1
+
+
+@pytest.mark.parametrize("tables", [simulated, real, hostile])
+@each_figure
+def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -> None:
+    data = figure.plotted(tables())
+    if data is None:
+        assert (figure.NAME, tables) == ("precision_recall", real)
+        return
+    drawn = figure.draw(data)
+    FigureCanvasAgg(drawn)
+    with look():
+        drawn.draw_without_rendering()
+        drawn.draw_without_rendering()  # the layout settles in two rounds
+        visible = [axes for axes in drawn.axes if axes.get_visible()]
+        boxes = [part.get_tightbbox() for part in (*visible, *drawn.legends)]
+    for box in boxes:
+        assert box is not None
+        assert drawn.bbox.x0 - 1 <= box.x0  # one pixel: side bearings of glyphs
+        assert box.x1 <= drawn.bbox.x1 + 1
+        assert drawn.bbox.y0 - 1 <= box.y0
+        assert box.y1 <= drawn.bbox.y1 + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [(name, PAGE if name == "probability_curves" else COLUMN) for name in NAMES],
+)
+def test_draw__has_the_width_of_a_column_or_a_page(name: str, width: float) -> None:
+    assert BY_NAME[name].draw(plotted(name)).get_figwidth() == width
+
+
+@pytest.mark.parametrize("n_panels", [1, 2, 3, 5, 12])
+def test_probability_curves__draw_one_panel_per_user(n_panels: int) -> None:
+    data = plotted("probability_curves", result_tables(n_groups=300, n_panels=n_panels))
+    drawn = BY_NAME["probability_curves"].draw(data)
+    assert sum(axes.get_visible() for axes in drawn.axes) == n_panels
+
+
+@pytest.mark.parametrize("name", ["probability_curves", "top_gateways", "funnel", "reliability"])
+def test_draw__copes_with_a_single_row(name: str) -> None:
+    render(BY_NAME[name].draw(plotted(name).slice(0, 1)))
+
+
+# Hostile names --------------------------------------------------------------------------
+
+
+@each_figure
+def test_draw__survives_hostile_names(figure: StoredFigure) -> None:
+    """Warnings are errors here: a missing glyph or a parsed formula would raise."""
+    drawn = figure.draw(figure.plotted(hostile()))
+    files = render(drawn)
+    ElementTree.fromstring(files["svg"])  # noqa: S314 (our own file)
+    assert not any(character in text for text in texts(drawn) for character in "\x07\x1b\u202e")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_draw__writes_hostile_names_as_they_are(name: str) -> None:
+    top = texts(BY_NAME["top_gateways"].draw(plotted("top_gateways", hostile())))
+    users = texts(BY_NAME["probability_curves"].draw(plotted("probability_curves", hostile())))
+    assert label(name, limit=22) in top
+    assert any(text.startswith(label(name, limit=20)) for text in users)
+
+
+@pytest.mark.parametrize("figure", ["top_gateways", "probability_curves", "funnel"])
+def test_draw__never_reads_a_name_as_mathematics(figure: str) -> None:
+    data = plotted(figure, hostile())
+    if figure == "funnel":
+        data = data.filter(pc.equal(data["group"], "$\\frac$ and $x"))
+    found = [
+        text for text in every_text(BY_NAME[figure].draw(data)) if "$\\frac$" in text.get_text()
+    ]
+    assert found
+    assert not any(text.get_parse_math() for text in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("two\nlines\tand\x07bell\x1b[31m", "two lines andbell[31m"),
+        ("\u202eabc\u2066", "abc"),
+        ("日本 x", "\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} x"),
+        ("", "(no name)"),
+        ("\u0301\u200b", "(no name)"),
+        ("$x$ a_b^c", "$x$ a_b^c"),
+        ("e\u0301t\u00e9", "\u00e9t\u00e9"),
+    ],
+)
+def test_label__is_one_drawable_line(name: str, expected: str) -> None:
+    assert label(name) == expected
+
+
+@pytest.mark.parametrize("limit", [3, 4, 24, 25])
+def test_shorten__keeps_both_ends_within_the_limit(limit: int) -> None:
+    got = shorten("a" * 150 + "b" * 150, limit=limit)
+    assert len(got) == limit
+    assert got[0] == "a"
+    assert got[-1] == "b"
+
+
+# Bytes ----------------------------------------------------------------------------------
+
+_DIGESTS = """
+import hashlib, json, sys
+from tests.result_tables import HOSTILE, result_tables
+from gateway.figures import FIGURES, csv_bytes, render
+tables = result_tables(names=HOSTILE, n_groups=1_700, n_panels=2)
+digests = {}
+for figure in FIGURES:
+    data = figure.plotted(tables)
+    files = {**render(figure.draw(data)), "csv": csv_bytes(data)}
+    for kind, content in files.items():
+        digests[f"{figure.NAME}.{kind}"] = hashlib.sha256(content).hexdigest()
+digests["pyplot"] = str("matplotlib.pyplot" in sys.modules)
+print(json.dumps(digests))
+"""
+
+
+def _digests(**environment: str) -> dict[str, str]:
+    ran = subprocess.run(
+        [sys.executable, "-c", _DIGESTS],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    digests: dict[str, str] = json.loads(ran.stdout)
+    return digests
+
+
+def test_render__gives_the_same_bytes_in_every_process() -> None:
+    """Hash seed, time zone and clock differ; 1,700 groups: the cloud is an image, too."""
+    one = _digests(PYTHONHASHSEED="1", TZ="UTC", SOURCE_DATE_EPOCH="0")
+    two = _digests(PYTHONHASHSEED="2", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="1000000000")
+    assert one == two
+    assert one.pop("pyplot") == "False"  # no global state, no window
+    assert len(one) == 4 * len(FIGURES)
+
+
+def test_render__is_deaf_to_the_reader_s_own_settings() -> None:
+    data = plotted("reliability")
+    expected = _digest(render(BY_NAME["reliability"].draw(data)))
+    with mpl.rc_context({"font.size": 30, "svg.fonttype": "none", "text.parse_math": True}):
+        before = dict(mpl.rcParams)
+        got = _digest(render(BY_NAME["reliability"].draw(data)))
+        assert dict(mpl.rcParams) == before
+    assert got == expected
+
+
+def test_render__gives_the_same_bytes_twice() -> None:
+    drawn = BY_NAME["funnel"].draw(plotted("funnel"))
+    assert _digest(render(drawn)) == _digest(render(drawn))
+
+
+def _digest(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {kind: hashlib.sha256(content).hexdigest() for kind, content in files.items()}
+
+
+def test_render__writes_files_of_the_right_kind() -> None:
+    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    assert files["pdf"].startswith(b"%PDF")
+    assert files["svg"].startswith(b"<?xml")
+    assert files["png"].startswith(b"\x89PNG")
+    width = int.from_bytes(files["png"][16:20], "big")
+    assert width == round(COLUMN * 300)
+
+
+def test_render__writes_no_date_and_no_version() -> None:
+    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    assert b"CreationDate" not in files["pdf"]
+    assert b"dc:date" not in files["svg"]
+    for content in files.values():
+        assert mpl.__version__.encode() not in content
+
+
+def test_render__embeds_truetype() -> None:
+    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    assert b"/FontFile2" in files["pdf"]
+    assert b"<text" not in files["svg"]
+
+
+def test_csv__holds_what_is_plotted() -> None:
+    data = plotted("top_gateways", hostile())
+    content = csv_bytes(data)
+    options = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    back = pyarrow.csv.read_csv(io.BytesIO(content), parse_options=options)
+    assert back["group"].to_pylist() == data["group"].to_pylist()
+    assert back["score"].to_pylist() == data["score"].to_pylist()
+    assert content.endswith(b"\n")
+    assert b"\r" not in content
