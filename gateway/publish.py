@@ -97,6 +97,11 @@ def _report(
 ) -> bytes:
     title = f"Gateway groups: {config.experiment.name}"
     page = render_report(
-        tables, figures, config_toml=config_to_toml(config), provenance=provenance, title=title
+        tables,
+        figures,
+        config_toml=config_to_toml(config),
+        provenance=provenance,
+        title=title,
+        top=config.figures.top,
     )
     return page.encode("utf-8")

@@ -1,0 +1,249 @@
+"""The note's figure 1, for several users: P(join a target) after every join."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from gateway.figures.names import label
+from gateway.figures.stored import constant, first, floats, has_truth, summary_value
+from gateway.figures.style import (
+    BLUE,
+    INK,
+    MUTED,
+    PAGE,
+    PAPER,
+    RULE,
+    flag_keys,
+    role,
+    role_keys,
+    styled,
+)
+from gateway.figures.style import figure as new_figure
+from gateway.figures.words import counted, percent
+
+__all__ = ["NAME", "caption", "draw", "plotted"]
+
+NAME: str = "probability_curves"
+
+Levels = npt.NDArray[np.float64]
+
+_COLUMNS = (
+    "panel",
+    "user",
+    "position",
+    "time",
+    "group",
+    "role",
+    "before",
+    "after",
+    "spike",
+    "is_target",
+    "is_gateway",
+)
+_SELECTION = (
+    "The users were picked by rule, not at random: going through the top groups in order, the "
+    "joiner with the largest spike there, among users with 5 to 20 scored joins, by turns one "
+    "who went on to join a target and one who did not."
+)
+"""How ``gateway.analyses.curves`` picks; a summary that tells of another rule goes first."""
+_TIES = (
+    " Joins of one user in the same tick have no order: each is evaluated on its own, on top of "
+    "the joins before them."
+)
+_STAR: Any = {
+    "marker": "*",
+    "ms": 8,
+    "mec": PAPER,
+    "mfc": role("target").color,
+    "mew": 0.5,
+}
+"""The end of a curve: the colour of a target, and a shape that no role has."""
+_HEADROOM = 1.42
+"""Top of the shared axis over the highest curve: room for the name over a jump."""
+
+
+def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return the joins of the chosen users, by panel and position, or None without any.
+
+    Two constant columns are added: ``horizon`` of the probability, and ``selection``, how
+    the users were chosen (key ``curve_rule`` of the summary).
+    """
+    curves = tables.get("curves")
+    if curves is None or curves.num_rows == 0:
+        return None
+    order = [("panel", "ascending"), ("position", "ascending"), ("group", "ascending")]
+    data = curves.select(_COLUMNS).sort_by(order)
+    data = constant(data, "horizon", summary_value(tables, "horizon"))
+    return constant(data, "selection", summary_value(tables, "curve_rule") or _SELECTION)
+
+
+@styled
+def draw(data: pa.Table) -> Figure:
+    """Draw one panel per user; all panels share the probability axis."""
+    panels = _panels(data)
+    n_columns = min(len(panels), 2 if len(panels) <= 4 else 3)
+    n_rows = -(-len(panels) // n_columns)
+    figure = new_figure(PAGE, 1.75 * n_rows + 0.5)
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    top = _HEADROOM * max(float(np.max(_levels(panel)[1:])) for panel in panels)
+    for i, axes in enumerate(grid.flat):
+        if i >= len(panels):
+            axes.set_visible(False)
+            continue
+        _draw_panel(axes, panels[i], top=top or 1.0)
+        if i + n_columns >= len(panels):
+            axes.set_xlabel("number of groups joined")
+        if i % n_columns == 0:
+            axes.set_ylabel("P(join a target) (%)")
+    keys = _keys(data)
+    n_key_rows = -(-len(keys) // 5)
+    figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // n_key_rows))
+    return figure
+
+
+def caption(data: pa.Table) -> str:
+    """Say what a step, a mark and the end of a curve mean, and who the users are."""
+    panels = _panels(data)
+    bases = [_levels(panel)[1][0] / 100.0 for panel in panels]
+    base = percent(min(bases))
+    if percent(max(bases)) != base:
+        base = f"{base} to {percent(max(bases))}, by cross-fitting fold"
+    ties = _TIES if _has_ties(panels) else ""
+    horizon = first(data, "horizon")
+    n_spikes = pc.sum(data["spike"]).as_py()
+    ends = "star ends a curve where the user joins the target group named above the panel"
+    colour = "; colour and shape give the group's planted role" if has_truth(data) else ""
+    return (
+        f"Probability of joining a target group (horizon: {horizon or 'as configured'}), "
+        f"evaluated again after every join, for {counted(len(panels), 'user')}. "
+        f"Dotted: the base rate, before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
+        f"filled where the group joined was flagged as a gateway group{colour}; the name is that "
+        f"of the group at the highest such jump. A {ends}.{ties} Each curve is one user's score: "
+        f"there is no interval. {first(data, 'selection')}"
+    )
+
+
+def _panels(data: pa.Table) -> list[pa.Table]:
+    numbers = sorted(set(data["panel"].to_pylist()))
+    return [data.filter(pc.equal(data["panel"], number)) for number in numbers]
+
+
+def _has_ties(panels: list[pa.Table]) -> bool:
+    """Whether any user joins two of the groups shown in one tick."""
+    return any((np.diff(panel["time"].to_numpy()) == 0).any() for panel in panels)
+
+
+def _draw_panel(axes: Axes, panel: pa.Table, *, top: float) -> None:
+    x, before, after = _levels(panel)
+    axes.set_xlim(0.0, float(x[-1]) + 0.6)
+    axes.set_ylim(0.0, top)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.grid(axis="y", color=RULE)
+    axes.axhline(before[0], color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    # Up to each join the level before it, then the jump. Joins of one tick each start from
+    # the level before all of them.
+    path_x = np.column_stack([x - 1.0, x, x]).ravel()
+    path_y = np.column_stack([before, before, after]).ravel()
+    axes.plot(path_x, path_y, color=INK)
+    _mark_spikes(axes, panel, x, after)
+    _mark_target(axes, panel, x, after)
+    _name_jump(axes, panel, x, after)
+
+
+def _levels(panel: pa.Table) -> tuple[Levels, Levels, Levels]:
+    """Return position, and probability before and after it in per cent.
+
+    A target join has neither; the level of the join before it is held up to there.
+    """
+    x, before, after = (floats(panel, name) for name in ("position", "before", "after"))
+    for i in range(len(x)):
+        if np.isnan(before[i]):
+            before[i] = after[i - 1] if i else 0.0
+        if np.isnan(after[i]):
+            after[i] = before[i]
+    return x, 100.0 * before, 100.0 * after
+
+
+def _mark_spikes(axes: Axes, panel: pa.Table, x: Levels, level: Levels) -> None:
+    rows = zip(
+        panel["spike"].to_pylist(),
+        panel["role"].to_pylist(),
+        panel["is_gateway"].to_pylist(),
+        strict=True,
+    )
+    for i, (is_spike, name, is_gateway) in enumerate(rows):
+        if is_spike:
+            drawn = role(name)
+            face = drawn.color if is_gateway else PAPER
+            axes.plot(x[i], level[i], marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
+
+
+def _mark_target(axes: Axes, panel: pa.Table, x: Levels, level: Levels) -> None:
+    """Put the star at the target join, and who ends where above the panel."""
+    user = label(panel["user"][0].as_py(), limit=20)
+    ends = np.flatnonzero(np.array(panel["is_target"].to_pylist(), dtype=bool))
+    title = f"{user}: joins no target"
+    if len(ends):
+        target = label(panel["group"][int(ends[-1])].as_py(), limit=20)
+        title = f"{user} \N{RIGHTWARDS ARROW} {target}"
+        axes.plot(x[ends[-1]], level[ends[-1]], zorder=4, **_STAR)
+    axes.set_title(title, parse_math=False)
+
+
+def _name_jump(axes: Axes, panel: pa.Table, x: Levels, level: Levels) -> None:
+    """Write the group's name above the whole curve, with a line down to its jump."""
+    at = _named_join(panel)
+    if at is None:
+        return
+    name = label(panel["group"][at].as_py(), limit=26)
+    share = x[at] / (x[-1] + 0.6)
+    side = "left" if share < 0.35 else "right" if share > 0.65 else "center"
+    height = axes.get_ylim()[1]
+    axes.annotate(
+        name,
+        xy=(x[at], level[at]),
+        xytext=(x[at], max(level.max() + 0.09 * height, level[at] + 0.12 * height)),
+        ha=side,
+        va="bottom",
+        parse_math=False,
+        bbox={"boxstyle": "square,pad=0.15", "fc": PAPER, "ec": "none"},
+        arrowprops={
+            "arrowstyle": "-",
+            "lw": 0.5,
+            "color": MUTED,
+            "relpos": ({"left": 0.0, "center": 0.5, "right": 1.0}[side], 0.0),
+            "shrinkA": 0,
+            "shrinkB": 3,
+        },
+    )
+
+
+def _named_join(panel: pa.Table) -> int | None:
+    """Return the row of the highest spike at a flagged group, else of the highest spike."""
+    jump = floats(panel, "after") - floats(panel, "before")
+    spike = np.array(panel["spike"].to_pylist(), dtype=bool) & ~np.isnan(jump)
+    flagged = spike & np.array(panel["is_gateway"].to_pylist(), dtype=bool)
+    among = flagged if flagged.any() else spike
+    return int(np.argmax(np.where(among, jump, -np.inf))) if among.any() else None
+
+
+def _keys(data: pa.Table) -> list[Line2D]:
+    spikes = data.filter(data["spike"])
+    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="base rate")]
+    if has_truth(data):
+        keys += role_keys(spikes["role"].to_pylist())
+    else:
+        keys.append(Line2D([], [], ls="none", marker="o", mec=BLUE, mfc=BLUE, label="spike"))
+    if pc.any(data["is_target"]).as_py():
+        keys.append(Line2D([], [], ls="none", label="joins a target", **_STAR))
+    return keys + flag_keys()

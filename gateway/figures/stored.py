@@ -1,0 +1,106 @@
+"""What several figures read from the stored tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gateway.figures.style import UNTOLD
+
+__all__ = [
+    "DETECTOR",
+    "Tables",
+    "constant",
+    "first",
+    "floats",
+    "has_truth",
+    "metric",
+    "pooled_share",
+    "ranked_groups",
+    "spike_groups",
+    "summary_value",
+]
+
+Tables = Mapping[str, pa.Table]
+
+DETECTOR = "spike"
+"""The detector that the figures are about: the note's own."""
+
+
+def spike_groups(tables: Tables) -> pa.Table | None:
+    """Return the spike detector's groups with their roles, by rank, then name; unranked last.
+
+    None where the result holds no such rows.
+    """
+    if "gateways" not in tables or "groups" not in tables:
+        return None
+    gateways = tables["gateways"]
+    rows = gateways.filter(pc.equal(gateways["detector"], DETECTOR))
+    if rows.num_rows == 0:
+        return None
+    groups = tables["groups"]
+    role_of = dict(zip(groups["group"].to_pylist(), groups["role"].to_pylist(), strict=True))
+    roles = [role_of.get(group) or UNTOLD for group in rows["group"].to_pylist()]
+    rows = rows.append_column("role", pa.array(roles, pa.string()))
+    return rows.sort_by([("rank", "ascending"), ("group", "ascending")])
+
+
+def ranked_groups(tables: Tables) -> pa.Table | None:
+    """Return the rows of ``spike_groups`` that have a rank and joiners; None if there is none."""
+    rows = spike_groups(tables)
+    if rows is None:
+        return None
+    ranked = rows.filter(pc.and_(pc.is_valid(rows["rank"]), pc.greater(rows["n_joiners"], 0)))
+    return ranked if ranked.num_rows else None
+
+
+def pooled_share(ranked: pa.Table) -> float:
+    """Return the share of joiners that spike, over the joiners of all ranked groups."""
+    spiking, joiners = (pc.sum(ranked[name]).as_py() for name in ("n_spiking", "n_joiners"))
+    return float(spiking) / float(joiners)
+
+
+def has_truth(data: pa.Table) -> bool:
+    """Whether any row has a planted role."""
+    return any(role != UNTOLD for role in data["role"].to_pylist())
+
+
+def metric(tables: Tables, name: str) -> tuple[float, float, float]:
+    """Return value and interval of a metric against the planted truth, NaN where missing."""
+    rows = tables["evaluation"].to_pylist() if "evaluation" in tables else []
+    for row in rows:
+        if (row["detector"], row["truth"], row["metric"]) == (DETECTOR, "planted", name):
+            found = (row[key] for key in ("value", "ci_low", "ci_high"))
+            value, low, high = (np.nan if number is None else float(number) for number in found)
+            return value, low, high
+    return np.nan, np.nan, np.nan
+
+
+def summary_value(tables: Tables, key: str) -> str | None:
+    """Return a value of the summary table, None where there is none."""
+    if "summary" not in tables:
+        return None
+    summary = tables["summary"]
+    pairs = zip(summary["key"].to_pylist(), summary["value"].to_pylist(), strict=True)
+    return dict(pairs).get(key)
+
+
+def constant(data: pa.Table, name: str, value: float | str | None) -> pa.Table:
+    """Append a column that says the same in every row: a number that the figure labels."""
+    kind = pa.float64() if isinstance(value, float) else pa.string()
+    return data.append_column(name, pa.array([value] * data.num_rows, kind))
+
+
+def first(data: pa.Table, name: str) -> Any:
+    """Return the first value of a column: that of a constant one."""
+    return data[name][0].as_py()
+
+
+def floats(data: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column as float64, NaN for null."""
+    return np.asarray(data[name].to_numpy(zero_copy_only=False), dtype=np.float64)

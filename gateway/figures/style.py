@@ -1,0 +1,133 @@
+"""One look for every figure: sizes, shades, and how each planted role is drawn.
+
+A role has the same colour and the same shape everywhere. Colours are from Okabe and Ito
+(2008), "Color Universal Design"; shapes carry the same distinction on a grey printer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, wraps
+from importlib.resources import as_file, files
+from typing import Any, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+__all__ = [
+    "BLUE",
+    "COLUMN",
+    "FAINT",
+    "INK",
+    "MUTED",
+    "PAGE",
+    "PAPER",
+    "RULE",
+    "UNTOLD",
+    "Role",
+    "figure",
+    "flag_keys",
+    "look",
+    "role",
+    "role_keys",
+    "styled",
+]
+
+COLUMN = 3.5
+"""Width of a journal's column, inches."""
+PAGE = 7.16
+"""Width of a journal's page, inches."""
+
+INK = "#1f2328"
+MUTED = "#59636e"
+FAINT = "#a3acb5"
+RULE = "#e1e5e9"
+PAPER = "#ffffff"
+BLUE = "#0072B2"
+
+UNTOLD = "unknown"
+"""Role of every group of a real log: nobody knows the truth."""
+
+_WINDOWS = ("backend", "interactive", "keymap", "toolbar", "webagg")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Role:
+    """How a planted role is drawn and called."""
+
+    name: str
+    label: str
+    color: str
+    marker: str
+
+
+_ROLES = (
+    Role("influence", "planted gateway", "#D55E00", "o"),
+    Role("homophily", "look-alike: homophily", BLUE, "^"),
+    Role("hub", "look-alike: hub", "#009E73", "s"),
+    Role("target", "harmful, not in target set", "#CC79A7", "v"),
+    Role("ordinary", "ordinary group", MUTED, "D"),
+    Role(UNTOLD, "group", BLUE, "o"),
+)
+_BY_NAME = {drawn.name: drawn for drawn in _ROLES}
+
+
+def role(name: str) -> Role:
+    """Return how a role is drawn; a role of a later version has a look of its own."""
+    return _BY_NAME.get(name, Role(name, name, "#E69F00", "P"))
+
+
+@cache
+def _settings() -> Any:
+    """Our style on top of matplotlib's shipped defaults; the window system is left alone."""
+    with as_file(files("gateway.figures") / "gateway.mplstyle") as path:
+        settings = mpl.rc_params_from_file(path, use_default_template=True)
+    return {key: settings[key] for key in settings if not key.startswith(_WINDOWS)}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Draw or save in our style, whatever the surrounding program has set."""
+    with mpl.rc_context(_settings()):
+        yield
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Make a drawing function draw in our style."""
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
+        with look():
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def figure(width: float, height: float) -> Figure:
+    """Return an empty figure, inches; it belongs to no window and no global state."""
+    return Figure(figsize=(width, height))
+
+
+def role_keys(names: Iterable[str]) -> list[Line2D]:
+    """Return legend entries for the roles that occur, in the fixed order of roles."""
+    order = list(_BY_NAME)
+    present = sorted(set(names), key=lambda n: (order.index(n) if n in _BY_NAME else 99, n))
+    return [_key(role(name).label, role(name).marker, role(name).color) for name in present]
+
+
+def flag_keys() -> list[Line2D]:
+    """Return legend entries for filled (flagged) and open (not flagged)."""
+    return [
+        _key("filled: flagged", "o", MUTED),
+        _key("open: not flagged", "o", MUTED, face=PAPER),
+    ]
+
+
+def _key(label: str, marker: str, color: str, *, face: str | None = None) -> Line2D:
+    return Line2D([], [], ls="none", marker=marker, mec=color, mfc=face or color, ms=4, label=label)

@@ -1,0 +1,122 @@
+"""Numbers and names as the report prints them; a missing one is an en dash."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+__all__ = ["MISSING", "count", "decimal", "interval", "name", "p_value", "percent", "points"]
+
+MISSING = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+_PERCENT = "\N{NO-BREAK SPACE}%"
+_NOTHING = "(no name)"
+
+
+def is_missing(value: float | None) -> bool:
+    """Whether a number is null or NaN."""
+    return value is None or math.isnan(value)
+
+
+def decimal(value: float | None, *, digits: int = 3) -> str:
+    """Return a number with so many digits after the point.
+
+    Examples
+    --------
+    >>> decimal(0.84312), decimal(None)
+    ('0.843', '–')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    return f"{value:.{digits}f}".replace("-", _MINUS)
+
+
+def percent(value: float | None) -> str:
+    r"""Return a share in per cent with two or three significant digits.
+
+    Examples
+    --------
+    >>> percent(0.38), percent(0.03121), percent(0.0004)
+    ('38\xa0%', '3.1\xa0%', '0.040\xa0%')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    size = abs(100.0 * value)
+    digits = 0 if size == 0.0 or size >= 9.95 else 1 if size >= 0.995 else 2 if size >= 0.1 else 3
+    return f"{100.0 * value:.{digits}f}{_PERCENT}".replace("-", _MINUS)
+
+
+def points(value: float | None) -> str:
+    """Return a difference of probabilities in percentage points.
+
+    Examples
+    --------
+    >>> points(0.0331), points(-0.002)
+    ('+3.31', '−0.20')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    return f"{100.0 * value:+.2f}".replace("-", _MINUS)
+
+
+def count(value: float | None) -> str:
+    """Return a whole number with thousands set off.
+
+    Examples
+    --------
+    >>> count(612345), count(None)
+    ('612,345', '–')
+    """
+    return MISSING if value is None or is_missing(value) else f"{value:,.0f}"
+
+
+def interval(low: str, high: str) -> str:
+    r"""Return the two ends of an interval in brackets, or an en dash without them.
+
+    Examples
+    --------
+    >>> interval("0.11", "0.26"), interval("–", "–"), interval(percent(0.1), percent(0.2))
+    ('[0.11, 0.26]', '–', '[10, 20]\xa0%')
+    """
+    if MISSING in (low, high):
+        return MISSING
+    unit = _PERCENT if low.endswith(_PERCENT) and high.endswith(_PERCENT) else ""
+    return f"[{low.removesuffix(unit)}, {high.removesuffix(unit)}]{unit}"
+
+
+def p_value(value: float | None) -> str:
+    """Return a probability of error with three digits; very small ones as a bound.
+
+    Examples
+    --------
+    >>> p_value(0.0414), p_value(3e-9)
+    ('0.041', '< 0.001')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def name(text: str | None, *, limit: int = 60) -> str:
+    r"""Return a stranger's name as one printable line: no controls, no text direction tricks.
+
+    HTML's own characters are left to the template, which escapes them. What is longer than
+    ``limit`` characters loses its middle: the whole stands in the stored tables.
+
+    Examples
+    --------
+    >>> name("two\nlines\x1b[31m")
+    'two lines[31m'
+    """
+    spaced = " ".join((text or "").split())
+    visible = "".join(c for c in spaced if c == _JOINER or unicodedata.category(c) not in _UNSEEN)
+    visible = visible.lstrip("".join(c for c in set(visible) if unicodedata.combining(c)))
+    if len(visible) > limit:
+        half = limit // 2
+        visible = f"{visible[:half]}\N{HORIZONTAL ELLIPSIS}{visible[-half + 1 :]}"
+    return visible.strip() or _NOTHING
+
+
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+_JOINER = "\N{ZERO WIDTH JOINER}"
+"""Holds composed emoji and several scripts together."""

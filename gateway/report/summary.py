@@ -1,0 +1,144 @@
+"""The first paragraph and the tiles: what was found, and what it was confused with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.report.numbers import MISSING, count, decimal, interval, percent
+from gateway.report.stored import Estimate, Result
+
+__all__ = ["CAVEAT", "Tile", "confusion", "lede", "tiles"]
+
+CAVEAT = (
+    "A gateway group is not necessarily harmful in itself: other signals must be combined with "
+    "the score before anybody acts on it."
+)
+"""The note's own caveat."""
+
+_OTHERS = {
+    "ordinary": "ordinary groups",
+    "hub": "hubs",
+    "target": "harmful groups outside the target set",
+}
+_ASSOCIATION = (
+    "The ranking shows association: nobody knows the truth of a real log, and a high score is no "
+    "proof that a group sends people to the targets."
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number that a reader looks for first."""
+
+    label: str
+    value: str
+    note: str
+
+
+def lede(result: Result) -> str:
+    """Return the summary: the log, the target set, the scorer, the ranking."""
+    return " ".join([_log(result), _targets(result), _scorer(result), _ranking(result)])
+
+
+def confusion(result: Result) -> str:
+    """Return the one sentence that says how far to trust the ranking."""
+    share = result.planted("share_homophily_at_50").value
+    if share is None or not result.has_truth():
+        return f"{_ASSOCIATION} {CAVEAT}"
+    if share == 0.0:
+        return (
+            "No homophily look-alike (a group that attracts users already inclined and sends "
+            "nobody) is among its top 50."
+        )
+    return (
+        "The method confuses gateways with homophily look-alikes, groups that attract users "
+        f"already inclined and send nobody: they are {percent(share)} of its top 50"
+        f"{_others(result)}."
+    )
+
+
+def _others(result: Result) -> str:
+    """Say which other groups that are no gateways stand in the top 50."""
+    shares = {label: result.planted(f"share_{key}_at_50").value for key, label in _OTHERS.items()}
+    parts = [f"{percent(share)} {label}" for label, share in shares.items() if share]
+    head, last = ", ".join(parts[:-1]), parts[-1] if parts else ""
+    return f", beside {f'{head} and {last}' if head else last}" if parts else ""
+
+
+def tiles(result: Result) -> list[Tile]:
+    """Return the key figures; those that need a planted truth only where there is one."""
+    auc = result.scorer("auc")
+    flagged = Tile(
+        "groups flagged",
+        count(result.number("n_flagged")),
+        f"of {count(result.number('n_ranked'))} ranked",
+    )
+    scorer = Tile("AUC of the scorer", decimal(auc.value), _bounds(auc))
+    if not result.has_truth():
+        base = result.scorer("base_rate")
+        targets = Tile("target groups", count(result.number("n_targets")), "by name or rule")
+        return [scorer, Tile("base rate", percent(base.value), "of joining a target"),
+                targets, flagged]  # fmt: skip
+    precision = result.planted("average_precision")
+    at_50 = result.planted("precision_at_50")
+    homophily = result.planted("share_homophily_at_50")
+    return [
+        scorer,
+        Tile("average precision", decimal(precision.value), _bounds(precision)),
+        Tile("planted gateways in the top 50", percent(at_50.value), _bounds(at_50, shares=True)),
+        Tile("homophily look-alikes in the top 50", percent(homophily.value),
+             _bounds(homophily, shares=True)),
+        flagged,
+    ]  # fmt: skip
+
+
+def _log(result: Result) -> str:
+    source = result.summary("source") or MISSING
+    origin = "Simulated log" if source == "simulated" else f"Join log {source}"
+    span = result.summary("span")
+    return (
+        f"{origin}: {count(result.number('n_joins'))} joins of "
+        f"{count(result.number('n_groups'))} groups by {count(result.number('n_users'))} users"
+        f"{f', {span}' if span else ''}."
+    )
+
+
+def _targets(result: Result) -> str:
+    horizon = result.summary("horizon")
+    return (
+        f"Target set: {count(result.number('n_targets'))} groups "
+        f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
+    )
+
+
+def _scorer(result: Result) -> str:
+    auc = result.scorer("auc")
+    return (
+        "After each join, the scorer tells users who go on to join a target from the others with "
+        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}."
+    )
+
+
+def _ranking(result: Result) -> str:
+    ranked, flagged = (count(result.number(key)) for key in ("n_ranked", "n_flagged"))
+    found = f"The spike method ranks {ranked} groups and flags {flagged} as gateways"
+    precision = result.planted("average_precision")
+    if precision.value is None or not result.has_truth():
+        return f"{found}."
+    at_50 = result.planted("precision_at_50")
+    return (
+        f"{found}; against the planted gateways its average precision is "
+        f"{decimal(precision.value)}{_in_brackets(precision)}, and {percent(at_50.value)} of its "
+        "top 50 are gateways."
+    )
+
+
+def _bounds(estimate: Estimate, *, shares: bool = False) -> str:
+    form = percent if shares else decimal
+    text = interval(form(estimate.low), form(estimate.high))
+    return "no interval" if text == MISSING else f"95 % {text}"
+
+
+def _in_brackets(estimate: Estimate) -> str:
+    text = interval(decimal(estimate.low), decimal(estimate.high))
+    return "" if text == MISSING else f" (95 % interval {text})"
