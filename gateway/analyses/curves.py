@@ -28,8 +28,10 @@ CURVES_SCHEMA = pa.schema(
         ("is_gateway", pa.bool_()),
     ]
 )
-# A curve of fewer joins shows no history, one of more cannot be read.
-FEWEST_JOINS, MOST_JOINS = 5, 20
+# A curve of fewer joins shows no history, one of more is hard to read: the second bound is
+# for logs in which nobody stays below the first.
+FEWEST_JOINS = 5
+MOST_JOINS = (20, 200)
 
 
 def probability_curves(
@@ -44,10 +46,12 @@ def probability_curves(
 ) -> pa.Table:
     """Pick users by a fixed rule and return their probability after each join.
 
-    The top groups (flagged ones, else the best ranked) are gone through in order. From
+    The top groups (flagged ones first, each part by rank) are gone through in order, again
+    from the top while there are too few users. From
     each, the joiner with the largest spike there is shown, among users with 5 to 20
-    scored joins; by turns one who went on to join a target and one who did not, so that
-    the picture does not show successes only. Equal jumps are ordered by name.
+    scored joins (5 to 200 where no such user spikes); by turns one who went on to join a
+    target and one who did not, so that the picture does not show successes only. Equal
+    jumps are ordered by name.
 
     Parameters
     ----------
@@ -66,21 +70,11 @@ def probability_curves(
         Columns of ``CURVES_SCHEMA``, one row per join until and including the first
         target join; ``after`` and ``before`` are null at a target join.
     """
-    rows = scores.prefixes
-    user = rows.user()
-    jump = scores.after - scores.before
-    length = np.diff(rows.offsets)[user]
-    usable = spike & (length >= FEWEST_JOINS) & (length <= MOST_JOINS)
-    reached = _reached_target(joins, targets)
+    spiking = _Spiking(joins, targets, scores, spike)
     picked: list[int] = []
-    for group in _in_order(detection):
-        if len(picked) == count:
-            break
-        wanted = len(picked) % 2 == 0
-        at = np.flatnonzero(usable & (rows.group == group) & (reached[user] == wanted))
-        at = at[~np.isin(user[at], picked)]
-        if len(at):
-            picked.append(int(user[at[np.lexsort((user[at], -jump[at]))[0]]]))
+    for longest in MOST_JOINS:
+        if not picked:
+            picked = _pick(spiking, _in_order(detection), count=count, longest=longest)
     parts = [
         _curve(panel, u, joins, targets, scores, detection, spike, role)
         for panel, u in enumerate(picked)
@@ -88,11 +82,40 @@ def probability_curves(
     return pa.concat_tables(parts) if parts else CURVES_SCHEMA.empty_table()
 
 
+class _Spiking:
+    """The rows that spike: user, group, jump, the user's length, and whether it got there."""
+
+    def __init__(
+        self, joins: JoinLog, targets: TargetSet, scores: Scores, spike: npt.NDArray[np.bool_]
+    ) -> None:
+        rows = scores.prefixes
+        self.user = rows.user()[spike]
+        self.group = rows.group[spike]
+        self.jump = (scores.after - scores.before)[spike]
+        self.length = np.diff(rows.offsets)[self.user]
+        self.reached = _reached_target(joins, targets)[self.user]
+
+
+def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest: int) -> list[int]:
+    """Users by the rule that ``probability_curves`` states."""
+    usable = (rows.length >= FEWEST_JOINS) & (rows.length <= longest)
+    picked: list[int] = []
+    before = -1
+    while before < len(picked) < count:
+        before = len(picked)
+        for group in groups:
+            wanted = len(picked) % 2 == 0
+            at = np.flatnonzero(usable & (rows.group == group) & (rows.reached == wanted))
+            at = at[~np.isin(rows.user[at], picked)]
+            if len(at) and len(picked) < count:
+                picked.append(int(rows.user[at[np.lexsort((rows.user[at], -rows.jump[at]))[0]]]))
+    return picked
+
+
 def _in_order(detection: Detection) -> npt.NDArray[np.int64]:
-    """Flagged groups by rank; ranked ones if none is flagged."""
-    ranked = detection.rank != UNRANKED
-    among = np.flatnonzero(ranked & detection.flagged if detection.flagged.any() else ranked)
-    return among[np.lexsort((among, detection.rank[among]))]
+    """Ranked groups, the flagged ones first, each part by rank."""
+    among = np.flatnonzero(detection.rank != UNRANKED)
+    return among[np.lexsort((among, detection.rank[among], ~detection.flagged[among]))]
 
 
 def _reached_target(joins: JoinLog, targets: TargetSet) -> npt.NDArray[np.bool_]:

@@ -52,8 +52,8 @@ _COLUMNS = (
 )
 _SELECTION = (
     "The users were picked by rule, not at random: going through the top groups in order, the "
-    "joiner with the largest spike there, among users with 5 to 20 scored joins, by turns one "
-    "who went on to join a target and one who did not."
+    "joiner with the largest spike there, among users with 5 to 20 scored joins (5 to 200 where "
+    "none of those spikes), by turns one who went on to join a target and one who did not."
 )
 """How ``gateway.analyses.curves`` picks; a summary that tells of another rule goes first."""
 _TIES = (
