@@ -1,0 +1,50 @@
+"""The public names, pinned: a change here is a change for users and belongs in CHANGELOG.md."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "gateway": [
+        "JoinLog", "TargetSet", "__version__", "detect", "draw_world", "load_config",
+        "named_targets", "open_result", "run", "simulate",
+    ],
+    "gateway.detect": [
+        "DETECTORS", "Detection", "SpikeOptions", "UNRANKED", "detect", "detect_spikes",
+        "find_spikes", "rank_groups",
+    ],
+    "gateway.evaluate": [
+        "EVALUATION_SCHEMA", "average_precision", "evaluate_planted", "precision_at",
+        "recall_at", "share_at",
+    ],
+    "gateway.score": [
+        "LogisticModel", "LogisticScorer", "Logits", "Model", "PrefixLoss", "Prefixes", "Quality",
+        "Scorer", "Scores", "SklearnScorer", "UNRESOLVED", "assign_folds", "build_prefixes",
+        "measure_quality", "reliability_table", "score_joins",
+    ],
+    "gateway.simulate": ["Strikes", "draw_strikes", "simulate"],
+    "gateway.world": ["Friendships", "Groups", "Role", "Users", "World", "draw_world"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names__are_the_pinned_ones_and_exist(name):
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name])
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+
+
+def test_dir__lists_the_public_names():
+    import gateway
+
+    assert dir(gateway) == sorted(gateway.__all__)
+
+
+def test_unknown_name__is_an_attribute_error():
+    import gateway
+
+    with pytest.raises(AttributeError, match="no attribute 'dettect'"):
+        _ = gateway.dettect
