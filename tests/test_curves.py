@@ -9,14 +9,14 @@ from gateway.analyses import probability_curves
 from gateway.analyses.curves import CURVES_SCHEMA
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes
 from gateway.score import score_joins
-from tests.worlds import first_groups, random_log
+from tests.worlds import first_groups, linked_log
 
 OPTIONS = SpikeOptions(min_joiners=5, min_spiking=1)
 
 
 @pytest.fixture(scope="module")
 def found():
-    joins = random_log(2, users=150)
+    joins = linked_log(2, users=300)
     targets = first_groups(joins, 2)
     scores = score_joins(joins, targets, horizon=10)
     detection = detect_spikes(joins, targets, scores, options=OPTIONS)

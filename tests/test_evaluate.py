@@ -18,13 +18,39 @@ from gateway.evaluate import (
 )
 from gateway.evaluate.ranking import bootstrap_interval
 from gateway.score import score_joins
-from tests.worlds import first_groups, random_log
+from tests.worlds import first_groups, linked_log
 
 
 def test_average_precision__by_hand():
     # Relevant at ranks 1 and 3 of 4: (1/1 + 2/3) / 2.
     got = average_precision(np.array([4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 1, 0], bool))
     assert abs(got - (1 + 2 / 3) / 2) < 1e-12
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30))
+def test_average_precision__equals_scikit_learn_with_ties(rows):
+    from sklearn.metrics import average_precision_score
+
+    score, relevant = (np.array(column) for column in zip(*rows, strict=True))
+    if relevant.any():
+        expected = average_precision_score(relevant, score)
+        assert abs(average_precision(score.astype(float), relevant) - expected) < 1e-12
+
+
+def test_average_precision__bootstrap_is_not_tilted_by_copies():
+    # A ranking without any skill: resampled copies that hit each other would raise it.
+    rng = np.random.default_rng(0)
+    score, relevant = rng.random(2_000), rng.random(2_000) < 0.01
+    value = average_precision(score, relevant)
+    draws = []
+    for _ in range(400):
+        weight = np.bincount(rng.integers(0, 2_000, 2_000), minlength=2_000)
+        draws.append(average_precision(score, relevant, weight))
+    plain = []
+    for _ in range(400):
+        i = rng.integers(0, 2_000, 2_000)
+        plain.append(average_precision(score[i], relevant[i]))
+    assert abs(np.mean(draws) - value) < 0.5 * (np.mean(plain) - value)
 
 
 @given(
@@ -63,7 +89,7 @@ def test_bootstrap_interval__covers_a_mean():
 
 @pytest.fixture(scope="module")
 def detection():
-    joins = random_log(2, users=150)
+    joins = linked_log(2, users=300)
     targets = first_groups(joins, 2)
     scores = score_joins(joins, targets, horizon=10)
     return detect_spikes(joins, targets, scores, options=SpikeOptions(min_joiners=5))

@@ -141,8 +141,7 @@ def test_logistic__the_log_odds_jump_is_the_coefficient(prefixes):
 
 def test_choose_penalty__has_the_least_loss_on_held_out_users(prefixes):
     users = everybody(prefixes)
-    held_out = np.zeros_like(users)
-    held_out[::5] = True
+    held_out = (prefixes.chance * 2.0**20) % 1.0 < 0.2
     losses = {}
     for penalty in PENALTIES:
         model = LogisticScorer(penalty=penalty, tolerance=1e-12).fit(prefixes, ~held_out)
@@ -255,24 +254,28 @@ def test_scores__first_join_starts_from_the_base_rate(log, targets):
         )
 
 
-def test_scores__a_users_own_outcome_does_not_enter_its_score():
-    joins = random_log(4, users=50)
+@pytest.mark.parametrize("calibration", ["none", "platt", "isotonic"])
+def test_scores__a_users_own_outcome_does_not_enter_its_score(calibration):
+    joins = random_log(4, users=120)
     targets = first_groups(joins, 2)
     fold = assign_folds(joins, folds=5, seed=1)
-    probe = np.flatnonzero(fold == 2)[0]
-    at = joins.user() == probe
-    # Move the probe's target joins to the last day: its outcomes change, its past does not.
+    probe = np.flatnonzero(fold == 2)[:3]
+    at = np.isin(joins.user(), probe)
+    # The probes' target joins move to the last day: their outcomes change, their past does not.
     time = np.where(at & targets.mask[joins.group], 39, joins.time)
     other = JoinLog.from_arrays(
         joins.user(), joins.group, time, users=joins.users.to_pylist(),
         groups=joins.groups.to_pylist(), observed_until=39,
     )  # fmt: skip
-    scorer = LogisticScorer(penalty=5.0)
-    a = score_joins(joins, targets, scorer=scorer, calibration="none")
-    b = score_joins(other, targets, scorer=scorer, calibration="none")
-    mine_a = a.after[a.prefixes.user() == probe]
-    mine_b = b.after[b.prefixes.user() == probe]
-    np.testing.assert_array_equal(mine_b[: len(mine_a)], mine_a)
+    a = score_joins(joins, targets, calibration=calibration)
+    b = score_joins(other, targets, calibration=calibration)
+    rows = np.flatnonzero(np.isin(a.prefixes.user(), probe))
+    order = list(zip(b.prefixes.user(), b.prefixes.group, strict=True))
+    mine = zip(a.prefixes.user()[rows], a.prefixes.group[rows], strict=True)
+    same = [order.index(pair) for pair in mine]
+    assert len(rows) > 3
+    for name in ("before", "after", "at_end", "expected"):
+        np.testing.assert_array_equal(getattr(a, name)[rows], getattr(b, name)[same])
 
 
 def test_assign_folds__depend_on_the_name_alone(log):
@@ -299,38 +302,60 @@ def test_calibrator__platt_undoes_a_scale():
     np.testing.assert_allclose(p, 1 / (1 + np.exp([1.0, -1.0])), atol=0.02)
 
 
+def test_calibrator__platt_gives_the_base_rate_where_logits_mislead():
+    z = np.linspace(-1, 1, 200)
+    y = (z < -0.2).astype(np.int8)
+    p = fit_calibrator(z, y, method="platt")(np.array([-3.0, 3.0]))
+    np.testing.assert_allclose(p, y.mean(), rtol=1e-12)
+
+
 def test_calibrator__isotonic_is_monotone_and_inside_zero_one():
     rng = np.random.default_rng(1)
     z = rng.normal(size=500)
     y = (rng.random(500) < 0.2).astype(np.int8)
     p = fit_calibrator(z, y, method="isotonic")(np.linspace(-4, 4, 50))
     assert (np.diff(p) >= 0).all()
-    assert p.min() > 0
-    assert p.max() < 1
+    assert p.min() >= 0.001
+    assert p.max() <= 0.999
 
 
-def test_expectation__centres_outcomes_within_position_and_time():
+def test_expectation__centres_outcomes_within_every_bin():
+    log = random_log(1, users=600)
+    p = build_prefixes(log, first_groups(log, 2), horizon=10)
     rng = np.random.default_rng(2)
-    n = 30_000
-    position, time = rng.integers(0, 8, n), rng.integers(0, 100, n).astype(np.int32)
-    p = np.full(n, 0.1)
-    y = (rng.random(n) < 0.05 + 0.02 * position + 0.001 * time).astype(np.int8)
-    x = expectation_features(p, position, time)
-    e = fit_expectation(x, y, fits=np.ones(n, bool))
-    # The score equations of a logistic regression with an intercept for each bin make
+    before = rng.uniform(0.1, 0.5, len(p.group))
+    label = (rng.random(len(before)) < 0.1 + 0.05 * p.blocks_before()).astype(np.int8)
+    fits = np.ones(len(before), bool)
+    e = fit_expectation(expectation_features(before, p, fits=fits), label, fits=fits)
+    bins = len(before) // 100
+    late = p.time >= np.quantile(p.time, (bins - 1) / bins)
+    old = p.tenure() >= np.quantile(p.tenure(), 9 / 10)
+    tied = p.block_size() == 2
+    # The score equations of a logistic regression with an indicator for each bin make
     # sum(y - e) zero in each bin, up to its weak penalty and tolerance.
-    for k in range(4):
-        assert abs((y - e)[position == k].mean()) < 1e-4
+    for part in (p.blocks_before() == 0, p.blocks_before() == 1, late, old, tied):
+        assert 5 < part.sum() < len(part)
+        assert abs((label - e)[part].mean()) < 1e-3
 
 
-def test_quality__equals_scikit_learn_and_brackets_itself():
+def test_prefixes__tenure_and_block_size_by_hand(log, targets):
+    p = build_prefixes(log, targets)
+    for i, (u, t) in enumerate(zip(p.user(), p.time, strict=True)):
+        mine = p.time[p.offsets[u] : p.offsets[u + 1]]
+        assert p.tenure()[i] == t - mine[0]
+        assert p.block_size()[i] == (mine == t).sum()
+
+
+def test_quality__is_the_mean_of_scikit_learns_over_folds():
     from sklearn.metrics import roc_auc_score
 
     rng = np.random.default_rng(0)
     p = rng.random(2_000)
     y = (rng.random(2_000) < p).astype(np.int8)
-    found = {q.metric: q for q in measure_quality(p, y, rng.integers(0, 5, 2_000).astype(np.int8))}
-    assert found["auc"].value == roc_auc_score(y, p)
+    fold = rng.integers(0, 5, 2_000).astype(np.int8)
+    found = {q.metric: q for q in measure_quality(p, y, fold)}
+    by_fold = [roc_auc_score(y[fold == k], p[fold == k]) for k in range(5)]
+    np.testing.assert_allclose(found["auc"].value, np.mean(by_fold), rtol=1e-12)
     assert found["auc"].ci_low < found["auc"].value < found["auc"].ci_high
     assert found["base_rate"].value == y.mean()
 

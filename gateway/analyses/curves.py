@@ -105,8 +105,9 @@ def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest:
         before = len(picked)
         for group in groups:
             wanted = len(picked) % 2 == 0
-            at = np.flatnonzero(usable & (rows.group == group) & (rows.reached == wanted))
-            at = at[~np.isin(rows.user[at], picked)]
+            at = np.flatnonzero(usable & (rows.group == group) & ~np.isin(rows.user, picked))
+            if (rows.reached[usable] == wanted).any():
+                at = at[rows.reached[at] == wanted]
             if len(at) and len(picked) < count:
                 picked.append(int(rows.user[at[np.lexsort((rows.user[at], -rows.jump[at]))[0]]]))
     return picked

@@ -29,6 +29,10 @@ DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_hist
 # A median and a MAD of fewer than three earlier jumps say nothing.
 FEWEST_EARLIER_JUMPS = 3
 _POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
+# Probabilities of 0 and 1 have no log-odds.
+_CLIP = 1e-12
+# A spread that is only rounding, relative to the mean of the cell.
+_ROUNDING = 1e-9
 _DECILES = np.arange(1, 10) / 10
 
 
@@ -54,7 +58,7 @@ class SpikeOptions:
         False-discovery rate of the flags.
     p_value
         ``normal``: upper tail of T_g. ``binomial``: Hoeffding's bound on the same tail,
-        see ``detect_spikes``.
+        see ``detect_spikes``; ``normal`` is for comparison only.
     """
 
     rule: Rule = "standardised"
@@ -73,21 +77,25 @@ def detect_spikes(
 
     *Score.* k_g of n_g scored joiners spike. The share is shrunk towards the pooled one
     by an empirical-Bayes beta-binomial model: score = (k_g + a) / (n_g + a + b), with a
-    and b by moments (Kleinman 1973, eq. 2.3 with weights n_g); the interval is the
-    posterior's.
+    and b by moments with weights n_g (Kleinman 1973). The interval is the posterior's,
+    *given the scores*: it leaves out the error of the fitted weight that all joiners of a
+    group share, and another draw of the folds can move a share outside of it.
 
     *p-value.* With y the outcome after a join and e its expectation from the joins before
     (``Scores.expected``), T_g = sum(y - e) / sqrt(sum e (1 - e)) over the resolved
     joiners. ``normal`` takes its upper tail from the normal distribution, which is too
     short where few outcomes are expected. ``binomial`` takes P(Bin(m, mean e) >= sum y),
-    by Hoeffding (1956, theorem 5) an upper bound on the tail of the sum of unlike
-    Bernoulli variables wherever sum y >= sum e + 1. A binomial test on the *spikes* would be
+    by Hoeffding (1956) an upper bound on the tail of the sum of unlike Bernoulli variables
+    wherever sum y >= sum e + 1 (nearer to the mean it is no bound, nor small). Use
+    ``normal`` to compare only: with it, Benjamini-Hochberg does not hold its rate. Both
+    rest on e, and e knows the joins before, their number, ties, calendar and tenure, no
+    more (``score.calibration.fit_expectation``). A binomial test on the *spikes* would be
     invalid: all joiners of a group share one noisy weight.
 
     *When it misleads.* A group that merely attracts users who were going anyway has a
     high score and a small p-value too: membership is news about the user, whether or not
-    it changes the user. In a bag-of-groups model the log-odds jump is the group's
-    coefficient, the same for all its joiners.
+    it changes the user. In a bag-of-groups model the jump of the raw log-odds is the
+    group's coefficient, the same for all its joiners in a fold but at their first join.
 
     Parameters
     ----------
@@ -121,6 +129,8 @@ def detect_spikes(
     a, b = _beta_prior(spiking[ranked], joiners[ranked])
     posterior = beta(spiking + a, joiners - spiking + b)
     score = (spiking + a) / (joiners + a + b)
+    if _tells_nothing(spiking[ranked], joiners[ranked]):
+        score = np.full(joins.n_groups, float(spiking.sum() > 0))
     statistic = _statistic(outcomes, sums)
     p = _p_values(outcomes, resolved, sums[:, 1], statistic, options.p_value)
     p[~ranked | (resolved == 0)] = np.nan
@@ -152,7 +162,8 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
     """Return which rows are spikes, bool, shape (n_rows,)."""
     size = _size_of_jump(scores, options.rule)
     if options.rule == "standardised":
-        return np.asarray(size > np.quantile(size, options.quantile))
+        # At the quantile itself too: it may be the largest value, shared by many rows.
+        return np.asarray((size >= np.quantile(size, options.quantile)) & (size > 0))
     threshold = options.threshold
     return np.asarray(size > (DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold))
 
@@ -163,7 +174,8 @@ def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
     if rule == "absolute":
         return np.asarray(jump)
     if rule == "log_odds":
-        return np.asarray(logit(scores.after) - logit(scores.before))
+        after, before = (np.clip(p, _CLIP, 1 - _CLIP) for p in (scores.after, scores.before))
+        return np.asarray(logit(after) - logit(before))
     if rule == "own_history":
         z = np.empty(len(jump))
         rows = scores.prefixes
@@ -181,13 +193,25 @@ def _standardise(jump: Float64, scores: Scores) -> Float64:
     count, mean, spread = np.zeros(n_cells, np.int64), np.zeros(n_cells), np.zeros(n_cells)
     cell_moments(cell, jump, count, mean, spread)
     sd = np.sqrt(spread / np.maximum(count - 1, 1))
-    z: Float64 = np.divide(jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=sd[cell] > 0)
+    z: Float64 = np.divide(
+        jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=_varies(sd, mean)[cell]
+    )
     return z
+
+
+def _tells_nothing(k: Int64, n: Int64) -> bool:
+    """Whether no joiner spikes, or every one: then all groups tie."""
+    return bool(k.sum() in (0, n.sum()))
+
+
+def _varies(sd: Float64, mean: Float64) -> Mask:
+    """Whether a cell's jumps differ by more than rounding."""
+    return np.asarray(sd > _ROUNDING * np.abs(mean))
 
 
 def _beta_prior(k: Int64, n: Int64) -> tuple[float, float]:
     """Moments of a beta prior for shares k / n; an even prior where nothing can be told."""
-    if len(n) < 2 or k.sum() in (0, n.sum()):
+    if len(n) < 2 or _tells_nothing(k, n):
         return 1.0, 1.0
     total = n.sum()
     p = k.sum() / total

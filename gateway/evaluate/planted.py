@@ -34,7 +34,7 @@ EVALUATION_SCHEMA = pa.schema(
         ("ci_high", pa.float64()),
     ]
 )
-GATEWAY_ROLE = "influence"
+GATEWAY_ROLES = ("influence", "inviter", "recommender")
 TOPS = (50, 100)
 
 
@@ -48,7 +48,7 @@ def evaluate_planted(
     """Measure a ranking of all candidate groups against the planted roles.
 
     Groups with too few joiners to be ranked stand last, tied. Metrics: average
-    precision, precision and recall at 50 and 100 for the role influence; the share of
+    precision, precision and recall at 50 and 100 for gateways of every mechanism; the share of
     every role at 50 and 100; the rank correlation of score and planted strength among
     ranked gateways; the number flagged and the share of them that are gateways.
 
@@ -90,14 +90,16 @@ def _measures(
     ranked: npt.NDArray[np.bool_],
 ) -> Mapping[str, Measure]:
     """Every metric as a function of which groups there are."""
-    gateway = role == GATEWAY_ROLE
+    gateway = np.isin(role, GATEWAY_ROLES)
     measures: dict[str, Measure] = {
-        "average_precision": lambda i: average_precision(score[i], gateway[i])
+        "average_precision": lambda i: average_precision(
+            score, gateway, np.bincount(i, minlength=len(score))
+        )
     }
     for k in TOPS:
         measures[f"precision_at_{k}"] = _at(precision_at, score, gateway, k)
         measures[f"recall_at_{k}"] = _at(recall_at, score, gateway, k)
-        for name in sorted(set(role.tolist()) - {GATEWAY_ROLE}):
+        for name in sorted(set(role.tolist()) - set(GATEWAY_ROLES)):
             measures[f"share_{name}_at_{k}"] = _at(share_at, score, role == name, k)
     measures["spearman_strength"] = lambda i: _spearman(
         score[i], strength[i], (gateway & ranked)[i]

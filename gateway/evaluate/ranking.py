@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score
 
 __all__ = [
     "average_precision",
@@ -20,14 +19,30 @@ Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def average_precision(score: Float64, relevant: Mask) -> float:
+def average_precision(
+    score: Float64, relevant: Mask, weight: npt.NDArray[np.int64] | None = None
+) -> float:
     """Return average precision, equal scores taken together; NaN if nothing is relevant.
 
-    sum over distinct scores of (R_n - R_{n-1}) P_n, scikit-learn's definition.
+    Without weights scikit-learn's definition: the mean over relevant groups of the
+    precision down to and including their score. With them (a bootstrap's counts) a group
+    stands for ``weight`` groups but meets itself only once: resampled copies of a gateway
+    that count each other as hits would tilt the bootstrap upwards.
+
+    Examples
+    --------
+    >>> score, relevant = np.array([4.0, 3.0, 2.0, 1.0]), np.array([1, 0, 1, 0], bool)
+    >>> round(average_precision(score, relevant), 4)
+    0.8333
     """
-    if not relevant.any():
+    w = np.ones(len(score)) if weight is None else weight.astype(np.float64)
+    if not (relevant & (w > 0)).any():
         return float("nan")
-    return float(average_precision_score(relevant, score))
+    _, level = np.unique(-score, return_inverse=True)
+    total = np.cumsum(np.bincount(level, weights=w))[level] - w
+    hits = np.cumsum(np.bincount(level, weights=w * relevant))[level] - w
+    precision = (1 + hits[relevant]) / (1 + total[relevant])
+    return float((w[relevant] * precision).sum() / w[relevant].sum())
 
 
 def share_at(score: Float64, member: Mask, k: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,25 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from gateway.score.prefixes import Prefixes
+
 __all__ = ["Calibration", "Calibrator", "expectation_features", "fit_calibrator", "fit_expectation"]
 
 Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Calibration = Literal["none", "platt", "isotonic"]
 Calibrator = Callable[[Float64], Float64]
 
 # A penalty too weak to be seen (1e-6 in the unit of one row), only so that a bin in which
 # every outcome is the same does not send its intercept to infinity.
 _WEAK = 1e6
-# Bins whose intercepts the expectation has: joins so far, and calendar time in tenths.
+# Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
+# quantiles of calendar time and of the time since the user's first join.
 _POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
-_CALENDAR_BINS = 10
+_BLOCK_EDGES = np.array([2, 3, 4, 6, 10])
+_CALENDAR_BINS = 30
+_TENURE_BINS = 10
+_ROWS_PER_BIN = 100
 _CLIP = 1e-12
 
 
@@ -37,38 +44,55 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
         Outcomes 0 or 1, shape (n,).
     method
         ``none``: the logistic function. ``platt``: logistic regression on the logit
-        (Platt 1999). ``isotonic``: a monotone step function (Zadrozny, Elkan 2002); it
-        can give 0 and 1, which are then clipped to 1e-12 from the ends.
+        (Platt 1999); where its slope is not positive, which happens when there is nothing
+        to learn, the base rate for all. ``isotonic``: a monotone step function (Zadrozny,
+        Elkan 2002); it can give 0 and 1, which are moved in by half a row, 1 / (2 n).
     """
     if method == "none" or label.min() == label.max():
         return lambda x: np.asarray(expit(x))
     if method == "platt":
         platt = LogisticRegression(C=_WEAK, solver="newton-cholesky").fit(z[:, None], label)
         slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+        if slope <= 0.0:
+            return lambda x: np.full(len(x), float(label.mean()))
         return lambda x: np.asarray(expit(slope * x + intercept))
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(z, label)
-    return lambda x: np.clip(isotonic.predict(x), _CLIP, 1 - _CLIP)
+    edge = 0.5 / len(z)
+    return lambda x: np.clip(isotonic.predict(x), edge, 1 - edge)
 
 
-def expectation_features(
-    before: Float64, position: npt.NDArray[np.int64], time: npt.NDArray[np.int32]
-) -> Float64:
-    """Return what ``fit_expectation`` learns from, shape (n, n_features).
+def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> Float64:
+    """Return what ``fit_expectation`` learns from, shape (n_rows, n_features).
 
-    Columns: logit of the probability before the join, one for each bin of blocks before
-    it, and one for each tenth of calendar time but the first.
+    Columns: logit of the probability before the join; an indicator for each bin of blocks
+    before it; and, but for the first bin of each, of joins in its own block, of calendar
+    time and of the time since the user's first join. Bins of time are cut at quantiles of
+    the rows to fit on, ``fits``, with at least 100 of them to a bin.
     """
-    n_position = len(_POSITION_EDGES) + 1
-    place = np.searchsorted(_POSITION_EDGES, position, side="right")
-    cuts = np.unique(np.quantile(time, np.arange(1, _CALENDAR_BINS) / _CALENDAR_BINS))
-    season = np.searchsorted(cuts, time, side="right")
-    x = np.zeros((len(before), 1 + n_position + len(cuts)))
-    x[:, 0] = logit(np.clip(before, _CLIP, 1 - _CLIP))
-    row = np.arange(len(before))
-    x[row, 1 + place] = 1.0
-    later = season > 0
-    x[row[later], n_position + season[later]] = 1.0
-    return x
+    z = logit(np.clip(before, _CLIP, 1 - _CLIP))
+    position = np.searchsorted(_POSITION_EDGES, prefixes.blocks_before(), side="right")
+    block = np.searchsorted(_BLOCK_EDGES, prefixes.block_size(), side="right")
+    return np.column_stack(
+        [
+            z,
+            _indicators(position, len(_POSITION_EDGES) + 1),
+            _indicators(block, len(_BLOCK_EDGES) + 1)[:, 1:],
+            _quantile_indicators(prefixes.time, _CALENDAR_BINS, fits),
+            _quantile_indicators(prefixes.tenure(), _TENURE_BINS, fits),
+        ]
+    )
+
+
+def _indicators(bin_: npt.NDArray[np.int64], count: int) -> Float64:
+    return np.asarray(bin_[:, None] == np.arange(count), dtype=np.float64)
+
+
+def _quantile_indicators(x: npt.NDArray[np.integer[Any]], most: int, fits: Mask) -> Float64:
+    """Indicators of the quantile bins of x but the first; equal values share a bin."""
+    bins = int(np.clip(np.count_nonzero(fits) // _ROWS_PER_BIN, 1, most))
+    cuts = np.unique(np.quantile(x[fits], np.arange(1, bins) / bins))
+    all_bins = _indicators(np.searchsorted(cuts, x, side="right"), len(cuts) + 1)
+    return np.asarray(all_bins[:, 1:])
 
 
 def fit_expectation(
@@ -80,8 +104,10 @@ def fit_expectation(
     users who do join again are the active ones, and later in the calendar. Compared with
     p itself, the outcomes of *any* group's joiners look raised. So p is recalibrated on
     the joins themselves: a logistic regression of the outcome on logit p, with an
-    intercept for each bin of joins so far and of calendar time. It says nothing about
-    *which* group is joined, which is what T_g tests.
+    intercept for each bin of joins so far, of joins in the same tick, of calendar time
+    and of the time since the user's first join. It says nothing about *which* group is
+    joined, which is what T_g tests; whatever else differs between the joiners of groups
+    (country, age, interests that p has not learnt) it leaves in.
 
     Parameters
     ----------
@@ -95,5 +121,8 @@ def fit_expectation(
     if len(np.unique(label[fits])) < 2:
         return np.full(len(x), float(label[fits].mean()))
     model = LogisticRegression(C=_WEAK, solver="newton-cholesky", fit_intercept=False)
+    # Bins that are empty among the rows to fit on would make the system singular.
+    used = x[fits].any(axis=0)
+    x = x[:, used]
     model.fit(x[fits], label[fits])
     return np.asarray(model.predict_proba(x)[:, 1])

@@ -26,6 +26,9 @@ from gateway.targets import TargetSet
 __all__ = ["Scores", "assign_folds", "score_joins"]
 
 Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+# Parts into which the training users of a fold are cut to calibrate.
+INNER_FOLDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,7 @@ def score_joins(
     folds
         Number of folds, 2 to 50.
     calibration
-        ``none``, ``platt`` or ``isotonic``; fitted on the other folds' out-of-fold logits.
+        ``none``, ``platt`` or ``isotonic``; learnt among the other folds' users alone.
     seed
         Seed of the folds.
 
@@ -108,20 +111,24 @@ def score_joins(
 
     Notes
     -----
-    A score of a join depends on that user's joins up to it, and on the other folds'
-    users. Truncation at the first target join means that nobody is scored after it.
+    A score of a join depends on that user's joins up to it, and on the users of the other
+    folds: penalty, weights, calibrator and expectation are all learnt from those alone.
+    Truncation at the first target join means that nobody is scored after it.
     """
     scorer = scorer or LogisticScorer()
-    prefixes = build_prefixes(joins, targets, horizon=horizon)
-    fold = assign_folds(joins, folds=folds, seed=seed)
+    prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed)
+    fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
+    n_rows = len(prefixes.group)
+    before, after, at_end, expected = (np.empty(n_rows) for _ in range(4))
     # One BLAS thread: a threaded sum adds in another order.
     with threadpool_limits(limits=1, user_api="blas"):
-        logits = _out_of_fold_logits(prefixes, fold, scorer)
-        before, after, at_end = _calibrate(prefixes, fold, logits, calibration)
-        expected = _expect(prefixes, fold, before)
-    row_fold = fold[prefixes.user()]
-    trains = prefixes.trains
+        for k in np.unique(fold):
+            gets = (fold == k)[prefixes.user()]
+            scored = _score_fold(prefixes, fold == k, folds, scorer, calibration)
+            for whole, part in zip((before, after, at_end, expected), scored, strict=True):
+                whole[gets] = part[gets]
+    trains, row_fold = prefixes.trains, fold[prefixes.user()]
     quality = measure_quality(at_end[trains], prefixes.label[trains], row_fold[trains])
     return Scores(prefixes, before, after, expected, at_end, fold, quality, scorer.name)
 
@@ -140,44 +147,49 @@ def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:
             )
 
 
-def _out_of_fold_logits(prefixes: Prefixes, fold: npt.NDArray[np.int8], scorer: Scorer) -> Logits:
-    """Fit once for each fold on the other folds, and put the folds' logits together."""
-    total = Logits(*(np.zeros(len(prefixes.group)) for _ in range(3)))
-    row_fold = fold[prefixes.user()]
-    for k in np.unique(fold):
-        part = scorer.fit(prefixes, fold != k).logits(prefixes, fold == k)
-        for whole, piece in zip(total, part, strict=True):
-            whole[row_fold == k] = piece[row_fold == k]
-    return total
+def _score_fold(
+    prefixes: Prefixes,
+    held_out: Mask,
+    folds: int,
+    scorer: Scorer,
+    calibration: Calibration,
+) -> tuple[Float64, Float64, Float64, Float64]:
+    """Score the users of one fold with what the others teach: (before, after, at_end, expected).
 
-
-def _calibrate(
-    prefixes: Prefixes, fold: npt.NDArray[np.int8], logits: Logits, method: Calibration
-) -> tuple[Float64, Float64, Float64]:
-    """Logits to probabilities; the first block of a user starts from the base rate."""
-    row_fold, trains = fold[prefixes.user()], prefixes.trains
+    The calibrator and the expectation are learnt from logits that the training users got
+    out of fold among themselves, so that nothing of the held-out users enters anything.
+    """
+    training = ~held_out
+    tuned = scorer.tune(prefixes, training)
+    logits = _inner_logits(prefixes, training, folds, tuned)
+    gets = held_out[prefixes.user()]
+    for whole, part in zip(logits, tuned.fit(prefixes, training).logits(prefixes, held_out),
+                           strict=True):  # fmt: skip
+        whole[gets] = part[gets]
+    fits = prefixes.trains & ~gets
+    calibrate = fit_calibrator(logits.at_end[fits], prefixes.label[fits], method=calibration)
+    before = calibrate(logits.before)
     first = prefixes.blocks_before() == 0
-    before, after, at_end = (np.empty(len(row_fold)) for _ in range(3))
-    for k in np.unique(fold):
-        fits, gets = trains & (row_fold != k), row_fold == k
-        calibrate = fit_calibrator(logits.at_end[fits], prefixes.label[fits], method=method)
-        before[gets] = calibrate(logits.before[gets])
-        after[gets] = calibrate(logits.after[gets])
-        at_end[gets] = calibrate(logits.at_end[gets])
-        before[gets & first] = _base_rate(prefixes.label[fits & first])
-    return before, after, at_end
+    before[first] = _base_rate(prefixes.label[fits & first])
+    resolved = prefixes.resolved & ~gets
+    x = expectation_features(before, prefixes, fits=resolved)
+    expected = fit_expectation(x, prefixes.label, fits=resolved)
+    return before, calibrate(logits.after), calibrate(logits.at_end), expected
+
+
+def _inner_logits(prefixes: Prefixes, training: Mask, folds: int, scorer: Scorer) -> Logits:
+    """Logits of the training users, each from a model of the other training users."""
+    total = Logits(*(np.zeros(len(prefixes.group)) for _ in range(3)))
+    inner = (np.modf(prefixes.chance * folds)[0] * INNER_FOLDS).astype(np.int8)
+    for j in range(INNER_FOLDS):
+        gets = training & (inner == j)
+        rows = gets[prefixes.user()]
+        part = scorer.fit(prefixes, training & (inner != j)).logits(prefixes, gets)
+        for whole, piece in zip(total, part, strict=True):
+            whole[rows] = piece[rows]
+    return total
 
 
 def _base_rate(label: npt.NDArray[np.int8]) -> float:
     """Share of outcome 1, half a row added to either side so that it is never 0 or 1."""
     return (float(label.sum()) + 0.5) / (len(label) + 1.0)
-
-
-def _expect(prefixes: Prefixes, fold: npt.NDArray[np.int8], before: Float64) -> Float64:
-    row_fold, trains = fold[prefixes.user()], prefixes.trains
-    x = expectation_features(before, prefixes.blocks_before(), prefixes.time)
-    expected = np.empty(len(before))
-    for k in np.unique(fold):
-        found = fit_expectation(x, prefixes.label, fits=trains & (row_fold != k))
-        expected[row_fold == k] = found[row_fold == k]
-    return expected

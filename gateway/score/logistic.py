@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,9 @@ Mask = npt.NDArray[np.bool_]
 CHUNKS = 16
 # Half decades, which is as finely as the held-out loss can tell penalties apart.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
-HOLD_OUT_EVERY = 5
+# Share held out, and a factor that makes of the hash another one, unrelated to the folds.
+HOLD_OUT = 0.2
+HOLD_OUT_SALT = 2.0**20
 
 
 class PrefixLoss:
@@ -95,12 +97,15 @@ class LogisticModel:
         L2 penalty of the fit.
     evaluations
         Evaluations of the loss that the fit took.
+    converged
+        Whether the optimiser said so.
     """
 
     weights: Float64
     intercept: float
     penalty: float
     evaluations: int
+    converged: bool
 
     def logits(self, prefixes: Prefixes, users: Mask) -> Logits:
         """Return the running logits of the rows of ``users``."""
@@ -124,9 +129,10 @@ class LogisticScorer:
     ----------
     penalty
         L2 penalty lambda in lambda / 2 |w|^2, positive. None chooses it among
-        ``PENALTIES`` by the log-loss of every fifth training user, held out for it, and
-        then fits all of them: the prefixes of a user resemble each other, so that the
-        penalty that predicts best is far above what the number of rows suggests.
+        ``PENALTIES`` by the log-loss of a fifth of the training users, held out for it by
+        a hash of their names, and then fits all of them: the prefixes of a user resemble
+        each other, so that the penalty that predicts best is far above what the number of
+        rows suggests.
     tolerance
         Relative reduction of the loss at which the optimiser stops.
 
@@ -140,23 +146,28 @@ class LogisticScorer:
     tolerance: float = 1e-7
     name: str = "logistic"
 
+    def tune(self, prefixes: Prefixes, users: Mask) -> LogisticScorer:
+        """Return the scorer with a penalty, chosen on ``users`` alone where it has none."""
+        if self.penalty is not None:
+            return self
+        penalty = choose_penalty(prefixes, users, tolerance=self.tolerance)
+        return replace(self, penalty=penalty)
+
     def fit(self, prefixes: Prefixes, users: Mask) -> LogisticModel:
         """Fit on the training rows of ``users``."""
-        penalty = self.penalty
-        if penalty is None:
-            penalty = choose_penalty(prefixes, users, tolerance=self.tolerance)
-        return _fit(PrefixLoss(prefixes, users, penalty=penalty), tolerance=self.tolerance)
+        tuned = self.tune(prefixes, users)
+        loss = PrefixLoss(prefixes, users, penalty=float(tuned.penalty or 0.0))
+        return _fit(loss, tolerance=self.tolerance)
 
 
 def choose_penalty(prefixes: Prefixes, users: Mask, *, tolerance: float = 1e-7) -> float:
     """Return the penalty of ``PENALTIES`` with the least log-loss on held-out users.
 
-    Every fifth of ``users`` is held out. The path runs from the strongest penalty to
-    the weakest, each fit starting from the one before, and ends when the loss has risen
-    twice in a row.
+    A fifth of ``users``, by a hash of their names, is held out. The path runs from the
+    strongest penalty to the weakest, each fit starting from the one before, and ends when
+    the loss has risen twice in a row.
     """
-    held_out = np.zeros_like(users)
-    held_out[np.flatnonzero(users)[::HOLD_OUT_EVERY]] = True
+    held_out = users & (np.modf(prefixes.chance * HOLD_OUT_SALT)[0] < HOLD_OUT)
     loss_held_out = PrefixLoss(prefixes, held_out, penalty=0.0)
     best, least, risen, model = PENALTIES[-1], np.inf, 0, None
     for penalty in reversed(PENALTIES):
@@ -193,4 +204,6 @@ def _fit(
             options={"maxiter": 1_000, "ftol": tolerance, "gtol": 1e-6, "maxcor": 20},
         )  # fmt: skip
     weights = found.x * scale
-    return LogisticModel(weights[:-1], float(weights[-1]), loss.penalty, int(found.nfev))
+    return LogisticModel(
+        weights[:-1], float(weights[-1]), loss.penalty, int(found.nfev), bool(found.success)
+    )

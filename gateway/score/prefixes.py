@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.joins import JoinLog
+from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
 __all__ = ["UNRESOLVED", "Prefixes", "build_prefixes"]
@@ -39,6 +40,8 @@ class Prefixes:
         this join, 0 if not, ``UNRESOLVED`` if the observation ends before the horizon.
     join
         int64, shape (n_rows,): position in the join log.
+    chance
+        float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits.
     n_groups
         Number of groups of the log.
     """
@@ -50,6 +53,7 @@ class Prefixes:
     ends_block: npt.NDArray[np.bool_]
     label: npt.NDArray[np.int8]
     join: npt.NDArray[np.int64]
+    chance: npt.NDArray[np.float64]
     n_groups: int
 
     @property
@@ -67,13 +71,30 @@ class Prefixes:
         first = np.concatenate([block, [0]])[self.offsets[:-1]]
         return np.asarray(block - first[self.user()])
 
+    def block_size(self) -> npt.NDArray[np.int64]:
+        """Return the number of rows in each row's block, shape (n_rows,)."""
+        block = np.cumsum(self.starts_block) - 1
+        return np.bincount(block)[block] if len(block) else block
+
+    def tenure(self) -> npt.NDArray[np.int64]:
+        """Return the ticks since the user's first row, shape (n_rows,)."""
+        first = np.append(self.time, np.int32(0))[self.offsets[:-1]].astype(np.int64)
+        return self.time - first[self.user()]
+
+    @property
+    def resolved(self) -> npt.NDArray[np.bool_]:
+        """Rows whose outcome is known."""
+        return np.asarray(self.label != UNRESOLVED)
+
     @property
     def trains(self) -> npt.NDArray[np.bool_]:
         """Rows that the classifier is trained and measured on: resolved ends of blocks."""
         return np.asarray(self.ends_block & (self.label != UNRESOLVED))
 
 
-def build_prefixes(joins: JoinLog, targets: TargetSet, *, horizon: int | None = None) -> Prefixes:
+def build_prefixes(
+    joins: JoinLog, targets: TargetSet, *, horizon: int | None = None, seed: int = 1
+) -> Prefixes:
     """Lay out the prefixes of a log and label them.
 
     Parameters
@@ -87,6 +108,8 @@ def build_prefixes(joins: JoinLog, targets: TargetSet, *, horizon: int | None = 
         any later one. With a horizon, a join within ``horizon`` of the end of its
         user's observation is unresolved *whatever happened since*: to keep only the ones
         that did join a target would tilt the outcome.
+    seed
+        Of the hash that splits users.
     """
     user = joins.user()
     is_target = targets.mask[joins.group]
@@ -103,6 +126,7 @@ def build_prefixes(joins: JoinLog, targets: TargetSet, *, horizon: int | None = 
         ends_block=np.append(starts[1:], True)[: len(starts)],
         label=_labels(time, first_target[user], joins.observed_until[user], horizon),
         join=row,
+        chance=name_uniforms(joins.users.to_pylist(), seed=seed),
         n_groups=joins.n_groups,
     )
 

@@ -30,8 +30,10 @@ def measure_quality(
 ) -> tuple[Quality, ...]:
     """Measure out-of-fold probabilities against outcomes.
 
-    Intervals are mean +- t(K - 1) sd / sqrt(K) over the K folds. Folds share training
-    users, so the interval is approximate and a little narrow.
+    A measure is its mean over the K folds, since each fold has a model of its own; its
+    interval is mean +- t(K - 1) sd / sqrt(K). Folds share training users, so the interval
+    is approximate and a little narrow. Where some fold has only one outcome, the measure
+    is that of all rows, without an interval.
 
     Parameters
     ----------
@@ -53,12 +55,12 @@ def measure_quality(
 
 
 def _with_spread(name, measure, p, label, fold) -> Quality:  # type: ignore[no-untyped-def]
-    value = float(measure(label, p))
     parts = [(label[fold == k], p[fold == k]) for k in np.unique(fold)]
     if any(len(y) == 0 or y.min() == y.max() for y, _ in parts) or len(parts) < 2:
-        return Quality(name, value)
+        return Quality(name, float(measure(label, p)))
     folds = np.array([measure(y, q) for y, q in parts])
     half = float(t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
+    value = float(folds.mean())
     return Quality(name, value, value - half, value + half)
 
 

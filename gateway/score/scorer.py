@@ -47,6 +47,10 @@ class Scorer(Protocol):
         """Short name, as it stands in the tables."""
         ...
 
+    def tune(self, prefixes: Prefixes, users: npt.NDArray[np.bool_]) -> Scorer:
+        """Return the scorer with its open settings chosen on ``users`` alone."""
+        ...
+
     def fit(self, prefixes: Prefixes, users: npt.NDArray[np.bool_]) -> Model:
         """Learn from the training rows of ``users`` alone, a mask of shape (n_users,)."""
         ...
