@@ -24,11 +24,11 @@ from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
 from gateway.provenance import describe_environment, peak_memory_mib
 from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
-from gateway.simulate import Strikes, draw_strikes, simulate
+from gateway.simulate import History, live_through, measure_direct_effects
 from gateway.store import Draft, Result, draft_result, open_result, result_folder, stands
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
-from gateway.world import Role, World, draw_world
+from gateway.world import GATEWAYS, Role, World, draw_world
 
 __all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "simulate_only"]
 
@@ -42,8 +42,12 @@ class Platform:
 
     joins: JoinLog
     targets: TargetSet
-    world: World | None = None
-    strikes: Strikes | None = None
+    history: History | None = None
+
+    @property
+    def world(self) -> World | None:
+        """The simulated world, None for a real log."""
+        return None if self.history is None else self.history.world
 
     @property
     def role(self) -> npt.NDArray[np.str_]:
@@ -117,8 +121,10 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
         platform = obtain_platform(config, talk=talk)
         platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
         draft.write_table("groups", groups_table(platform, config))
-        if platform.strikes is not None:
-            draft.write_table("strikes", platform.strikes.to_arrow(platform.joins.groups))
+        if platform.history is not None:
+            draft.write_table("strikes", platform.history.strikes.to_arrow(platform.joins.groups))
+            draft.write_table("requests", platform.history.requests())
+            draft.write_table("invitations", platform.history.invitations.to_arrow())
         draft.write_text("config.toml", config_to_toml(config))
         draft.write_json("status.json", {"state": "done"})
     return final
@@ -133,15 +139,15 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
     with talk.stage("drawing the world"):
         world = draw_world(config)
     with talk.stage("simulating joins", world.days) as advance:
-        joins = simulate(world, progress=lambda day: advance(day + 1))
-    strikes = draw_strikes(world, joins)
-    targets = _choose_targets(config, world, joins, strikes)
+        history = live_through(world, progress=lambda day: advance(day + 1))
+        joins = history.joins()
+    targets = _choose_targets(config, history, joins)
     check_learnable(joins, targets)
-    return Platform(joins, targets, world, strikes)
+    return Platform(joins, targets, history)
 
 
-def _choose_targets(config: Config, world: World, joins: JoinLog, strikes: Strikes) -> TargetSet:
-    wanted = config.targets
+def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
+    wanted, world, strikes = config.targets, history.world, history.strikes
     if wanted.groups is not None:
         return named_targets(joins, wanted.groups)
     country = np.array(world.countries)[world.groups.country]
@@ -218,9 +224,26 @@ def _tables(
         "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
         "summary": _summary(config, platform, detections),
     }  # fmt: skip
-    if platform.strikes is not None:
-        tables["strikes"] = platform.strikes.to_arrow(platform.joins.groups)
+    if platform.history is not None:
+        tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
+        with talk.stage("replaying every join"):
+            tables["truth"] = _truth(platform.history, platform)
     return tables
+
+
+def _truth(history: History, platform: Platform) -> pa.Table:
+    """What is known to be true of every group."""
+    role = history.world.groups.role
+    direct = measure_direct_effects(history, platform.targets.mask)
+    return pa.table(
+        {
+            "group": platform.joins.groups,
+            "planted": pa.array(np.isin(role, GATEWAYS)),
+            "direct_effect": pa.array(direct.effect, from_pandas=True),
+            "direct_se": pa.array(direct.standard_error, from_pandas=True),
+            "n_joins": pa.array(direct.n_joins),
+        }
+    )
 
 
 def _evaluate(
@@ -268,18 +291,19 @@ def groups_table(platform: Platform, config: Config) -> pa.Table:
     }
     if world is not None:
         columns |= _world_columns(world)
-    if platform.strikes is not None and config.targets.kind and config.targets.month:
-        counted = platform.strikes.of(config.targets.kind, config.targets.month)
+    if platform.history is not None and config.targets.kind and config.targets.month:
+        counted = platform.history.strikes.of(config.targets.kind, config.targets.month)
         columns["strikes"] = pa.array(counted)
     return pa.table(columns)
 
 
 def _world_columns(world: World) -> dict[str, Any]:
     groups = world.groups
-    acts = groups.role == Role.INFLUENCE
+    acts = np.isin(groups.role, GATEWAYS)
     country = np.array(world.countries)[groups.country]
+    mechanism = np.array([role.name.lower() for role in Role])[groups.role]
     return {
-        "mechanism": pa.array(np.where(acts, "influence", ""), pa.string(), mask=~acts),
+        "mechanism": pa.array(mechanism.tolist(), pa.string(), mask=~acts),
         "strength": pa.array(groups.strength),
         "topic": pa.array(groups.topic),
         "country": pa.array(country.tolist(), pa.string()),

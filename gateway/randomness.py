@@ -25,6 +25,10 @@ class Stream(IntEnum):
 
     EVENT_TIMES = 1
     JOINS = 2
+    SENDING = 3
+    RECEIVERS = 4
+    PYMK = 5
+    FRIENDSHIPS = 6
 
 
 class Purpose(IntEnum):
@@ -38,6 +42,12 @@ class Purpose(IntEnum):
     BOOTSTRAP = 6
     INTEREST = 7
     ACTIVITY = 8
+    DEPARTURE = 9
+    DRIFT = 10
+    INVITING = 11
+    ARMS = 12
+    OPERATORS = 13
+    MODERATION = 14
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -26,13 +26,18 @@ def uniform52(high, low):
     return (((high << 20) ^ (low >> 12)) + 0.5) / 2**52
 
 
-def draw_days(seed, stream, occasions, arrival, n_days):
-    days = []
+def occasion_days(seed, stream, occasions, arrival, departure):
+    """Days of each user's occasions: the smallest of r uniform points, then the next."""
+    found = []
     for u, count in enumerate(occasions):
-        draws = [philox(seed, stream, u, i, 0) for i in range(count)]
-        span = int(n_days - arrival[u])
-        days.append(sorted(int(arrival[u]) + int(uniform52(w[0], w[1]) * span) for w in draws))
-    return days
+        clock, days = float(arrival[u]), []
+        for i in range(count):
+            words = philox(seed, stream, u, i, 0)
+            step = 1 - uniform52(words[0], words[1]) ** (1.0 / (count - i))
+            clock += (departure[u] - clock) * step
+            days.append(min(int(clock), departure[u] - 1))
+        found.append(days)
+    return found
 
 
 def nearest_groups(members, n_nearest):
@@ -54,29 +59,35 @@ def pick(weights, x):
     return int(above[0]) if len(above) else len(weights) - 1
 
 
-def simulate(world, simulation):
-    """Joins of a world as a list of (user, group, day, mechanism), one user at a time.
+def simulate(world):
+    """Joins of a world as a list of (user, group, day), one user at a time.
 
-    Only right where nobody looks at anybody: simulation.friends = 0 and no refit falls
-    within the observation.
+    Only right where nobody looks at anybody and everything is found by intent.
     """
-    g, users = world.groups, world.users
+    from gateway.simulate.sources import SOURCE_TABLE
+
+    g, users, section = world.groups, world.users, world.config.simulation
+    intent = [row for row in SOURCE_TABLE if row.mechanism == 3]
+    weights = np.array([row.requests for row in intent])
     joins = []
-    for u, days in enumerate(draw_days(world.seed, 1, users.occasions, users.arrival, world.days)):
-        mine = []
-        for occasion, day in enumerate(days):
-            boost = sum(g.strength[h] for h in mine)
-            taste = users.interest[u].astype(float)
-            taste[0] *= np.exp(boost)
+    days = occasion_days(world.seed, 1, users.occasions, users.arrival, users.departure)
+    for u, mine in enumerate(days):
+        joined = []
+        for occasion, day in enumerate(mine):
+            taste = np.append(users.interest[u].astype(float), 0.0)
+            taste[0] *= np.exp(sum(g.strength[h] for h in joined))
             reach = np.where(g.country == users.country[u], 1.0, 1 - world.section.home_bias)
-            for attempt in range(simulation.attempts):
-                w = philox(world.seed, 2, u, occasion, attempt)
-                k = pick(taste, uniform(w[1]) * np.cumsum(taste)[-1])
+            for attempt in range(section.attempts):
+                w = [uniform(x) for x in philox(world.seed, 2, u, occasion, attempt)]
+                source = intent[pick(weights / weights.sum(), w[0])]
+                k = pick(taste, w[1] * taste.sum())
                 shelf = g.mix[:, k] * (g.appeal * reach)
-                group = pick(shelf, uniform(w[2]) * np.cumsum(shelf)[-1])
-                if g.created[group] <= day and group not in mine:
-                    mine.append(group)
-                    joins.append((u, group, day))
+                group = pick(shelf, w[2] * np.cumsum(shelf)[-1])
+                if g.created[group] <= day and group not in joined:
+                    confirm = uniform(philox(world.seed, 2, u, occasion, 1 << 20)[0])
+                    if confirm < source.confirmed:
+                        joined.append(group)
+                        joins.append((u, group, day))
                     break
     return joins
 
@@ -165,3 +176,68 @@ def poisson_binomial_tail(p, k):
     for q in p:
         mass = np.convolve(mass, [1 - q, q])
     return mass[k:].sum()
+
+
+def holders(total, n, shift):
+    """Who holds each of n points, evenly spaced, of a running total."""
+    points = (np.arange(n) + shift) / n * total[-1]
+    return (np.searchsorted(total, points, side="right") - 1).tolist()
+
+
+def draw_pairs(seed, stream, event, shift, total, block, low, high, friends, n):
+    """n pairs of places as a list; ``friends`` is a list of sets."""
+    pairs = []
+    owners = holders(total, n, shift)
+    for e, u in enumerate(owners):
+        first, end = low[block[u]], high[block[u]]
+        k = e - owners.index(u)
+        earlier = pairs[max(e - k, e - 64) : e]
+        pairs.append((u, -1))
+        for attempt in range(16):
+            w = philox(seed, stream, u, event, 16 * k + attempt)
+            point = total[first] + uniform52(w[0], w[1]) * (total[end] - total[first])
+            other = int(np.searchsorted(total, point, side="right")) - 1
+            if other != u and other not in friends[u] and (u, other) not in earlier:
+                pairs[e] = (u, other)
+                break
+    return pairs
+
+
+def some_of(words, d, count):
+    """Floyd's algorithm: ``count`` of 0..d-1."""
+    chosen = []
+    for word, last in zip(words, range(d - count, d), strict=False):
+        t = int(uniform(word) * (last + 1))
+        chosen.append(last if t in chosen else t)
+    return chosen
+
+
+def draw_introductions(seed, stream, event, shift, friends, n):
+    """n pairs of friends of a friend as a list; ``friends`` is a list of sets."""
+    pairs = []
+    owners = holders(np.cumsum([0, *map(len, friends)]), n, shift)
+    for e, v in enumerate(owners):
+        k, row = e - owners.index(v), sorted(friends[v])
+        earlier = pairs[max(e - k, e - 64) : e]
+        pairs.append((-1, -1))
+        for attempt in range(0, 16, 2) if len(row) >= 2 else ():
+            words = philox(seed, stream, v, event, 16 * k + attempt)
+            met = [row[i] for i in some_of(words, len(row), 4 if len(row) >= 4 else 2)]
+            if len(met) == 4:
+                upper = uniform(philox(seed, stream, v, event, 16 * k + attempt + 1)[0]) < 0.5
+                met = sorted(met, key=lambda u: len(friends[u]))[2 * upper :][:2]
+            u, w = met
+            if w not in friends[u] and (u, w) not in earlier and (w, u) not in earlier:
+                pairs[e] = (u, w)
+                break
+    return pairs
+
+
+def befriend(friends, pairs):
+    """Sets of friends after more pairs; a pair with -1 is none."""
+    grown = [set(mine) for mine in friends]
+    for u, w in pairs:
+        if w >= 0:
+            grown[u].add(w)
+            grown[w].add(u)
+    return grown

@@ -77,7 +77,7 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     again = cli("rerun", "r", "--threads", 1, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout == "identical: 27 tables and figures\n"
+    assert again.stdout == "identical: 28 tables and figures\n"
     (tmp_path / "r" / "gateways.parquet").write_bytes(b"changed")
     changed = cli("rerun", "r", "--json", cwd=tmp_path)
     assert changed.returncode == 1
@@ -91,7 +91,7 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path):
     done = cli("simulate", "small.toml", "--out", "w", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     detect = cli(
-        "detect", "w/joins", "--target", "g001", "--target", "g002", "--target", "g003",
+        "detect", "w/joins", "--target", "g0000001", "--target", "g0000002", "--target", "g0000003",
         "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d", cwd=tmp_path,
     )  # fmt: skip
     assert detect.returncode == 0, detect.stderr

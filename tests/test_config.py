@@ -311,8 +311,8 @@ def test_month__fits_when_the_world_holds_exactly_that_month() -> None:
         ("score.horizon=540", "must be less than world.days"),
         ("spike.min_spiking=20", None),
         ("spike.min_spiking=21", "must be at most spike.min_joiners"),
-        ("simulation.intent=0.4000000001", None),
-        ("simulation.intent=0.400000002", "must be 1"),
+        ("simulation.intent=0.3600000001", None),
+        ("simulation.intent=0.360000002", "must be 1"),
     ],
 )
 def test_rules__hold_up_to_their_bound(override: str, rule: str | None) -> None:
@@ -343,7 +343,7 @@ def _lists(value: Any) -> Any:
 
 def test_config_digest__is_one_for_every_way_of_writing() -> None:
     digest = config_digest(parse_config(SIMULATED))
-    same = ["world.users=5e4", "simulation.friends=0.2", "world.days=540"]
+    same = ["world.users=5e4", "simulation.friends=0.1", "world.days=540"]
     assert re.fullmatch("[0-9a-f]{64}", digest)
     assert config_digest(parse_config(SIMULATED, overrides=same)) == digest
     negative_zero = parse_config(SIMULATED, overrides=["world.appeal_sigma=-0.0"])

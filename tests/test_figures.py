@@ -126,7 +126,8 @@ def test_probability_curves__plot_every_stored_join_in_order() -> None:
 def test_probability_curves__say_how_users_were_chosen() -> None:
     """The default words are those of gateway.analyses.curves, numbers included."""
     default = BY_NAME["probability_curves"].caption(plotted("probability_curves"))
-    assert f"users with {FEWEST_JOINS} to {MOST_JOINS} scored joins" in default
+    assert f"users with {FEWEST_JOINS} to {MOST_JOINS[0]} scored joins" in default
+    assert f"({FEWEST_JOINS} to {MOST_JOINS[1]} where" in default
     told = pa.table({"key": ["curve_rule"], "value": ["The users were drawn at random."]})
     tables = {**simulated(), "summary": told}
     got = BY_NAME["probability_curves"].caption(plotted("probability_curves", tables))

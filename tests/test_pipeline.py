@@ -23,7 +23,9 @@ from gateway.store import (
 )
 from tests.worlds import small_config
 
-TABLES = ("curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary")
+TABLES = (
+    "curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary", "truth",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +188,7 @@ def test_platform__of_a_real_log_knows_no_roles(tmp_path):
             "[log]",
             f"path = {json.dumps(str(tmp_path / 'log.parquet'))}",
             "[targets]",
-            'groups = ["g001", "g002", "g003"]',
+            'groups = ["g0000001", "g0000002", "g0000003"]',
         ]
     )
     from gateway.config import parse_config

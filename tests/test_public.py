@@ -24,8 +24,13 @@ PUBLIC = {
         "Scorer", "Scores", "SklearnScorer", "UNRESOLVED", "assign_folds", "build_prefixes",
         "measure_quality", "reliability_table", "score_joins",
     ],
-    "gateway.simulate": ["Strikes", "draw_strikes", "simulate"],
-    "gateway.world": ["Friendships", "Groups", "Role", "Users", "World", "draw_world"],
+    "gateway.simulate": [
+        "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention", "InviteCap",
+        "InviteFriction", "Strikes", "live_through", "measure_direct_effects", "simulate",
+    ],
+    "gateway.world": [
+        "Arms", "Friendships", "GATEWAYS", "Groups", "Role", "Users", "World", "draw_world",
+    ],
 }  # fmt: skip
 
 

@@ -8,31 +8,48 @@ import pytest
 
 from gateway._numba import set_threads
 from gateway.joins import SOURCES
-from gateway.simulate import draw_strikes, simulate
-from gateway.simulate.platform import _offsets
-from gateway.simulate.platform_kernels import draw_days
-from gateway.simulate.recommender import CHUNKS, fit_recommender
+from gateway.simulate import live_through, simulate
+from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.simulate.platform import _empty_state
+from gateway.simulate.platform_kernels import wind_up
+from gateway.simulate.recommender import fit_recommender, no_recommender
+from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
 from gateway.world import Role, draw_world
 from tests import naive
 from tests.worlds import small_config
 
+ALL_ROLES = (
+    "world.roles.recommender=3", "world.roles.inviter=3", "world.roles.fellow_traveller=3",
+    "world.drift_share=0.2", "world.leaving=0.2",
+)  # fmt: skip
 
-def digest(joins) -> str:
-    arrays = (joins.offsets, joins.group, joins.time, joins.source, joins.seed_group)
+
+def digest(history) -> str:
+    state, sent = history.state, history.invitations
+    arrays = [
+        state.group, state.time, state.source, state.seed_cell, state.inviter, state.exposed,
+        sent.sender[: sent.count], sent.receiver[: sent.count], sent.taken[: sent.count],
+        history.others.extra_friend, *history.labels[:3],
+    ]  # fmt: skip
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
 
 @pytest.fixture(scope="module")
 def world():
-    return draw_world(small_config())
+    return draw_world(small_config(*ALL_ROLES))
 
 
 @pytest.fixture(scope="module")
-def joins(world):
-    return simulate(world)
+def history(world):
+    return live_through(world)
 
 
-def test_simulate__same_bits_for_any_threads_and_chunks(world, joins):
+@pytest.fixture(scope="module")
+def joins(history):
+    return history.joins()
+
+
+def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
     before = numba.get_num_threads()
     found = set()
     try:
@@ -40,69 +57,76 @@ def test_simulate__same_bits_for_any_threads_and_chunks(world, joins):
             for chunk in (0, 1, 7):
                 set_threads(threads)
                 numba.set_parallel_chunksize(chunk)
-                found.add(digest(simulate(world)))
+                found.add(digest(live_through(world)))
     finally:
         numba.set_num_threads(before)
         numba.set_parallel_chunksize(0)
-    assert found == {digest(joins)}
+    assert found == {digest(history)}
+
+
+def test_simulate__same_bits_when_users_are_cut_into_other_chunks(world, history, monkeypatch):
+    from gateway.simulate import platform
+
+    monkeypatch.setattr(platform, "CHUNKS", 3)
+    assert digest(live_through(world)) == digest(history)
 
 
 def test_simulate__equals_its_twin_where_nobody_looks_at_anybody():
     config = small_config(
         "world.users=60", "simulation.intent=1.0", "simulation.recommendation=0.0",
-        "simulation.friends=0.0",
+        "simulation.friends=0.0", "simulation.invitation=0.0",
     )  # fmt: skip
     world = draw_world(config)
     joins = simulate(world)
     got = list(zip(joins.user().tolist(), joins.group.tolist(), joins.time.tolist(), strict=True))
-    expected = naive.simulate(world, config.simulation)
+    expected = naive.simulate(world)
     assert sorted(got) == sorted(expected)
     assert len(got) > 200
-    # A gateway's joiners are there, so that the boost is part of what was compared.
+    # A gateway's joiners are there, so that the influence is part of what was compared.
     assert np.isin(joins.group, np.flatnonzero(world.groups.strength > 0)).any()
 
 
-def test_draw_days__equals_its_twin(world):
-    start = _offsets(world.users.occasions)
-    day = np.empty(start[-1], np.int32)
-    draw_days(5, 1, start, world.users.arrival, world.days, day)
-    expected = naive.draw_days(5, 1, world.users.occasions, world.users.arrival, world.days)
-    assert day.tolist() == [d for days in expected for d in days]
+def test_occasions__equal_their_twin(world, history):
+    users = world.users
+    expected = naive.occasion_days(5, 1, users.occasions, users.arrival, users.departure)
+    assert history.state.time.tolist() == [day for days in expected for day in days]
 
 
-def test_draw_days__is_uniform_from_arrival_to_the_end():
-    # Conditional on their number, the events of a Poisson process are uniform (Kingman
-    # 1993, section 2.4): mean (a + n) / 2; 20,000 events, so its standard error is 0.4.
-    start = np.arange(0, 20_001, 10, dtype=np.int64)
-    arrival = np.full(2_000, 20, np.int32)
-    day = np.empty(20_000, np.int32)
-    draw_days(9, 1, start, arrival, 220, day)
-    assert day.min() == 20
-    assert day.max() == 219
-    assert abs(day.mean() + 0.5 - 120.0) < 4 * 200 / np.sqrt(12 * 20_000)
+def test_occasions__are_uniform_from_arrival_to_the_end():
+    # Given their number, the points of a Poisson process are uniform (Kingman 1993,
+    # section 2.4). First of 4 uniform points: mean 1/5, sd sqrt(4/150) = 0.163.
+    n = 4_000
+    state = _empty_state(np.arange(0, 4 * n + 1, 4, dtype=np.int64))
+    arrival, departure = np.full(n, 20, np.int32), np.full(n, 220, np.int32)
+    wind_up(state, arrival, departure, 9, 1)
+    first = (state.clock - 20) / 200
+    assert abs(first.mean() - 0.2) < 4 * 0.163 / np.sqrt(n)
+    assert abs(first.std() - 0.163) < 0.01
+    np.testing.assert_array_equal(state.due, state.clock.astype(int))
 
 
 def test_recommender__equals_sets_of_members():
-    from gateway.simulate.platform import _empty_state
-
     rng = np.random.default_rng(0)
     start = np.arange(0, 41 * 6, 6, dtype=np.int64)
     state = _empty_state(start)
-    state.joined[:] = rng.integers(0, 7, 40)
-    for u in range(40):
-        state.group[start[u] : start[u + 1]] = rng.permutation(15)[:6]
+    state.taken[:] = rng.integers(0, 7, 40)
     members = [set() for _ in range(15)]
     for u in range(40):
-        for i in range(start[u], start[u] + state.joined[u]):
-            members[state.group[i]].add(u)
-    fitted = fit_recommender(state, 15, 4)
+        mine = slice(start[u], start[u] + state.taken[u])
+        state.group[mine] = rng.permutation(15)[: state.taken[u]]
+        state.source[mine] = rng.choice([1, 1 + UNCONFIRMED], state.taken[u], p=[0.8, 0.2])
+        for g, s in zip(state.group[mine], state.source[mine], strict=True):
+            if s < UNCONFIRMED:
+                members[g].add(u)
+    fitted = no_recommender(2, 15, 4)
+    fit_recommender(fitted, 1, state)
+    assert (fitted.neighbour[0] == -1).all()
     for g, expected in enumerate(naive.nearest_groups(members, 4)):
-        got = fitted.neighbour[g][fitted.neighbour[g] >= 0]
+        got = fitted.neighbour[1, g][fitted.neighbour[1, g] >= 0]
         assert got.tolist() == [h for h, _ in expected]
-        # The same few roundings in the same order: equal to the last bit but for the sum.
-        cosines = np.diff(fitted.weight[g], prepend=0.0)[: len(expected)]
+        # The same few roundings in the same order: equal but for those of the running sum.
+        cosines = np.diff(fitted.weight[1, g], prepend=0.0)[: len(expected)]
         np.testing.assert_allclose(cosines, [c for _, c in expected], rtol=1e-12)
-    assert CHUNKS > 1
 
 
 def test_simulate__obeys_the_platform(world, joins):
@@ -110,29 +134,57 @@ def test_simulate__obeys_the_platform(world, joins):
     pairs = user.astype(np.int64) * joins.n_groups + joins.group
     assert len(np.unique(pairs)) == joins.n_joins
     assert (joins.time >= world.users.arrival[user]).all()
+    assert (joins.time < world.users.departure[user]).all()
     assert (joins.time >= world.groups.created[joins.group]).all()
-    assert (joins.time < world.days).all()
     assert (np.diff(joins.offsets) <= world.users.occasions).all()
 
 
 def test_simulate__recommended_groups_come_from_a_group_of_the_user(joins):
-    user, gysj = joins.user(), joins.source == SOURCES.index("gysj")
-    assert gysj.any()
+    user, seeded = joins.user(), joins.seed_group >= 0
+    assert seeded.any()
     member = set(zip(user.tolist(), joins.group.tolist(), strict=True))
-    seeds = zip(user[gysj].tolist(), joins.seed_group[gysj].tolist(), strict=True)
+    seeds = zip(user[seeded].tolist(), joins.seed_group[seeded].tolist(), strict=True)
     assert all(pair in member for pair in seeds)
-    assert (joins.seed_group[~gysj] == -1).all()
+    recommended = {SOURCES.index("gysj"), SOURCES.index("groups_discover_tab")}
+    assert (joins.seed_group[np.isin(joins.source, list(recommended))] >= 0).all()
 
 
-def test_simulate__uses_every_mechanism(joins):
+def test_simulate__uses_every_source(joins):
     counts = np.bincount(joins.source, minlength=len(SOURCES))
-    used = [SOURCES[i] for i in np.flatnonzero(counts)]
-    assert used == ["gysj", "search", "newsfeed_story_header"]
+    assert counts[0] == 0
+    assert (counts[1:] > 0).all()
 
 
-def test_simulate__another_seed_gives_another_log(joins):
-    other = simulate(draw_world(small_config("experiment.seed=6")))
-    assert digest(other) != digest(joins)
+def test_sources__are_the_ten_of_the_note_with_its_confirmation():
+    assert {row.name for row in SOURCE_TABLE} == set(SOURCES[1:])
+    shares = dict(zip((row.name for row in SOURCE_TABLE), confirmation(), strict=True))
+    published = {
+        "gysj": 0.930, "mobile_group_join": 0.921, "mobile_add_members": 0.624, "search": 0.912,
+        "group_mall": 0.865, "newsfeed_story_header": 0.886, "newsfeed_reshared_story": 0.903,
+        "messenger_group_attachment": 0.906,
+    }  # fmt: skip
+    for name, share in published.items():
+        assert round(shares[name], 3) == share
+    ends = cumulative_weights(dict.fromkeys(Mechanism, 0.25))
+    assert ends[-1] == 1.0
+    assert abs(np.diff(ends, prepend=0)[:2].sum() - 0.25) < 1e-12
+
+
+def test_requests__are_confirmed_with_the_sources_probability():
+    history = live_through(draw_world(small_config("world.users=6000")))
+    requests = history.requests().to_pandas()
+    for row in SOURCE_TABLE:
+        mine = requests[requests["source"] == row.name]
+        error = np.sqrt(row.confirmed * (1 - row.confirmed) / max(len(mine), 1))
+        assert abs(mine["confirmed"].mean() - row.confirmed) < 4 * error + 1e-12, row.name
+    confirmed = requests[requests["confirmed"]]
+    assert len(confirmed) == history.joins().n_joins < len(requests)
+
+
+def test_simulate__another_seed_gives_another_log(history):
+    assert digest(live_through(draw_world(small_config(*ALL_ROLES, "experiment.seed=6")))) != (
+        digest(history)
+    )
 
 
 def test_influence__raises_later_harm_joins_of_joiners():
@@ -151,22 +203,23 @@ def test_influence__raises_later_harm_joins_of_joiners():
         return (harm[joins.group] & after).sum() / after.sum()
 
     without, with_it = harm_after(0.0), harm_after(2.5)
-    # About 4,500 later joins, 5 % of them harm groups: a standard error of 0.3 points;
+    # Some 4,000 later joins, 5 % of them harm groups: a standard error of 0.3 points;
     # exp(2.5) = 12 times the taste is far beyond doubling.
     assert with_it > 2 * without
 
 
-def test_strikes__fall_on_planted_targets_of_their_kind_only(world, joins):
-    strikes = draw_strikes(world, joins)
+def test_strikes__fall_on_planted_targets_of_their_kind_only(world, history):
+    strikes = history.strikes
     planted = world.groups.role == Role.TARGET
     struck = strikes.count.sum(axis=1)
     assert (struck[~planted] == 0).all()
     assert (struck[planted & (world.groups.topic == 0), 1] == 0).all()
     assert struck[planted & (world.groups.topic == 0), 0].sum() > 0
+    assert (strikes.severe <= strikes.count).all()
 
 
-def test_strikes__mean_is_harm_times_members(world, joins):
-    strikes = draw_strikes(world, joins)
+def test_strikes__mean_is_harm_times_members(world, history, joins):
+    strikes = history.strikes
     month = strikes.months.index("2020-06")
     members = np.bincount(joins.group[joins.time < 152], minlength=joins.n_groups)
     expected = (world.groups.harm[:, 0] * members).sum()
@@ -175,8 +228,139 @@ def test_strikes__mean_is_harm_times_members(world, joins):
     assert abs(got - expected) < 4 * np.sqrt(expected)
 
 
-def test_strikes__long_table_holds_every_strike(world, joins):
-    strikes = draw_strikes(world, joins)
-    table = strikes.to_arrow(joins.groups)
-    assert sum(table["strikes"].to_pylist()) == strikes.count.sum()
+def test_strikes__long_table_holds_every_strike(history, joins):
+    table = history.strikes.to_arrow(joins.groups)
+    assert sum(table["strikes"].to_pylist()) == history.strikes.count.sum()
     assert table["strikes"].to_numpy().min() > 0
+
+
+def test_labels__follow_strikes_after_a_delay_and_stop_recommendations():
+    config = small_config("world.users=3000", "moderation.non_rec_strikes=10")
+    history = live_through(draw_world(config))
+    joins, non_rec = history.joins(), history.labels.non_rec
+    labelled = non_rec < NEVER
+    assert 0 < labelled.sum() < 20
+    assert (history.strikes.count.sum(axis=(1, 2))[labelled] >= 10).all()
+    recommended = np.isin(joins.source, [SOURCES.index("gysj")])
+    late = joins.time >= non_rec[joins.group]
+    assert not (recommended & late).any()
+    assert (recommended & labelled[joins.group]).any()
+
+
+def test_labels__are_not_given_where_moderation_does_not_act():
+    history = live_through(draw_world(small_config("moderation.acts=false")))
+    assert (history.labels.non_rec == NEVER).all()
+
+
+def test_invitations__go_to_friends_and_carry_groups_of_the_sender(world, history, joins):
+    sent = history.invitations
+    assert sent.count > 100
+    f = world.friendships
+    member = set(zip(joins.user().tolist(), joins.group.tolist(), strict=True))
+    for i in range(sent.count):
+        u, v = sent.sender[i], sent.receiver[i]
+        assert v in f.friend[f.offsets[u] : f.offsets[u + 1]]
+        assert (u, sent.group[i]) in member
+    assert sent.taken[: sent.count].sum() > 0
+
+
+def test_invitations__accepted_ones_are_joins_with_that_inviter(history, joins):
+    sent = history.invitations
+    taken = np.flatnonzero(sent.taken[: sent.count])
+    user = joins.user()
+    found = {
+        (u, g, i) for u, g, i in zip(user.tolist(), joins.group.tolist(), joins.inviter.tolist(),
+                                     strict=True)
+    }  # fmt: skip
+    for i in taken:
+        assert (sent.receiver[i], sent.group[i], sent.sender[i]) in found
+
+
+def test_pymi__raises_invitations_of_users_who_have_it():
+    world = draw_world(small_config("world.users=6000", "world.holdout=0.5"))
+    history = live_through(world)
+    state = history.state
+    user = np.repeat(np.arange(len(world.users)), np.diff(state.start))
+    member = (state.group >= 0) & (state.source < UNCONFIRMED)
+    sends, held_out = state.sent[member] > 0, world.users.arms.pymi[user[member]]
+    with_it, without = sends[~held_out].mean(), sends[held_out].mean()
+    # 25,000 joins a side at about 25 %: a standard error of 0.4 points on a ratio of 1.3
+    # (less where chances are cut at 1).
+    assert with_it > 1.1 * without
+
+
+def test_gysj_holdout__is_never_exposed_and_never_joins_by_gysj(world, history, joins):
+    held_out = world.users.arms.gysj
+    assert (history.state.exposed[held_out] == NEVER).all()
+    assert (history.state.exposed[~held_out] < NEVER).any()
+    by_gysj = joins.source == SOURCES.index("gysj")
+    assert not held_out[joins.user()[by_gysj]].any()
+
+
+def test_pymk__adds_mutual_friends_of_friends(world, history):
+    others, f = history.others, world.friendships
+    pairs = {
+        (u, int(others.extra_friend[u, i]), int(others.extra_day[u, i]))
+        for u in range(len(world.users))
+        for i in range(others.extra_count[u])
+    }
+    assert pairs
+    neighbours = [set(f.friend[f.offsets[u] : f.offsets[u + 1]].tolist()) for u in range(800)]
+    for u, v, day in pairs:
+        assert (v, u, day) in pairs
+        assert v not in neighbours[u]
+        assert neighbours[u] & neighbours[v]
+        assert day % 30 == 0
+
+
+def test_inviter_gateways__bring_members_into_targets():
+    config = small_config("world.users=4000", "world.roles.inviter=8", "world.roles.influence=0")
+    world = draw_world(config)
+    joins = simulate(world)
+    operators = set(world.groups.operator[world.groups.role == Role.INVITER].tolist())
+    by_operator = np.isin(joins.inviter, list(operators)) & (joins.seed_group >= 0)
+    assert by_operator.sum() > 10
+    into = world.groups.role[joins.group[by_operator]]
+    assert (into == Role.TARGET).all()
+    assert (world.groups.role[joins.seed_group[by_operator]] == Role.INVITER).all()
+
+
+def test_recommender_gateways__lead_to_targets_by_recommendation():
+    config = small_config(
+        "world.users=4000", "world.roles.recommender=8", "world.roles.influence=0",
+        "world.roles.recommender_strength=0.9",
+    )  # fmt: skip
+    world = draw_world(config)
+    joins = simulate(world)
+    seeded = joins.seed_group >= 0
+    role = world.groups.role
+    from_gateway = role[joins.seed_group[seeded]] == Role.RECOMMENDER
+    into_target = role[joins.group[seeded]] == Role.TARGET
+    assert into_target[from_gateway].mean() > 3 * into_target[~from_gateway].mean()
+
+
+def test_fellow_travellers__are_joined_by_drifting_users_on_the_way():
+    config = small_config(
+        "world.users=4000", "world.roles.fellow_traveller=6", "world.drift_share=0.3"
+    )
+    world = draw_world(config)
+    joins = simulate(world)
+    user = joins.user()
+    start = world.users.drift_start[user].astype(np.int64)
+    on_the_way = (joins.time >= start) & (joins.time < start + 60)
+    travelling = world.groups.role[joins.group] == Role.FELLOW_TRAVELLER
+    assert on_the_way[travelling].mean() > 3 * on_the_way[~travelling].mean()
+
+
+def test_half_life__weakens_the_influence():
+    def targets(half_life):
+        config = small_config(
+            "world.users=4000", "world.roles.influence_strength=3.0",
+            f"world.roles.influence_half_life={half_life}",
+        )  # fmt: skip
+        world = draw_world(config)
+        joins = simulate(world)
+        return (world.groups.role[joins.group] == Role.TARGET).sum()
+
+    # Poisson-like counts of some thousands: standard errors of about 2 %.
+    assert targets(5.0) < 0.9 * targets(0.0)

@@ -54,6 +54,22 @@ def random_log(seed: int, *, users: int = 60, groups: int = 12, days: int = 40) 
     )
 
 
+def linked_log(seed: int, *, users: int = 150, groups: int = 12, days: int = 40) -> JoinLog:
+    """Joins at random, but who joins one of groups 3 to 5 often joins group 0 or 1 later."""
+    rng = np.random.default_rng(seed)
+    n = users * 6
+    user, group = rng.integers(0, users, n), rng.integers(2, groups, n)
+    time = rng.integers(0, days, n)
+    follows = np.isin(group, (3, 4, 5)) & (rng.random(n) < 0.5)
+    later = np.minimum(time[follows] + rng.integers(1, 9, follows.sum()), days - 1)
+    target = rng.integers(0, 2, follows.sum())
+    return JoinLog.from_arrays(
+        np.concatenate([user, user[follows]]),
+        np.concatenate([group, target]),
+        np.concatenate([time, later]),
+    )
+
+
 def first_groups(joins: JoinLog, count: int) -> TargetSet:
     """The first groups of a log as targets."""
     return TargetSet(np.arange(joins.n_groups) < count, f"the first {count} groups")

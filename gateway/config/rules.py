@@ -127,14 +127,30 @@ def _month(number: int) -> str:
 
 
 def _shares_sum_to_one(settings: Settings) -> Iterator[Breach]:
-    keys = ("simulation.intent", "simulation.recommendation", "simulation.friends")
+    keys = (
+        "simulation.recommendation",
+        "simulation.friends",
+        "simulation.invitation",
+        "simulation.intent",
+    )
     shares = settings.values(*keys)
     if shares is not None and abs(sum(shares) - 1.0) > _SUM_TOLERANCE:
         yield _sum_breach(settings, keys, "must be 1")
 
 
+_PLANTED = (
+    "targets",
+    "influence",
+    "recommender",
+    "inviter",
+    "homophily",
+    "hub",
+    "fellow_traveller",
+)
+
+
 def _roles_fit(settings: Settings) -> Iterator[Breach]:
-    roles = tuple(f"world.roles.{role}" for role in ("targets", "influence", "homophily", "hub"))
+    roles = tuple(f"world.roles.{role}" for role in _PLANTED)
     planted, groups = settings.values(*roles), settings.value("world.groups")
     if planted is not None and groups is not None and sum(planted) >= groups:
         rule = f"must be less than {settings.mention('world.groups')}"

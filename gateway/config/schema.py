@@ -23,6 +23,7 @@ __all__ = [
     "ExperimentSection",
     "FiguresSection",
     "LogSection",
+    "ModerationSection",
     "RolesSection",
     "ScoreSection",
     "SimulationSection",
@@ -116,6 +117,23 @@ class RolesSection(Section):
     influence_strength_sd: Annotated[Number, Field(ge=0.0, le=5.0)] = Field(
         default=0.4, description="standard deviation of beta over gateways"
     )
+    influence_half_life: Annotated[Number, Field(ge=0.0, le=36_500.0)] = Field(
+        default=0.0, description="days in which that influence halves; 0 = it lasts"
+    )
+    recommender: Annotated[Count, Field(ge=0, lt=_INT32_END)] = Field(
+        default=0, description="gateways whose members are recommended targets"
+    )
+    recommender_strength: Share = Field(
+        default=0.3, description="share of targets among what is recommended from one of them"
+    )
+    inviter: Annotated[Count, Field(ge=0, lt=_INT32_END)] = Field(
+        default=0, description="gateways whose operator invites the members into targets"
+    )
+    inviter_strength: Share = Field(
+        default=0.5,
+        description="probability that an invitation occasion on which a member thinks of one of "
+        "them is its operator's",
+    )
     homophily: Annotated[Count, Field(ge=0, lt=_INT32_END)] = Field(
         default=40, description="look-alikes that attract users already inclined, beta = 0"
     )
@@ -124,6 +142,9 @@ class RolesSection(Section):
     )
     hub: Annotated[Count, Field(ge=0, lt=_INT32_END)] = Field(
         default=20, description="look-alikes that are merely large, beta = 0"
+    )
+    fellow_traveller: Annotated[Count, Field(ge=0, lt=_INT32_END)] = Field(
+        default=0, description="look-alikes joined on the way by users whose taste drifts"
     )
     country: str = Field(
         default="US", description="country of the planted gateways and look-alikes"
@@ -186,11 +207,49 @@ class WorldSection(Section):
     arrival_days: Annotated[Count, Field(ge=0, le=36_500)] = Field(
         default=180, description="users arrive evenly over the first so many days"
     )
+    leaving: Share = Field(
+        default=0.0, description="share of users who leave before the end, evenly in time"
+    )
+    drift_share: Share = Field(
+        default=0.0, description="share of users whose taste drifts towards harm by itself"
+    )
+    drift_days: Annotated[Number, Field(gt=0.0, le=36_500.0)] = Field(
+        default=60.0, description="days that such a drift takes"
+    )
+    drift_strength: Annotated[Number, Field(ge=0.0, le=10.0)] = Field(
+        default=2.0, description="log factor on the taste for the harm topic at its end"
+    )
+    travel_taste: Annotated[Number, Field(ge=0.0, le=10.0)] = Field(
+        default=0.3, description="taste for fellow-traveller groups while the drift lasts"
+    )
+    invite_chance: Share = Field(
+        default=0.3, description="mean probability that a join is followed by invitations"
+    )
+    invite_sigma: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
+        default=1.5, description="log standard deviation of that probability over users"
+    )
+    invite_tail: Annotated[Number, Field(gt=0.5, le=10.0)] = Field(
+        default=1.6, description="Pareto exponent of the number of people invited at once"
+    )
+    holdout: Share = Field(
+        default=0.1, description="share of users in the holdout arm of each of GYSJ, PYMI, PYMK"
+    )
     mean_friends: Annotated[Number, Field(ge=0.0, le=10_000.0)] = Field(
         default=12.0, description="mean number of friends per user"
     )
+    friend_tail: Annotated[Number, Field(gt=2.0, le=10.0)] = Field(
+        default=3.0, description="exponent of the tail of the number of friends"
+    )
     friend_homophily: Share = Field(
-        default=0.5, description="share of friendships within the same country and main interest"
+        default=0.5,
+        description="share of friendships within the same country and main interest, beyond chance",
+    )
+    friend_country: Share = Field(
+        default=0.5,
+        description="share of the other friendships within the same country, beyond chance",
+    )
+    friend_clustering: Annotated[Number, Field(ge=0.0, le=0.9)] = Field(
+        default=0.5, description="share of friendships made by introduction through a common friend"
     )
     appeal_sigma: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
         default=1.4, description="log standard deviation of groups' appeal"
@@ -204,11 +263,24 @@ class WorldSection(Section):
 class SimulationSection(Section):
     """How users come to join."""
 
-    intent: Share = Field(default=0.4, description="share of occasions: search by topic")
     recommendation: Share = Field(
-        default=0.4, description="share of occasions: groups recommended from current groups"
+        default=0.36, description="share of looks: groups recommended from a current group"
     )
-    friends: Share = Field(default=0.2, description="share of occasions: a friend's groups")
+    friends: Share = Field(default=0.10, description="share of looks: a friend's groups")
+    invitation: Share = Field(default=0.18, description="share of looks: an invitation")
+    intent: Share = Field(default=0.36, description="share of looks: search by topic and appeal")
+    confirmation: bool = Field(
+        default=True, description="whether requests are confirmed as in the note; else all are"
+    )
+    bulk: Annotated[Count, Field(ge=1, le=30_000)] = Field(
+        default=200, description="largest number of people invited at once"
+    )
+    pymi_factor: Annotated[Number, Field(ge=0.0, le=100.0)] = Field(
+        default=1.3, description="PYMI multiplies the chance of inviting by so much"
+    )
+    pymk_share: Share = Field(
+        default=0.05, description="share of users whom PYMK finds a friend between two refits"
+    )
     refit_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
         default=30, description="days between refits of the co-membership recommender"
     )
@@ -217,6 +289,26 @@ class SimulationSection(Section):
     )
     attempts: Annotated[Count, Field(ge=1, le=100)] = Field(
         default=4, description="groups looked at before an occasion passes unused"
+    )
+
+
+class ModerationSection(Section):
+    """What moderation does about strikes."""
+
+    acts: bool = Field(default=True, description="whether labels are given at all")
+    severe_share: Share = Field(default=0.2, description="share of strikes that are severe")
+    demote_strikes: Annotated[Count, Field(ge=1, lt=_INT32_END)] = Field(
+        default=100, description="strikes so far at which a group is demoted"
+    )
+    non_amp_strikes: Annotated[Count, Field(ge=1, lt=_INT32_END)] = Field(
+        default=200, description="strikes so far at which a group is labelled non-amp"
+    )
+    non_rec_strikes: Annotated[Count, Field(ge=1, lt=_INT32_END)] = Field(
+        default=400, description="strikes so far at which a group is labelled non-rec"
+    )
+    demotion: Share = Field(default=0.5, description="how much less a demoted group is shown")
+    review_days: Annotated[Number, Field(ge=0.0, le=36_500.0)] = Field(
+        default=30.0, description="mean delay of a label, exponential"
     )
 
 
@@ -328,6 +420,7 @@ class Config(Section):
     experiment: ExperimentSection
     world: WorldSection | None = None
     simulation: SimulationSection = SimulationSection()
+    moderation: ModerationSection = ModerationSection()
     log: LogSection | None = None
     targets: TargetsSection
     score: ScoreSection = ScoreSection()

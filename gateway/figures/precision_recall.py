@@ -25,6 +25,10 @@ _MARKED = (50, 100)
 """Lengths of the list that are marked on the curve."""
 
 
+_PLANTED = {"influence", "recommender", "inviter"}
+"""Roles that are gateways, each named after its mechanism."""
+
+
 def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return precision and recall down the ranking, or None without planted gateways.
 
@@ -33,9 +37,9 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     of homophily look-alikes among the top 50 are those of the evaluation table.
     """
     groups = spike_groups(tables)
-    if groups is None or "influence" not in groups["role"].to_pylist():
+    if groups is None or not _PLANTED & set(groups["role"].to_pylist()):
         return None
-    planted = np.array(groups["role"].to_pylist()) == "influence"
+    planted = np.isin(groups["role"].to_pylist(), sorted(_PLANTED))
     last = float(pc.max(groups["rank"]).as_py() or 0) + 1.0
     rank = np.nan_to_num(floats(groups, "rank"), nan=last)
     precision, recall, threshold = precision_recall_curve(planted, -rank)
@@ -102,7 +106,7 @@ def caption(data: pa.Table) -> str:
     gateways = "is a planted gateway" if n_planted == 1 else "are planted gateways"
     return (
         f"Precision against recall down the ranking of {count(first(data, 'n_groups'))} groups by "
-        f"gateway score; {count(n_planted)} of them {gateways} (influence). Groups without a "
+        f"gateway score; {count(n_planted)} of them {gateways}. Groups without a "
         f"rank come last, all at once. Dotted: a blind ranking "
         f"({percent(first(data, 'base_rate'))}). AP: average precision"
         f"{_interval_note(data)}. Squares: the first {_MARKED[0]} and {_MARKED[1]} groups."

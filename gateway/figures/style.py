@@ -69,6 +69,9 @@ class Role:
 
 _ROLES = (
     Role("influence", "planted gateway", "#D55E00", "o"),
+    Role("recommender", "planted gateway: recommender", "#D55E00", "p"),
+    Role("inviter", "planted gateway: inviter", "#D55E00", "h"),
+    Role("fellow_traveller", "look-alike: fellow traveller", "#E69F00", "P"),
     Role("homophily", "look-alike: homophily", BLUE, "^"),
     Role("hub", "look-alike: hub", "#009E73", "s"),
     Role("target", "harmful, not in target set", "#CC79A7", "v"),

@@ -37,6 +37,9 @@ class Role:
 
 _ROLES = (
     Role("influence", "gateway", "\N{BLACK CIRCLE}"),
+    Role("recommender", "gateway: recommender", "\N{BLACK CIRCLE}"),
+    Role("inviter", "gateway: inviter", "\N{BLACK CIRCLE}"),
+    Role("fellow_traveller", "fellow traveller", "\N{HEAVY GREEK CROSS}"),
     Role("homophily", "homophily", "\N{BLACK UP-POINTING TRIANGLE}"),
     Role("hub", "hub", "\N{BLACK SQUARE}"),
     Role("target", "harmful", "\N{BLACK DOWN-POINTING TRIANGLE}"),

@@ -1,9 +1,32 @@
-"""Simulate the platform: joins over three mechanisms, and the strikes that follow."""
+"""Simulate the platform: joins over ten sources, and the truth by replay.
+
+The package can be called: ``gateway.simulate(world)``.
+"""
 
 from gateway._callable import make_callable
-from gateway.simulate.platform import simulate
-from gateway.simulate.strikes import Strikes, draw_strikes
+from gateway.simulate.moderation import Strikes
+from gateway.simulate.platform import History, live_through, simulate
+from gateway.simulate.policies import (
+    Demotion,
+    GysjSeedFilter,
+    Intervention,
+    InviteCap,
+    InviteFriction,
+)
+from gateway.simulate.replay import DirectEffects, measure_direct_effects
 
-__all__ = ["Strikes", "draw_strikes", "simulate"]
+__all__ = [
+    "Demotion",
+    "DirectEffects",
+    "GysjSeedFilter",
+    "History",
+    "Intervention",
+    "InviteCap",
+    "InviteFriction",
+    "Strikes",
+    "live_through",
+    "measure_direct_effects",
+    "simulate",
+]
 
 make_callable(__name__, simulate)

@@ -1,6 +1,7 @@
-"""The platform's inner loops: occasions in time, and one day of joins.
+"""The platform's loops over users: clocks, one day of joins, and the invitations sent.
 
-Everything random is Philox: key (seed, stream), counter (user, occasion, draw).
+A user is advanced by one thread only, and what it sees of the others ends last night:
+the log has the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -10,198 +11,193 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway._numba import kernel, parallel_kernel, prange
-from gateway.randomness_kernels import philox, uniform, uniform52
+from gateway.randomness_kernels import philox, uniform
+from gateway.simulate.occasion_kernels import (
+    MEMBER,
+    NOTHING,
+    UNCONFIRMED,
+    Inbox,
+    decide,
+    heat,
+    next_clock,
+)
 
-__all__ = [
-    "MECHANISM_FRIENDS",
-    "MECHANISM_INTENT",
-    "MECHANISM_RECOMMENDATION",
-    "Scenery",
-    "State",
-    "advance_day",
-    "draw_days",
-]
-
-MECHANISM_INTENT = 0
-MECHANISM_RECOMMENDATION = 1
-MECHANISM_FRIENDS = 2
-_NOBODY = np.int32(-1)
-
-
-class Scenery(NamedTuple):
-    """What does not change while users join. Letters as in docs/simulator.md."""
-
-    interest: np.ndarray  # theta[u, k]
-    user_country: np.ndarray
-    friend_offsets: np.ndarray
-    friend: np.ndarray
-    mix: np.ndarray  # m[g, k]
-    created: np.ndarray
-    strength: np.ndarray  # beta[g]
-    shelf: np.ndarray  # cumulative topic x appeal by [country, topic, group]
-    cut_recommendation: float  # mechanism by one uniform: below this, recommendation;
-    cut_friends: float  # else below this, friends; else intent
-    attempts: int
+__all__ = ["Senders", "State", "advance_day", "count_invitations", "send_invitations", "wind_up"]
 
 
 class State(NamedTuple):
-    """What changes. User u owns the cells ``start[u]`` to ``start[u + 1]``."""
+    """What changes. User u's occasions are cells ``start[u]`` to ``start[u + 1]``."""
 
     start: np.ndarray
-    group: np.ndarray
-    time: np.ndarray
-    mechanism: np.ndarray
-    seed_group: np.ndarray
-    joined: np.ndarray  # groups joined so far
-    seen: np.ndarray  # groups joined before the day began: all that others can see
-    boost: np.ndarray  # sum of beta over the gateways joined
+    group: np.ndarray  # requested group, -1 for an unused occasion
+    time: np.ndarray  # day, NEVER before it has come
+    source: np.ndarray  # row of the source table, + UNCONFIRMED
+    seed_cell: np.ndarray
+    inviter: np.ndarray
+    sent: np.ndarray  # invitations sent on joining
+    taken: np.ndarray  # by user: occasions so far
+    clock: np.ndarray  # by user: time of the next occasion
+    due: np.ndarray  # by user: its day, NEVER after the last
+    boost: np.ndarray  # by user: influence so far,
+    since: np.ndarray  # as of this day
+    inbox: np.ndarray  # by user: latest invitation not looked at, -1 for none
+    exposed: np.ndarray  # by user: first day a GYSJ unit was shown, or NEVER
+    sends: np.ndarray  # by user: last day it sent invitations
+
+
+class Senders(NamedTuple):
+    """Who invites: probability per join, and how many at a time."""
+
+    chance: np.ndarray
+    tail: float  # bulk size is the whole part of a Pareto draw of this exponent
+    largest: int
+
+
+@kernel
+def _start_clock(state, u, arrival, departure, seed, stream):  # type: ignore[no-untyped-def]
+    n = state.start[u + 1] - state.start[u]
+    if n > 0:
+        clock = next_clock(seed, stream, u, 0, np.float64(arrival), n, departure)
+        state.clock[u] = clock
+        state.due[u] = min(np.int64(clock), np.int64(departure) - 1)
 
 
 @parallel_kernel
-def draw_days(seed, stream, start, arrival, n_days, day):  # type: ignore[no-untyped-def]
-    """Fill ``day`` with each user's occasions, uniform from arrival to the end, sorted."""
+def wind_up(state, arrival, departure, seed, stream):  # type: ignore[no-untyped-def]
+    """Set every user's clock to the first occasion."""
     for u in prange(len(arrival)):
-        for i in range(start[u], start[u + 1]):
-            high, low, _, _ = philox(seed, stream, u, i - start[u], 0)
-            span = n_days - arrival[u]
-            day[i] = arrival[u] + np.int32(uniform52(high, low) * span)
-        day[start[u] : start[u + 1]].sort()
+        _start_clock(state, u, arrival[u], departure[u], seed, stream)
 
 
 @kernel
-def _search(cumulative, x):  # type: ignore[no-untyped-def]
-    """Return the first position whose cumulative weight exceeds x."""
-    low, high = 0, len(cumulative) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cumulative[middle] > x:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def _bulk(senders, seed, stream, u, occasion):  # type: ignore[no-untyped-def]
+    """How many people user u invites to the group that it just joined; mostly nobody."""
+    w0, w1, _, _ = philox(seed, stream, u, occasion, 0)
+    if uniform(w0) >= senders.chance[u]:
+        return 0
+    return min(np.int64(uniform(w1) ** (-1.0 / senders.tail)), np.int64(senders.largest))
 
 
 @kernel
-def _taste(scenery, state, u, k):  # type: ignore[no-untyped-def]
-    """Return w[u, k], unnormalised: theta, times exp(boost) for the gateways' harm topic."""
-    w = np.float64(scenery.interest[u, k])
-    return w * np.exp(state.boost[u]) if k == 0 else w
-
-
-@kernel
-def _taste_total(scenery, state, u):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for k in range(scenery.interest.shape[1]):
-        total += _taste(scenery, state, u, k)
-    return total
-
-
-@kernel
-def _pick_by_intent(scenery, state, u, x_topic, x_group):  # type: ignore[no-untyped-def]
-    """Draw a topic by taste, then a group of that topic by appeal, as seen from u's country."""
-    point = x_topic * _taste_total(scenery, state, u)
-    n_topics = scenery.interest.shape[1]
-    k = 0
-    below = _taste(scenery, state, u, 0)
-    while below <= point and k < n_topics - 1:
-        k += 1
-        below += _taste(scenery, state, u, k)
-    row = scenery.shelf[scenery.user_country[u], k]
-    return np.int32(_search(row, x_group * row[-1]))
-
-
-@kernel
-def _pick_of(state, u, n, x):  # type: ignore[no-untyped-def]
-    """Return one of the first n groups of user u."""
-    return state.group[state.start[u] + min(np.int64(x * n), n - 1)]
-
-
-@kernel
-def _accepts(scenery, state, u, g, x):  # type: ignore[no-untyped-def]
-    """Whether u joins a group that was put before it: 1 - exp(-K <m_g, w_u>)."""
-    n_topics = scenery.interest.shape[1]
-    match = 0.0
-    for k in range(n_topics):
-        match += scenery.mix[g, k] * _taste(scenery, state, u, k)
-    affinity = n_topics * match / _taste_total(scenery, state, u)
-    return x < 1.0 - np.exp(-affinity)
-
-
-@kernel
-def _is_member(state, u, g):  # type: ignore[no-untyped-def]
-    first = state.start[u]
-    for i in range(first, first + state.joined[u]):
-        if state.group[i] == g:
-            return True
-    return False
-
-
-@kernel
-def _propose(scenery, state, neighbour, weight, u, x):  # type: ignore[no-untyped-def]
-    """Return (group, mechanism, seed group, needs acceptance) for four uniforms x.
-
-    A mechanism that has nothing to offer (no groups yet, no friends, no refit so far)
-    gives way to intent.
-    """
-    x_mechanism, x_first, x_second, _ = x
-    if x_mechanism < scenery.cut_recommendation:
-        if state.joined[u] > 0:
-            seed_group = _pick_of(state, u, state.joined[u], x_first)
-            total = weight[seed_group, -1]
-            if total > 0.0:
-                g = neighbour[seed_group, _search(weight[seed_group], x_second * total)]
-                return g, MECHANISM_RECOMMENDATION, seed_group, True
-    elif x_mechanism < scenery.cut_friends:
-        n_friends = scenery.friend_offsets[u + 1] - scenery.friend_offsets[u]
-        if n_friends > 0:
-            which = min(np.int64(x_first * n_friends), n_friends - 1)
-            f = scenery.friend[scenery.friend_offsets[u] + which]
-            if state.seen[f] > 0:
-                g = _pick_of(state, f, state.seen[f], x_second)
-                return g, MECHANISM_FRIENDS, _NOBODY, True
-    return _pick_by_intent(scenery, state, u, x_first, x_second), MECHANISM_INTENT, _NOBODY, False
-
-
-@kernel
-def _join(scenery, state, u, g, day, mechanism, seed_group):  # type: ignore[no-untyped-def]
-    cell = state.start[u] + state.joined[u]
-    state.group[cell] = g
+def _record(scenery, state, senders, u, n, day, answer, send_seed, send_stream):  # type: ignore[no-untyped-def]
+    """Write an occasion's answer into the log."""
+    cell = state.start[u] + n
+    state.group[cell] = answer.group
     state.time[cell] = day
-    state.mechanism[cell] = mechanism
-    state.seed_group[cell] = seed_group
-    state.joined[u] += 1
-    state.boost[u] += scenery.strength[g]
+    if answer.outcome == NOTHING:
+        return
+    state.source[cell] = answer.row + (0 if answer.outcome == MEMBER else UNCONFIRMED)
+    state.seed_cell[cell] = answer.seed_cell
+    state.inviter[cell] = answer.inviter
+    if answer.outcome == MEMBER:
+        beta = scenery.influence[answer.group]
+        if beta != 0.0:
+            old = state.boost[u]
+            if scenery.half_life > 0.0:
+                old = old * 0.5 ** ((day - state.since[u]) / scenery.half_life)
+            state.boost[u] = old + beta
+            state.since[u] = day
+        bulk = _bulk(senders, send_seed, send_stream, u, n)
+        if bulk > 0:
+            state.sent[cell] = bulk
+            state.sends[u] = day
 
 
 @kernel
-def _take_occasion(  # type: ignore[no-untyped-def]
-    scenery, state, neighbour, weight, seed, stream, u, occasion, day
-):
-    """Look at up to ``attempts`` groups; join the first that fits."""
-    for attempt in range(scenery.attempts):
-        w0, w1, w2, w3 = philox(seed, stream, u, occasion, attempt)
-        x = (uniform(w0), uniform(w1), uniform(w2), uniform(w3))
-        g, mechanism, seed_group, offered = _propose(scenery, state, neighbour, weight, u, x)
-        if scenery.created[g] > day or _is_member(state, u, g):
-            continue
-        if offered and not _accepts(scenery, state, u, g, x[3]):
-            continue
-        _join(scenery, state, u, g, day, mechanism, seed_group)
-        return
+def _visit(  # type: ignore[no-untyped-def]
+    scenery, labels, policies, others, state, senders, log_group, log_sender, log_taken,
+    u, day, seed, clock_stream, join_stream, send_stream,
+):  # fmt: skip
+    """Let user u take the occasion that is due, and wind the clock to the next."""
+    n = state.taken[u]
+    harm, travels = heat(scenery, u, day, state.boost[u], state.since[u])
+    letter = state.inbox[u]
+    inbox = Inbox(np.int64(-1), np.int64(-1))
+    if letter >= 0:
+        inbox = Inbox(np.int64(log_group[letter]), np.int64(log_sender[letter]))
+    answer = decide(
+        scenery, labels, policies, others, state.group, state.source, state.start[u], n, u, day,
+        harm, travels, -1, inbox, seed, join_stream,
+    )  # fmt: skip
+    _record(scenery, state, senders, u, n, day, answer, seed, send_stream)
+    if answer.looked:
+        state.inbox[u] = -1
+        log_taken[letter] = answer.took
+    if answer.exposed and state.exposed[u] > day:
+        state.exposed[u] = day
+    n += 1
+    state.taken[u] = n
+    remaining = state.start[u + 1] - state.start[u] - n
+    end = scenery.departure[u]
+    clock = state.clock[u]
+    if remaining > 0:
+        clock = next_clock(seed, clock_stream, u, n, clock, remaining, end)
+    state.clock[u] = clock
+    state.due[u] = min(np.int64(clock), np.int64(end) - 1) if remaining > 0 else 2**31 - 1
 
 
 @parallel_kernel
 def advance_day(  # type: ignore[no-untyped-def]
-    scenery, state, neighbour, weight, seed, stream, day, visitor, first, last
-):
-    """Let everybody who has occasions today take them; all see the others as of last night.
+    scenery, labels, policies, others, state, senders, log_group, log_sender, log_taken,
+    day, seed, clock_stream, join_stream, send_stream, chunks,
+):  # fmt: skip
+    """Let everybody whose occasion is due today take it."""
+    n_users = len(scenery.country)
+    for chunk in prange(chunks):
+        for u in range(chunk * n_users // chunks, (chunk + 1) * n_users // chunks):
+            while state.due[u] == day:
+                _visit(
+                    scenery, labels, policies, others, state, senders, log_group, log_sender,
+                    log_taken, u, day, seed, clock_stream, join_stream, send_stream,
+                )  # fmt: skip
 
-    ``visitor[v]`` is a user with occasions today, ``first[v]`` to ``last[v]`` their
-    numbers. A user is advanced by one thread only, and reads of others stop at ``seen``,
-    which the caller moves on afterwards.
+
+@kernel
+def _invited_today(policies, state, cell, day):  # type: ignore[no-untyped-def]
+    """How many invitations the join in this cell sends, after a cap."""
+    if state.time[cell] != day:
+        return 0
+    sent = np.int64(state.sent[cell])
+    return min(sent, policies.invite_cap) if policies.invite_cap_day <= day else sent
+
+
+@kernel
+def count_invitations(scenery, policies, state, day):  # type: ignore[no-untyped-def]
+    """Return how many invitations today's joins send at most."""
+    total = 0
+    for u in range(len(scenery.country)):
+        if state.sends[u] == day:
+            last = state.start[u] + state.taken[u]
+            for cell in range(state.start[u], last):
+                total += _invited_today(policies, state, cell, day)
+    return total
+
+
+@kernel
+def send_invitations(  # type: ignore[no-untyped-def]
+    scenery, policies, state, day, seed, stream, n_log, sender, receiver, group, time
+):
+    """Log today's invitations, each to a random friend, and put them into the inboxes.
+
+    Serial, in order of senders: a later invitation replaces an earlier one in an inbox.
     """
-    for v in prange(len(visitor)):
-        for occasion in range(first[v], last[v]):
-            _take_occasion(
-                scenery, state, neighbour, weight, seed, stream, visitor[v], occasion, day
-            )
+    for u in range(len(scenery.country)):
+        if state.sends[u] != day:
+            continue
+        first = scenery.friend_offsets[u]
+        n_friends = scenery.friend_offsets[u + 1] - first
+        if n_friends == 0:
+            continue
+        base = state.start[u]
+        for n in range(state.taken[u]):
+            for i in range(_invited_today(policies, state, base + n, day)):
+                w0, _, _, _ = philox(seed, stream, u, n, i)
+                which = min(np.int64(uniform(w0) * n_friends), n_friends - 1)
+                to = scenery.friend[first + which]
+                sender[n_log] = u
+                receiver[n_log] = to
+                group[n_log] = state.group[base + n]
+                time[n_log] = day
+                state.inbox[to] = n_log
+                n_log += 1
+    return n_log

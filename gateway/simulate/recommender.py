@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.simulate.platform_kernels import State
-from gateway.simulate.recommender_kernels import nearest_groups
+from gateway.simulate.recommender_kernels import count_members, list_members, nearest_groups
+from gateway.world import Role, World
 
 __all__ = ["Recommender", "fit_recommender", "no_recommender"]
 
@@ -17,49 +18,62 @@ CHUNKS = 64
 
 
 class Recommender(NamedTuple):
-    """Nearest groups of each group.
+    """Nearest groups of each group, one layer for each refit.
 
     Parameters
     ----------
     neighbour
-        int32, shape (n_groups, n_nearest): nearest first, -1 where there are fewer.
+        int32, shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are
+        fewer. Layer 0 is the platform before its first refit.
     weight
-        float64, shape (n_groups, n_nearest): cumulative cosines; the last is the total.
+        float64, same shape: cumulative cosines; the last is the total.
     """
 
     neighbour: npt.NDArray[np.int32]
     weight: npt.NDArray[np.float64]
 
 
-def no_recommender(n_groups: int, n_nearest: int) -> Recommender:
-    """Return a recommender that knows nothing: the platform before its first refit."""
-    return Recommender(
-        np.full((n_groups, n_nearest), -1, np.int32), np.zeros((n_groups, n_nearest))
-    )
+def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
+    """Return layers that know nothing."""
+    shape = (n_refits, n_groups, n_nearest)
+    return Recommender(np.full(shape, -1, np.int32), np.zeros(shape))
 
 
-def fit_recommender(state: State, n_groups: int, n_nearest: int) -> Recommender:
-    """Fit item-item co-membership (cosine) on the memberships as they stand.
+def fit_recommender(recommender: Recommender, refit: int, state: State) -> None:
+    """Fit one layer on the memberships as they stand.
 
     Sarwar et al. (2001), "Item-based collaborative filtering recommendation algorithms",
     WWW'01. Costs the sum over users of their squared number of groups.
     """
-    offsets, member = _members(state, n_groups)
-    fitted = no_recommender(n_groups, n_nearest)
-    nearest_groups(
-        state.start, state.joined, state.group, offsets, member, CHUNKS,
-        fitted.neighbour, fitted.weight,
-    )  # fmt: skip
-    return fitted
+    n_groups = recommender.neighbour.shape[1]
+    count = np.zeros(n_groups, np.int64)
+    count_members(state, count)
+    offsets = np.concatenate([[0], np.cumsum(count)])
+    member = np.empty(offsets[-1], np.int32)
+    list_members(state, offsets[:-1].copy(), member)
+    layer = recommender.neighbour[refit], recommender.weight[refit]
+    nearest_groups(state, offsets, member, CHUNKS, *layer)
 
 
-def _members(state: State, n_groups: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Turn user -> groups into group -> members, both in compressed rows."""
-    cell = np.arange(len(state.group))
-    owner = np.repeat(np.arange(len(state.joined), dtype=np.int32), np.diff(state.start))
-    taken = cell - state.start[owner] < state.joined[owner]
-    group, user = state.group[taken], owner[taken]
-    order = np.argsort(group, kind="stable")
-    sizes = np.bincount(group, minlength=n_groups)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return offsets, user[order]
+def steer_recommender(recommender: Recommender, refit: int, world: World) -> None:
+    """Let recommender gateways show targets: the planted share of what is shown from them.
+
+    The last half of their list becomes the most appealing targets of the first kind in
+    their country; the others keep their proportions.
+    """
+    groups = world.groups
+    n_nearest = recommender.neighbour.shape[2]
+    for g in np.flatnonzero(groups.role == Role.RECOMMENDER):
+        is_near = (groups.role == Role.TARGET) & (groups.topic == 0)
+        targets = np.flatnonzero(is_near & (groups.country == groups.country[g]))
+        targets = targets[np.argsort(-groups.appeal[targets], kind="stable")][: n_nearest // 2]
+        if len(targets) == 0:
+            continue
+        keep = n_nearest - len(targets)
+        steps = np.diff(recommender.weight[refit, g], prepend=0.0)[:keep]
+        share = groups.strength[g] if steps.sum() > 0 else 1.0
+        total = max(float(steps.sum()), 1.0)
+        steps = steps * (1 - share) * (total / steps.sum()) if steps.sum() > 0 else steps
+        planted = np.full(len(targets), share * total / len(targets))
+        recommender.neighbour[refit, g, keep:] = targets
+        recommender.weight[refit, g] = np.cumsum(np.concatenate([steps, planted]))

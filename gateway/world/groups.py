@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.config.schema import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import Float32, Float64, Groups, Role
+from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role
 
 __all__ = ["draw_groups"]
 
@@ -16,6 +16,8 @@ MAIN_SHARE = 0.8
 EXIST_AT_START = 0.7
 # Shape of the gamma that spreads strike rates over target groups (mean one).
 HARM_SHAPE = 4.0
+# Planted groups that share one distribution of appeal.
+_SIZED = (*GATEWAYS, Role.HOMOPHILY, Role.FELLOW_TRAVELLER)
 
 
 def draw_groups(section: WorldSection, *, seed: int) -> Groups:
@@ -35,6 +37,7 @@ def draw_groups(section: WorldSection, *, seed: int) -> Groups:
         harm=_draw_harm(section, role, topic, rng),
         role=role,
         strength=_draw_strength(section, role, rng),
+        operator=_draw_operators(section, role, seed=seed),
     )
 
 
@@ -48,6 +51,9 @@ def _plant_roles(section: WorldSection, *, seed: int) -> np.ndarray:
         (Role.INFLUENCE, roles.influence),
         (Role.HOMOPHILY, roles.homophily),
         (Role.HUB, roles.hub),
+        (Role.RECOMMENDER, roles.recommender),
+        (Role.INVITER, roles.inviter),
+        (Role.FELLOW_TRAVELLER, roles.fellow_traveller),
     )
     first = 0
     for planted, count in counts:
@@ -67,27 +73,27 @@ def _draw_topics(section: WorldSection, role: np.ndarray, rng: np.random.Generat
 def _draw_mix(
     section: WorldSection, role: np.ndarray, topic: np.ndarray, rng: np.random.Generator
 ) -> Float32:
-    """Main topic plus a second ordinary one; homophily look-alikes hold the harm topic."""
+    """Main topic plus a second ordinary one; look-alikes hold the harm or travellers' topic."""
     n, n_kinds = section.groups, len(section.kinds)
     second = rng.integers(n_kinds, section.topics, size=n)
-    mix = np.zeros((n, section.topics))
+    mix = np.zeros((n, section.topics + 1))
     row = np.arange(n)
     mix[row, topic] += MAIN_SHARE
     mix[row, second] += 1 - MAIN_SHARE
-    inclined = role == Role.HOMOPHILY
     share = section.roles.homophily_mix
-    mix[inclined] *= 1 - share
-    mix[inclined, 0] += share
+    for kind, held in ((Role.HOMOPHILY, 0), (Role.FELLOW_TRAVELLER, section.topics)):
+        mix[role == kind] *= 1 - share
+        mix[role == kind, held] += share
     return mix.astype(np.float32)
 
 
 def _draw_appeal(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> Float64:
-    """Lognormal appeal; planted gateways and homophily groups share one distribution."""
+    """Lognormal appeal; gateways and look-alikes but hubs share one distribution."""
     median = np.ones(section.groups)
-    median[(role == Role.INFLUENCE) | (role == Role.HOMOPHILY)] = section.roles.role_size
+    narrow = np.isin(role, _SIZED)
+    median[narrow] = section.roles.role_size
     median[role == Role.HUB] = section.roles.hub_size
     spread = np.where(role == Role.HUB, section.appeal_sigma / 4, section.appeal_sigma)
-    narrow = (role == Role.INFLUENCE) | (role == Role.HOMOPHILY)
     spread[narrow] = section.appeal_sigma / 2
     return median * np.exp(spread * rng.standard_normal(section.groups))
 
@@ -114,8 +120,18 @@ def _draw_harm(
 
 
 def _draw_strength(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> Float64:
-    """Normal beta, cut off at zero: a gateway does not repel."""
+    """Normal beta, cut off at zero: a gateway does not repel. Other mechanisms are constant."""
     roles = section.roles
     beta = rng.normal(roles.influence_strength, roles.influence_strength_sd, size=len(role))
     acts = (role == Role.INFLUENCE) & (roles.influence_strength > 0)
-    return np.where(acts, np.maximum(beta, 0.0), 0.0)
+    strength = np.where(acts, np.maximum(beta, 0.0), 0.0)
+    strength[role == Role.RECOMMENDER] = roles.recommender_strength
+    strength[role == Role.INVITER] = roles.inviter_strength
+    return strength
+
+
+def _draw_operators(section: WorldSection, role: np.ndarray, *, seed: int) -> Int32:
+    """One user for each inviter gateway."""
+    rng = generator(seed, Purpose.OPERATORS)
+    operator = rng.integers(0, section.users, size=section.groups)
+    return np.where(role == Role.INVITER, operator, -1).astype(np.int32)

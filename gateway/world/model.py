@@ -10,12 +10,16 @@ import numpy.typing as npt
 
 from gateway.config.schema import Config, WorldSection
 
-__all__ = ["Friendships", "Groups", "Role", "Users", "World"]
+__all__ = ["GATEWAYS", "NEVER", "Arms", "Friendships", "Groups", "Role", "Users", "World"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+
+
+# A day that does not come.
+NEVER = 2**31 - 1
 
 
 class Role(IntEnum):
@@ -26,6 +30,22 @@ class Role(IntEnum):
     INFLUENCE = 2
     HOMOPHILY = 3
     HUB = 4
+    RECOMMENDER = 5
+    INVITER = 6
+    FELLOW_TRAVELLER = 7
+
+
+# The gateways, each named after its mechanism.
+GATEWAYS = (Role.INFLUENCE, Role.RECOMMENDER, Role.INVITER)
+
+
+@dataclass(frozen=True, eq=False)
+class Arms:
+    """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each."""
+
+    gysj: npt.NDArray[np.bool_]
+    pymi: npt.NDArray[np.bool_]
+    pymk: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +60,28 @@ class Users:
         uint8, shape (n_users,): index into ``World.countries``.
     arrival
         int32, shape (n_users,): first day on the platform.
+    departure
+        int32, shape (n_users,): first day after the user's last.
     occasions
         int32, shape (n_users,): how many times the user thinks of joining a group.
+    drift_start
+        int32, shape (n_users,): day on which the taste begins to drift towards harm for
+        outside reasons; ``NEVER`` for most.
+    invite_chance
+        float32, shape (n_users,), in [0, 1]: probability that a join is followed by
+        invitations, before PYMI.
+    arms
+        Who is held out of which product.
     """
 
     interest: Float32
     country: npt.NDArray[np.uint8]
     arrival: Int32
+    departure: Int32
     occasions: Int32
+    drift_start: Int32
+    invite_chance: Float32
+    arms: Arms
 
     def __len__(self) -> int:
         return len(self.country)
@@ -76,7 +110,8 @@ class Groups:
     Parameters
     ----------
     mix
-        float32, shape (n_groups, n_topics): what the group is about, each row sums to 1.
+        float32, shape (n_groups, n_topics + 1): what the group is about, each row sums
+        to 1. The last topic is the travellers': nobody has it among their interests.
     topic
         int16, shape (n_groups,): the main topic.
     appeal
@@ -90,7 +125,11 @@ class Groups:
     role
         uint8, shape (n_groups,): a ``Role``.
     strength
-        float64, shape (n_groups,): planted beta; zero unless the role is influence.
+        float64, shape (n_groups,): what the mechanism is planted with, zero for groups that
+        are no gateways. influence: beta. recommender: share of targets among what is
+        recommended from it. inviter: probability that its operator's invitation is met.
+    operator
+        int32, shape (n_groups,): user who invites the members of an inviter gateway, or -1.
     """
 
     mix: Float32
@@ -101,9 +140,14 @@ class Groups:
     harm: Float64
     role: npt.NDArray[np.uint8]
     strength: Float64
+    operator: Int32
 
     def __len__(self) -> int:
         return len(self.topic)
+
+    def acting(self, role: Role) -> Float64:
+        """Return the strengths of the groups of one role, zero elsewhere, shape (n_groups,)."""
+        return np.where(self.role == role, self.strength, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.config.schema import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import Float32, Float64, Int32, Users
+from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Users
 
 __all__ = ["draw_users"]
 
@@ -20,13 +20,48 @@ def draw_users(section: WorldSection, *, seed: int) -> Users:
     rng = generator(seed, Purpose.USERS)
     shares = np.array(list(section.countries.values()))
     country = rng.choice(len(shares), size=section.users, p=shares / shares.sum())
-    arrival = rng.integers(0, section.arrival_days + 1, size=section.users)
+    arrival = rng.integers(0, section.arrival_days + 1, size=section.users).astype(np.int32)
     return Users(
         interest=_draw_interest(section, seed=seed),
         country=country.astype(np.uint8),
-        arrival=arrival.astype(np.int32),
+        arrival=arrival,
+        departure=_draw_departure(section, arrival, seed=seed),
         occasions=_draw_occasions(section, seed=seed),
+        drift_start=_draw_drift(section, seed=seed),
+        invite_chance=_draw_invite_chance(section, seed=seed),
+        arms=_draw_arms(section, seed=seed),
     )
+
+
+def _draw_departure(section: WorldSection, arrival: Int32, *, seed: int) -> Int32:
+    """Some leave early, on a day drawn evenly between the day after arrival and the end."""
+    rng = generator(seed, Purpose.DEPARTURE)
+    leaves = rng.random(section.users) < section.leaving
+    stay = rng.random(section.users) * (section.days - 1 - arrival)
+    early = arrival + 1 + stay.astype(np.int32)
+    return np.where(leaves, early, section.days).astype(np.int32)
+
+
+def _draw_drift(section: WorldSection, *, seed: int) -> Int32:
+    """Drifts begin on a day drawn evenly over the whole observation."""
+    rng = generator(seed, Purpose.DRIFT)
+    start = rng.integers(0, section.days, size=section.users)
+    return np.where(rng.random(section.users) < section.drift_share, start, NEVER).astype(np.int32)
+
+
+def _draw_invite_chance(section: WorldSection, *, seed: int) -> Float32:
+    """Lognormal of mean ``invite_chance``, cut at 1: few users send most invitations."""
+    rng = generator(seed, Purpose.INVITING)
+    sigma = section.invite_sigma
+    chance = section.invite_chance * rng.lognormal(-(sigma**2) / 2, sigma, size=section.users)
+    return np.minimum(chance, 1.0).astype(np.float32)
+
+
+def _draw_arms(section: WorldSection, *, seed: int) -> Arms:
+    """Independent holdout arms."""
+    rng = generator(seed, Purpose.ARMS)
+    held_out = rng.random((3, section.users)) < section.holdout
+    return Arms(*held_out)
 
 
 def _draw_interest(section: WorldSection, *, seed: int) -> Float32:

@@ -1,0 +1,115 @@
+"""Strikes, and the labels that follow them after a review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.config.schema import ModerationSection
+from gateway.randomness import Purpose, generator
+from gateway.simulate.occasion_kernels import NEVER, Labels
+from gateway.world import World
+
+__all__ = ["Moderation", "Strikes", "months_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Strikes:
+    """Strikes counted by calendar month.
+
+    Parameters
+    ----------
+    count, severe
+        int64, shape (n_groups, n_months, n_kinds): all strikes, and the severe among them.
+    months
+        ``YYYY-MM``, shape (n_months,): every month that the observation touches.
+    kinds
+        Names of the kinds of harm.
+    """
+
+    count: npt.NDArray[np.int64]
+    severe: npt.NDArray[np.int64]
+    months: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+    def of(self, kind: str, month: str) -> npt.NDArray[np.int64]:
+        """Return the strikes of each group for one kind and month, shape (n_groups,)."""
+        return self.count[:, self.months.index(month), self.kinds.index(kind)]
+
+    def to_arrow(self, groups: pa.StringArray) -> pa.Table:
+        """Return the non-zero counts as a long table: group, month, kind, strikes, severe."""
+        g, m, k = np.nonzero(self.count)
+        return pa.table(
+            {
+                "group": groups.take(pa.array(g)),
+                "month": pa.array([self.months[i] for i in m], pa.string()),
+                "kind": pa.array([self.kinds[i] for i in k], pa.string()),
+                "strikes": pa.array(self.count[g, m, k], pa.int64()),
+                "severe": pa.array(self.severe[g, m, k], pa.int64()),
+            }
+        )
+
+
+def months_of(world: World) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+    """Calendar months that the observation touches, and the day on which each begins."""
+    days = np.datetime64(world.section.start) + np.arange(world.days)
+    month, first = np.unique(days.astype("datetime64[M]"), return_index=True)
+    return tuple(str(m) for m in month), first.astype(np.int64)
+
+
+class Moderation:
+    """Moderation as it goes: strikes month by month, labels with their days.
+
+    Strikes of a month are Poisson, with mean harm x members at the month's start; a share
+    is severe. When a group's strikes so far reach a threshold at a month's end, its label
+    is given after an exponential review delay. Each month has a generator of its own, so
+    that the strikes of a month do not depend on those before.
+    """
+
+    def __init__(self, world: World, section: ModerationSection) -> None:
+        self.world, self.section = world, section
+        self.months, self.starts = months_of(world)
+        shape = (len(world.groups), len(self.months), len(world.kinds))
+        self._count, self._severe = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        never = np.full(len(world.groups), NEVER, np.int32)
+        self.labels = Labels(
+            non_rec=never.copy(),
+            non_amp=never.copy(),
+            demoted=never.copy(),
+            demotion=section.demotion,
+        )
+
+    def month_of(self, day: int) -> int | None:
+        """Return the number of the month that begins on ``day``, if one does."""
+        at = np.flatnonzero(self.starts == day)
+        return int(at[0]) if len(at) else None
+
+    def begin_month(self, month: int, members: npt.NDArray[np.int64]) -> None:
+        """Judge the month that has ended, and draw the strikes of the one that begins."""
+        if month > 0:
+            self._label(month)
+        rng = generator(self.world.seed, Purpose.STRIKES, month)
+        mean = self.world.groups.harm * members[:, None]
+        self._count[:, month] = rng.poisson(mean)
+        self._severe[:, month] = rng.binomial(self._count[:, month], self.section.severe_share)
+
+    def _label(self, month: int) -> None:
+        """Give labels for strikes until the end of the month before ``month``."""
+        rng = generator(self.world.seed, Purpose.MODERATION, month)
+        so_far = self._count[:, :month].sum(axis=(1, 2))
+        thresholds = (
+            (self.labels.demoted, self.section.demote_strikes),
+            (self.labels.non_amp, self.section.non_amp_strikes),
+            (self.labels.non_rec, self.section.non_rec_strikes),
+        )
+        for given, threshold in thresholds:
+            delay = rng.exponential(self.section.review_days, size=len(given))
+            due = (given == NEVER) & (so_far >= threshold) & self.section.acts
+            given[due] = self.starts[month] + delay[due].astype(np.int32)
+
+    def strikes(self) -> Strikes:
+        """Return all strikes."""
+        return Strikes(self._count, self._severe, self.months, self.world.kinds)

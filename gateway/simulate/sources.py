@@ -1,0 +1,76 @@
+"""The ten sources of joins that the note names, and the mechanism behind each.
+
+Weights and confirmation probabilities are the note's counts of join requests of
+gateway-group members to target groups: table 1, and table 2 for the two sources that
+table 1 does not show (``groups_discover_tab`` and ``permalink``, scaled by the sources
+that both tables show). Rows whose source the note's picture does not show are left out.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.joins import SOURCES
+
+__all__ = ["SOURCE_TABLE", "Mechanism", "SourceRow", "confirmation", "cumulative_weights"]
+
+
+class Mechanism(IntEnum):
+    """How a group comes before a user."""
+
+    RECOMMENDATION = 0
+    FRIENDS = 1
+    INVITATION = 2
+    INTENT = 3
+
+
+class SourceRow(NamedTuple):
+    """One source: its mechanism, its requests and the share of them that is confirmed."""
+
+    name: str
+    mechanism: Mechanism
+    requests: float
+    confirmed: float
+
+
+# Table 2 counts a shorter window. What the tables share (newsfeed stories, mobile adds,
+# search, messenger) sums to 1,351,681 requests in table 1 and 507,491 in table 2.
+_SCALE = 1_351_681 / 507_491
+
+SOURCE_TABLE: tuple[SourceRow, ...] = (
+    SourceRow("gysj", Mechanism.RECOMMENDATION, 1_326_540, 1_234_089 / 1_326_540),
+    SourceRow("groups_discover_tab", Mechanism.RECOMMENDATION, 45_399 * _SCALE, 38_031 / 45_399),
+    SourceRow("newsfeed_story_header", Mechanism.FRIENDS, 208_814, 185_000 / 208_814),
+    SourceRow("newsfeed_reshared_story", Mechanism.FRIENDS, 202_309, 182_748 / 202_309),
+    SourceRow("mobile_add_members", Mechanism.INVITATION, 653_997, 408_187 / 653_997),
+    SourceRow("messenger_group_attachment", Mechanism.INVITATION, 38_879, 35_208 / 38_879),
+    SourceRow("mobile_group_join", Mechanism.INTENT, 800_422, 737_317 / 800_422),
+    SourceRow("search", Mechanism.INTENT, 247_682, 225_847 / 247_682),
+    SourceRow("group_mall", Mechanism.INTENT, 239_872, 207_585 / 239_872),
+    SourceRow("permalink", Mechanism.INTENT, 40_290 * _SCALE, 35_186 / 40_290),
+)
+
+
+def cumulative_weights(shares: dict[Mechanism, float]) -> npt.NDArray[np.float64]:
+    """Return where each row of ``SOURCE_TABLE`` ends on the unit interval, shape (10,).
+
+    A mechanism's share is divided among its sources in proportion to their requests.
+    """
+    total = {m: sum(r.requests for r in SOURCE_TABLE if r.mechanism == m) for m in Mechanism}
+    weight = [shares[r.mechanism] * r.requests / total[r.mechanism] for r in SOURCE_TABLE]
+    ends = np.cumsum(weight)
+    return np.asarray(ends / ends[-1])
+
+
+def confirmation() -> npt.NDArray[np.float64]:
+    """Return the probability that a request is confirmed, by row, shape (10,)."""
+    return np.array([row.confirmed for row in SOURCE_TABLE])
+
+
+def source_codes() -> npt.NDArray[np.uint8]:
+    """Return the code in ``joins.SOURCES`` of each row, shape (10,)."""
+    return np.array([SOURCES.index(row.name) for row in SOURCE_TABLE], np.uint8)

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gateway.simulate import (
+    Demotion,
+    GysjSeedFilter,
+    InviteCap,
+    InviteFriction,
+    live_through,
+    measure_direct_effects,
+)
+from gateway.simulate.occasion_kernels import MEMBER, NEVER, UNCONFIRMED
+from gateway.simulate.replay_kernels import _add_influence, _decide_again, _write
+from gateway.world import Role, draw_world
+from tests.worlds import small_config
+
+EVERYTHING = (
+    "world.users=150", "world.groups=60", "world.roles.recommender=3", "world.roles.inviter=3",
+    "world.roles.fellow_traveller=3", "world.drift_share=0.2", "world.leaving=0.2",
+    "world.roles.influence_half_life=60.0",
+)  # fmt: skip
+
+
+def targets_of(world):
+    return (world.groups.role == Role.TARGET) & (world.groups.topic == 0)
+
+
+def replay_plainly(history, u, skip):
+    """(groups, sources) of user u without the join of occasion ``skip``, every step decided.
+
+    The twin of the kernel's short cut: nothing is taken over from the factual log.
+    """
+    others, mail = history.others, history.invitations.mail(len(history.world.users))
+    base, end = others.start[u], others.start[u + 1]
+    n_done = int((others.time[base:end] < NEVER).sum())
+    group, source = np.zeros(n_done, np.int32), np.zeros(n_done, np.uint8)
+    barred = int(others.group[base + skip]) if skip >= 0 else -1
+    boost, since, looked = 0.0, 0, -1
+    for n in range(n_done):
+        day = int(others.time[base + n])
+        answer, looked = _decide_again(
+            history.scenery, history.labels, history.policies, others, mail, group, source, n, u,
+            day, boost, since, looked, barred if n > skip else -1, history.world.seed, 2,
+        )  # fmt: skip
+        _write(answer, n, group, source)
+        if n == skip:
+            group[n], source[n] = -1, 0
+        elif answer.outcome == MEMBER and history.scenery.influence[answer.group] != 0.0:
+            beta = history.scenery.influence[answer.group]
+            boost, since = _add_influence(history.scenery, boost, since, day, beta), day
+    return group, source
+
+
+def later_targets(group, source, skip, is_target):
+    joined = (group >= 0) & (source < UNCONFIRMED)
+    return int((joined & is_target[np.maximum(group, 0)])[skip + 1 :].sum())
+
+
+@pytest.fixture(scope="module")
+def history():
+    return live_through(draw_world(small_config(*EVERYTHING)))
+
+
+def test_replay__of_nothing_skipped_is_the_history_bit_for_bit(history):
+    start = history.state.start
+    for u in range(150):
+        group, source = replay_plainly(history, u, -1)
+        np.testing.assert_array_equal(group, history.state.group[start[u] : start[u + 1]])
+        np.testing.assert_array_equal(source, history.state.source[start[u] : start[u + 1]])
+
+
+def test_direct_effects__equal_their_twin(history):
+    is_target = targets_of(history.world)
+    lost = {g: [] for g in range(60)}
+    start = history.state.start
+    for u in range(150):
+        mine = slice(start[u], start[u + 1])
+        group, source = history.state.group[mine], history.state.source[mine]
+        for skip in np.flatnonzero((group >= 0) & (source < UNCONFIRMED)):
+            if not is_target[group[skip]]:
+                without = later_targets(*replay_plainly(history, u, skip), skip, is_target)
+                factual = later_targets(group, source, skip, is_target)
+                lost[int(group[skip])].append(factual - without)
+    got = measure_direct_effects(history, is_target)
+    assert sum(any(v) for v in lost.values()) > 3
+    for g, values in lost.items():
+        assert got.n_joins[g] == len(values)
+        if values:
+            np.testing.assert_allclose(got.effect[g], np.mean(values), atol=1e-12)
+        if len(values) > 1:
+            error = np.std(values, ddof=1) / np.sqrt(len(values))
+            np.testing.assert_allclose(got.standard_error[g], error, rtol=1e-9, atol=1e-12)
+
+
+def test_direct_effects__same_for_one_and_two_threads(history):
+    import numba
+
+    from gateway._numba import set_threads
+
+    before = numba.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            set_threads(threads)
+            found.append(measure_direct_effects(history, targets_of(history.world)))
+    finally:
+        numba.set_num_threads(before)
+    np.testing.assert_array_equal(found[0].effect, found[1].effect)
+
+
+def test_direct_effects__are_positive_for_gateways_and_about_zero_for_look_alikes():
+    """Only influence acts: no recommendation and no invitation that a join could bring."""
+    config = small_config(
+        "world.users=20000", "world.groups=300", "world.roles.influence=12",
+        "world.roles.homophily=12", "world.roles.fellow_traveller=12", "world.drift_share=0.2",
+        "world.roles.influence_strength=2.0", "simulation.recommendation=0.0",
+        "simulation.invitation=0.0", "simulation.friends=0.3", "simulation.intent=0.7",
+    )  # fmt: skip
+    world = draw_world(config)
+    found = measure_direct_effects(live_through(world), targets_of(world))
+    role = world.groups.role
+    gateway = (role == Role.INFLUENCE) & (found.n_joins > 50)
+    assert gateway.sum() >= 8
+    z = found.effect[gateway] / found.standard_error[gateway]
+    assert (z > 3).all()
+    for look_alike in (Role.HOMOPHILY, Role.HUB, Role.FELLOW_TRAVELLER, Role.ORDINARY):
+        others = (role == look_alike) & (found.n_joins > 0)
+        assert others.any()
+        # Without seeds and invitations nothing of the future looks at the join but the room
+        # that it takes: the group itself, which is no target. Exactly zero.
+        assert (found.effect[others] == 0.0).all()
+
+
+def everywhere(world):
+    return np.ones(len(world.groups), bool)
+
+
+def log_of(history):
+    state = history.state
+    return state.group, state.source, state.inviter
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda nobody: GysjSeedFilter(0, nobody),
+        lambda nobody: Demotion(0, nobody, 1.0),
+        lambda nobody: InviteFriction(0, nobody, 1.0),
+        lambda _: InviteCap(10**6, 0),
+    ],
+)
+def test_intervention__that_touches_nobody_changes_nobody(history, make):
+    world = history.world
+    other = live_through(world, interventions=(make(np.zeros(len(world.groups), bool)),))
+    for got, expected in zip(log_of(other), log_of(history), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda all_: GysjSeedFilter(100, all_),
+        lambda all_: Demotion(100, all_, 1.0),
+        lambda all_: InviteFriction(100, all_, 1.0),
+        lambda _: InviteCap(100, 0),
+    ],
+)
+def test_intervention__changes_nothing_before_its_start_and_something_after(history, make):
+    world = history.world
+    other = live_through(world, interventions=(make(everywhere(world)),))
+    early = history.state.time < 100
+    for got, expected in zip(log_of(other), log_of(history), strict=True):
+        np.testing.assert_array_equal(got[early], expected[early])
+    assert (other.state.group != history.state.group).any()
+
+
+def test_seed_filter__ends_recommendations(history):
+    world = history.world
+    other = live_through(world, interventions=(GysjSeedFilter(50, everywhere(world)),))
+    recommended = (other.state.source & 127) < 2
+    late = (other.state.group >= 0) & recommended & (other.state.time >= 50)
+    assert not late.any()
+
+
+def test_invite_cap__limits_what_one_join_sends(history):
+    world = history.world
+    other = live_through(world, interventions=(InviteCap(0, 1),))
+    sent = other.invitations
+    keys = list(zip(sent.sender[: sent.count], sent.group[: sent.count], strict=True))
+    assert len(keys) == len(set(keys)) > 0
+    plain = history.invitations
+    keys = list(zip(plain.sender[: plain.count], plain.group[: plain.count], strict=True))
+    assert len(keys) > len(set(keys))
+
+
+def test_direct_effects__refuse_a_history_that_was_tampered_with(history):
+    state = history.state
+    group = state.group.copy()
+    group[np.flatnonzero(group >= 0)[0]] = (group[np.flatnonzero(group >= 0)[0]] + 1) % 60
+    others = history.others._replace(group=group)
+    other = dataclasses.replace(history, others=others)
+    with pytest.raises(RuntimeError, match="not reproduced"):
+        measure_direct_effects(other, targets_of(history.world))
