@@ -25,8 +25,10 @@ PUBLIC = {
         "measure_quality", "reliability_table", "score_joins",
     ],
     "gateway.simulate": [
-        "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention", "InviteCap",
-        "InviteFriction", "Strikes", "live_through", "measure_direct_effects", "simulate",
+        "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",
+        "InviteCap",
+        "InviteFriction", "Strikes", "TotalEffects", "compare_runs", "live_through",
+        "measure_direct_effects", "measure_total_effects", "simulate",
     ],
     "gateway.world": [
         "Arms", "Friendships", "GATEWAYS", "Groups", "Role", "Users", "World", "draw_world",

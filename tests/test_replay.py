@@ -10,8 +10,10 @@ from gateway.simulate import (
     GysjSeedFilter,
     InviteCap,
     InviteFriction,
+    compare_runs,
     live_through,
     measure_direct_effects,
+    measure_total_effects,
 )
 from gateway.simulate.occasion_kernels import MEMBER, NEVER, UNCONFIRMED
 from gateway.simulate.replay_kernels import _add_influence, _decide_again, _write
@@ -205,3 +207,44 @@ def test_direct_effects__refuse_a_history_that_was_tampered_with(history):
     other = dataclasses.replace(history, others=others)
     with pytest.raises(RuntimeError, match="not reproduced"):
         measure_direct_effects(other, targets_of(history.world))
+
+
+def test_compare_runs__of_no_intervention_finds_nothing(history):
+    found, _ = compare_runs(history, (), targets_of(history.world))
+    assert not found.diverged.any()
+    assert found.net_averted() == (0.0, 0.0, 0.0)
+
+
+def test_compare_runs__counts_what_the_logs_count(history):
+    world = history.world
+    is_target = targets_of(world)
+    policies = (GysjSeedFilter(50, everywhere(world)), InviteCap(0, 0))
+    found, other = compare_runs(history, policies, is_target)
+    here, there = history.joins(), other.joins()
+    assert found.averted.sum() == is_target[here.group].sum() - is_target[there.group].sum()
+    assert found.averted.sum() + found.lost.sum() == here.n_joins - there.n_joins
+    same = ~found.diverged
+    for u in np.flatnonzero(same)[:20]:
+        mine = [log.group[log.offsets[u] : log.offsets[u + 1]] for log in (here, there)]
+        np.testing.assert_array_equal(*mine)
+
+
+def test_total_effects__of_a_group_that_nobody_joins_are_nothing(history):
+    world = history.world
+    joined = np.bincount(history.joins().group, minlength=60)
+    busiest = int(np.argmax(joined))
+    found = measure_total_effects(history, [busiest], targets_of(world))
+    assert found.group.tolist() == [busiest]
+    assert np.isfinite(found.effect[0])
+    assert found.standard_error[0] > 0
+
+
+def test_total_effects__of_a_strong_gateway_are_positive():
+    config = small_config("world.users=3000", "world.roles.influence_strength=3.0")
+    world = draw_world(config)
+    history = live_through(world)
+    gateway = np.flatnonzero(world.groups.role == Role.INFLUENCE)
+    sizes = np.bincount(history.joins().group, minlength=len(world.groups))
+    chosen = gateway[np.argsort(-sizes[gateway])[:2]]
+    found = measure_total_effects(history, chosen, targets_of(world))
+    assert (found.effect / found.standard_error > 2).all()

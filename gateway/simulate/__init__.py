@@ -5,6 +5,12 @@ The package can be called: ``gateway.simulate(world)``.
 
 from gateway._callable import make_callable
 from gateway.simulate.moderation import Strikes
+from gateway.simulate.paired import (
+    Comparison,
+    TotalEffects,
+    compare_runs,
+    measure_total_effects,
+)
 from gateway.simulate.platform import History, live_through, simulate
 from gateway.simulate.policies import (
     Demotion,
@@ -16,6 +22,7 @@ from gateway.simulate.policies import (
 from gateway.simulate.replay import DirectEffects, measure_direct_effects
 
 __all__ = [
+    "Comparison",
     "Demotion",
     "DirectEffects",
     "GysjSeedFilter",
@@ -24,8 +31,11 @@ __all__ = [
     "InviteCap",
     "InviteFriction",
     "Strikes",
+    "TotalEffects",
+    "compare_runs",
     "live_through",
     "measure_direct_effects",
+    "measure_total_effects",
     "simulate",
 ]
 

@@ -70,7 +70,7 @@ class History:
         """Return every join request: user, group, time, source, confirmed."""
         state = self.state
         cell = np.flatnonzero(state.group >= 0)
-        owner = self._owner(cell)
+        owner = self.owner(cell)
         row = state.source[cell] & np.uint8(UNCONFIRMED - 1)
         names = pa.array([SOURCES[code] for code in source_codes()], pa.string())
         return pa.table(
@@ -83,8 +83,8 @@ class History:
             }
         )
 
-    def _owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """User of each cell."""
+    def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """Return the user of each cell, shape (len(cell),)."""
         owner = np.searchsorted(self.state.start, cell, side="right") - 1
         return owner.astype(np.int32)
 
@@ -239,7 +239,7 @@ def _empty_state(start: npt.NDArray[np.int64]) -> State:
 def _as_log(history: History, cell: npt.NDArray[np.int64]) -> JoinLog:
     """Confirmed cells as a log, ties in canonical order."""
     world, state = history.world, history.state
-    owner = history._owner(cell)
+    owner = history.owner(cell)
     order = np.lexsort((state.group[cell], state.time[cell], owner))
     cell, owner = cell[order], owner[order]
     counts = np.bincount(owner, minlength=len(world.users)).astype(np.int32)

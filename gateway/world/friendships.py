@@ -115,8 +115,10 @@ def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Frien
     Notes
     -----
     Expected degrees are proportional to the weights, and pairs to their product (Karrer,
-    Newman 2011, Phys. Rev. E 83, 016107, section IV): whoever is drawn as a friend is one
-    of the four with equal chances, and each of the four is one of the two with chance 1/2.
+    Newman 2011, Phys. Rev. E 83, 016107; numbers of edges are fixed here, Poisson there).
+    Introductions keep that: the introducer's friends are equally likely among the four,
+    and each of the four is one of the two with chance 1/2. Who has two or three friends
+    introduces any two of them.
 
     With s the share of edges within a scope beyond chance, Newman's assortativity
     coefficient (2003, Phys. Rev. E 67, 026126, eq. 2) by country is s, and by block hardly
@@ -171,7 +173,7 @@ def _plan(section: WorldSection, n_edges: int) -> list[tuple[Way, int, int]]:
 
 
 def _before_closure(share: float, closed: float) -> float:
-    """Return s with (1 - closed) s + closed s^2 = share."""
+    """Return s with (1 - closed) s + closed s^2 = share: a closed wedge is two steps long."""
     return 2 * share / (1 - closed + math.sqrt((1 - closed) ** 2 + 4 * closed * share))
 
 
