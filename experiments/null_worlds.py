@@ -28,6 +28,7 @@ STRICT = (
     "world.roles.influence=0", "world.roles.homophily=0", "world.interest_concentration=1e6",
     "world.harm_concentration=1e6", "world.harm_interest=0.02", "world.home_bias=0.0",
     "simulation.intent=1.0", "simulation.recommendation=0.0", "simulation.friends=0.0",
+    "simulation.invitation=0.0",
 )  # fmt: skip
 NO_EFFECT = ("world.roles.influence_strength=0.0",)
 ALPHA = 0.05

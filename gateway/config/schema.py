@@ -284,6 +284,9 @@ class SimulationSection(Section):
     refit_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
         default=30, description="days between refits of the co-membership recommender"
     )
+    recommender_sample: Annotated[Count, Field(ge=1, lt=_INT32_END)] = Field(
+        default=200_000, description="users whose memberships a refit looks at, at most"
+    )
     neighbours: Annotated[Count, Field(ge=1, le=1_000)] = Field(
         default=20, description="groups recommended from each group"
     )

@@ -164,9 +164,11 @@ def _between_days(
         is_member = (state.group >= 0) & (state.source < UNCONFIRMED)
         counts = np.bincount(state.group[is_member], minlength=len(world.groups))
         moderation.begin_month(month, counts)
-    refit_days = world.config.simulation.refit_days
+    section = world.config.simulation
+    refit_days = section.refit_days
     if day > 0 and day % refit_days == 0:
-        fit_recommender(recommender, day // refit_days, state)
+        sample = section.recommender_sample
+        fit_recommender(recommender, day // refit_days, state, sample=sample)
         steer_recommender(recommender, day // refit_days, world)
         find_friends(world, others, day)
 

@@ -39,18 +39,23 @@ def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
     return Recommender(np.full(shape, -1, np.int32), np.zeros(shape))
 
 
-def fit_recommender(recommender: Recommender, refit: int, state: State) -> None:
+def fit_recommender(
+    recommender: Recommender, refit: int, state: State, *, sample: int = 2**31
+) -> None:
     """Fit one layer on the memberships as they stand.
 
     Sarwar et al. (2001), "Item-based collaborative filtering recommendation algorithms",
-    WWW'01. Costs the sum over users of their squared number of groups.
+    WWW'01. Costs the sum over users of their squared number of groups, so that at most
+    about ``sample`` of them are looked at: every second, third, ... one (ids carry no
+    meaning).
     """
+    step = -(-len(state.taken) // sample)
     n_groups = recommender.neighbour.shape[1]
     count = np.zeros(n_groups, np.int64)
-    count_members(state, count)
+    count_members(state, step, count)
     offsets = np.concatenate([[0], np.cumsum(count)])
     member = np.empty(offsets[-1], np.int32)
-    list_members(state, offsets[:-1].copy(), member)
+    list_members(state, step, offsets[:-1].copy(), member)
     layer = recommender.neighbour[refit], recommender.weight[refit]
     nearest_groups(state, offsets, member, CHUNKS, *layer)
 

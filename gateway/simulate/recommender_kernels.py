@@ -11,18 +11,18 @@ __all__ = ["count_members", "list_members", "nearest_groups"]
 
 
 @kernel
-def count_members(state, count):  # type: ignore[no-untyped-def]
-    """Count the members of each group."""
-    for u in range(len(state.taken)):
+def count_members(state, step, count):  # type: ignore[no-untyped-def]
+    """Count the members of each group among every ``step``-th user."""
+    for u in range(0, len(state.taken), step):
         for i in range(state.start[u], state.start[u] + state.taken[u]):
             if state.group[i] >= 0 and state.source[i] < UNCONFIRMED:
                 count[state.group[i]] += 1
 
 
 @kernel
-def list_members(state, fill, member):  # type: ignore[no-untyped-def]
+def list_members(state, step, fill, member):  # type: ignore[no-untyped-def]
     """Put each group's members into its stretch of ``member``; ``fill`` moves to its end."""
-    for u in range(len(state.taken)):
+    for u in range(0, len(state.taken), step):
         for i in range(state.start[u], state.start[u] + state.taken[u]):
             g = state.group[i]
             if g >= 0 and state.source[i] < UNCONFIRMED:
