@@ -55,6 +55,7 @@ def result_tables(
     }
     if truth:
         tables["strikes"] = _strikes(groups)
+        tables["truth"] = _truth(rng, groups)
     return tables
 
 
@@ -263,6 +264,24 @@ def _reliability(rng: np.random.Generator) -> pa.Table:
             "observed": hits / n,
             "ci_low": [low for low, _ in interval],
             "ci_high": [high for _, high in interval],
+        }
+    )
+
+
+def _truth(rng: np.random.Generator, groups: pa.Table) -> pa.Table:
+    """Return direct effects: gateways send, nobody else does; targets have none."""
+    role = np.array(groups["true_role"].to_pylist())
+    n = groups["size"].to_numpy()
+    error = 0.5 / np.sqrt(n)
+    effect = np.where(role == "influence", 0.1, 0.0) + error * rng.standard_normal(len(n))
+    is_target = groups["is_target"].to_numpy(zero_copy_only=False)
+    return pa.table(
+        {
+            "group": groups["group"],
+            "planted": pa.array(role == "influence"),
+            "direct_effect": pa.array(effect, mask=is_target),
+            "direct_se": pa.array(error, mask=is_target | (n < 2)),
+            "n_joins": pa.array(n),
         }
     )
 

@@ -261,7 +261,8 @@ def test_reliability__opens_up_crowded_bins(largest: float, scale: str) -> None:
 def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert (figure.NAME, tables) == ("precision_recall", real)
+        assert figure.NAME in {"precision_recall", "direct_effects"}
+        assert tables is real
         return
     got = figure.caption(data)
     assert got[0].isupper()
@@ -334,7 +335,8 @@ def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
 def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert (figure.NAME, tables) == ("precision_recall", real)
+        assert figure.NAME in {"precision_recall", "direct_effects"}
+        assert tables is real
         return
     drawn = figure.draw(data)
     FigureCanvasAgg(drawn)
@@ -518,3 +520,17 @@ def test_csv__holds_what_is_plotted() -> None:
     assert back["score"].to_pylist() == data["score"].to_pylist()
     assert content.endswith(b"\n")
     assert b"\r" not in content
+
+
+def test_direct_effects__role_means_weigh_groups_by_their_joins() -> None:
+    data = plotted("direct_effects").to_pandas()
+    for _, mine in data.groupby("role"):
+        expected = np.average(mine["direct_effect"], weights=mine["n_joins"])
+        assert mine["role_mean"].unique() == pytest.approx([expected])  # sums in another order
+    assert not set(data["group"]) & set(
+        simulated()["groups"].filter(simulated()["groups"]["is_target"])["group"].to_pylist()
+    )
+
+
+def test_direct_effects__need_a_truth() -> None:
+    assert BY_NAME["direct_effects"].plotted(real()) is None

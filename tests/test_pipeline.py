@@ -26,6 +26,10 @@ from tests.worlds import small_config
 TABLES = (
     "curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary", "truth",
 )  # fmt: skip
+FIGURE_NAMES = (
+    "probability_curves", "top_gateways", "funnel", "precision_recall", "direct_effects",
+    "reliability",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,14 @@ def result(tmp_path_factory):
 def test_run__stores_every_table_figure_and_the_report(result):
     assert result.table_names == TABLES
     figures = {path.name for path in (result.folder / "figures").iterdir()}
-    for name in ("probability_curves", "top_gateways", "funnel", "precision_recall", "reliability"):
+    for name in (
+        "probability_curves",
+        "top_gateways",
+        "funnel",
+        "precision_recall",
+        "direct_effects",
+        "reliability",
+    ):
         assert {f"{name}.{e}" for e in ("pdf", "svg", "png", "csv")} <= figures
     report = result.text("report.html")
     assert "<html" in report
@@ -46,7 +57,7 @@ def test_run__stores_every_table_figure_and_the_report(result):
 def test_run__same_config_and_seed_same_bytes_for_one_and_two_threads(result, tmp_path):
     again = run(small_config(), folder=tmp_path / "again", n_threads=1)
     assert compare_results(result, again) == ()
-    assert len(result.digests()) == len(TABLES) + 4 * 5
+    assert len(result.digests()) == len(TABLES) + 4 * 6
 
 
 def test_run__another_seed_gives_other_tables(result, tmp_path):

@@ -5,7 +5,8 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
-['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'reliability']
+['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'direct_effects',
+ 'reliability']
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("top_gateways", ranks=True),
     StoredFigure("funnel"),
     StoredFigure("precision_recall"),
+    StoredFigure("direct_effects"),
     StoredFigure("reliability"),
 )
 
