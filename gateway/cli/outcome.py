@@ -52,27 +52,34 @@ def _top(result: Result) -> pa.Table:
 
 
 def _show(result: Result) -> None:
-    rows = [
-        [
-            row["group"],
-            str(row["rank"]),
-            row["role"],
-            f"{row['score']:.3f}",
-            f"{row['ci_low']:.3f}-{row['ci_high']:.3f}",
-            f"{row['n_spiking']}/{row['n_joiners']}",
-            f"{row['realised_effect']:+.3f}" if row["realised_effect"] is not None else "-",
-            f"{row['q_value']:.2g}" if row["q_value"] is not None else "-",
-            "yes" if row["flagged"] else "no",
-        ]
-        for row in _top(result).to_pylist()
-    ]
-    columns = (
-        "group", "rank", "role", "score", "95 %", "spikes", "effect", "q", "flagged",
-    )  # fmt: skip
+    top = _top(result).to_pylist()
+    is_simulated = result.config.log is None
+    columns = ["group", "rank", *(["role"] if is_simulated else []), *_MEASURES]
+    rows = [[row["group"], str(row["rank"]), *_roles(row, is_simulated), *_measures(row)]
+            for row in top]  # fmt: skip
     print_table("Top gateway groups by the note's spike score", columns, rows)
     for line in _headlines(result):
         sys.stdout.write(line + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
+
+
+_MEASURES = ("score", "95 %", "spikes", "effect", "q", "flagged")
+
+
+def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
+    """The planted role, which a real log does not know."""
+    return [row["role"]] if is_simulated else []
+
+
+def _measures(row: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['score']:.3f}",
+        f"{row['ci_low']:.3f}-{row['ci_high']:.3f}",
+        f"{row['n_spiking']}/{row['n_joiners']}",
+        f"{row['realised_effect']:+.3f}" if row["realised_effect"] is not None else "-",
+        f"{row['q_value']:.2g}" if row["q_value"] is not None else "-",
+        "yes" if row["flagged"] else "no",
+    ]
 
 
 def _headlines(result: Result) -> list[str]:
