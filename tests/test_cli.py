@@ -12,6 +12,9 @@ import pytest
 
 from tests.worlds import SMALL
 
+# Whole runs: minutes as plain Python.
+pytestmark = pytest.mark.compiled
+
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 real_log = pytest.mark.skipif(

@@ -23,6 +23,9 @@ from gateway.store import (
 )
 from tests.worlds import small_config
 
+# Whole runs: minutes as plain Python.
+pytestmark = pytest.mark.compiled
+
 TABLES = (
     "curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary", "truth",
 )  # fmt: skip

@@ -98,6 +98,7 @@ def test_direct_effects__equal_their_twin(history):
             np.testing.assert_allclose(got.standard_error[g], error, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.compiled
 def test_direct_effects__same_for_one_and_two_threads(history):
     import numba
 
@@ -114,6 +115,7 @@ def test_direct_effects__same_for_one_and_two_threads(history):
     np.testing.assert_array_equal(found[0].effect, found[1].effect)
 
 
+@pytest.mark.compiled
 def test_direct_effects__are_positive_for_gateways_and_about_zero_for_look_alikes():
     """Only influence acts: no recommendation and no invitation that a join could bring."""
     config = small_config(
@@ -239,6 +241,7 @@ def test_total_effects__of_a_group_that_nobody_joins_are_nothing(history):
     assert found.standard_error[0] > 0
 
 
+@pytest.mark.compiled
 def test_total_effects__of_a_strong_gateway_are_positive():
     config = small_config("world.users=3000", "world.roles.influence_strength=3.0")
     world = draw_world(config)

@@ -225,6 +225,7 @@ def test_scores__renumbering_groups_changes_nothing_but_rounding(log, targets):
     np.testing.assert_allclose(a.after, [found[k] for k in key_a], atol=1e-4)
 
 
+@pytest.mark.compiled
 def test_scores__same_bits_for_one_and_two_threads(log, targets):
     import numba
 

@@ -49,6 +49,7 @@ def joins(history):
     return history.joins()
 
 
+@pytest.mark.compiled
 def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
     before = numba.get_num_threads()
     found = set()
@@ -64,6 +65,7 @@ def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
     assert found == {digest(history)}
 
 
+@pytest.mark.compiled
 def test_simulate__same_bits_when_users_are_cut_into_other_chunks(world, history, monkeypatch):
     from gateway.simulate import platform
 
@@ -92,6 +94,7 @@ def test_occasions__equal_their_twin(world, history):
     assert history.state.time.tolist() == [day for days in expected for day in days]
 
 
+@pytest.mark.compiled
 def test_occasions__are_uniform_from_arrival_to_the_end():
     # Given their number, the points of a Poisson process are uniform (Kingman 1993,
     # section 2.4). First of 4 uniform points: mean 1/5, sd sqrt(4/150) = 0.163.
@@ -170,6 +173,7 @@ def test_sources__are_the_ten_of_the_note_with_its_confirmation():
     assert abs(np.diff(ends, prepend=0)[:2].sum() - 0.25) < 1e-12
 
 
+@pytest.mark.compiled
 def test_requests__are_confirmed_with_the_sources_probability():
     history = live_through(draw_world(small_config("world.users=6000")))
     requests = history.requests().to_pandas()
@@ -187,6 +191,7 @@ def test_simulate__another_seed_gives_another_log(history):
     )
 
 
+@pytest.mark.compiled
 def test_influence__raises_later_harm_joins_of_joiners():
     """The planted mechanism works: with beta, members join more harm groups afterwards."""
 
@@ -234,6 +239,7 @@ def test_strikes__long_table_holds_every_strike(history, joins):
     assert table["strikes"].to_numpy().min() > 0
 
 
+@pytest.mark.compiled
 def test_labels__follow_strikes_after_a_delay_and_stop_recommendations():
     config = small_config("world.users=3000", "moderation.non_rec_strikes=10")
     history = live_through(draw_world(config))
@@ -276,6 +282,7 @@ def test_invitations__accepted_ones_are_joins_with_that_inviter(history, joins):
         assert (sent.receiver[i], sent.group[i], sent.sender[i]) in found
 
 
+@pytest.mark.compiled
 def test_pymi__raises_invitations_of_users_who_have_it():
     world = draw_world(small_config("world.users=6000", "world.holdout=0.5"))
     history = live_through(world)
@@ -313,6 +320,7 @@ def test_pymk__adds_mutual_friends_of_friends(world, history):
         assert day % 30 == 0
 
 
+@pytest.mark.compiled
 def test_inviter_gateways__bring_members_into_targets():
     config = small_config("world.users=4000", "world.roles.inviter=8", "world.roles.influence=0")
     world = draw_world(config)
@@ -325,6 +333,7 @@ def test_inviter_gateways__bring_members_into_targets():
     assert (world.groups.role[joins.seed_group[by_operator]] == Role.INVITER).all()
 
 
+@pytest.mark.compiled
 def test_recommender_gateways__lead_to_targets_by_recommendation():
     config = small_config(
         "world.users=4000", "world.roles.recommender=8", "world.roles.influence=0",
@@ -339,6 +348,7 @@ def test_recommender_gateways__lead_to_targets_by_recommendation():
     assert into_target[from_gateway].mean() > 3 * into_target[~from_gateway].mean()
 
 
+@pytest.mark.compiled
 def test_fellow_travellers__are_joined_by_drifting_users_on_the_way():
     config = small_config(
         "world.users=4000", "world.roles.fellow_traveller=6", "world.drift_share=0.3"
@@ -352,6 +362,7 @@ def test_fellow_travellers__are_joined_by_drifting_users_on_the_way():
     assert on_the_way[travelling].mean() > 3 * on_the_way[~travelling].mean()
 
 
+@pytest.mark.compiled
 def test_half_life__weakens_the_influence():
     def targets(half_life):
         config = small_config(

@@ -266,6 +266,7 @@ def level(seed, *, null=plain_null, p_value="binomial", users=6_000):
     return tested.sum(), (d.p_value[tested] < 0.05).sum(), (d.q_value[tested] < 0.05).sum()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("null", [plain_null, bursty_null])
 def test_T_g__keeps_its_level_where_nothing_is_true(null):
     tested, small, called = np.sum([level(seed, null=null) for seed in range(3)], axis=0)
@@ -275,6 +276,7 @@ def test_T_g__keeps_its_level_where_nothing_is_true(null):
     assert called <= 1
 
 
+@pytest.mark.compiled
 def test_T_g__normal_tail_gives_smaller_p_values():
     """It is there to compare: it is too short, see the docstring of detect_spikes."""
     _, bound, _ = level(0)

@@ -123,6 +123,6 @@ def fit_expectation(
     model = LogisticRegression(C=_WEAK, solver="newton-cholesky", fit_intercept=False)
     # Bins that are empty among the rows to fit on would make the system singular.
     used = x[fits].any(axis=0)
-    x = x[:, used]
+    x = x if used.all() else x[:, used]
     model.fit(x[fits], label[fits])
     return np.asarray(model.predict_proba(x)[:, 1])
