@@ -58,7 +58,7 @@ _COLUMNS = ("user", "group", "time")
 _LARGEST_TICK = 2**31 - 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class JoinLog:
     """Joins sorted by user, then time, in compressed rows by user.
 
@@ -290,6 +290,10 @@ class JoinLog:
             return cls.from_arrays(**columns)
         except LogError as error:
             raise not_restored(where, error) from error
+
+    def __repr__(self) -> str:
+        size = f"{self.n_joins:,} joins of {self.n_groups:,} groups by {self.n_users:,} users"
+        return f"<JoinLog: {size}, by the {self.tick}>"
 
     @property
     def n_users(self) -> int:

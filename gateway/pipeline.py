@@ -18,14 +18,22 @@ from gateway._numba import set_threads, threads
 from gateway.analyses import probability_curves
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
-from gateway.errors import LogError
+from gateway.errors import ConfigError, LogError, Problem, ResultError
 from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
-from gateway.provenance import describe_environment, peak_memory_mib
+from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
 from gateway.simulate import History, live_through, measure_direct_effects
-from gateway.store import Draft, Result, draft_result, open_result, result_folder, stands
+from gateway.store import (
+    Draft,
+    Result,
+    draft_result,
+    open_result,
+    refuse_filled,
+    result_folder,
+    stands,
+)
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
@@ -90,9 +98,10 @@ def execute(
     GatewayError
         When config, log or targets cannot be used; nothing is left behind.
     """
+    config = _pinned(config)
     final = Path(folder) if folder is not None else result_folder(config)
-    if not force and stands(final) and open_result(final).config == config:
-        return open_result(final)
+    if not force and stands(final):
+        return _same_result(final, config, talk)
     if n_threads is not None:
         set_threads(n_threads)
     begun = time.monotonic()
@@ -110,13 +119,43 @@ def execute(
                 illustrate(draft, tables, config, provenance)
         draft.write_json("provenance.json", provenance)
         wall = round(time.monotonic() - begun, 2)
-        draft.write_json("status.json", {"state": "done", "wall_seconds": wall})
+        draft.write_json("status.json", {"state": "done", "kind": "run", "wall_seconds": wall})
     return open_result(final)
 
 
+def _pinned(config: Config) -> Config:
+    """Put the digest of a real log into its config: a log that changes is another run."""
+    if config.log is None or config.log.digest is not None:
+        return config
+    log = config.log.model_copy(update={"digest": file_digest(config.log.path)})
+    return config.model_copy(update={"log": log})
+
+
+def _same_result(final: Path, config: Config, talk: Talk) -> Result:
+    """Return the finished result at ``final`` if it is of this config; never replace another."""
+    stored = open_result(final)
+    same_model = stored.provenance.get("model_version") == MODEL_VERSION
+    if stored.config != config or not same_model:
+        raise ResultError(
+            f"{final} holds the result of another config or version; give --force to replace "
+            "it, or another folder"
+        )
+    talk.say(f"{final} is there already (--force computes it again)")
+    return stored
+
+
 def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) -> Path:
-    """Simulate a config's world and store its log, groups and strikes, nothing else."""
+    """Simulate a config's world and store its log, groups and strikes, nothing else.
+
+    Raises
+    ------
+    GatewayError
+        When the config is of a real log, or the folder is not empty.
+    """
     final = Path(folder)
+    if config.world is None:
+        raise ConfigError([Problem("world", "is missing: a real log cannot be simulated")])
+    refuse_filled(final)
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
         platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
@@ -126,7 +165,7 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
             draft.write_table("requests", platform.history.requests())
             draft.write_table("invitations", platform.history.invitations.to_arrow())
         draft.write_text("config.toml", config_to_toml(config))
-        draft.write_json("status.json", {"state": "done"})
+        draft.write_json("status.json", {"state": "done", "kind": "simulation"})
     return final
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "draft_result",
     "load_config",
     "open_result",
+    "refuse_filled",
     "result_folder",
     "result_id",
     "scratch_folder",
@@ -137,6 +138,7 @@ def draft_result(final: Path) -> Iterator[Draft]:
         When the folder cannot be made, or ``final`` holds something else than a result.
     """
     _refuse_foreign(final)
+    new = [parent for parent in final.absolute().parents if not parent.exists()]
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
@@ -149,6 +151,9 @@ def draft_result(final: Path) -> Iterator[Draft]:
         _move_into_place(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for parent in new:
+            if not any(parent.iterdir()):
+                parent.rmdir()
 
 
 @contextmanager
@@ -274,7 +279,22 @@ def open_result(folder: str | Path) -> Result:
         raise ResultError(f"{folder} is not a folder of results: it does not exist")
     if not (folder / STATUS).is_file() or not (folder / CONFIG).is_file():
         raise ResultError(f"{folder} holds no finished result: no {STATUS} and {CONFIG}")
-    return Result(folder)
+    result = Result(folder)
+    if not (folder / PROVENANCE).is_file():
+        raise ResultError(f"{folder} holds a simulation or part of a result, not a whole run")
+    return result
+
+
+def refuse_filled(folder: Path) -> None:
+    """Refuse a folder that holds anything.
+
+    Raises
+    ------
+    ResultError
+        When it does.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ResultError(f"{folder} is not empty; give --out a new or an empty folder")
 
 
 def stands(folder: Path) -> bool:

@@ -145,7 +145,7 @@ def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, case):
     assert done.returncode == 2, done.stdout + done.stderr
     assert says in done.stderr
     assert done.stdout == ""
-    assert list((tmp_path / "results").rglob("*.*")) == []
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,16 @@ def test_wrong_usage__is_exit_2(tmp_path, words, says):
     done = cli(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+def test_full_disk__is_said_without_a_traceback(tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "schema"], cwd=tmp_path, stdout=full, text=True,
+            stderr=subprocess.PIPE, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write: No space left on device\n"
 
 
 def test_validate__lists_every_problem_with_its_line(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 import gateway
 from gateway.errors import ConfigError, LogError, ResultError
-from gateway.pipeline import execute, obtain_platform
+from gateway.pipeline import execute, obtain_platform, simulate_only
 from gateway.publish import redraw, run
 from gateway.store import (
     compare_results,
@@ -74,6 +74,52 @@ def test_run__returns_a_finished_result_untouched(result):
     again = run(small_config(), folder=result.folder)
     assert again.folder == result.folder
     assert (result.folder / "status.json").stat().st_mtime_ns == before
+
+
+def test_run__never_replaces_another_result_unasked(result, tmp_path):
+    import shutil
+
+    copy = tmp_path / "keep"
+    shutil.copytree(result.folder, copy)
+    with pytest.raises(ResultError, match="another config or version"):
+        execute(small_config("experiment.seed=6"), folder=copy)
+    with pytest.raises(ResultError, match="is not empty"):
+        simulate_only(small_config("experiment.seed=6"), copy)
+    assert compare_results(result, open_result(copy)) == ()
+    assert execute(small_config("experiment.seed=6"), folder=copy, force=True).config != (
+        result.config
+    )
+
+
+def test_simulate_only__refuses_a_real_log_and_is_no_run(tmp_path):
+    from gateway.config import parse_config
+
+    text = 'experiment.name = "a"\nlog.path = "a.csv"\ntargets.groups = ["b"]'
+    with pytest.raises(ConfigError, match="cannot be simulated"):
+        simulate_only(parse_config(text), tmp_path / "s")
+    simulate_only(small_config(), tmp_path / "s")
+    with pytest.raises(ResultError, match="a simulation or part of a result"):
+        open_result(tmp_path / "s")
+
+
+def test_run__of_a_log_that_has_changed_is_another_run(tmp_path, monkeypatch):
+    from gateway.config import parse_config
+
+    monkeypatch.chdir(tmp_path)
+    obtain_platform(small_config()).joins.to_parquet("log.parquet")
+    text = """
+    experiment.name = "real"
+    log.path = "log.parquet"
+    targets.groups = ["g0000001", "g0000002", "g0000003"]
+    spike = { min_joiners = 5, min_spiking = 1 }
+    """
+    first = execute(parse_config(text))
+    assert first.config.log.digest is not None
+    obtain_platform(small_config("experiment.seed=6")).joins.to_parquet("log.parquet")
+    second = execute(parse_config(text))
+    assert second.folder != first.folder
+    with pytest.raises(LogError, match="is not the file"):
+        execute(first.config, folder=tmp_path / "again")
 
 
 def test_provenance__says_what_made_it(result):

@@ -184,7 +184,7 @@ def test_summary__says_what_gateways_are_confused_with() -> None:
     got = confusion(Result(with_metric("share_homophily_at_50", 0.38)))
     assert got.count(". ") == 0
     assert "homophily look-alikes" in got
-    assert "they are 38\N{NO-BREAK SPACE}% of its top 50" in got
+    assert "38\N{NO-BREAK SPACE}% of its top 50 are homophily look-alikes" in got
     assert confusion(Result(tables("simulated"))) in page("simulated").words["header"][0]
 
 

@@ -28,8 +28,18 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         # The reader of our stdout has gone (``gateway ... | head``): nothing to report to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
+        sys.exit(0)
+    except OSError as error:
+        # A disk that is full, under stdout or under a result: no fault of the program.
+        _drop_stdout()
+        complain(f"cannot write: {error.strerror or error}")
         sys.exit(1)
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing, so that its flush at exit does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -62,5 +62,10 @@ def detect(
     if unknown:
         rule = f"is not an option of 'spike'; it has {', '.join(sorted(known))}"
         raise GatewayError(str(Problem(unknown[0], rule)))
+    if not isinstance(targets, TargetSet):
+        raise GatewayError("targets must be a TargetSet: make one with gateway.named_targets")
+    if horizon is not None and (type(horizon) is not int or horizon < 1):
+        rule = "must be a whole number of ticks, at least 1, or None"
+        raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
     scores = scores or score_joins(joins, targets, horizon=horizon, seed=seed)
     return detect_spikes(joins, targets, scores, options=SpikeOptions(**options))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
+from gateway.errors import GatewayError
+
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
 
 Float64 = npt.NDArray[np.float64]
@@ -19,7 +22,7 @@ Int64 = npt.NDArray[np.int64]
 UNRANKED = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detection:
     """Findings of one detector about every group of a log; each array has shape (n_groups,).
 
@@ -88,15 +91,39 @@ class Detection:
             )
         )
 
+    def __repr__(self) -> str:
+        ranked = np.count_nonzero(self.rank != UNRANKED)
+        flagged = np.count_nonzero(self.flagged)
+        return f"<Detection by {self.detector}: {ranked:,} groups ranked, {flagged:,} flagged>"
+
     def to_pandas(self) -> Any:
-        """Return ``to_arrow()`` as a pandas frame (needs pandas)."""
+        """Return ``to_arrow()`` as a pandas frame.
+
+        Raises
+        ------
+        GatewayError
+            When pandas is not installed.
+        """
+        _need("pandas")
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> Any:
-        """Return ``to_arrow()`` as a polars frame (needs polars)."""
+        """Return ``to_arrow()`` as a polars frame.
+
+        Raises
+        ------
+        GatewayError
+            When polars is not installed.
+        """
+        _need("polars")
         import polars as pl  # noqa: PLC0415  (optional)
 
         return pl.from_arrow(self.to_arrow())
+
+
+def _need(package: str) -> None:
+    if find_spec(package) is None:
+        raise GatewayError(f"{package} is not installed: pip install {package}, or use to_arrow()")
 
 
 def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:

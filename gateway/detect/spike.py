@@ -159,13 +159,17 @@ def detect_spikes(
 
 
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
-    """Return which rows are spikes, bool, shape (n_rows,)."""
-    size = _size_of_jump(scores, options.rule)
+    """Return which rows are spikes, bool, shape (n_rows,).
+
+    A fall is no spike under any rule, even where most others fall further.
+    """
+    size, rises = _size_of_jump(scores, options.rule), scores.after > scores.before
     if options.rule == "standardised":
         # At the quantile itself too: it may be the largest value, shared by many rows.
-        return np.asarray((size >= np.quantile(size, options.quantile)) & (size > 0))
+        return np.asarray((size >= np.quantile(size, options.quantile)) & (size > 0) & rises)
     threshold = options.threshold
-    return np.asarray(size > (DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold))
+    least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
+    return np.asarray((size > least) & rises)
 
 
 def _size_of_jump(scores: Scores, rule: Rule) -> Float64:

@@ -51,8 +51,8 @@ def confusion(result: Result) -> str:
             "nobody) is among its top 50."
         )
     return (
-        "The method confuses gateways with homophily look-alikes, groups that attract users "
-        f"already inclined and send nobody: they are {percent(share)} of its top 50"
+        f"The method confuses gateways with groups that send nobody: {percent(share)} of its "
+        "top 50 are homophily look-alikes, which attract users already inclined"
         f"{_others(result)}."
     )
 
