@@ -25,6 +25,7 @@ _TITLES: Mapping[str, str] = {
     "top_gateways": "The highest ranked groups",
     "funnel": "Gateway score and group size",
     "precision_recall": "The ranking against the planted gateways",
+    "direct_effects": "What a join did to its joiner, by replay",
     "reliability": "Reliability of the scorer",
 }
 
