@@ -304,6 +304,15 @@ def test_gysj_holdout__is_never_exposed_and_never_joins_by_gysj(world, history, 
     assert not held_out[joins.user()[by_gysj]].any()
 
 
+def test_super_inviters__are_the_top_share_with_ties(history):
+    sent = history.invitations
+    counts = np.bincount(sent.sender[: sent.count], minlength=800)
+    got = sent.super_inviters(800)
+    assert got.sum() >= 8
+    assert counts[got].min() > counts[~got].max()
+    assert (counts > counts[got].min()).sum() < 8
+
+
 def test_pymk__adds_mutual_friends_of_friends(world, history):
     others, f = history.others, world.friendships
     pairs = {

@@ -47,11 +47,10 @@ def probability_curves(
     """Pick users by a fixed rule and return their probability after each join.
 
     The top groups (flagged ones first, each part by rank) are gone through in order, again
-    from the top while there are too few users. From
-    each, the joiner with the largest spike there is shown, among users with 5 to 20
-    scored joins (5 to 200 where no such user spikes); by turns one who went on to join a
-    target and one who did not, so that the picture does not show successes only. Equal
-    jumps are ordered by name.
+    from the top while there are too few users. From each, the joiner with the largest spike
+    there is shown, among users with 5 to 20 scored joins (5 to 200 where no such user
+    spikes); by turns one who went on to join a target and one who did not, so that the
+    picture does not show successes only. Equal jumps are ordered by name.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
 from gateway.joins import JoinLog
 from gateway.score import Scores
+from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
 __all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
@@ -28,7 +29,6 @@ Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_history": 3.5}
 # A median and a MAD of fewer than three earlier jumps say nothing.
 FEWEST_EARLIER_JUMPS = 3
-_POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
 # Probabilities of 0 and 1 have no log-odds.
 _CLIP = 1e-12
 # A spread that is only rounding, relative to the mean of the cell.
@@ -190,10 +190,11 @@ def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
 
 def _standardise(jump: Float64, scores: Scores) -> Float64:
     """Z = (D - m_c) / s_c in cell c = position bin x decile of the probability before."""
-    place = np.searchsorted(_POSITION_EDGES, scores.prefixes.blocks_before(), side="right")
     cuts = np.unique(np.quantile(scores.before, _DECILES))
-    cell = place * (len(cuts) + 1) + np.searchsorted(cuts, scores.before, side="left")
-    n_cells = (len(_POSITION_EDGES) + 1) * (len(cuts) + 1)
+    cell = scores.prefixes.position() * (len(cuts) + 1) + np.searchsorted(
+        cuts, scores.before, side="left"
+    )
+    n_cells = (len(POSITION_EDGES) + 1) * (len(cuts) + 1)
     count, mean, spread = np.zeros(n_cells, np.int64), np.zeros(n_cells), np.zeros(n_cells)
     cell_moments(cell, jump, count, mean, spread)
     sd = np.sqrt(spread / np.maximum(count - 1, 1))

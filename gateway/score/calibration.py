@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from gateway.score.prefixes import Prefixes
+from gateway.score.prefixes import POSITION_EDGES, Prefixes
 
 __all__ = ["Calibration", "Calibrator", "expectation_features", "fit_calibrator", "fit_expectation"]
 
@@ -25,7 +25,6 @@ Calibrator = Callable[[Float64], Float64]
 _WEAK = 1e6
 # Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
 # quantiles of calendar time and of the time since the user's first join.
-_POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
 _BLOCK_EDGES = np.array([2, 3, 4, 6, 10])
 _CALENDAR_BINS = 30
 _TENURE_BINS = 10
@@ -70,12 +69,11 @@ def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> 
     the rows to fit on, ``fits``, with at least 100 of them to a bin.
     """
     z = logit(np.clip(before, _CLIP, 1 - _CLIP))
-    position = np.searchsorted(_POSITION_EDGES, prefixes.blocks_before(), side="right")
     block = np.searchsorted(_BLOCK_EDGES, prefixes.block_size(), side="right")
     return np.column_stack(
         [
             z,
-            _indicators(position, len(_POSITION_EDGES) + 1),
+            _indicators(prefixes.position(), len(POSITION_EDGES) + 1),
             _indicators(block, len(_BLOCK_EDGES) + 1)[:, 1:],
             _quantile_indicators(prefixes.time, _CALENDAR_BINS, fits),
             _quantile_indicators(prefixes.tenure(), _TENURE_BINS, fits),

@@ -11,10 +11,12 @@ from gateway.joins import JoinLog
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
-__all__ = ["UNRESOLVED", "Prefixes", "build_prefixes"]
+__all__ = ["POSITION_EDGES", "UNRESOLVED", "Prefixes", "build_prefixes"]
 
 # Label of a prefix whose horizon reaches past the end of the user's observation.
 UNRESOLVED = -1
+# Where bins of blocks so far begin, after the bin of none: single ones, then wider.
+POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -70,6 +72,10 @@ class Prefixes:
         block = np.cumsum(self.starts_block)
         first = np.concatenate([block, [0]])[self.offsets[:-1]]
         return np.asarray(block - first[self.user()])
+
+    def position(self) -> npt.NDArray[np.int64]:
+        """Return the bin of ``blocks_before`` in ``POSITION_EDGES``, shape (n_rows,)."""
+        return np.searchsorted(POSITION_EDGES, self.blocks_before(), side="right")
 
     def block_size(self) -> npt.NDArray[np.int64]:
         """Return the number of rows in each row's block, shape (n_rows,)."""

@@ -78,6 +78,11 @@ class InvitationLog:
             }
         )
 
-    def by_sender(self, n_users: int) -> npt.NDArray[np.int64]:
-        """Return how many invitations each user sent, shape (n_users,)."""
-        return np.bincount(self.sender[: self.count], minlength=n_users).astype(np.int64)
+    def super_inviters(self, n_users: int, *, share: float = 0.01) -> npt.NDArray[np.bool_]:
+        """Return the top ``share`` of users by invitations sent, bool, shape (n_users,).
+
+        Users who tie with the last of them are among them; who sent none never is.
+        """
+        sent = np.bincount(self.sender[: self.count], minlength=n_users)
+        least = np.partition(sent, -max(1, int(share * n_users)))[-max(1, int(share * n_users))]
+        return np.asarray((sent >= least) & (sent > 0))

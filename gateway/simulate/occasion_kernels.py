@@ -15,6 +15,7 @@ import numpy as np
 
 from gateway._numba import kernel
 from gateway.randomness_kernels import philox, uniform, uniform52
+from gateway.world.model import NEVER
 
 __all__ = [
     "FRIENDS",
@@ -41,8 +42,6 @@ __all__ = [
 NOTHING, REQUEST, MEMBER = 0, 1, 2
 # Added to the source of a cell whose request was not confirmed.
 UNCONFIRMED = 128
-# A day that does not come: cells that are not written yet, labels that are not given.
-NEVER = 2**31 - 1
 RECOMMENDATION, FRIENDS, INVITATION = 0, 1, 2
 _GYSJ = 0
 # Draws of one occasion beyond its attempts.

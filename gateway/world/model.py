@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 
-# A day that does not come.
+# A day that does not come: a drift that never begins, a cell not written yet, a label not given.
 NEVER = 2**31 - 1
 
 
