@@ -3,14 +3,17 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect import Detection, SpikeOptions, detect_spikes, rank_groups
 from gateway.evaluate import (
     EVALUATION_SCHEMA,
     average_precision,
+    clear_effects,
+    evaluate_effects,
     evaluate_planted,
     precision_at,
     recall_at,
@@ -117,3 +120,59 @@ def test_evaluate_planted__same_seed_same_intervals(detection):
     a = evaluate_planted(detection, role, np.arange(12.0), seed=1)
     assert a.equals(evaluate_planted(detection, role, np.arange(12.0), seed=1))
     assert not a.equals(evaluate_planted(detection, role, np.arange(12.0), seed=2))
+
+
+def test_clear_effects__wants_more_than_its_own_noise():
+    effect = np.array([0.5, 0.1, -0.5, np.nan, 0.2, 0.0])
+    error = np.array([0.1, 0.1, 0.1, 0.1, 0.0, 0.0])
+    got = clear_effects(effect, error)
+    # The fifth is known exactly; the last is exactly nothing.
+    assert got.tolist() == [True, False, False, False, True, False]
+
+
+def test_clear_effects__calls_few_where_nothing_is_true():
+    # Benjamini-Hochberg at 5 %: some call in about one of twenty worlds.
+    rng = np.random.default_rng(0)
+    worlds = 400
+    called = sum(clear_effects(rng.standard_normal(200), np.ones(200)).any() for _ in range(worlds))
+    # 0.05 plus three standard errors of a share of 400.
+    assert called / worlds < 0.05 + 3 * np.sqrt(0.05 * 0.95 / worlds)
+
+
+def _detection(score):
+    n = len(score)
+    nothing = np.full(n, np.nan)
+    return Detection(
+        detector="test", groups=pa.array([f"g{i}" for i in range(n)]), candidate=np.ones(n, bool),
+        score=score, estimate=nothing, ci_low=nothing, ci_high=nothing, p_value=nothing,
+        q_value=nothing, n_joiners=np.full(n, 30), n_spiking=np.zeros(n, np.int64),
+        flagged=score > 2.5, rank=rank_groups(score, np.ones(n, bool)),
+    )  # fmt: skip
+
+
+def _values(table):
+    return dict(zip(table["metric"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+def test_evaluate_effects__by_hand():
+    # Ranked a, b, c, d; the effects of a and c are clear: gains 4, 0, 2, 0.
+    detection = _detection(np.array([4.0, 3.0, 2.0, 1.0]))
+    effect, error = np.array([4.0, 0.1, 2.0, -0.1]), np.full(4, 0.1)
+    table = evaluate_effects(detection, effect, error, truth="direct", seed=1)
+    got = _values(table)
+    gained, ideal = 4 + 2 / np.log2(4), 4 + 2 / np.log2(3)
+    assert abs(got["ndcg"] - gained / ideal) < 1e-12
+    assert abs(got["average_precision"] - (1 + 2 / 3) / 2) < 1e-12
+    # Ranks of the effects: 4, 2, 3, 1 against 4, 3, 2, 1: 1 - 6 x 2 / (4 x 15).
+    assert abs(got["spearman"] - 0.8) < 1e-12
+    assert got["precision_flagged"] == 0.5
+    assert table.schema == EVALUATION_SCHEMA
+    assert set(table["truth"].to_pylist()) == {"direct"}
+
+
+def test_evaluate_effects__leaves_out_groups_without_a_measured_effect():
+    detection = _detection(np.array([9.0, 4.0, 3.0]))
+    effect, error = np.array([np.nan, 1.0, 0.0]), np.array([np.nan, 0.1, 0.1])
+    got = _values(evaluate_effects(detection, effect, error, truth="total", seed=1))
+    assert got["average_precision"] == 1.0
+    assert got["n_clear"] == 1.0

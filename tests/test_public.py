@@ -16,7 +16,8 @@ PUBLIC = {
         "find_spikes", "rank_groups",
     ],
     "gateway.evaluate": [
-        "EVALUATION_SCHEMA", "average_precision", "evaluate_planted", "precision_at",
+        "EVALUATION_SCHEMA", "average_precision", "clear_effects", "evaluate_effects",
+        "evaluate_planted", "precision_at",
         "recall_at", "share_at",
     ],
     "gateway.score": [

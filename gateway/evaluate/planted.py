@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.stats import spearmanr
 
 from gateway.detect import UNRANKED, Detection
 from gateway.evaluate.ranking import (
+    Measure,
+    at_top,
     average_precision,
     bootstrap_interval,
     precision_at,
     recall_at,
+    share_among,
     share_at,
+    spearman_among,
 )
 from gateway.randomness import Purpose, generator
 
-__all__ = ["EVALUATION_SCHEMA", "evaluate_planted"]
+__all__ = ["EVALUATION_SCHEMA", "TOPS", "evaluate_planted", "evaluation_table"]
 
-Positions = npt.NDArray[np.int64]
-Measure = Callable[[Positions], float]
 
 EVALUATION_SCHEMA = pa.schema(
     [
@@ -77,6 +78,11 @@ def evaluate_planted(
         low, high = bootstrap_interval(measure, len(score), rng=rng)
         value = measure(np.arange(len(score)))
         rows.append((detection.detector, "planted", metric, value, low, high))
+    return evaluation_table(rows)
+
+
+def evaluation_table(rows: Sequence[tuple[str, str, str, float, float, float]]) -> pa.Table:
+    """Return rows of ``EVALUATION_SCHEMA`` as a table; NaN becomes null."""
     columns = zip(zip(*rows, strict=True), EVALUATION_SCHEMA.types, strict=True)
     arrays = [pa.array(column, kind, from_pandas=True) for column, kind in columns]
     return pa.table(arrays, schema=EVALUATION_SCHEMA)
@@ -97,39 +103,13 @@ def _measures(
         )
     }
     for k in TOPS:
-        measures[f"precision_at_{k}"] = _at(precision_at, score, gateway, k)
-        measures[f"recall_at_{k}"] = _at(recall_at, score, gateway, k)
+        measures[f"precision_at_{k}"] = at_top(precision_at, score, gateway, k)
+        measures[f"recall_at_{k}"] = at_top(recall_at, score, gateway, k)
         for name in sorted(set(role.tolist()) - set(GATEWAY_ROLES)):
-            measures[f"share_{name}_at_{k}"] = _at(share_at, score, role == name, k)
-    measures["spearman_strength"] = lambda i: _spearman(
+            measures[f"share_{name}_at_{k}"] = at_top(share_at, score, role == name, k)
+    measures["spearman_strength"] = lambda i: spearman_among(
         score[i], strength[i], (gateway & ranked)[i]
     )
     measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
-    measures["precision_flagged"] = lambda i: _share(gateway[i], flagged[i])
+    measures["precision_flagged"] = lambda i: share_among(gateway[i], flagged[i])
     return measures
-
-
-def _at(
-    measure: Callable[[npt.NDArray[np.float64], npt.NDArray[np.bool_], int], float],
-    score: npt.NDArray[np.float64],
-    member: npt.NDArray[np.bool_],
-    k: int,
-) -> Measure:
-    """Bind a measure of the top k to one score and one kind of group."""
-    return lambda i: measure(score[i], member[i], k)
-
-
-def _spearman(
-    score: npt.NDArray[np.float64],
-    strength: npt.NDArray[np.float64],
-    among: npt.NDArray[np.bool_],
-) -> float:
-    x, y = score[among], strength[among]
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(spearmanr(x, y).statistic)
-
-
-def _share(member: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> float:
-    n = np.count_nonzero(among)
-    return np.count_nonzero(member & among) / n if n else float("nan")

@@ -6,17 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import spearmanr
 
 __all__ = [
+    "Measure",
+    "at_top",
     "average_precision",
     "bootstrap_interval",
     "precision_at",
     "recall_at",
+    "share_among",
     "share_at",
+    "spearman_among",
 ]
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+# A metric as a function of which groups there are: positions, repeated in a bootstrap.
+Measure = Callable[[npt.NDArray[np.int64]], float]
 
 
 def average_precision(
@@ -77,8 +84,29 @@ def recall_at(score: Float64, relevant: Mask, k: int) -> float:
     return share_at(score, relevant, k) * min(k, len(score)) / n if n else float("nan")
 
 
+def at_top(
+    measure: Callable[[Float64, Mask, int], float], score: Float64, member: Mask, k: int
+) -> Measure:
+    """Bind a measure of the top k to one score and one kind of group."""
+    return lambda i: measure(score[i], member[i], k)
+
+
+def share_among(member: Mask, among: Mask) -> float:
+    """Return the share of ``member`` in ``among``; NaN where that is empty."""
+    n = np.count_nonzero(among)
+    return np.count_nonzero(member & among) / n if n else float("nan")
+
+
+def spearman_among(x: Float64, y: Float64, among: Mask) -> float:
+    """Return Spearman's rank correlation within a mask; NaN where it is not defined."""
+    x, y = x[among], y[among]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(spearmanr(x, y).statistic)
+
+
 def bootstrap_interval(
-    measure: Callable[[npt.NDArray[np.int64]], float],
+    measure: Measure,
     n: int,
     *,
     rng: np.random.Generator,
