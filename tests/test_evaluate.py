@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -176,3 +177,20 @@ def test_evaluate_effects__leaves_out_groups_without_a_measured_effect():
     got = _values(evaluate_effects(detection, effect, error, truth="total", seed=1))
     assert got["average_precision"] == 1.0
     assert got["n_clear"] == 1.0
+
+
+def test_evaluate_planted__counts_false_calls_at_each_nominal_rate():
+    detection = replace(
+        _detection(np.array([4.0, 3.0, 2.0, 1.0])), q_value=np.array([0.01, 0.07, 0.15, np.nan])
+    )
+    role = np.array(["influence", "homophily", "influence", "ordinary"])
+    got = _values(evaluate_planted(detection, role, np.ones(4), seed=1))
+    assert [got[f"n_called_q{q}"] for q in ("05", "10", "20")] == [1, 2, 3]
+    assert [got[f"false_share_q{q}"] for q in ("05", "10")] == [0, 0.5]
+    assert abs(got["false_share_q20"] - 1 / 3) < 1e-12
+
+
+def test_evaluate_planted__false_share_is_zero_where_nothing_is_called():
+    detection = replace(_detection(np.array([2.0, 1.0])), q_value=np.array([0.9, 1.0]))
+    got = _values(evaluate_planted(detection, np.array(["ordinary"] * 2), np.ones(2), seed=1))
+    assert got["false_share_q05"] == 0

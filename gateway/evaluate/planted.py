@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ EVALUATION_SCHEMA = pa.schema(
 )
 GATEWAY_ROLES = ("influence", "inviter", "recommender")
 TOPS = (50, 100)
+# Nominal false-discovery rates, percent.
+NOMINAL = (5, 10, 20)
 
 
 def evaluate_planted(
@@ -51,7 +53,11 @@ def evaluate_planted(
     Groups with too few joiners to be ranked stand last, tied. Metrics: average
     precision, precision and recall at 50 and 100 for gateways of every mechanism; the share of
     every role at 50 and 100; the rank correlation of score and planted strength among
-    ranked gateways; the number flagged and the share of them that are gateways.
+    ranked gateways; the number flagged and the share of them that are gateways. For a
+    detector with q-values, at nominal rates of 5, 10 and 20 %: the number of groups called
+    (``n_called_q05``) and the share of them that are no gateways, zero where none is
+    called (``false_share_q05``): its mean over worlds is the realised false-discovery
+    rate.
 
     Parameters
     ----------
@@ -72,6 +78,7 @@ def evaluate_planted(
     score = -np.where(detection.rank == UNRANKED, last, detection.rank)[at].astype(np.float64)
     ranked = (detection.rank != UNRANKED)[at]
     measures = _measures(score, role[at], strength[at], detection.flagged[at], ranked)
+    measures |= _error_rates(detection.q_value[at], np.isin(role[at], GATEWAY_ROLES))
     rows = []
     for index, (metric, measure) in enumerate(measures.items()):
         rng = generator(seed, Purpose.BOOTSTRAP, index)
@@ -94,7 +101,7 @@ def _measures(
     strength: npt.NDArray[np.float64],
     flagged: npt.NDArray[np.bool_],
     ranked: npt.NDArray[np.bool_],
-) -> Mapping[str, Measure]:
+) -> dict[str, Measure]:
     """Every metric as a function of which groups there are."""
     gateway = np.isin(role, GATEWAY_ROLES)
     measures: dict[str, Measure] = {
@@ -113,3 +120,24 @@ def _measures(
     measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
     measures["precision_flagged"] = lambda i: share_among(gateway[i], flagged[i])
     return measures
+
+
+def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> dict[str, Measure]:
+    """Calls at each nominal rate, and the share of them that is false."""
+    measures: dict[str, Measure] = {}
+    if np.isnan(q).all():
+        return measures
+    for percent in NOMINAL:
+        called = np.nan_to_num(q, nan=1.0) < percent / 100
+        measures[f"n_called_q{percent:02}"] = _count(called)
+        measures[f"false_share_q{percent:02}"] = _false_share(called, gateway)
+    return measures
+
+
+def _count(member: npt.NDArray[np.bool_]) -> Measure:
+    return lambda i: float(np.count_nonzero(member[i]))
+
+
+def _false_share(called: npt.NDArray[np.bool_], gateway: npt.NDArray[np.bool_]) -> Measure:
+    """False-discovery proportion (Benjamini, Hochberg 1995): 0 where nothing is called."""
+    return lambda i: 1 - share_among(gateway[i], called[i]) if called[i].any() else 0.0
