@@ -17,8 +17,8 @@ PUBLIC = {
     ],
     "gateway.evaluate": [
         "EVALUATION_SCHEMA", "average_precision", "clear_effects", "evaluate_effects",
-        "evaluate_planted", "precision_at",
-        "recall_at", "share_at",
+        "evaluate_planted", "mean_interval", "precision_at",
+        "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.score": [
         "LogisticModel", "LogisticScorer", "Logits", "Model", "PrefixLoss", "Prefixes", "Quality",

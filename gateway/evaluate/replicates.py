@@ -1,0 +1,102 @@
+"""What replicates say together: a mean over worlds, with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.stats import binomtest, t
+
+from gateway.errors import GatewayError, Problem
+
+__all__ = ["mean_interval", "summarise_replicates"]
+
+
+def mean_interval(
+    values: npt.NDArray[np.float64], *, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the mean over independent worlds and its interval; NaN values are left out.
+
+    Student's t interval of the mean. Where every value is 0 or 1 - whether anything was
+    called in a world where nothing is true - Wilson's interval of a share (1927), which
+    does not shrink to nothing when all worlds agree.
+
+    Parameters
+    ----------
+    values
+        One for each world, shape (n_worlds,).
+    level
+        Of the interval, in (0, 1).
+
+    Returns
+    -------
+    tuple of float
+        Mean, low, high; the ends are NaN for fewer than two worlds.
+
+    Examples
+    --------
+    >>> mean, low, high = mean_interval(np.zeros(100))
+    >>> mean, low, round(high, 3)
+    (0.0, 0.0, 0.037)
+    """
+    known = values[~np.isnan(values)]
+    n = len(known)
+    if n == 0:
+        return float("nan"), float("nan"), float("nan")
+    mean = float(known.mean())
+    if n < 2:
+        return mean, float("nan"), float("nan")
+    if np.isin(known, (0.0, 1.0)).all():
+        share = binomtest(int(known.sum()), n).proportion_ci(level, method="wilson")
+        return mean, max(float(share.low), 0.0), min(float(share.high), 1.0)
+    half = float(t.ppf((1 + level) / 2, n - 1) * known.std(ddof=1) / np.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def summarise_replicates(table: pa.Table, *, by: Sequence[str], value: str = "value") -> pa.Table:
+    """Summarise a value over the rows that agree in the columns ``by``.
+
+    Parameters
+    ----------
+    table
+        One row for each world and combination.
+    by
+        Columns that tell combinations apart.
+    value
+        Column to summarise; null where a world gives none.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns ``by``, then ``value`` (mean), ``ci_low``, ``ci_high``, ``n_worlds``, sorted
+        by ``by``.
+
+    Raises
+    ------
+    GatewayError
+        If a column is missing.
+    """
+    missing = [name for name in [*by, value] if name not in table.column_names]
+    if missing:
+        rule = f"is not a column of the table; it has {', '.join(table.column_names)}"
+        raise GatewayError(str(Problem(missing[0], rule)))
+    grouped = table.group_by(list(by), use_threads=False).aggregate([(value, "list")])
+    found = [
+        mean_interval(np.array([np.nan if v is None else v for v in values], np.float64))
+        for values in grouped[f"{value}_list"].to_pylist()
+    ]
+    mean, low, high = zip(*found, strict=True) if found else ((), (), ())
+    counts = [
+        sum(v is not None and not np.isnan(v) for v in values)
+        for values in grouped[f"{value}_list"].to_pylist()
+    ]
+    columns = {name: grouped[name] for name in by}
+    columns |= {
+        "value": pa.array(mean, pa.float64(), from_pandas=True),
+        "ci_low": pa.array(low, pa.float64(), from_pandas=True),
+        "ci_high": pa.array(high, pa.float64(), from_pandas=True),
+        "n_worlds": pa.array(counts, pa.int64()),
+    }
+    return pa.table(columns).sort_by([(name, "ascending") for name in by])
