@@ -15,6 +15,7 @@ import pytest
 
 from gateway import joins_io
 from gateway.errors import LogError
+from gateway.joins_io import gzip_files, parquet_files
 
 HEADER = b"user,group,time\n"
 DAY_ZERO = dt.date(1970, 1, 1)
@@ -272,6 +273,15 @@ def test_parse_duration__says_what_is_wrong(text: str, tick: joins_io.Tick, said
 GZIP = gzip.compress(HEADER + b"".join(b"u%d,g%d,%d\n" % (i, i * i, i) for i in range(2_000)))
 
 
+def test_read_columns__refuses_a_parquet_file_that_no_memory_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pq.write_table(pa.table({"user": ["u"] * 100, "group": ["g"] * 100, "time": [1] * 100}), "x")
+    monkeypatch.setattr(parquet_files, "_memory", lambda: 99 * 12)
+    with pytest.raises(LogError, match="must fit into memory: at most 99 rows here; got 100"):
+        joins_io.read_columns("x")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -308,6 +318,17 @@ GZIP = gzip.compress(HEADER + b"".join(b"u%d,g%d,%d\n" % (i, i * i, i) for i in 
 )
 def test_read_columns__says_what_is_wrong_with_a_file(content: bytes, said: str) -> None:
     assert said in _complaint(content)
+
+
+def test_read_columns__refuses_a_gzip_stream_that_grows_beyond_measure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gzip_files, "_ALWAYS_ALLOWED", 1 << 20)
+    bomb = gzip.compress(HEADER + b"u,g,1\n" * 2_000_000)
+    assert "the gzip stream must not grow more than 200-fold; got more than" in _complaint(bomb)
+    # A ragged row on the way is not looked for beyond that either.
+    ragged = gzip.compress(HEADER + b"u,g,1\n" * 2_000_000 + b"u\n")
+    assert "the gzip stream must not grow more than 200-fold" in _complaint(ragged)
 
 
 def test_read_columns__refuses_a_parquet_file_with_a_damaged_page() -> None:

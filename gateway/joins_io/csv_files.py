@@ -7,17 +7,17 @@ breaks. Only when it fails is the file read again, slowly, to find the place.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
 
 from gateway.errors import LogError
+from gateway.joins_io.gzip_files import open_gzip
 from gateway.joins_io.messages import complaint, listed
 from gateway.joins_io.paths import Format, unreadable
 
@@ -70,14 +70,14 @@ def read_text_columns(path: Path, names: Sequence[str], *, kind: Format) -> pa.T
     # A quoted name may hold a line break.
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     try:
-        with pa.input_stream(str(path), compression="gzip" if kind == "gzip" else None) as stream:
+        with _opened(path, kind) as stream:
             return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=convert)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise _explained(path, kind, error) from error
 
 
 def _opened(path: Path, kind: Format) -> BinaryIO:
-    return cast("BinaryIO", gzip.open(path, "rb")) if kind == "gzip" else path.open("rb")
+    return open_gzip(path) if kind == "gzip" else path.open("rb")
 
 
 def _records(path: Path, kind: Format) -> Iterator[list[str]]:

@@ -17,6 +17,8 @@ from gateway.joins_io.paths import parquet_parts, unreadable
 __all__ = ["marked_table", "read_names_of_columns", "read_raw_columns", "write_parquet"]
 
 _ROW_GROUP = 1 << 20
+# A join takes a user, a group and a time, at four bytes each at the very least.
+_BYTES_PER_ROW = 12
 
 
 def read_names_of_columns(path: Path) -> list[str]:
@@ -36,11 +38,13 @@ def read_raw_columns(path: Path, names: Sequence[str]) -> pa.Table:
     Raises
     ------
     LogError
-        If it is not a whole Parquet file.
+        If it is not a whole Parquet file, or says that it holds more rows than the memory
+        of this machine: a few bytes can stand for any number of equal rows.
     """
     try:
         # A ParquetFile is this one file; read_table would look for partitions in the path.
         with pyarrow.parquet.ParquetFile(path) as file:
+            _refuse_beyond_memory(path, file.metadata.num_rows)
             return file.read(columns=list(names))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(path, error) from error
@@ -109,6 +113,18 @@ def _schema(path: Path) -> pa.Schema:
         return pyarrow.parquet.read_schema(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(path, error) from error
+
+
+def _refuse_beyond_memory(path: Path, rows: int) -> None:
+    most = _memory() // _BYTES_PER_ROW
+    if rows > most:
+        rule = f"must fit into memory: at most {most:,} rows here"
+        raise complaint(path, "the file", rule, got=f"{rows:,}")
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _not_parquet(path: Path, error: Exception) -> LogError:
