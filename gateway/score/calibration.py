@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array, hstack
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -60,8 +61,8 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
     return lambda x: np.clip(isotonic.predict(x), edge, 1 - edge)
 
 
-def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> Float64:
-    """Return what ``fit_expectation`` learns from, shape (n_rows, n_features).
+def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> csr_array:
+    """Return what ``fit_expectation`` learns from, sparse, shape (n_rows, n_features).
 
     Columns: logit of the probability before the join; an indicator for each bin of blocks
     before it; and, but for the first bin of each, of joins in its own block, of calendar
@@ -70,31 +71,33 @@ def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> 
     """
     z = logit(np.clip(before, _CLIP, 1 - _CLIP))
     block = np.searchsorted(_BLOCK_EDGES, prefixes.block_size(), side="right")
-    return np.column_stack(
-        [
-            z,
-            _indicators(prefixes.position(), len(POSITION_EDGES) + 1),
-            _indicators(block, len(_BLOCK_EDGES) + 1)[:, 1:],
-            _quantile_indicators(prefixes.time, _CALENDAR_BINS, fits),
-            _quantile_indicators(prefixes.tenure(), _TENURE_BINS, fits),
-        ]
-    )
+    parts = [
+        csr_array(z[:, None]),
+        _indicators(prefixes.position(), len(POSITION_EDGES) + 1),
+        _indicators(block, len(_BLOCK_EDGES) + 1)[:, 1:],
+        _quantile_indicators(prefixes.time, _CALENDAR_BINS, fits),
+        _quantile_indicators(prefixes.tenure(), _TENURE_BINS, fits),
+    ]
+    return csr_array(hstack(parts, format="csr"))
 
 
-def _indicators(bin_: npt.NDArray[np.int64], count: int) -> Float64:
-    return np.asarray(bin_[:, None] == np.arange(count), dtype=np.float64)
+def _indicators(bin_: npt.NDArray[np.int64], count: int) -> csr_array:
+    """One column for each bin, one entry in each row."""
+    n = len(bin_)
+    ones, starts = np.ones(n), np.arange(n + 1, dtype=np.int32)
+    return csr_array((ones, bin_.astype(np.int32), starts), shape=(n, count))
 
 
-def _quantile_indicators(x: npt.NDArray[np.integer[Any]], most: int, fits: Mask) -> Float64:
+def _quantile_indicators(x: npt.NDArray[np.integer[Any]], most: int, fits: Mask) -> csr_array:
     """Indicators of the quantile bins of x but the first; equal values share a bin."""
     bins = int(np.clip(np.count_nonzero(fits) // _ROWS_PER_BIN, 1, most))
     cuts = np.unique(np.quantile(x[fits], np.arange(1, bins) / bins))
     all_bins = _indicators(np.searchsorted(cuts, x, side="right"), len(cuts) + 1)
-    return np.asarray(all_bins[:, 1:])
+    return all_bins[:, 1:]
 
 
 def fit_expectation(
-    x: Float64, label: npt.NDArray[np.int8], *, fits: npt.NDArray[np.bool_]
+    x: csr_array, label: npt.NDArray[np.int8], *, fits: npt.NDArray[np.bool_]
 ) -> Float64:
     """Return P(outcome of this join | the joins before it, and that there is one more).
 
@@ -117,10 +120,12 @@ def fit_expectation(
         bool, shape (n,): rows to fit on; the answer is for all rows.
     """
     if len(np.unique(label[fits])) < 2:
-        return np.full(len(x), float(label[fits].mean()))
+        return np.full(x.shape[0], float(label[fits].mean()))
     model = LogisticRegression(C=_WEAK, solver="newton-cholesky", fit_intercept=False)
     # Bins that are empty among the rows to fit on would make the system singular.
-    used = x[fits].any(axis=0)
-    x = x if used.all() else x[:, used]
-    model.fit(x[fits], label[fits])
+    fitted = x[fits]
+    used = np.bincount(fitted.indices, minlength=x.shape[1]) > 0
+    if not used.all():
+        x, fitted = x[:, used], fitted[:, used]
+    model.fit(fitted, label[fits])
     return np.asarray(model.predict_proba(x)[:, 1])
