@@ -241,3 +241,28 @@ def befriend(friends, pairs):
             grown[u].add(w)
             grown[w].add(u)
     return grown
+
+
+# Interventions ----------------------------------------------------------------------------
+
+
+def policies_by_day(interventions, *, n_groups, days):
+    """(seed filter, demotion, friction) by [day, group] and the cap by day: the strongest."""
+    seed_filter = np.zeros((days, n_groups), bool)
+    demotion, friction = np.zeros((2, days, n_groups))
+    cap = np.full(days, 2**31 - 1)
+    for day in range(days):
+        for one in interventions:
+            if one.start > day:
+                continue
+            kind = type(one).__name__
+            if kind == "InviteCap":
+                cap[day] = min(cap[day], one.most)
+                continue
+            for g in range(n_groups):
+                if one.groups[g] and kind == "GysjSeedFilter":
+                    seed_filter[day, g] = True
+                elif one.groups[g]:
+                    share = demotion if kind == "Demotion" else friction
+                    share[day, g] = max(share[day, g], one.share)
+    return seed_filter, demotion, friction, cap

@@ -134,7 +134,7 @@ def live_through(
     recommender = _recommender(world)
     others = _others(world, state, recommender)
     scenery = build_scenery(world)
-    policies = as_policies(interventions, len(world.groups))
+    policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     moderation = Moderation(world, world.config.moderation)
     invitations = InvitationLog()
     users = world.users

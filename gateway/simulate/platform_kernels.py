@@ -157,8 +157,7 @@ def _invited_today(policies, state, cell, day):  # type: ignore[no-untyped-def]
     """How many invitations the join in this cell sends, after a cap."""
     if state.time[cell] != day:
         return 0
-    sent = np.int64(state.sent[cell])
-    return min(sent, policies.invite_cap) if policies.invite_cap_day <= day else sent
+    return min(np.int64(state.sent[cell]), policies.invite_cap[policies.step[day]])
 
 
 @kernel
