@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from gateway.config.breaches import Breach
+from gateway.config.intervention_rules import intervention_breaches, truth_breaches
 from gateway.config.phrases import listing, say_value
 from gateway.config.settings import Settings
 from gateway.config.suggestions import did_you_mean, nearest
 
-__all__ = ["Breach", "find_breaches"]
+__all__ = ["find_breaches"]
 
 _RULE = ("country", "kind", "month", "min_strikes")
 _WHOLE_RULE = "country, kind, month and min_strikes"
@@ -23,25 +24,6 @@ _WHOLE_RULE = "country, kind, month and min_strikes"
 # Shares that sum to 1 on paper miss it by some 1e-16 in binary (0.1 + 0.2 + 0.7); a slip of
 # the hand is larger than this by far.
 _SUM_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Breach:
-    """One broken rule and the keys that it ties together.
-
-    Parameters
-    ----------
-    keys
-        Dotted; the first that the user has set says where the problem stands.
-    what, rule, got, hint
-        As in :class:`gateway.errors.Problem`.
-    """
-
-    keys: tuple[str, ...]
-    what: str
-    rule: str
-    got: str | None = None
-    hint: str | None = None
 
 
 def find_breaches(settings: Settings) -> list[Breach]:
@@ -220,6 +202,8 @@ _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _harm_leaves_room,
     _names_differ,
     _columns_differ,
+    intervention_breaches,
+    truth_breaches,
     _below("world.arrival_days", "world.days"),
     _below("score.horizon", "world.days"),
     _below("spike.min_spiking", "spike.min_joiners", equal=True),

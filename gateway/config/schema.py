@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
 from gateway.config.platform import (
     ModerationSection,
     RolesSection,
@@ -25,6 +26,7 @@ __all__ = [
     "DetectSection",
     "ExperimentSection",
     "FiguresSection",
+    "InterventionSection",
     "LogSection",
     "ModerationSection",
     "RolesSection",
@@ -32,6 +34,7 @@ __all__ = [
     "SimulationSection",
     "SpikeSection",
     "TargetsSection",
+    "TruthSection",
     "WorldSection",
 ]
 
@@ -160,3 +163,10 @@ class Config(Section):
     detect: DetectSection = DetectSection()
     spike: SpikeSection = SpikeSection()
     figures: FiguresSection = FiguresSection()
+    truth: TruthSection = TruthSection()
+    interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(
+        default=(),
+        strict=False,
+        description="what other platforms do, each arm beside the factual one; order has no "
+        "meaning",
+    )
