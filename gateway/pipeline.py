@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway._numba import set_threads, threads
 from gateway.analyses import probability_curves
 from gateway.config import Config, config_digest, config_to_toml
+from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
 from gateway.errors import ConfigError, LogError, Problem, ResultError
 from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
@@ -24,7 +25,7 @@ from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
-from gateway.simulate import History, live_through, measure_direct_effects
+from gateway.simulate import History, live_through
 from gateway.store import (
     Draft,
     Result,
@@ -98,7 +99,7 @@ def execute(
     GatewayError
         When config, log or targets cannot be used; nothing is left behind.
     """
-    config = _pinned(config)
+    config = pin_groups(_pinned(config))
     final = Path(folder) if folder is not None else result_folder(config)
     if not force and stands(final):
         return _same_result(final, config, talk)
@@ -265,24 +266,19 @@ def _tables(
     }  # fmt: skip
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
-        with talk.stage("replaying every join"):
-            tables["truth"] = _truth(platform.history, platform)
-    return tables
+    return tables | _counterfactual(config, platform, tables["gateways"], talk)
 
 
-def _truth(history: History, platform: Platform) -> pa.Table:
-    """What is known to be true of every group."""
-    role = history.world.groups.role
-    direct = measure_direct_effects(history, platform.targets.mask)
-    return pa.table(
-        {
-            "group": platform.joins.groups,
-            "planted": pa.array(np.isin(role, GATEWAYS)),
-            "direct_effect": pa.array(direct.effect, from_pandas=True),
-            "direct_se": pa.array(direct.standard_error, from_pandas=True),
-            "n_joins": pa.array(direct.n_joins),
-        }
-    )
+def _counterfactual(
+    config: Config, platform: Platform, gateways: pa.Table, talk: Talk
+) -> dict[str, pa.Table]:
+    """What would have been otherwise: the truth of every group, and the arms; a world's only."""
+    if platform.history is None:
+        return {}
+    history, joins, mask = platform.history, platform.joins, platform.targets.mask
+    truth = measure_truth(history, mask, joins, section=config.truth, talk=talk)
+    arms = live_arms(config, history, joins, mask, gateways=gateways, truth=truth, talk=talk)
+    return {"truth": truth, **arms}
 
 
 def _evaluate(

@@ -14,6 +14,7 @@ from gateway.simulate import (
     InviteFriction,
     live_through,
 )
+from gateway.simulate.moderation import Moderation
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, _friction
 from gateway.simulate.policies import as_policies
 from gateway.world import draw_world
@@ -128,3 +129,37 @@ def test_interventions__a_later_start_adds_to_an_earlier_one(world):
     late = (got.group >= 0) & (got.time >= 90) & (got.time < NEVER)
     assert late.any()
     assert not (late & (shown < 4)).any()  # neither recommended nor in a feed
+
+
+def test_strikes__of_a_group_do_not_depend_on_the_members_of_another(world):
+    """Else a paired run would give other labels to groups that nothing has touched."""
+    members = np.full(60, 30)
+    fewer = members.copy()
+    touched = int(np.flatnonzero(world.groups.harm.sum(axis=1) > 0)[0])
+    fewer[touched] = 3
+    drawn = []
+    for counts in (members, fewer):
+        moderation = Moderation(world, world.config.moderation)
+        moderation.begin_month(0, counts)
+        drawn.append(moderation.strikes())
+    others = np.arange(60) != touched
+    for name in ("count", "severe"):
+        got, expected = (getattr(strikes, name)[others] for strikes in drawn[::-1])
+        assert expected.sum() > 50
+        np.testing.assert_array_equal(got, expected)
+    assert drawn[1].count[touched].sum() < drawn[0].count[touched].sum()
+
+
+def test_strikes__have_the_moments_of_their_law(world):
+    """Poisson of mean harm x members, a binomial share of them severe; 4 standard errors."""
+    moderation = Moderation(world, world.config.moderation)
+    members = np.full(60, 400)
+    n_months = len(moderation.months)
+    for month in range(n_months):
+        moderation.begin_month(month, members)
+    strikes = moderation.strikes()
+    mean = (world.groups.harm * 400).sum() * n_months
+    got = strikes.count.sum()
+    assert abs(got - mean) < 4 * np.sqrt(mean)
+    share = world.config.moderation.severe_share
+    assert abs(strikes.severe.sum() - share * got) < 4 * np.sqrt(got * share * (1 - share))

@@ -28,11 +28,13 @@ PUBLIC = {
     "gateway.simulate": [
         "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",
         "InviteCap",
-        "InviteFriction", "Strikes", "TotalEffects", "compare_runs", "live_through",
-        "measure_direct_effects", "measure_total_effects", "simulate",
+        "InviteFriction", "Strikes", "TotalEffects", "compare_runs", "joins_by_user",
+        "live_through", "measure_direct_effects", "measure_total_effects", "paired_total",
+        "simulate",
     ],
     "gateway.world": [
-        "Arms", "Friendships", "GATEWAYS", "Groups", "Role", "Users", "World", "draw_world",
+        "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users",
+        "World", "draw_world",
     ],
 }  # fmt: skip
 
