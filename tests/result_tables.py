@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +57,7 @@ def result_tables(
     if truth:
         tables["strikes"] = _strikes(groups)
         tables["truth"] = _truth(rng, groups)
+        tables |= _interventions(rng, names)
     return tables
 
 
@@ -296,6 +298,53 @@ def _strikes(groups: pa.Table) -> pa.Table:
             "strikes": struck["strikes"],
         }
     )
+
+
+MECHANISMS = {
+    "gysj": "recommendation",
+    "newsfeed_story_header": "friends",
+    "mobile_add_members": "invitation",
+    "search": "intent",
+}
+ARMS = {
+    "filter: planted gateways": 400.0,
+    "filter: look-alikes": 30.0,
+    "invite cap": -15.0,
+    "all four": 650.0,
+}
+
+
+def _interventions(rng: np.random.Generator, names: Sequence[str]) -> dict[str, pa.Table]:
+    """Arms of all sizes, one that averts nothing; strangers may have named them."""
+    arms = dict(zip([*names, *list(ARMS)][: len(ARMS)], ARMS.values(), strict=True))
+    rows = [_arm(name, averted, 40.0 + rng.random()) for name, averted in arms.items()]
+    sources = [
+        {"arm": name, "source": source, "mechanism": mechanism, "kind": kind, "factual": 3_000,
+         "otherwise": 3_000 - int(averted * part) if kind == "target" else 3_000}
+        for name, averted in arms.items()
+        for kind in ("target", "harmful", "benign")
+        for (source, mechanism), part in zip(
+            MECHANISMS.items(), (0.9, 0.2, 0.1, -0.2), strict=True)
+    ]  # fmt: skip
+    return {
+        "interventions": pa.Table.from_pylist(rows),
+        "intervention_sources": pa.Table.from_pylist(sources),
+    }
+
+
+def _arm(name: str, averted: float, half: float) -> dict[str, Any]:
+    cost = 3.0 if averted > 0 else None
+    known = averted > half
+    return {
+        "arm": name, "acts": f"gysj seed filter on {name} (40) from day 180", "first_day": 180,
+        "n_groups": 40, "target_joins": 12_000, "benign_joins": 500_000, "averted": averted,
+        "averted_low": averted - half, "averted_high": averted + half,
+        "share_averted": averted / 12_000, "share_averted_low": (averted - half) / 12_000,
+        "share_averted_high": (averted + half) / 12_000, "benign_lost": 3.0 * averted,
+        "benign_lost_low": 3.0 * averted - 9 * half, "benign_lost_high": 3.0 * averted + 9 * half,
+        "cost": cost, "cost_low": 2.5 if known else None, "cost_high": 3.5 if known else None,
+        "harmful_averted": 4, "n_diverged": 9_000, "share_diverged": 0.18,
+    }  # fmt: skip
 
 
 def _summary(groups: pa.Table, gateways: pa.Table, *, truth: bool) -> pa.Table:

@@ -57,7 +57,7 @@ def truth(platform):
     )
 
 
-def findings(platform, names: list[str], detector: str = "spike") -> pa.Table:
+def findings(names: list[str], detector: str = "spike") -> pa.Table:
     """What a detector that ranks these groups, best first, would have found."""
     n = len(names)
     return pa.table(
@@ -71,7 +71,7 @@ def findings(platform, names: list[str], detector: str = "spike") -> pa.Table:
 
 
 def live(platform, truth, *tables: dict, gateways: pa.Table | None = None):
-    found = findings(platform, []) if gateways is None else gateways
+    found = findings([]) if gateways is None else gateways
     return live_arms(
         arms_config(*tables), platform.history, platform.joins, platform.targets.mask,
         gateways=found, truth=truth,
@@ -169,7 +169,7 @@ def test_arm__may_start_on_a_date(platform, truth):
     config = by_date.model_copy(update={"interventions": (section,)})
     got = live_arms(
         config, platform.history, platform.joins, platform.targets.mask,
-        gateways=findings(platform, []), truth=truth,
+        gateways=findings([]), truth=truth,
     )  # fmt: skip
     assert one(got["interventions"], "filter")["first_day"] == 60  # 1 March 2020
     assert got["interventions"].equals(by_day["interventions"])
@@ -209,7 +209,7 @@ def test_groups__of_a_role_the_most_joined(platform, truth):
 def test_groups__by_name_and_by_this_run_s_detector(platform, truth):
     names = ["g0000007", "g0000003", "g0000005"]
     assert acted(platform, truth, names=names) == set(names)
-    found = findings(platform, names)
+    found = findings(names)
     assert acted(platform, truth, found, from_detector="spike", top=1) == {"g0000007"}
     assert acted(platform, truth, found, from_detector="spike", flagged=True) == set(names[:2])
 
@@ -237,11 +237,11 @@ def test_largest__takes_all_that_equal_the_last_one():
 
 
 @pytest.fixture
-def earlier(platform, tmp_path):
+def earlier(tmp_path):
     folder = tmp_path / "earlier"
     folder.mkdir()
     names = ["g0000007", "g0000003", "g0000005"]
-    pq.write_table(findings(platform, names), folder / "gateways.parquet")
+    pq.write_table(findings(names), folder / "gateways.parquet")
     for name, text in (("status.json", "{}"), ("provenance.json", "{}"), ("config.toml", SMALL)):
         (folder / name).write_text(text)
     return folder
@@ -260,25 +260,25 @@ def test_pin__puts_the_digest_of_an_earlier_run_into_the_config(platform, truth,
     assert pin_groups(pinned) == pinned
     got = live_arms(
         pinned, platform.history, platform.joins, platform.targets.mask,
-        gateways=findings(platform, []), truth=truth,
+        gateways=findings([]), truth=truth,
     )  # fmt: skip
     expected = ["g0000003", "g0000007"]
     assert sorted(got["intervention_groups"]["group"].to_pylist()) == expected
 
 
-def test_pin__refuses_an_earlier_run_that_has_changed(platform, earlier):
+def test_pin__refuses_an_earlier_run_that_has_changed(earlier):
     pinned = pin_groups(arms_config(from_result(earlier)))
-    pq.write_table(findings(platform, ["g0000009"]), earlier / "gateways.parquet")
+    pq.write_table(findings(["g0000009"]), earlier / "gateways.parquet")
     with pytest.raises(ResultError, match="is not the result that the config names"):
         pin_groups(pinned)
 
 
-def test_pin__says_what_is_wrong_with_an_earlier_run(platform, earlier, tmp_path):
+def test_pin__says_what_is_wrong_with_an_earlier_run(earlier, tmp_path):
     with pytest.raises(ResultError, match="does not exist"):
         pin_groups(arms_config(from_result(tmp_path / "nowhere")))
     with pytest.raises(ResultError, match="no findings of a detector 'sccs'; it has: spike"):
         pin_groups(arms_config(from_result(earlier, detector="sccs")))
-    pq.write_table(findings(platform, ["g0099999"]), earlier / "gateways.parquet")
+    pq.write_table(findings(["g0099999"]), earlier / "gateways.parquet")
     with pytest.raises(ResultError, match="is of another world: it ranks 'g0099999'"):
         pin_groups(arms_config(from_result(earlier)))
     shutil.rmtree(earlier)

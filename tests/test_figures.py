@@ -36,6 +36,8 @@ from tests.result_tables import HOSTILE, result_tables
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
+NEED_TRUTH = {"precision_recall", "direct_effects", "interventions"}
+WIDE = {"probability_curves", "interventions"}
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
@@ -261,7 +263,7 @@ def test_reliability__opens_up_crowded_bins(largest: float, scale: str) -> None:
 def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert figure.NAME in {"precision_recall", "direct_effects"}
+        assert figure.NAME in NEED_TRUTH
         assert tables is real
         return
     got = figure.caption(data)
@@ -281,6 +283,8 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
         ("precision_recall", "are homophily look-alikes"),
+        ("interventions", "What 4 arms of interventions"),
+        ("interventions", "12,000 target joins"),
         ("reliability", "95 % Wilson interval"),
         ("reliability", "611,845 predictions"),
     ],
@@ -335,7 +339,7 @@ def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
 def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert figure.NAME in {"precision_recall", "direct_effects"}
+        assert figure.NAME in NEED_TRUTH
         assert tables is real
         return
     drawn = figure.draw(data)
@@ -355,7 +359,7 @@ def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [(name, PAGE if name == "probability_curves" else COLUMN) for name in NAMES],
+    [(name, PAGE if name in WIDE else COLUMN) for name in NAMES],
 )
 def test_draw__has_the_width_of_a_column_or_a_page(name: str, width: float) -> None:
     assert BY_NAME[name].draw(plotted(name)).get_figwidth() == width
@@ -368,7 +372,9 @@ def test_probability_curves__draw_one_panel_per_user(n_panels: int) -> None:
     assert sum(axes.get_visible() for axes in drawn.axes) == n_panels
 
 
-@pytest.mark.parametrize("name", ["probability_curves", "top_gateways", "funnel", "reliability"])
+@pytest.mark.parametrize(
+    "name", ["probability_curves", "top_gateways", "funnel", "interventions", "reliability"]
+)
 def test_draw__copes_with_a_single_row(name: str) -> None:
     render(BY_NAME[name].draw(plotted(name).slice(0, 1)))
 
@@ -534,3 +540,30 @@ def test_direct_effects__role_means_weigh_groups_by_their_joins() -> None:
 
 def test_direct_effects__need_a_truth() -> None:
     assert BY_NAME["direct_effects"].plotted(real()) is None
+
+
+def test_interventions__plot_every_arm_with_its_changes_by_mechanism() -> None:
+    tables = simulated()
+    got = plotted("interventions")
+    averted = got["averted"].to_pylist()
+    assert averted == sorted(averted, reverse=True)
+    assert got.num_rows == tables["interventions"].num_rows
+    for row in got.to_pylist():
+        change = sum(
+            row[f"change_{m}"] for m in ("recommendation", "friends", "invitation", "intent")
+        )
+        rows = [r for r in tables["intervention_sources"].to_pylist() if r["arm"] == row["arm"]]
+        expected = [r["otherwise"] - r["factual"] for r in rows if r["kind"] == "target"]
+        assert change == sum(expected)
+
+
+def test_interventions__draw_what_each_mechanism_changed_on_its_side_of_zero() -> None:
+    data = plotted("interventions")
+    bars = [patch for patch in BY_NAME["interventions"].draw(data).axes[2].patches]
+    assert len(bars) == 4 * data.num_rows
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    assert all(low * high >= 0 for low, high in ends)  # no bar crosses zero
+    top = [end for bar, end in zip(bars, ends, strict=True) if abs(bar.get_y() + 0.31) < 1e-9]
+    lost = sum(high - low for low, high in top if high < low)
+    assert lost == sum(min(data[f"change_{m}"][0].as_py(), 0)
+                       for m in ("recommendation", "friends", "invitation", "intent"))  # fmt: skip

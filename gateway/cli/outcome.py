@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.cli.terminal import TerminalTalk, print_table
+from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
 from gateway.pipeline import simulate_only
 from gateway.publish import run
@@ -58,8 +58,8 @@ def _show(result: Result) -> None:
     rows = [[row["group"], str(row["rank"]), *_roles(row, is_simulated), *_measures(row)]
             for row in top]  # fmt: skip
     print_table("Top gateway groups by the note's spike score", columns, rows)
-    for line in _headlines(result):
-        sys.stdout.write(line + "\n")
+    for line in [*_headlines(result), *_arms(result)]:
+        sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
 
 
@@ -94,6 +94,21 @@ def _headlines(result: Result) -> list[str]:
     return [f"{text}: {found[key]:.3f}" for key, text in named.items() if key in found]
 
 
+def _arms(result: Result) -> list[str]:
+    """What each arm of interventions changed; nothing for a config without any."""
+    return [
+        f"arm {row['arm']}: {row['averted']:,.0f} target joins averted (95 % "
+        f"{row['averted_low']:,.0f} to {row['averted_high']:,.0f}) of {row['target_joins']:,}, "
+        f"{row['benign_lost']:,.0f} benign joins lost, {row['share_diverged']:.1%} of users differ"
+        for row in _rows(result, "interventions")
+    ]
+
+
+def _rows(result: Result, name: str) -> list[dict[str, Any]]:
+    """Rows of a table that not every result has."""
+    return list(result.table(name).to_pylist()) if name in result.table_names else []
+
+
 def _as_json(result: Result) -> dict[str, Any]:
     return {
         "folder": str(result.folder),
@@ -101,4 +116,5 @@ def _as_json(result: Result) -> dict[str, Any]:
         "summary": {r["key"]: r["value"] for r in result.table("summary").to_pylist()},
         "top": _top(result).to_pylist(),
         "evaluation": result.table("evaluation").to_pylist(),
+        "interventions": _rows(result, "interventions"),
     }

@@ -49,6 +49,7 @@ _SOURCE_SCHEMA = pa.schema(
     [
         ("arm", pa.string()),
         ("source", pa.string()),
+        ("mechanism", pa.string()),
         ("kind", pa.string()),
         ("factual", pa.int64()),
         ("otherwise", pa.int64()),

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.joins import SOURCES, numbered_names
+from gateway.joins import numbered_names
 from gateway.simulate import Comparison, History, joins_by_user, paired_total
-from gateway.simulate.sources import source_codes
+from gateway.simulate.occasion_kernels import UNCONFIRMED
+from gateway.simulate.sources import SOURCE_TABLE
 from gateway.world import Role
 
 __all__ = ["Kinds", "arm_row", "cost_per_averted", "source_rows", "user_rows"]
@@ -20,7 +21,6 @@ Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
-_UNCONFIRMED = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,15 +117,14 @@ def source_rows(here: History, there: History, kinds: Kinds) -> list[dict[str, A
     rows = []
     for kind in ("target", "harmful", "benign"):
         counts = [_by_source(history, getattr(kinds, kind)) for history in (here, there)]
-        for code, factual, other in zip(source_codes(), *counts, strict=True):
-            rows.append(
-                {"source": SOURCES[code], "kind": kind, "factual": factual, "otherwise": other}
-            )
+        for source, factual, other in zip(SOURCE_TABLE, *counts, strict=True):
+            about = {"source": source.name, "mechanism": source.mechanism.name.lower()}
+            rows.append({**about, "kind": kind, "factual": factual, "otherwise": other})
     return rows
 
 
 def _by_source(history: History, of: Mask) -> list[int]:
     state = history.state
-    counted = (state.group >= 0) & (state.source < _UNCONFIRMED)
+    counted = (state.group >= 0) & (state.source < UNCONFIRMED)
     counted[counted] = of[state.group[counted]]
-    return [int(n) for n in np.bincount(state.source[counted], minlength=len(source_codes()))]
+    return [int(n) for n in np.bincount(state.source[counted], minlength=len(SOURCE_TABLE))]

@@ -6,7 +6,7 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'direct_effects',
- 'reliability']
+ 'interventions', 'reliability']
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("funnel"),
     StoredFigure("precision_recall"),
     StoredFigure("direct_effects"),
+    StoredFigure("interventions"),
     StoredFigure("reliability"),
 )
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gateway.report import interventions
 from gateway.report import tables as cells
 from gateway.report.inline_svg import inline_svg
 from gateway.report.numbers import name
@@ -26,6 +27,7 @@ _TITLES: Mapping[str, str] = {
     "funnel": "Gateway score and group size",
     "precision_recall": "The ranking against the planted gateways",
     "direct_effects": "What a join did to its joiner, by replay",
+    "interventions": "What interventions change",
     "reliability": "Reliability of the scorer",
 }
 
@@ -95,6 +97,8 @@ def render_report(
         ranking=cells.ranking(result, top=top),
         evaluation=cells.evaluation(result),
         scorer=cells.scorer(result),
+        arms=interventions.arms(result),
+        displacement=interventions.displacement(result),
         targets=cells.target_set(result),
         target_rule=result.summary("target_rule"),
         config_toml=config_toml,
