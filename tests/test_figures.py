@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
 NEED_TRUTH = {"precision_recall", "direct_effects", "interventions"}
+MECHANISMS = ("recommendation", "friends", "invitation", "intent")
 WIDE = {"probability_curves", "interventions"}
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
@@ -559,11 +560,10 @@ def test_interventions__plot_every_arm_with_its_changes_by_mechanism() -> None:
 
 def test_interventions__draw_what_each_mechanism_changed_on_its_side_of_zero() -> None:
     data = plotted("interventions")
-    bars = [patch for patch in BY_NAME["interventions"].draw(data).axes[2].patches]
+    bars = list(BY_NAME["interventions"].draw(data).axes[2].patches)
     assert len(bars) == 4 * data.num_rows
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
     assert all(low * high >= 0 for low, high in ends)  # no bar crosses zero
     top = [end for bar, end in zip(bars, ends, strict=True) if abs(bar.get_y() + 0.31) < 1e-9]
     lost = sum(high - low for low, high in top if high < low)
-    assert lost == sum(min(data[f"change_{m}"][0].as_py(), 0)
-                       for m in ("recommendation", "friends", "invitation", "intent"))  # fmt: skip
+    assert lost == sum(min(data[f"change_{m}"][0].as_py(), 0) for m in MECHANISMS)
