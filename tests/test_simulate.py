@@ -101,7 +101,7 @@ def test_occasions__are_uniform_from_arrival_to_the_end():
     n = 4_000
     state = _empty_state(np.arange(0, 4 * n + 1, 4, dtype=np.int64))
     arrival, departure = np.full(n, 20, np.int32), np.full(n, 220, np.int32)
-    wind_up(state, arrival, departure, 9, 1)
+    wind_up(state, arrival, departure, 1.0, 9, 1)
     first = (state.clock - 20) / 200
     assert abs(first.mean() - 0.2) < 4 * 0.163 / np.sqrt(n)
     assert abs(first.std() - 0.163) < 0.01

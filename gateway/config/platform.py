@@ -7,7 +7,7 @@ about any real platform.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -123,11 +123,35 @@ class WorldSection(Section):
     harm_interest: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         default=0.01, description="mean share of each harm topic in a user's interests"
     )
+    topic_skew: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
+        default=0.0,
+        description="the i-th ordinary topic is i^-skew as common as the first, among interests "
+        "and groups; 0 = all alike",
+    )
+    activity_law: Literal["lognormal", "power"] = Field(
+        default="lognormal",
+        description="number of a user's occasions: Poisson around a lognormal rate, or a power "
+        "law from 1 on with a cut-off",
+    )
     joins_per_user: Annotated[Number, Field(gt=0.0, le=1_000.0)] = Field(
-        default=14.0, description="mean number of join occasions per user"
+        default=14.0, description="lognormal law: mean number of join occasions per user"
     )
     activity_sigma: Annotated[Number, Field(ge=0.0, le=3.0)] = Field(
-        default=0.9, description="log standard deviation of users' activity"
+        default=0.9, description="lognormal law: log standard deviation of users' activity"
+    )
+    activity_exponent: Annotated[Number, Field(ge=0.0, le=10.0)] = Field(
+        default=2.0, description="power law: exponent of the number of occasions"
+    )
+    activity_cutoff: Annotated[Number, Field(gt=0.0, le=1e6)] = Field(
+        default=50.0, description="power law: occasions beyond which it falls exponentially"
+    )
+    most_occasions: Annotated[Count, Field(ge=1, le=30_000)] = Field(
+        default=1_000, description="largest number of join occasions of a user"
+    )
+    gap_shape: Annotated[Number, Field(ge=0.1, le=10.0)] = Field(
+        default=1.0,
+        description="gamma shape of the gaps between occasions; 1 = points of a Poisson process, "
+        "less = bunched",
     )
     arrival_days: Annotated[Count, Field(ge=0, le=36_500)] = Field(
         default=180, description="users arrive evenly over the first so many days"
@@ -178,6 +202,14 @@ class WorldSection(Section):
     )
     appeal_sigma: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
         default=1.4, description="log standard deviation of groups' appeal"
+    )
+    appeal_limit: Annotated[Number, Field(ge=1.0, le=1e12)] | None = Field(
+        default=None,
+        description="the lognormal appeal is cut off at so many times its median; "
+        "left out = nowhere",
+    )
+    appeal_tail: Annotated[Number, Field(gt=0.0, le=20.0)] | None = Field(
+        default=None, description="exponent of a Pareto factor on the appeal; left out = no factor"
     )
     strikes_per_member: Annotated[Number, Field(ge=0.0, le=1e6)] = Field(
         default=1.0, description="mean strikes per member and month in a target group"

@@ -49,6 +49,7 @@ def build_scenery(world: World) -> Scenery:
         gysj_holdout=users.arms.gysj,
         attempts=section.attempts,
         refit_days=section.refit_days,
+        gap_shape=world.section.gap_shape,
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway._numba import kernel
-from gateway.randomness_kernels import philox, uniform, uniform52
+from gateway.randomness_kernels import gamma, philox, uniform, uniform52
 from gateway.world.model import NEVER
 
 __all__ = [
@@ -48,6 +48,8 @@ _GYSJ = 0
 _DRAW_CONFIRM = 1 << 20
 _DRAW_OPERATOR = 1 << 21
 _DRAW_FRICTION = 1 << 22
+# First draw of an occasion's time for what comes after its gap.
+_DRAW_REST = 1 << 20
 
 
 class Scenery(NamedTuple):
@@ -76,6 +78,7 @@ class Scenery(NamedTuple):
     gysj_holdout: np.ndarray
     attempts: int
     refit_days: int
+    gap_shape: float  # of the gaps between a user's occasions
 
 
 class Labels(NamedTuple):
@@ -163,14 +166,20 @@ def occasions_before(others, v, day):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def next_clock(seed, stream, u, occasion, clock, remaining, end):  # type: ignore[no-untyped-def]
-    """Return the time of the next of ``remaining`` uniform points in (clock, end).
+def next_clock(seed, stream, u, occasion, clock, remaining, end, gap_shape):  # type: ignore[no-untyped-def]
+    """Return the time of the next of ``remaining`` points in (clock, end).
 
-    The smallest of r uniform points is at a share 1 - U^(1/r) of the way (Devroye 1986,
-    Non-Uniform Random Variate Generation, V.3): so sorted points need no sort.
+    Gaps are gamma of one shape a, given that all points fit: Dirichlet spacings, whose next
+    is a Beta(a, a r) share of what is left of the interval (Devroye 1986, Non-Uniform Random
+    Variate Generation, XI.4). So sorted points need no sort. With a = 1 they are uniform,
+    and the share is 1 - U^(1/r) (V.3).
     """
-    high, low, _, _ = philox(seed, stream, u, occasion, 0)
-    return clock + (end - clock) * (1.0 - uniform52(high, low) ** (1.0 / remaining))
+    if gap_shape == 1.0:
+        high, low, _, _ = philox(seed, stream, u, occasion, 0)
+        return clock + (end - clock) * (1.0 - uniform52(high, low) ** (1.0 / remaining))
+    gap = gamma(seed, stream, u, occasion, 0, gap_shape)
+    rest = gamma(seed, stream, u, occasion, _DRAW_REST, gap_shape * remaining)
+    return clock + (end - clock) * (gap / (gap + rest))
 
 
 @kernel

@@ -138,7 +138,10 @@ def live_through(
     moderation = Moderation(world, world.config.moderation)
     invitations = InvitationLog()
     users = world.users
-    wind_up(state, users.arrival, users.departure, world.seed, int(Stream.EVENT_TIMES))
+    wind_up(
+        state, users.arrival, users.departure, scenery.gap_shape, world.seed,
+        int(Stream.EVENT_TIMES),
+    )  # fmt: skip
     for day in range(world.days):
         _between_days(world, state, others, recommender, moderation, day)
         _advance(world, scenery, moderation.labels, policies, others, state, invitations, day)
