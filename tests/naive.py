@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 
 MASK = 0xFFFFFFFF
@@ -26,7 +29,7 @@ def uniform52(high, low):
     return (((high << 20) ^ (low >> 12)) + 0.5) / 2**52
 
 
-def occasion_days(seed, stream, occasions, arrival, departure):
+def occasion_days(seed, stream, occasions, arrival, departure, gap_shape=1.0):
     """Days of each user's occasions: the smallest of r uniform points, then the next."""
     found = []
     for u, count in enumerate(occasions):
@@ -34,6 +37,8 @@ def occasion_days(seed, stream, occasions, arrival, departure):
         for i in range(count):
             words = philox(seed, stream, u, i, 0)
             step = 1 - uniform52(words[0], words[1]) ** (1.0 / (count - i))
+            if gap_shape != 1.0:
+                step = gamma_share(seed, stream, u, i, gap_shape, count - i)
             clock += (departure[u] - clock) * step
             days.append(min(int(clock), departure[u] - 1))
         found.append(days)
@@ -266,3 +271,54 @@ def policies_by_day(interventions, *, n_groups, days):
                     share = demotion if kind == "Demotion" else friction
                     share[day, g] = max(share[day, g], one.share)
     return seed_filter, demotion, friction, cap
+
+
+# Gamma variates, gaps and the shape of a log ----------------------------------------------
+
+
+def gamma(seed, stream, user, event, draw, shape):
+    """Marsaglia and Tsang's (2000) gamma variate; below shape 1 one of shape + 1 is shrunk."""
+    power = 1.0
+    if shape < 1:
+        words = philox(seed, stream, user, event, draw)
+        power, draw, shape = uniform52(words[0], words[1]) ** (1 / shape), draw + 1, shape + 1
+    d = shape - 1 / 3
+    while True:
+        w = philox(seed, stream, user, event, draw)
+        draw += 1
+        radius = math.sqrt(-2 * math.log(uniform(w[0])))
+        x = radius * math.cos(2 * math.pi * uniform(w[1]))
+        v = (1 + x / math.sqrt(9 * d)) ** 3
+        if v > 0 and math.log(uniform52(w[2], w[3])) < x * x / 2 + d - d * v + d * math.log(v):
+            return power * d * v
+
+
+def gamma_share(seed, stream, user, event, shape, remaining):
+    """The first of remaining + 1 gamma gaps, as a share of their sum."""
+    gap = gamma(seed, stream, user, event, 0, shape)
+    rest = gamma(seed, stream, user, event, 1 << 20, shape * remaining)
+    return gap / (gap + rest)
+
+
+def log_shape(rows, category):
+    """Some statistics of (user, group, time) rows, from lists; no ties within a user."""
+    mine, sizes = {}, {}
+    for user, group, time in rows:
+        mine.setdefault(user, []).append((time, group))
+        sizes[group] = sizes.get(group, 0) + 1
+    pairs = [p for joined in mine.values() for p in pairwise(sorted(joined))]
+    counts = [len(joined) for joined in mine.values()]
+    difference = np.mean([abs(a - b) for a in sizes.values() for b in sizes.values()])
+    of_joins = [category[group] for _, group, _ in rows]
+    same = [a == b for a in of_joins for b in of_joins]
+    return {
+        "n_users": len(mine),
+        "n_groups": len(sizes),
+        "one_join": np.mean([n == 1 for n in counts]),
+        "another_2": np.mean([n > 2 for n in counts if n >= 2]),
+        "gini": difference / (2 * np.mean(list(sizes.values()))),
+        "same_category": np.mean([category[a[1]] == category[b[1]] for a, b in pairs]),
+        "chance": np.mean(same),
+        "gap_mean": np.mean([b[0] - a[0] for a, b in pairs]),
+        "gap_median": np.median([b[0] - a[0] for a, b in pairs]),
+    }

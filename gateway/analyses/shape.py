@@ -193,7 +193,9 @@ def _category_shares(
         return np.nan, np.nan
     values, code = np.unique(np.asarray(category), return_inverse=True)
     if len(code) != joins.n_groups:
-        raise ValueError(f"category must have one value per group, {joins.n_groups}; {len(code)}")
+        raise ValueError(
+            f"category must have one value per group, {joins.n_groups}; got {len(code)}"
+        )
     of_join = code[joins.group]
     share = np.bincount(of_join, minlength=len(values)) / joins.n_joins
     same = (of_join[1:] == of_join[:-1])[follows]
