@@ -39,6 +39,11 @@ class RolesSection(Section):
     targets: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
         default=160, description="harmful groups, over all countries"
     )
+    target_mix: Share = Field(
+        default=0.8,
+        description="share of the harm topic in a harmful group; the rest is an ordinary topic, "
+        "through which users come who have no interest in harm",
+    )
     influence: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
         default=40, description="gateways: a join raises the taste for the harm topic"
     )
