@@ -74,10 +74,12 @@ DAMPING = 0.7
 
 def evaluate(config: Config, *, whole: bool = False) -> pa.Table | None:
     """Rows of R1 to R9 (with ``whole`` of R10 too); None for a world without targets."""
-    assert config.note is not None
+    note = config.note
+    if note is None:
+        raise SystemExit("the config has no section [note]")
     try:
         platform = obtain_platform(config)
-        joins = analyses.until(platform.joins, config.note.workflow_day)
+        joins = analyses.until(platform.joins, note.workflow_day)
         scores = score_joins(
             joins, platform.targets,
             scorer=LogisticScorer(penalty=config.score.penalty, tolerance=config.score.tolerance),
@@ -87,18 +89,19 @@ def evaluate(config: Config, *, whole: bool = False) -> pa.Table | None:
     except LogError:
         return None
     found = detect_spikes(joins, platform.targets, scores, options=spike_options(config))
-    assert platform.history is not None
+    if platform.history is None:
+        raise SystemExit("the note's analyses need a simulated platform")
     record = analyses.record_of(
         platform.history, platform.joins, platform.targets, found,
-        workflow_day=config.note.workflow_day, top=config.note.top,
+        workflow_day=note.workflow_day, top=note.top,
     )  # fmt: skip
     if whole:
-        return analyses.analyse_note(record, config.note, seed=config.experiment.seed)["comparison"]
-    margin = config.note.equivalence_margin
+        return analyses.analyse_note(record, note, seed=config.experiment.seed)["comparison"]
+    margin = note.equivalence_margin
     return pa.concat_tables(
         [
             analyses.join_sources(record),
-            analyses.exposure_contrast(record, horizon=config.note.follow_days),
+            analyses.exposure_contrast(record, horizon=note.follow_days),
             analyses.invited_members(record),
             analyses.pymi_holdout(record, margin=margin),
             analyses.labelled_gateways(record),
