@@ -200,9 +200,7 @@ def test_until__is_deaf_to_the_future():
     rows = [(int(u), int(g), int(t)) for u, g, t in rng.integers(0, [20, 30, DAYS], (200, 3))]
     early = [row for row in rows if row[2] < 50]
     other = early + [(u, (g + 7) % 30, 99 - t // 3) for u, g, t in rows if t >= 50]
-    one, two = (
-        until(make_record(x, n_users=20, n_groups=30).joins, 50) for x in (rows, other)
-    )
+    one, two = (until(make_record(x, n_users=20, n_groups=30).joins, 50) for x in (rows, other))
     assert one.equals(two)
     assert one.time.max() < 50
     assert one.observed_until.max() == 49
@@ -435,9 +433,7 @@ def test_labelled_gateways__count_by_hand():
     # Two top groups of 8 and 3 members; label of the first after the workflow (day 50).
     sizes = [8, 3, 9, 7, 6, 2, 1, 1, 5]
     day = np.array([70, 20, 60, NEVER, DAYS, NEVER, NEVER, NEVER, 10], np.int32)
-    record = make_record(
-        _sized(sizes), n_users=9, n_groups=9, targets=[8], top=[0, 1], non_rec=day
-    )
+    record = make_record(_sized(sizes), n_users=9, n_groups=9, targets=[8], top=[0, 1], non_rec=day)
     assert labelled.size_matched(record).tolist() == [2, 3, 4, 5, 6, 7]
     table = analyses.labelled_gateways(record)
     assert value(table, "of them labelled non-rec") == 2
@@ -531,16 +527,17 @@ def test_signal_correlations__of_a_signal_without_spread_are_unknown():
 
 
 def test_signal_correlations__keep_their_level_where_nothing_goes_along():
-    missed = 0
-    for seed in range(100):
-        table = analyses.signal_correlations(_signals_record(100 + seed))
-        low, high = (
-            value(table, "gateway_score and ci_ri_strikes: pearson", end)
-            for end in ("ci_low", "ci_high")
-        )
-        missed += not low <= 0 <= high
-    # 5 of 100 with a standard deviation of 2.2.
-    assert missed <= 5 + 3 * 2.2
+    from gateway.analyses.signals import _rows
+
+    rng = np.random.default_rng(7)
+    missed, pair = 0, ("gateway_score", "non_rec")
+    for _ in range(200):
+        signals = {pair[0]: rng.exponential(size=60), pair[1]: (rng.random(60) < 0.3) * 1.0}
+        pearson, spearman = _rows(signals, pair)
+        missed += not pearson.interval[0] <= 0 <= pearson.interval[1]
+        missed += not spearman.interval[0] <= 0 <= spearman.interval[1]
+    # 5 % of 400 is 20; pairs of coefficients go along, so at most twice the variance.
+    assert missed <= 20 + 3 * 6.2
 
 
 # R10 -------------------------------------------------------------------------------------
@@ -563,8 +560,11 @@ def _entities_record(seed: int, *, drawn: float) -> Record:
     )  # fmt: skip
 
 
-def test_entity_model__finds_what_gateways_add_and_nothing_where_they_add_nothing():
+def test_entity_model__finds_what_gateways_add_and_nothing_where_they_add_nothing(
+    monkeypatch,
+):
     name = "average precision: gain"
+    monkeypatch.setattr(entities, "DRAWS", 60)
     found = analyses.entity_model(_entities_record(1, drawn=0.7), precision=0.5, seed=1)
     assert value(found, name, "ci_low") > 0.05
     none = analyses.entity_model(_entities_record(1, drawn=0.0), precision=0.5, seed=1)
