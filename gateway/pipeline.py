@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import probability_curves
+from gateway.analyses import analyse_note, probability_curves, record_of, until
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
@@ -108,9 +108,11 @@ def execute(
     begun = time.monotonic()
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
-        scores = _score(config, platform, talk)
-        detections = _detect(config, platform, scores, talk)
-        tables = _tables(config, platform, scores, detections, talk)
+        seen = _as_known(config, platform)
+        scores = _score(config, seen, talk)
+        detections = _detect(config, seen, scores, talk)
+        tables = _tables(config, seen, scores, detections, talk)
+        tables |= _note(config, platform, detections, talk)
         for name, table in tables.items():
             draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
@@ -226,6 +228,31 @@ def _score(config: Config, platform: Platform, talk: Talk) -> Scores:
             calibration=options.calibration,
             seed=config.experiment.seed,
         )
+
+
+def _as_known(config: Config, platform: Platform) -> Platform:
+    """Return the platform with the log that detectors may see: before the workflow's day."""
+    if config.note is None:
+        return platform
+    joins = until(platform.joins, config.note.workflow_day)
+    check_learnable(joins, platform.targets)
+    return replace(platform, joins=joins)
+
+
+def _note(
+    config: Config, platform: Platform, detections: dict[str, Detection], talk: Talk
+) -> dict[str, pa.Table]:
+    """Tables of the note's analyses, none where the config does not ask for them."""
+    note, history = config.note, platform.history
+    if note is None or history is None:
+        return {}
+    with talk.stage("analysing as the note does"):
+        record = record_of(
+            history, platform.joins, platform.targets, detections["spike"],
+            workflow_day=note.workflow_day, top=note.top,
+        )  # fmt: skip
+        found = analyse_note(record, note, seed=config.experiment.seed)
+    return {f"analyses/{name}": table for name, table in found.items()}
 
 
 def spike_options(config: Config) -> SpikeOptions:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from scipy import stats
 from sklearn.metrics import average_precision_score
+
+from gateway.analyses.comparison import Row, compare
+from gateway.analyses.labelled import LABEL_TIMES_SCHEMA
+from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -58,7 +63,43 @@ def result_tables(
         tables["strikes"] = _strikes(groups)
         tables["truth"] = _truth(rng, groups)
         tables |= _interventions(rng, names)
+        tables["analyses/comparison"] = _comparison()
+        tables["analyses/label_times"] = _label_times()
     return tables
+
+
+def _comparison() -> pa.Table:
+    """Published numbers of R1, R3 and R9, each with a simulated one nearby."""
+    total = sum(row.requests for row in SOURCES_EVER)
+    shares = [(row.source, row.requests / total) for row in SOURCES_EVER if row.source]
+    shares.append(("all others", 1 - sum(share for _, share in shares)))
+    rows = [Row("R1", "requests", 2_713.0, published=float(total))]
+    for name, share in shares:
+        near = 0.9 * share + 0.01
+        rows.append(
+            Row("R1", f"{name}: share of requests", near, (near - 0.01, near + 0.01), share)
+        )
+    for how, gap in (("observational", 0.03), ("corrected", 0.02), ("randomised", 0.004)):
+        name = f"{how}: risk difference" + (" by day 180" if how == "corrected" else "")
+        published = 0.0199 if how == "observational" else None
+        rows.append(Row("R3", name, gap, (gap - 0.012, gap + 0.012), published))
+    for number, pair in enumerate(combinations(SIGNALS, 2)):
+        name, r = f"{pair[0]} and {pair[1]}", 0.9 - 0.06 * number
+        rows.append(Row("R9", f"{name}: pearson", r, published=CORRELATIONS.get(pair)))
+        rows.append(Row("R9", f"{name}: spearman", -r))
+    return compare(rows)
+
+
+def _label_times() -> pa.Table:
+    """Labels that come evenly, from a day on."""
+    parts = []
+    for name, n, rate in (("top", 100, 0.12), ("controls", 300, 0.1), ("others", 1_900, 0.4)):
+        day = np.arange(540)
+        labelled = np.minimum(n, np.maximum(0, day - 150) * rate).astype(np.int64)
+        columns = ([name] * 540, day, labelled, [n] * 540)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
+        parts.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
+    return pa.concat_tables(parts)
 
 
 def _groups(

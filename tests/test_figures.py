@@ -36,9 +36,12 @@ from tests.result_tables import HOSTILE, result_tables
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
-NEED_TRUTH = {"precision_recall", "direct_effects", "interventions"}
+NEED_TRUTH = {
+    "precision_recall", "direct_effects", "interventions", "join_sources", "exposure_contrast",
+    "label_times", "signal_correlations",
+}  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
-WIDE = {"probability_curves", "interventions"}
+WIDE = {"probability_curves", "interventions", "signal_correlations"}
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
@@ -567,3 +570,35 @@ def test_interventions__draw_what_each_mechanism_changed_on_its_side_of_zero() -
     top = [end for bar, end in zip(bars, ends, strict=True) if abs(bar.get_y() + 0.31) < 1e-9]
     lost = sum(high - low for low, high in top if high < low)
     assert lost == sum(min(data[f"change_{m}"][0].as_py(), 0) for m in MECHANISMS)
+
+
+# The note's analyses ---------------------------------------------------------------------
+
+
+def test_join_sources__plot_shares_that_sum_to_one_largest_published_first() -> None:
+    data = plotted("join_sources")
+    assert pc.sum(data["published"]).as_py() == pytest.approx(1.0)
+    published = data["published"].to_pylist()
+    assert published == sorted(published, reverse=True)
+    assert "2,713 requests" in BY_NAME["join_sources"].caption(data)
+
+
+def test_exposure_contrast__plots_the_note_s_answer_the_corrected_and_the_truth() -> None:
+    data = plotted("exposure_contrast")
+    assert data["how"].to_pylist() == ["observational", "corrected", "randomised"]
+    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.004]
+
+
+def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:
+    data = plotted("signal_correlations")
+    assert data.num_rows == 21
+    got = texts(BY_NAME["signal_correlations"].draw(data))
+    assert got.count("?") == 21 - 15
+    assert "−0.03" in got
+
+
+@pytest.mark.parametrize(
+    "name", ["join_sources", "exposure_contrast", "label_times", "signal_correlations"]
+)
+def test_caption__of_the_note_s_figures_says_that_a_fit_is_no_evidence(name: str) -> None:
+    assert "not evidence about the real platform" in BY_NAME[name].caption(plotted(name))

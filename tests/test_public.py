@@ -11,6 +11,12 @@ PUBLIC = {
         "JoinLog", "TargetSet", "__version__", "detect", "draw_world", "load_config",
         "named_targets", "open_result", "run", "simulate",
     ],
+    "gateway.analyses": [
+        "COMPARISON_SCHEMA", "Invitations", "Record", "Requests", "Row", "analyse_note", "compare",
+        "entity_model", "exposure_contrast", "group_signals", "invited_members", "join_sources",
+        "label_times", "labelled_gateways", "probability_curves", "pymi_holdout", "pymk_arms",
+        "recent_join_sources", "record_of", "signal_correlations", "top_groups", "until",
+    ],
     "gateway.detect": [
         "DETECTORS", "Detection", "SpikeOptions", "UNRANKED", "detect", "detect_spikes",
         "find_spikes", "rank_groups",

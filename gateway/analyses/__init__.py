@@ -1,5 +1,38 @@
 """What the note shows, recomputed: tables in, one table out."""
 
+from gateway.analyses.comparison import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.curves import probability_curves
+from gateway.analyses.entities import entity_model
+from gateway.analyses.exposure import exposure_contrast
+from gateway.analyses.friend_products import pymi_holdout, pymk_arms
+from gateway.analyses.invited_members import invited_members
+from gateway.analyses.join_sources import join_sources, recent_join_sources
+from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.note import analyse_note
+from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
+from gateway.analyses.signals import group_signals, signal_correlations
 
-__all__ = ["probability_curves"]
+__all__ = [
+    "COMPARISON_SCHEMA",
+    "Invitations",
+    "Record",
+    "Requests",
+    "Row",
+    "analyse_note",
+    "compare",
+    "entity_model",
+    "exposure_contrast",
+    "group_signals",
+    "invited_members",
+    "join_sources",
+    "label_times",
+    "labelled_gateways",
+    "probability_curves",
+    "pymi_holdout",
+    "pymk_arms",
+    "recent_join_sources",
+    "record_of",
+    "signal_correlations",
+    "top_groups",
+    "until",
+]

@@ -24,7 +24,13 @@ from gateway.config.types import (
     sorted_by_key,
 )
 
-__all__ = ["ModerationSection", "RolesSection", "SimulationSection", "WorldSection"]
+__all__ = [
+    "ModerationSection",
+    "RolesSection",
+    "SimulationSection",
+    "SourcesSection",
+    "WorldSection",
+]
 
 
 class RolesSection(Section):
@@ -32,6 +38,11 @@ class RolesSection(Section):
 
     targets: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
         default=160, description="harmful groups, over all countries"
+    )
+    target_mix: Share = Field(
+        default=0.8,
+        description="share of the harm topic in a harmful group; the rest is an ordinary topic, "
+        "through which users come who have no interest in harm",
     )
     influence: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
         default=40, description="gateways: a join raises the taste for the harm topic"
@@ -217,6 +228,34 @@ class WorldSection(Section):
     roles: RolesSection = RolesSection()
 
 
+_Weight = Annotated[Number, Field(gt=0.0, le=1e12)] | None
+
+
+class SourcesSection(Section):
+    """Relative weight of each source among those of the same mechanism.
+
+    Left out, a source has the note's number of join requests: give all sources of a
+    mechanism, or none.
+    """
+
+    gysj: _Weight = Field(default=None, description="recommendation; left out = 1,326,540")
+    groups_discover_tab: _Weight = Field(
+        default=None, description="recommendation; left out = 120,919"
+    )
+    newsfeed_story_header: _Weight = Field(default=None, description="friends; left out = 208,814")
+    newsfeed_reshared_story: _Weight = Field(
+        default=None, description="friends; left out = 202,309"
+    )
+    mobile_add_members: _Weight = Field(default=None, description="invitation; left out = 653,997")
+    messenger_group_attachment: _Weight = Field(
+        default=None, description="invitation; left out = 38,879"
+    )
+    mobile_group_join: _Weight = Field(default=None, description="intent; left out = 800,422")
+    search: _Weight = Field(default=None, description="intent; left out = 247,682")
+    group_mall: _Weight = Field(default=None, description="intent; left out = 239,872")
+    permalink: _Weight = Field(default=None, description="intent; left out = 107,311")
+
+
 class SimulationSection(Section):
     """How users come to join."""
 
@@ -250,6 +289,7 @@ class SimulationSection(Section):
     attempts: Annotated[Count, Field(ge=1, le=100)] = Field(
         default=4, description="groups looked at before an occasion passes unused"
     )
+    sources: SourcesSection = SourcesSection()
 
 
 class ModerationSection(Section):

@@ -120,6 +120,30 @@ def _shares_sum_to_one(settings: Settings) -> Iterator[Breach]:
         yield _sum_breach(settings, keys, "must be 1")
 
 
+def _note_needs_a_world(settings: Settings) -> Iterator[Breach]:
+    if settings.writes("note") and settings.writes("log"):
+        rule = "needs [world]: a real log knows no requests, invitations, arms and labels"
+        yield Breach(("note",), "[note]", rule)
+
+
+def _workflow_follows_the_strikes(settings: Settings) -> Iterator[Breach]:
+    """The target set must be known when the workflow runs: no score sees the future."""
+    known = settings.values("note.workflow_day", "targets.month", "world.start")
+    if known is None:
+        return
+    day, month, start = known
+    year, within = (int(part) for part in month.split("-"))
+    after = dt.date(year + within // 12, within % 12 + 1, 1)
+    earliest = (after - start).days
+    if day < earliest:
+        rule = (
+            f"must not be before the end of {settings.mention('targets.month')}, whose strikes "
+            f"choose the targets: day {earliest}"
+        )
+        keys = ("note.workflow_day", "targets.month", "world.start")
+        yield Breach(keys, "note.workflow_day", rule, settings.say("note.workflow_day"))
+
+
 _PLANTED = (
     "targets",
     "influence",
@@ -204,6 +228,10 @@ _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _columns_differ,
     intervention_breaches,
     truth_breaches,
+    _note_needs_a_world,
+    _workflow_follows_the_strikes,
+    _below("note.workflow_day", "world.days"),
+    _below("note.recent_days", "world.days", equal=True),
     _below("world.arrival_days", "world.days"),
     _below("score.horizon", "world.days"),
     _below("spike.min_spiking", "spike.min_joiners", equal=True),

@@ -16,9 +16,10 @@ from gateway.config.platform import (
     ModerationSection,
     RolesSection,
     SimulationSection,
+    SourcesSection,
     WorldSection,
 )
-from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section
+from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section, Share
 
 __all__ = [
     "Config",
@@ -29,9 +30,11 @@ __all__ = [
     "InterventionSection",
     "LogSection",
     "ModerationSection",
+    "NoteSection",
     "RolesSection",
     "ScoreSection",
     "SimulationSection",
+    "SourcesSection",
     "SpikeSection",
     "TargetsSection",
     "TruthSection",
@@ -150,6 +153,31 @@ class FiguresSection(Section):
     )
 
 
+class NoteSection(Section):
+    """The note's analyses R1 to R10; this section switches them on."""
+
+    workflow_day: Annotated[Count, Field(ge=2, lt=INT32_END)] = Field(
+        description="day on which the workflow ran: detectors see the log before it alone"
+    )
+    top: Annotated[Count, Field(ge=1, le=100_000)] = Field(
+        default=100, description="groups that count as the top gateways"
+    )
+    recent_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
+        default=60, description="length of the recent window, the last days of the observation"
+    )
+    follow_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
+        default=180, description="days after the first gateway join at which risks are compared"
+    )
+    equivalence_margin: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.02,
+        description="difference of shares below which two arms count as equal; the note reports "
+        "0.0199 for GYSJ",
+    )
+    precision: Share = Field(
+        default=0.5, description="precision at which the recall of entity models is compared"
+    )
+
+
 class Config(Section):
     """One run. Exactly one of ``world`` and ``log`` says where the joins come from."""
 
@@ -170,3 +198,4 @@ class Config(Section):
         description="what other platforms do, each arm beside the factual one; order has no "
         "meaning",
     )
+    note: NoteSection | None = None

@@ -29,7 +29,7 @@ _DEFAULTS: dict[str, Any] = {
     "spike": SpikeSection().model_dump(),
     "truth": TruthSection().model_dump(),
 }
-_OPTIONAL_SECTIONS = frozenset({"world", "log", "targets"})
+_OPTIONAL_SECTIONS = frozenset({"world", "log", "targets", "note"})
 
 
 @dataclass(frozen=True)

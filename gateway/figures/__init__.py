@@ -6,7 +6,8 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'direct_effects',
- 'interventions', 'reliability']
+ 'interventions', 'reliability', 'join_sources', 'exposure_contrast', 'label_times',
+ 'signal_correlations']
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("direct_effects"),
     StoredFigure("interventions"),
     StoredFigure("reliability"),
+    StoredFigure("join_sources"),
+    StoredFigure("exposure_contrast"),
+    StoredFigure("label_times"),
+    StoredFigure("signal_correlations"),
 )
 
 

@@ -102,8 +102,9 @@ def _draw_mix(
     second = _draw_plain_topics(section, rng, 1, seed=seed)
     mix = np.zeros((n, section.topics + 1))
     row = np.arange(n)
-    mix[row, topic] += MAIN_SHARE
-    mix[row, second] += 1 - MAIN_SHARE
+    main = np.where(role == Role.TARGET, section.roles.target_mix, MAIN_SHARE)
+    mix[row, topic] += main
+    mix[row, second] += 1 - main
     share = section.roles.homophily_mix
     for kind, held in ((Role.HOMOPHILY, 0), (Role.FELLOW_TRAVELLER, section.topics)):
         mix[role == kind] *= 1 - share
