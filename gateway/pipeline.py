@@ -18,7 +18,7 @@ from gateway._numba import set_threads, threads
 from gateway.analyses import probability_curves
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
-from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
+from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
 from gateway.errors import ConfigError, LogError, Problem, ResultError
 from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
 from gateway.joins import JoinLog
@@ -214,7 +214,10 @@ def _read_platform(config: Config) -> Platform:
     return Platform(joins, targets)
 
 
-def _score(config: Config, platform: Platform, talk: Talk) -> Scores:
+def _score(config: Config, platform: Platform, talk: Talk) -> Scores | None:
+    """Score once for all detectors that need it; None where none of them does."""
+    if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
+        return None
     options = config.score
     with talk.stage("training and scoring"):
         return score_joins(
@@ -228,45 +231,67 @@ def _score(config: Config, platform: Platform, talk: Talk) -> Scores:
         )
 
 
-def spike_options(config: Config) -> SpikeOptions:
-    """Return the spike detector's options of a config."""
-    return SpikeOptions(**config.spike.model_dump())
+def _detect(
+    config: Config, platform: Platform, scores: Scores | None, talk: Talk
+) -> dict[str, Detection]:
+    """Run every detector of the config, in its order."""
+    found: dict[str, Detection] = {}
+    for name in config.detect.detectors:
+        with talk.stage(f"detecting gateways: {name}"):
+            found[name] = run_detector(
+                name,
+                platform.joins,
+                platform.targets,
+                options=getattr(config, name).model_dump(),
+                scores=scores,
+                horizon=config.score.horizon,
+                seed=config.experiment.seed,
+            )
+    return found
 
 
-def _detect(config: Config, platform: Platform, scores: Scores, talk: Talk) -> dict[str, Detection]:
-    with talk.stage("detecting gateways"):
-        found = detect_spikes(
-            platform.joins, platform.targets, scores, options=spike_options(config)
-        )
-    return {found.detector: found}
+def leading(detections: dict[str, Detection]) -> Detection:
+    """Return the detection that report and figures speak of: the note's, else the first."""
+    return detections.get("spike") or next(iter(detections.values()))
 
 
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores,
+    scores: Scores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
     """Everything that is stored as a table."""
-    spike = find_spikes(scores, options=spike_options(config))
-    trains, rows = scores.prefixes.trains, scores.prefixes
+    found = [d.to_arrow() for d in detections.values()]
     with talk.stage("evaluating"):
         evaluation = _evaluate(config, platform, scores, detections)
     tables = {
         "groups": groups_table(platform, config),
-        "gateways": pa.concat_tables([d.to_arrow() for d in detections.values()]),
+        "gateways": pa.concat_tables(found, promote_options="default"),
         "evaluation": evaluation,
-        "curves": probability_curves(
-            platform.joins, platform.targets, scores, detections["spike"], spike, platform.role,
-            count=config.figures.curves,
-        ),
-        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
         "summary": _summary(config, platform, detections),
-    }  # fmt: skip
+    }
+    if scores is not None:
+        tables |= _score_tables(config, platform, scores, detections)
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
     return tables | _counterfactual(config, platform, tables["gateways"], talk)
+
+
+def _score_tables(
+    config: Config, platform: Platform, scores: Scores, detections: dict[str, Detection]
+) -> dict[str, pa.Table]:
+    """What the scores themselves show: single users' curves, and how far to trust them."""
+    spike = find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
+    trains, rows = scores.prefixes.trains, scores.prefixes
+    return {
+        "curves": probability_curves(
+            platform.joins, platform.targets, scores, leading(detections), spike, platform.role,
+            count=config.figures.curves,
+        ),
+        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
+    }  # fmt: skip
 
 
 def _counterfactual(
@@ -282,10 +307,22 @@ def _counterfactual(
 
 
 def _evaluate(
-    config: Config, platform: Platform, scores: Scores, detections: dict[str, Detection]
+    config: Config, platform: Platform, scores: Scores | None, detections: dict[str, Detection]
 ) -> pa.Table:
     """Detectors against the planted truth, and the scorer against the outcomes."""
-    scorer = pa.Table.from_pylist(
+    scorer = EVALUATION_SCHEMA.empty_table() if scores is None else _scorer_quality(scores)
+    if platform.world is None:
+        return scorer
+    strength = platform.world.groups.strength
+    planted = [
+        evaluate_planted(d, platform.role, strength, seed=config.experiment.seed)
+        for d in detections.values()
+    ]
+    return pa.concat_tables([*planted, scorer])
+
+
+def _scorer_quality(scores: Scores) -> pa.Table:
+    return pa.Table.from_pylist(
         [
             {
                 "detector": f"scorer:{scores.scorer}",
@@ -299,14 +336,6 @@ def _evaluate(
         ],
         schema=EVALUATION_SCHEMA,
     )
-    if platform.world is None:
-        return scorer
-    strength = platform.world.groups.strength
-    planted = [
-        evaluate_planted(d, platform.role, strength, seed=config.experiment.seed)
-        for d in detections.values()
-    ]
-    return pa.concat_tables([*planted, scorer])
 
 
 def groups_table(platform: Platform, config: Config) -> pa.Table:
@@ -348,7 +377,7 @@ def _world_columns(world: World) -> dict[str, Any]:
 
 def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
     """What the report says first, as text."""
-    joins, spike = platform.joins, detections["spike"]
+    joins, found = platform.joins, leading(detections)
     horizon = config.score.horizon
     unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
@@ -361,8 +390,9 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "n_targets": int(platform.targets.mask.sum()),
         "target_rule": platform.targets.description,
         "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
-        "n_ranked": int((spike.rank > 0).sum()),
-        "n_flagged": int(spike.flagged.sum()),
+        "detector": found.detector,
+        "n_ranked": int((found.rank > 0).sum()),
+        "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
     }
     return pa.table(

@@ -12,8 +12,12 @@ PUBLIC = {
         "named_targets", "open_result", "run", "simulate",
     ],
     "gateway.detect": [
-        "DETECTORS", "Detection", "SpikeOptions", "UNRANKED", "detect", "detect_spikes",
-        "find_spikes", "rank_groups",
+        "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
+        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
+        "SpikeOptions", "SurvivalOptions", "UNRANKED", "detect", "detect_by_hitting",
+        "detect_by_matching", "detect_coefficient", "detect_frequentist",
+        "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
+        "find_spikes", "rank_groups", "run_detector",
     ],
     "gateway.evaluate": [
         "EVALUATION_SCHEMA", "average_precision", "clear_effects", "evaluate_effects",

@@ -2,7 +2,8 @@
 
 Frozen, strict, and closed: an unknown key, a wrong type or a value out of range is an
 error when the config is loaded, never later. The sections of a simulated platform stand
-in ``gateway.config.platform``, kinds of values in ``gateway.config.types``.
+in ``gateway.config.platform``, those of the spike method's rivals in
+``gateway.config.detectors``, kinds of values in ``gateway.config.types``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.detectors import (
+    CoefficientSection,
+    DetectSection,
+    FrequentistSection,
+    HittingSection,
+    MarkovRemovalSection,
+    MatchingSection,
+    OrderSection,
+    SurvivalSection,
+)
 from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
 from gateway.config.platform import (
     ModerationSection,
@@ -131,14 +142,6 @@ class SpikeSection(Section):
     )
 
 
-class DetectSection(Section):
-    """Which detectors run."""
-
-    detectors: tuple[Literal["spike"], ...] = Field(
-        default=("spike",), min_length=1, strict=False, description="detectors, each once"
-    )
-
-
 class FiguresSection(Section):
     """What the figures and the report show."""
 
@@ -162,6 +165,13 @@ class Config(Section):
     score: ScoreSection = ScoreSection()
     detect: DetectSection = DetectSection()
     spike: SpikeSection = SpikeSection()
+    frequentist: FrequentistSection = FrequentistSection()
+    survival: SurvivalSection = SurvivalSection()
+    coefficient: CoefficientSection = CoefficientSection()
+    markov_removal: MarkovRemovalSection = MarkovRemovalSection()
+    hitting: HittingSection = HittingSection()
+    matching: MatchingSection = MatchingSection()
+    order: OrderSection = OrderSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()
     interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(

@@ -95,6 +95,7 @@ def render_report(
         tiles=tiles(result),
         figures=[_shown(key, svg, caption) for key, (svg, caption) in figures.items()],
         ranking=cells.ranking(result, top=top),
+        detector=result.detector,
         evaluation=cells.evaluation(result),
         scorer=cells.scorer(result),
         arms=interventions.arms(result),
