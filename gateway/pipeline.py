@@ -24,7 +24,15 @@ from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
+from gateway.score import (
+    BoostedScorer,
+    LogisticScorer,
+    MarkovScorer,
+    Scorer,
+    Scores,
+    reliability_table,
+    score_joins,
+)
 from gateway.simulate import History, live_through
 from gateway.store import (
     Draft,
@@ -223,12 +231,21 @@ def _score(config: Config, platform: Platform, talk: Talk) -> Scores | None:
         return score_joins(
             platform.joins,
             platform.targets,
-            scorer=LogisticScorer(penalty=options.penalty, tolerance=options.tolerance),
+            scorer=_scorer(config),
             horizon=options.horizon,
             folds=options.folds,
             calibration=options.calibration,
             seed=config.experiment.seed,
         )
+
+
+def _scorer(config: Config) -> Scorer:
+    options = config.score
+    if options.scorer == "boosted":
+        return BoostedScorer()
+    if options.scorer == "markov":
+        return MarkovScorer()
+    return LogisticScorer(penalty=options.penalty, tolerance=options.tolerance)
 
 
 def _detect(

@@ -350,3 +350,19 @@ def before_and_after(joins, targets, g):
             before += bool(mine[0] < first)
             after += bool(mine[0] > first)
     return before, after
+
+
+# Running features of the scorers ----------------------------------------------------------
+
+
+def running(p, x):
+    """For each row: count, sum and maximum after it alone, and at the end of its block."""
+    rows = []
+    for u in range(p.n_users):
+        mine = range(p.offsets[u], p.offsets[u + 1])
+        for i in mine:
+            before = [x[j] for j in mine if p.time[j] < p.time[i]]
+            block = [x[j] for j in mine if p.time[j] == p.time[i]]
+            after, at_end = [*before, x[i]], before + block
+            rows.append([f(seen) for seen in (after, at_end) for f in (len, sum, max)])
+    return np.array(rows, float).reshape(-1, 6)

@@ -25,7 +25,8 @@ PUBLIC = {
         "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.score": [
-        "LogisticModel", "LogisticScorer", "Logits", "Model", "PrefixLoss", "Prefixes", "Quality",
+        "BoostedScorer", "LogisticModel", "LogisticScorer", "Logits", "MarkovScorer", "Model",
+        "PrefixLoss", "Prefixes", "Quality",
         "Scorer", "Scores", "SklearnScorer", "UNRESOLVED", "assign_folds", "build_prefixes",
         "measure_quality", "reliability_table", "score_joins",
     ],

@@ -94,15 +94,17 @@ class TargetsSection(Section):
 class ScoreSection(Section):
     """The classifier: P(join a target within the horizon | joins so far)."""
 
-    scorer: Literal["logistic"] = Field(
-        default="logistic", description="logistic: all-prefix regression on the bag of groups"
+    scorer: Literal["logistic", "boosted", "markov"] = Field(
+        default="logistic",
+        description="logistic: all-prefix regression on the bag of groups; boosted: trees on "
+        "running features; markov: the last group alone",
     )
     folds: Annotated[Count, Field(ge=2, le=50)] = Field(
         default=5, description="cross-fitting folds over users"
     )
     penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
         default=None,
-        description="L2 penalty: lambda in lambda/2 |w|^2, intercept free; "
+        description="logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
     )
     horizon: Annotated[Count, Field(ge=1, lt=INT32_END)] | None = Field(
@@ -112,7 +114,7 @@ class ScoreSection(Section):
         default="platt", description="map from the cross-fitted score to a probability"
     )
     tolerance: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=1e-7, description="L-BFGS: relative reduction of the loss at which it stops"
+        default=1e-7, description="logistic: relative reduction of the loss at which it stops"
     )
 
 

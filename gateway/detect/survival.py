@@ -89,9 +89,11 @@ def detect_survival(
 
     *When it misleads.* The comparison is between users, so whoever is inclined to the
     targets raises the hazard of every group that such users like: look-alikes score as
-    high as gateways. Active users join more groups and more targets, and exposure begins
-    late in a history, so the hazard must not change with what the clock leaves out.
-    Censoring is taken to be independent of the outcome.
+    high as gateways. *The p-value does not hold its level where users differ in activity*:
+    the active join more of everything, so that the members of any group are more active
+    than the others at risk. On a log of 3 M joins at random, with lognormal activity and
+    nothing true in it, q < .05 flags 2,481 of 14,959 groups
+    (``experiments/bench_detectors.py``). Censoring is taken to be independent of the outcome.
 
     Cost: O(joins log joins), for the sorting behind V_g.
 
