@@ -366,3 +366,13 @@ def running(p, x):
             after, at_end = [*before, x[i]], before + block
             rows.append([f(seen) for seen in (after, at_end) for f in (len, sum, max)])
     return np.array(rows, float).reshape(-1, 6)
+
+
+# Prediction -------------------------------------------------------------------------------
+
+
+def delong_error(score, outcome):
+    """Standard error of the AUC from all pairs of a case and a control (DeLong et al. 1988)."""
+    wins = np.array([[(x > y) + 0.5 * (x == y) for y in score[~outcome]] for x in score[outcome]])
+    cases, controls = wins.mean(axis=1), wins.mean(axis=0)
+    return np.sqrt(cases.var(ddof=1) / len(cases) + controls.var(ddof=1) / len(controls))

@@ -20,7 +20,8 @@ PUBLIC = {
         "find_spikes", "rank_groups", "run_detector",
     ],
     "gateway.evaluate": [
-        "EVALUATION_SCHEMA", "average_precision", "clear_effects", "evaluate_effects",
+        "EVALUATION_SCHEMA", "PREDICTION_SCHEMA", "auc_with_interval", "predict_later",
+        "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
         "evaluate_planted", "mean_interval", "precision_at",
         "recall_at", "share_at", "summarise_replicates",
     ],
