@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import probability_curves
+from gateway.analyses import Explanation, explain_group, probability_curves
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
@@ -47,7 +47,7 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "simulate_only"]
+__all__ = ["Illustrate", "Platform", "execute", "explain", "obtain_platform", "simulate_only"]
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -226,6 +226,10 @@ def _score(config: Config, platform: Platform, talk: Talk) -> Scores | None:
     """Score once for all detectors that need it; None where none of them does."""
     if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
         return None
+    return _train(config, platform, talk)
+
+
+def _train(config: Config, platform: Platform, talk: Talk) -> Scores:
     options = config.score
     with talk.stage("training and scoring"):
         return score_joins(
@@ -237,6 +241,23 @@ def _score(config: Config, platform: Platform, talk: Talk) -> Scores | None:
             calibration=options.calibration,
             seed=config.experiment.seed,
         )
+
+
+def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
+    """Say why a group stands where it does in the run of a config.
+
+    The log is simulated or read again and scored again, whatever the detectors need: a
+    result holds neither. ``config`` is best the stored one, which names the log's digest.
+
+    Raises
+    ------
+    GatewayError
+        When the log has no such group, or it is a target.
+    """
+    platform = obtain_platform(config, talk=talk)
+    scores = _train(config, platform, talk)
+    spike = find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
+    return explain_group(platform.joins, platform.targets, scores, spike, group=group)
 
 
 def _scorer(config: Config) -> Scorer:

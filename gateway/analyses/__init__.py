@@ -1,5 +1,6 @@
 """What the note shows, recomputed: tables in, one table out."""
 
 from gateway.analyses.curves import probability_curves
+from gateway.analyses.explanation import Explanation, RateRatio, explain_group, rate_ratio
 
-__all__ = ["probability_curves"]
+__all__ = ["Explanation", "RateRatio", "explain_group", "probability_curves", "rate_ratio"]

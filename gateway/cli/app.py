@@ -148,6 +148,19 @@ def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> 
 
 
 @app.command()
+def explain(
+    folder: ResultDir,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="name of a group")],
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a group is ranked where it is: its joiners, before and after they joined."""
+    from gateway.cli.explaining import explain_and_show  # noqa: PLC0415  (quick help)
+
+    explain_and_show(folder, group, threads=threads, as_json=as_json)
+
+
+@app.command()
 def figures(folder: ResultDir) -> None:
     """Draw a stored result's figures and report again, from its tables."""
     from gateway.publish import redraw  # noqa: PLC0415  (quick help)
