@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, explain_group, probability_curves
+from gateway.analyses import Explanation, explain_group, explain_top, probability_curves
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
@@ -49,6 +49,8 @@ from gateway.world import GATEWAYS, Role, World, draw_world
 
 __all__ = ["Illustrate", "Platform", "execute", "explain", "obtain_platform", "simulate_only"]
 
+# Groups at the top of the leading ranking that are explained in a result.
+EXPLAINED = 10
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
 
@@ -327,6 +329,9 @@ def _score_tables(
         "curves": probability_curves(
             platform.joins, platform.targets, scores, leading(detections), spike, platform.role,
             count=config.figures.curves,
+        ),
+        "explanations": explain_top(
+            platform.joins, platform.targets, scores, spike, leading(detections), count=EXPLAINED
         ),
         "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
     }  # fmt: skip

@@ -3,15 +3,19 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.stats import binomtest
 
-from gateway.analyses import explain_group, rate_ratio
-from gateway.detect import SpikeOptions, find_spikes
+from gateway.analyses import explain_group, explain_top, rate_ratio
+from gateway.analyses.explanation import EXPLANATIONS_SCHEMA
+from gateway.detect import SpikeOptions, detect_spikes, find_spikes
 from gateway.errors import GatewayError
 from gateway.joins import JoinLog
+from gateway.report import render_report
 from gateway.score import score_joins
 from gateway.targets import TargetSet
+from tests.result_tables import result_tables
 from tests.worlds import first_groups, linked_log, small_config
 
 
@@ -110,6 +114,28 @@ def test_explain__refuses_targets_and_strangers(found):
         explain_group(*found, group=name_of(joins, 0))
     with pytest.raises(GatewayError, match=r"must be a group of the log.*did you mean"):
         explain_group(*found, group="g000004")
+
+
+def test_explain_top__has_the_first_groups_in_order(found):
+    d = detect_spikes(*found[:3], options=SpikeOptions(min_joiners=5))
+    rows = explain_top(*found, d, count=4).to_pylist()
+    assert [row["rank"] for row in rows] == sorted(row["rank"] for row in rows)
+    assert [row["group"] for row in rows] == d.to_arrow()["group"].to_pylist()[:4]
+    why = explain_group(*found, group=rows[0]["group"])
+    assert rows[0]["observed"] == why.observed
+    assert rows[0]["rate_ratio"] == why.look_alike.ratio
+    assert rows[0]["next_group"] in why.next_groups["next_group"].to_pylist()
+
+
+def test_report__explains_hostile_names_safely():
+    row = dict.fromkeys(EXPLANATIONS_SCHEMA.names) | {
+        "rank": 1, "group": "<script>x</script>", "n_joiners": 3, "observed": 1,
+    }  # fmt: skip
+    tables = {**result_tables(), "explanations": pa.Table.from_pylist([row], EXPLANATIONS_SCHEMA)}
+    page = render_report(tables, {}, config_toml="", provenance={}, title="t")
+    assert "Why these groups" in page
+    assert "<script>x" not in page
+    assert "&lt;script&gt;x" in page
 
 
 @pytest.mark.compiled

@@ -27,7 +27,8 @@ from tests.worlds import small_config
 pytestmark = pytest.mark.compiled
 
 TABLES = (
-    "curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary", "truth",
+    "curves", "evaluation", "explanations", "gateways", "groups", "reliability", "strikes",
+    "summary", "truth",
 )  # fmt: skip
 FIGURE_NAMES = (
     "probability_curves", "top_gateways", "funnel", "precision_recall", "direct_effects",
@@ -323,7 +324,7 @@ def test_run__of_several_detectors_stores_and_shows_them_all(tmp_path):
 def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
     config = small_config('detect.detectors=["hitting","coefficient"]')
     stored = run(config, folder=tmp_path / "r")
-    assert not {"curves", "reliability"} & set(stored.table_names)
+    assert not {"curves", "explanations", "reliability"} & set(stored.table_names)
     assert not any(":" in name for name in stored.table("evaluation")["detector"].to_pylist())
     report = stored.text("report.html")
     assert "by the detector hitting" in report

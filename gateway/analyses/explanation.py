@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import beta
 
-from gateway.detect.chain import build_chain
+from gateway.detect import UNRANKED, Detection
+from gateway.detect.chain import Chain, build_chain
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
 from gateway.joins_io.messages import nearest, shown
@@ -18,10 +20,12 @@ from gateway.targets import TargetSet
 
 __all__ = [
     "EVENT_STUDY_SCHEMA",
+    "EXPLANATIONS_SCHEMA",
     "NEXT_GROUPS_SCHEMA",
     "Explanation",
     "RateRatio",
     "explain_group",
+    "explain_top",
     "rate_ratio",
 ]
 
@@ -48,6 +52,26 @@ NEXT_GROUPS_SCHEMA = pa.schema(
         ("n_joins", pa.float64()),
         ("share", pa.float64()),
         ("lift", pa.float64()),
+    ]
+)
+EXPLANATIONS_SCHEMA = pa.schema(
+    [
+        ("detector", pa.string()),
+        ("rank", pa.int32()),
+        ("group", pa.string()),
+        ("n_joiners", pa.int64()),
+        ("n_spiking", pa.int64()),
+        ("observed", pa.int64()),
+        ("expected", pa.float64()),
+        ("p_before", pa.float64()),
+        ("p_after", pa.float64()),
+        ("targets_before", pa.int64()),
+        ("targets_after", pa.int64()),
+        ("rate_ratio", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("next_group", pa.string()),
+        ("next_lift", pa.float64()),
     ]
 )
 
@@ -121,6 +145,7 @@ def explain_group(
     spike: npt.NDArray[np.bool_],
     *,
     group: str,
+    chain: Chain | None = None,
 ) -> Explanation:
     """Collect what is known of a group's joiners.
 
@@ -146,6 +171,8 @@ def explain_group(
         bool, shape (n_rows of the scores,), from ``find_spikes``.
     group
         Name of a group that is no target.
+    chain
+        The log's own; None builds it.
 
     Raises
     ------
@@ -166,8 +193,61 @@ def explain_group(
         expected=float(scores.expected[resolved].sum()),
         look_alike=_before_and_after(joins, targets, g),
         event_study=_event_study(rows, scores.at_end, mine, group),
-        next_groups=_next_groups(joins, targets, g),
+        next_groups=_next_groups(joins, chain or build_chain(joins, targets), g),
     )
+
+
+def explain_top(
+    joins: JoinLog,
+    targets: TargetSet,
+    scores: Scores,
+    spike: npt.NDArray[np.bool_],
+    detection: Detection,
+    *,
+    count: int,
+) -> pa.Table:
+    """Explain the first groups of a ranking, a row each, ``EXPLANATIONS_SCHEMA``.
+
+    ``p_before`` and ``p_after`` are the means of the event study at offsets -1 and 0, over
+    the joiners who have a block there; ``next_group`` is the group most often
+    joined next (target joins aside).
+    """
+    chain, names = build_chain(joins, targets), joins.groups
+    ranked = np.flatnonzero(detection.rank != UNRANKED)
+    first = ranked[np.lexsort((ranked, detection.rank[ranked]))][:count]
+    rows = []
+    for g in first:
+        why = explain_group(joins, targets, scores, spike, group=names[int(g)].as_py(), chain=chain)
+        rows.append({"detector": detection.detector, "rank": int(detection.rank[g]), **_brief(why)})
+    return pa.Table.from_pylist(rows, schema=EXPLANATIONS_SCHEMA)
+
+
+def _brief(why: Explanation) -> dict[str, Any]:
+    mean = {row["offset"]: row["mean"] for row in why.event_study.to_pylist()}
+    onward: dict[str, Any] = next(
+        (row for row in why.next_groups.to_pylist() if not row["is_target"]), {}
+    )
+    check = why.look_alike
+    return {
+        "group": why.group,
+        "n_joiners": why.n_joiners,
+        "n_spiking": why.n_spiking,
+        "observed": why.observed,
+        "expected": why.expected,
+        "p_before": mean.get(-1),
+        "p_after": mean.get(0),
+        "targets_before": check.before,
+        "targets_after": check.after,
+        "rate_ratio": _finite(check.ratio),
+        "ci_low": _finite(check.ci_low),
+        "ci_high": _finite(check.ci_high),
+        "next_group": onward.get("next_group"),
+        "next_lift": onward.get("lift"),
+    }
+
+
+def _finite(x: float) -> float | None:
+    return x if np.isfinite(x) else None
 
 
 def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
@@ -248,8 +328,7 @@ def rate_ratio(*, before: int, after: int, ticks_before: int, ticks_after: int) 
     return RateRatio(*counts, ratio, bottom, top)
 
 
-def _next_groups(joins: JoinLog, targets: TargetSet, g: int) -> pa.Table:
-    chain = build_chain(joins, targets)
+def _next_groups(joins: JoinLog, chain: Chain, g: int) -> pa.Table:
     mine = np.append(chain.moves[[g], :].toarray()[0], chain.to_target[g])
     everybody = np.append(np.asarray(chain.moves.sum(axis=0)), chain.to_target.sum())
     total, whole = mine.sum(), everybody.sum()
