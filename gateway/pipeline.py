@@ -15,24 +15,24 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, explain_group, explain_top, probability_curves
+from gateway.analyses import Explanation
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
-from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
+from gateway.detect import Detection
 from gateway.errors import ConfigError, LogError, Problem, ResultError
-from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
+from gateway.evaluate import evaluate_planted
+from gateway.finding import (
+    explain_one,
+    leading,
+    run_detectors,
+    score_tables,
+    score_where_needed,
+    scorer_quality,
+)
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import (
-    BoostedScorer,
-    LogisticScorer,
-    MarkovScorer,
-    Scorer,
-    Scores,
-    reliability_table,
-    score_joins,
-)
+from gateway.score import Scores
 from gateway.simulate import History, live_through
 from gateway.store import (
     Draft,
@@ -49,8 +49,6 @@ from gateway.world import GATEWAYS, Role, World, draw_world
 
 __all__ = ["Illustrate", "Platform", "execute", "explain", "obtain_platform", "simulate_only"]
 
-# Groups at the top of the leading ranking that are explained in a result.
-EXPLAINED = 10
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
 
@@ -118,8 +116,9 @@ def execute(
     begun = time.monotonic()
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
-        scores = _score(config, platform, talk)
-        detections = _detect(config, platform, scores, talk)
+        joins, targets = platform.joins, platform.targets
+        scores = score_where_needed(config, joins, targets, talk=talk)
+        detections = run_detectors(config, joins, targets, scores, talk=talk)
         tables = _tables(config, platform, scores, detections, talk)
         for name, table in tables.items():
             draft.write_table(name, table)
@@ -185,6 +184,21 @@ def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
     return _read_platform(config) if config.log is not None else _simulate_platform(config, talk)
 
 
+def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
+    """Say why a group stands where it does in the run of a config.
+
+    The log is simulated or read again and scored again: a result holds neither. ``config``
+    is best the stored one, which names the log's digest.
+
+    Raises
+    ------
+    GatewayError
+        When the log has no such group, or it is a target.
+    """
+    platform = obtain_platform(config, talk=talk)
+    return explain_one(config, platform.joins, platform.targets, group=group, talk=talk)
+
+
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
     with talk.stage("drawing the world"):
         world = draw_world(config)
@@ -224,77 +238,6 @@ def _read_platform(config: Config) -> Platform:
     return Platform(joins, targets)
 
 
-def _score(config: Config, platform: Platform, talk: Talk) -> Scores | None:
-    """Score once for all detectors that need it; None where none of them does."""
-    if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
-        return None
-    return _train(config, platform, talk)
-
-
-def _train(config: Config, platform: Platform, talk: Talk) -> Scores:
-    options = config.score
-    with talk.stage("training and scoring"):
-        return score_joins(
-            platform.joins,
-            platform.targets,
-            scorer=_scorer(config),
-            horizon=options.horizon,
-            folds=options.folds,
-            calibration=options.calibration,
-            seed=config.experiment.seed,
-        )
-
-
-def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
-    """Say why a group stands where it does in the run of a config.
-
-    The log is simulated or read again and scored again, whatever the detectors need: a
-    result holds neither. ``config`` is best the stored one, which names the log's digest.
-
-    Raises
-    ------
-    GatewayError
-        When the log has no such group, or it is a target.
-    """
-    platform = obtain_platform(config, talk=talk)
-    scores = _train(config, platform, talk)
-    spike = find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
-    return explain_group(platform.joins, platform.targets, scores, spike, group=group)
-
-
-def _scorer(config: Config) -> Scorer:
-    options = config.score
-    if options.scorer == "boosted":
-        return BoostedScorer()
-    if options.scorer == "markov":
-        return MarkovScorer()
-    return LogisticScorer(penalty=options.penalty, tolerance=options.tolerance)
-
-
-def _detect(
-    config: Config, platform: Platform, scores: Scores | None, talk: Talk
-) -> dict[str, Detection]:
-    """Run every detector of the config, in its order."""
-    found: dict[str, Detection] = {}
-    for name in config.detect.detectors:
-        with talk.stage(f"detecting gateways: {name}"):
-            found[name] = run_detector(
-                name,
-                platform.joins,
-                platform.targets,
-                options=getattr(config, name).model_dump(),
-                scores=scores,
-                horizon=config.score.horizon,
-                seed=config.experiment.seed,
-            )
-    return found
-
-
-def leading(detections: dict[str, Detection]) -> Detection:
-    """Return the detection that report and figures speak of: the note's, else the first."""
-    return detections.get("spike") or next(iter(detections.values()))
-
-
 def _tables(
     config: Config,
     platform: Platform,
@@ -313,28 +256,13 @@ def _tables(
         "summary": _summary(config, platform, detections),
     }
     if scores is not None:
-        tables |= _score_tables(config, platform, scores, detections)
+        tables |= score_tables(
+            config, platform.joins, platform.targets, scores, leading(detections),
+            role=platform.role,
+        )  # fmt: skip
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
     return tables | _counterfactual(config, platform, tables["gateways"], talk)
-
-
-def _score_tables(
-    config: Config, platform: Platform, scores: Scores, detections: dict[str, Detection]
-) -> dict[str, pa.Table]:
-    """What the scores themselves show: single users' curves, and how far to trust them."""
-    spike = find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
-    trains, rows = scores.prefixes.trains, scores.prefixes
-    return {
-        "curves": probability_curves(
-            platform.joins, platform.targets, scores, leading(detections), spike, platform.role,
-            count=config.figures.curves,
-        ),
-        "explanations": explain_top(
-            platform.joins, platform.targets, scores, spike, leading(detections), count=EXPLAINED
-        ),
-        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
-    }  # fmt: skip
 
 
 def _counterfactual(
@@ -353,7 +281,7 @@ def _evaluate(
     config: Config, platform: Platform, scores: Scores | None, detections: dict[str, Detection]
 ) -> pa.Table:
     """Detectors against the planted truth, and the scorer against the outcomes."""
-    scorer = EVALUATION_SCHEMA.empty_table() if scores is None else _scorer_quality(scores)
+    scorer = scorer_quality(scores)
     if platform.world is None:
         return scorer
     strength = platform.world.groups.strength
@@ -362,23 +290,6 @@ def _evaluate(
         for d in detections.values()
     ]
     return pa.concat_tables([*planted, scorer])
-
-
-def _scorer_quality(scores: Scores) -> pa.Table:
-    return pa.Table.from_pylist(
-        [
-            {
-                "detector": f"scorer:{scores.scorer}",
-                "truth": "outcome",
-                "metric": q.metric,
-                "value": q.value,
-                "ci_low": q.ci_low,
-                "ci_high": q.ci_high,
-            }
-            for q in scores.quality
-        ],
-        schema=EVALUATION_SCHEMA,
-    )
 
 
 def groups_table(platform: Platform, config: Config) -> pa.Table:
