@@ -16,7 +16,7 @@ from collections import defaultdict
 import numpy as np
 
 import gateway
-from gateway.analyses import explain_top, rate_ratio
+from gateway.analyses import explain_group, rate_ratio
 from gateway.detect import DETECTORS, SpikeOptions, find_spikes
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
@@ -29,6 +29,7 @@ MEASURES = (
     "average_precision", "precision_at_50", "share_homophily_at_50", "share_hub_at_50",
     "n_flagged", "precision_flagged",
 )  # fmt: skip
+FEWEST, MOST = 20, 40
 ROLES = ("influence", "homophily", "hub", "ordinary")
 
 
@@ -47,22 +48,25 @@ def measure(
 
 
 def check_roles(platform: Platform, scores: Scores) -> None:
-    """Print the look-alike check, pooled over the groups of a role."""
+    """Print the look-alike check, pooled over the first groups of a role."""
     joins, targets = platform.joins, platform.targets
-    found = gateway.detect(joins, targets, detector="frequentist", min_joiners=1)
-    spike = find_spikes(scores, options=SpikeOptions())
-    rows = explain_top(joins, targets, scores, spike, found, count=joins.n_groups).to_pylist()
-    role_of = dict(zip(joins.groups.to_pylist(), platform.role.tolist(), strict=True))
+    chain, spike = build_chain(joins, targets), find_spikes(scores, options=SpikeOptions())
+    names = np.array(joins.groups.to_pylist())
     for role in ROLES:
-        mine = [row for row in rows if role_of[row["group"]] == role]
-        keys = ("targets_before", "targets_after", "ticks_before", "ticks_after")
-        before, after, ticks_before, ticks_after = (sum(r[key] for r in mine) for key in keys)
-        ratio = rate_ratio(
-            before=before, after=after, ticks_before=ticks_before, ticks_after=ticks_after
+        mine = names[(platform.role == role) & (joins.sizes() >= FEWEST)][:MOST]
+        checks = [
+            explain_group(joins, targets, scores, spike, group=str(name), chain=chain).look_alike
+            for name in mine
+        ]
+        pooled = rate_ratio(
+            before=sum(c.before for c in checks),
+            after=sum(c.after for c in checks),
+            ticks_before=sum(c.ticks_before for c in checks),
+            ticks_after=sum(c.ticks_after for c in checks),
         )
         print(
-            f"  {role:>9}: {len(mine):,} groups, {before:,} before, {after:,} after, rate ratio "
-            f"{ratio.ratio:.2f} [{ratio.ci_low:.2f}, {ratio.ci_high:.2f}]"
+            f"  {role:>9}: {len(mine)} groups, {pooled.before:,} before, {pooled.after:,} after, "
+            f"rate ratio {pooled.ratio:.2f} [{pooled.ci_low:.2f}, {pooled.ci_high:.2f}]"
         )
 
 
