@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import chain, pairwise, permutations, product
 
 import numpy as np
 
@@ -322,3 +322,111 @@ def log_shape(rows, category):
         "gap_mean": np.mean([b[0] - a[0] for a, b in pairs]),
         "gap_median": np.median([b[0] - a[0] for a, b in pairs]),
     }
+
+
+# The rivals of the spike detector ---------------------------------------------------------
+
+
+def histories(joins, targets):
+    """For each user: blocks (sets of groups) before the first target join, and its tick or None."""
+    found = []
+    for u in range(joins.n_users):
+        at = range(joins.offsets[u], joins.offsets[u + 1])
+        mine = [(int(joins.time[i]), int(joins.group[i])) for i in at]
+        first = min((t for t, g in mine if targets.mask[g]), default=None)
+        blocks = {}
+        for t, g in mine:
+            if first is None or t < first:
+                blocks.setdefault(t, set()).add(g)
+        found.append((sorted(blocks.items()), first))
+    return found
+
+
+def log_rank(joins, targets, g):
+    """Observed, expected and hypergeometric variance of g's members, tick by tick."""
+    people = [
+        (blocks[0][0], int(joins.observed_until[u]) if first is None else first, first is not None,
+         next((t for t, block in blocks if g in block), None))
+        for u, (blocks, first) in enumerate(histories(joins, targets)) if blocks
+    ]  # fmt: skip
+    observed, expected, variance = 0, 0.0, 0.0
+    for t in range(int(joins.observed_until.max()) + 1):
+        risk = [p for p in people if p[0] < t <= p[1]]
+        dies = [p for p in risk if p[2] and p[1] == t]
+        n, d = len(risk), len(dies)
+        if d == 0:
+            continue
+        members = [p for p in risk if p[3] is not None and p[3] < t]
+        m = len(members)
+        observed += len([p for p in dies if p in members and p[3] is not None])
+        expected += d * m / n
+        variance += d * (m / n) * (1 - m / n) * (n - d) / (n - 1) if n > 1 else 0.0
+    return observed, expected, variance
+
+
+def transitions(joins, targets):
+    """Counts of the chain, averaged over every order of every tie block, as one dense matrix.
+
+    States: the groups, then start, target, end.
+    """
+    n = joins.n_groups
+    start, target, end = n, n + 1, n + 2
+    counts = np.zeros((n + 3, n + 3))
+    for blocks, first in histories(joins, targets):
+        orders = [list(permutations(sorted(block))) for _, block in blocks]
+        paths = list(product(*orders))
+        for path in paths:
+            states = [start, *chain.from_iterable(path), end if first is None else target]
+            for i, j in pairwise(states):
+                counts[i, j] += 1.0 / len(paths)
+    return counts
+
+
+def absorbed(counts, *, removed=None):
+    """P(target) from each state; a removed group leads to the end whatever was counted."""
+    n = len(counts)
+    p = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
+    if removed is not None:
+        p[removed] = 0.0
+        p[removed, n - 1] = 1.0
+    q = p[: n - 2, : n - 2]
+    return np.linalg.solve(np.eye(n - 2) - q, p[: n - 2, n - 2])
+
+
+def before_and_after(joins, targets, g):
+    """Users who joined g strictly before, and strictly after, their first target join."""
+    before = after = 0
+    for u in range(joins.n_users):
+        at = range(joins.offsets[u], joins.offsets[u + 1])
+        first = min((joins.time[i] for i in at if targets.mask[joins.group[i]]), default=None)
+        mine = [joins.time[i] for i in at if joins.group[i] == g]
+        if first is not None and mine:
+            before += bool(mine[0] < first)
+            after += bool(mine[0] > first)
+    return before, after
+
+
+# Running features of the scorers ----------------------------------------------------------
+
+
+def running(p, x):
+    """For each row: count, sum and maximum after it alone, and at the end of its block."""
+    rows = []
+    for u in range(p.n_users):
+        mine = range(p.offsets[u], p.offsets[u + 1])
+        for i in mine:
+            before = [x[j] for j in mine if p.time[j] < p.time[i]]
+            block = [x[j] for j in mine if p.time[j] == p.time[i]]
+            after, at_end = [*before, x[i]], before + block
+            rows.append([f(seen) for seen in (after, at_end) for f in (len, sum, max)])
+    return np.array(rows, float).reshape(-1, 6)
+
+
+# Prediction -------------------------------------------------------------------------------
+
+
+def delong_error(score, outcome):
+    """Standard error of the AUC from all pairs of a case and a control (DeLong et al. 1988)."""
+    wins = np.array([[(x > y) + 0.5 * (x == y) for y in score[~outcome]] for x in score[outcome]])
+    cases, controls = wins.mean(axis=1), wins.mean(axis=0)
+    return np.sqrt(cases.var(ddof=1) / len(cases) + controls.var(ddof=1) / len(controls))

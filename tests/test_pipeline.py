@@ -27,7 +27,8 @@ from tests.worlds import small_config
 pytestmark = pytest.mark.compiled
 
 TABLES = (
-    "curves", "evaluation", "gateways", "groups", "reliability", "strikes", "summary", "truth",
+    "curves", "evaluation", "explanations", "gateways", "groups", "reliability", "strikes",
+    "summary", "truth",
 )  # fmt: skip
 FIGURE_NAMES = (
     "probability_curves", "top_gateways", "funnel", "precision_recall", "direct_effects",
@@ -307,3 +308,27 @@ def test_groups_table__has_the_columns_of_the_contract(result):
     }  # fmt: skip
     schema = result.table("groups").schema
     assert {f.name: f.type for f in schema} == expected
+
+
+def test_run__of_several_detectors_stores_and_shows_them_all(tmp_path):
+    config = small_config('detect.detectors=["order","survival","spike"]')
+    stored = run(config, folder=tmp_path / "r")
+    gateways, evaluation = stored.table("gateways"), stored.table("evaluation")
+    assert list(dict.fromkeys(gateways["detector"].to_pylist())) == ["order", "survival", "spike"]
+    assert set(config.detect.detectors) < set(evaluation["detector"].to_pylist())
+    assert "by the detector spike" in stored.text("report.html")
+    curve = stored.text("figures/precision_recall.csv")
+    assert all(name in curve for name in config.detect.detectors)
+
+
+def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
+    config = small_config('detect.detectors=["hitting","coefficient"]')
+    stored = run(config, folder=tmp_path / "r")
+    assert not {"curves", "explanations", "reliability"} & set(stored.table_names)
+    assert not any(":" in name for name in stored.table("evaluation")["detector"].to_pylist())
+    report = stored.text("report.html")
+    assert "by the detector hitting" in report
+    assert "No scorer was trained" in report
+    figures = {path.name for path in (stored.folder / "figures").iterdir()}
+    assert {"top_gateways.svg", "precision_recall.svg"} <= figures
+    assert "funnel.svg" not in figures

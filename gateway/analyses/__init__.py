@@ -3,6 +3,13 @@
 from gateway.analyses.comparison import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.curves import probability_curves
 from gateway.analyses.entities import entity_model
+from gateway.analyses.explanation import (
+    Explanation,
+    RateRatio,
+    explain_group,
+    explain_top,
+    rate_ratio,
+)
 from gateway.analyses.exposure import exposure_contrast
 from gateway.analyses.friend_products import pymi_holdout, pymk_arms
 from gateway.analyses.invited_members import invited_members
@@ -14,13 +21,17 @@ from gateway.analyses.signals import group_signals, signal_correlations
 
 __all__ = [
     "COMPARISON_SCHEMA",
+    "Explanation",
     "Invitations",
+    "RateRatio",
     "Record",
     "Requests",
     "Row",
     "analyse_note",
     "compare",
     "entity_model",
+    "explain_group",
+    "explain_top",
     "exposure_contrast",
     "group_signals",
     "invited_members",
@@ -30,6 +41,7 @@ __all__ = [
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
+    "rate_ratio",
     "recent_join_sources",
     "record_of",
     "signal_correlations",

@@ -2,7 +2,8 @@
 
 Frozen, strict, and closed: an unknown key, a wrong type or a value out of range is an
 error when the config is loaded, never later. The sections of a simulated platform stand
-in ``gateway.config.platform``, kinds of values in ``gateway.config.types``.
+in ``gateway.config.platform``, those of the spike method's rivals in
+``gateway.config.detectors``, kinds of values in ``gateway.config.types``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.detectors import (
+    CoefficientSection,
+    DetectSection,
+    FrequentistSection,
+    HittingSection,
+    MarkovRemovalSection,
+    MatchingSection,
+    OrderSection,
+    SurvivalSection,
+)
 from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
 from gateway.config.platform import (
     ModerationSection,
@@ -86,15 +97,17 @@ class TargetsSection(Section):
 class ScoreSection(Section):
     """The classifier: P(join a target within the horizon | joins so far)."""
 
-    scorer: Literal["logistic"] = Field(
-        default="logistic", description="logistic: all-prefix regression on the bag of groups"
+    scorer: Literal["logistic", "boosted", "markov"] = Field(
+        default="logistic",
+        description="logistic: all-prefix regression on the bag of groups; boosted: trees on "
+        "running features; markov: the last group alone",
     )
     folds: Annotated[Count, Field(ge=2, le=50)] = Field(
         default=5, description="cross-fitting folds over users"
     )
     penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
         default=None,
-        description="L2 penalty: lambda in lambda/2 |w|^2, intercept free; "
+        description="logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
     )
     horizon: Annotated[Count, Field(ge=1, lt=INT32_END)] | None = Field(
@@ -104,7 +117,7 @@ class ScoreSection(Section):
         default="platt", description="map from the cross-fitted score to a probability"
     )
     tolerance: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=1e-7, description="L-BFGS: relative reduction of the loss at which it stops"
+        default=1e-7, description="logistic: relative reduction of the loss at which it stops"
     )
 
 
@@ -131,14 +144,6 @@ class SpikeSection(Section):
     )
     p_value: Literal["normal", "binomial"] = Field(
         default="binomial", description="tail of T_g: normal approximation or binomial bound"
-    )
-
-
-class DetectSection(Section):
-    """Which detectors run."""
-
-    detectors: tuple[Literal["spike"], ...] = Field(
-        default=("spike",), min_length=1, strict=False, description="detectors, each once"
     )
 
 
@@ -190,6 +195,13 @@ class Config(Section):
     score: ScoreSection = ScoreSection()
     detect: DetectSection = DetectSection()
     spike: SpikeSection = SpikeSection()
+    frequentist: FrequentistSection = FrequentistSection()
+    survival: SurvivalSection = SurvivalSection()
+    coefficient: CoefficientSection = CoefficientSection()
+    markov_removal: MarkovRemovalSection = MarkovRemovalSection()
+    hitting: HittingSection = HittingSection()
+    matching: MatchingSection = MatchingSection()
+    order: OrderSection = OrderSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()
     interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(

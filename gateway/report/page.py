@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from gateway.report import interventions
 from gateway.report import tables as cells
+from gateway.report.explanations import explanations
 from gateway.report.inline_svg import inline_svg
 from gateway.report.numbers import name
 from gateway.report.stored import Result
@@ -95,6 +96,8 @@ def render_report(
         tiles=tiles(result),
         figures=[_shown(key, svg, caption) for key, (svg, caption) in figures.items()],
         ranking=cells.ranking(result, top=top),
+        explanations=explanations(result),
+        detector=result.detector,
         evaluation=cells.evaluation(result),
         scorer=cells.scorer(result),
         arms=interventions.arms(result),

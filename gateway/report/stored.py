@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 __all__ = ["DETECTOR", "SCORER", "Estimate", "Result"]
 
 DETECTOR = "spike"
+"""The note's own."""
 SCORER = "scorer:"
 
 
@@ -47,12 +48,23 @@ class Result:
             return None
 
     def planted(self, metric: str) -> Estimate:
-        """Return a metric of the spike detector against the planted truth."""
-        return self._metric(metric, of=lambda name: name == DETECTOR, truth="planted")
+        """Return a metric of the leading detector against the planted truth."""
+        return self._metric(metric, of=lambda name: name == self.detector, truth="planted")
+
+    @property
+    def detector(self) -> str:
+        """The detector that the report is about: the note's where it ran, else the first."""
+        gateways = self.tables.get("gateways")
+        names = [] if gateways is None else gateways["detector"].to_pylist()
+        return DETECTOR if DETECTOR in names or not names else str(names[0])
 
     def scorer(self, metric: str) -> Estimate:
         """Return a metric of the scorer."""
         return self._metric(metric, of=lambda name: name.startswith(SCORER), truth="outcome")
+
+    def has_scorer(self) -> bool:
+        """Whether the result holds measures of a scorer."""
+        return any(row["detector"].startswith(SCORER) for row in self.rows("evaluation"))
 
     def _metric(self, metric: str, *, of: Any, truth: str) -> Estimate:
         for row in self.rows("evaluation"):
@@ -69,9 +81,10 @@ class Result:
         return any(role != "unknown" for role in self.roles().values())
 
     def ranked(self) -> pa.Table | None:
-        """Return the spike detector's ranked groups, by rank, then name."""
+        """Return the leading detector's ranked groups, by rank, then name."""
         if "gateways" not in self.tables:
             return None
         gateways = self.tables["gateways"]
-        mine = pc.and_(pc.equal(gateways["detector"], DETECTOR), pc.is_valid(gateways["rank"]))
+        of_it = pc.equal(gateways["detector"], self.detector)
+        mine = pc.and_(of_it, pc.is_valid(gateways["rank"]))
         return gateways.filter(mine).sort_by([("rank", "ascending"), ("group", "ascending")])

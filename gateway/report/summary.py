@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.report.numbers import MISSING, count, decimal, interval, percent
-from gateway.report.stored import Estimate, Result
+from gateway.report.stored import DETECTOR, Estimate, Result
 
 __all__ = ["CAVEAT", "Tile", "confusion", "lede", "tiles"]
 
@@ -113,6 +113,8 @@ def _targets(result: Result) -> str:
 
 def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
+    if not result.has_scorer():
+        return "No scorer was trained: no detector asked for one."
     return (
         "After each join, the scorer tells users who go on to join a target from the others with "
         f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}."
@@ -121,7 +123,9 @@ def _scorer(result: Result) -> str:
 
 def _ranking(result: Result) -> str:
     ranked, flagged = (count(result.number(key)) for key in ("n_ranked", "n_flagged"))
-    found = f"The spike method ranks {ranked} groups and flags {flagged} as gateways"
+    is_spike = result.detector == DETECTOR
+    method = "The spike method" if is_spike else f"The detector {result.detector}"
+    found = f"{method} ranks {ranked} groups and flags {flagged} as gateways"
     precision = result.planted("average_precision")
     if precision.value is None or not result.has_truth():
         return f"{found}."

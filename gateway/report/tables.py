@@ -73,6 +73,13 @@ _ROLE = Column(
     "harmful: outside the target set",
     is_number=False,
 )
+_RANKING_OF_OTHERS = (
+    Column("score", "the detector's score: larger is more of a gateway"),
+    Column("95 % interval", "interval of the score, where there is one; sorted by its lower end"),
+    Column("joiners", "joiners that the detector counts"),
+    Column("p", "one-sided"),
+    Column("q", "Benjamini-Hochberg"),
+)
 _RANKING = (
     Column("score", "shrunken share of joiners that spike"),
     Column("95 % interval", "posterior interval of that share; sorted by its lower end"),
@@ -115,23 +122,47 @@ def role(key: str) -> Role:
 
 
 def ranking(result: Result, *, top: int) -> tuple[list[Column], list[list[Cell]]]:
-    """Return the first ``top`` ranked groups with every number the detector gives."""
+    """Return the leading detector's first ``top`` ranked groups with its numbers."""
     ranked = result.ranked()
     rows = [] if ranked is None else ranked.slice(0, top).to_pylist()
     roles = result.roles() if result.has_truth() else None
     columns = [Column("rank", "equal scores share a rank"), _GROUP]
     columns += [_ROLE] if roles is not None else []
-    return [*columns, *_RANKING, _FLAGGED], [_ranking_row(row, roles) for row in rows]
+    is_spike = result.detector == DETECTOR
+    measures, numbers_of = (
+        (_RANKING, _spike_cells) if is_spike else (_RANKING_OF_OTHERS, _other_cells)
+    )
+    cells = [[*_group_cells(row, roles), *numbers_of(row), _flag_cell(row)] for row in rows]
+    return [*columns, *measures, _FLAGGED], cells
 
 
-def _ranking_row(row: Mapping[str, Any], roles: Mapping[str, str] | None) -> list[Cell]:
+def _group_cells(row: Mapping[str, Any], roles: Mapping[str, str] | None) -> list[Cell]:
     cells = [Cell(str(row["rank"]), row["rank"]), _name_cell(row["group"])]
     if roles is not None:
         drawn = role(roles.get(row["group"]) or "unknown")
         cells.append(Cell(drawn.label, drawn.label, "text", drawn))
+    return cells
+
+
+def _flag_cell(row: Mapping[str, Any]) -> Cell:
+    text = "yes" if row["flagged"] else "no"
+    return Cell(text, text, "text")
+
+
+def _other_cells(row: Mapping[str, Any]) -> list[Cell]:
+    bounds = interval(decimal(row["ci_low"]), decimal(row["ci_high"]))
+    return [
+        Cell(f"{row['score']:.4g}".replace("-", "\N{MINUS SIGN}"), row["score"]),
+        Cell(bounds, row["ci_low"]),
+        Cell(count(row["n_joiners"]), row["n_joiners"]),
+        Cell(p_value(row["p_value"]), row["p_value"]),
+        Cell(p_value(row["q_value"]), row["q_value"]),
+    ]
+
+
+def _spike_cells(row: Mapping[str, Any]) -> list[Cell]:
     bounds = interval(percent(row["ci_low"]), percent(row["ci_high"]))
     return [
-        *cells,
         Cell(percent(row["score"]), row["score"]),
         Cell(bounds, row["ci_low"]),
         Cell(count(row["n_joiners"]), row["n_joiners"]),
@@ -141,7 +172,6 @@ def _ranking_row(row: Mapping[str, Any], roles: Mapping[str, str] | None) -> lis
         Cell(decimal(row["statistic"], digits=2), row["statistic"]),
         Cell(p_value(row["p_value"]), row["p_value"]),
         Cell(p_value(row["q_value"]), row["q_value"]),
-        Cell("yes" if row["flagged"] else "no", "yes" if row["flagged"] else "no", "text"),
     ]
 
 
@@ -150,7 +180,7 @@ def evaluation(result: Result) -> list[tuple[str, str, str]]:
     return _metric_rows(
         row
         for row in result.rows("evaluation")
-        if row["detector"] == DETECTOR and row["truth"] == "planted"
+        if row["detector"] == result.detector and row["truth"] == "planted"
     )
 
 
