@@ -18,8 +18,8 @@ PUBLIC = {
         "recent_join_sources", "record_of", "signal_correlations", "top_groups", "until",
     ],
     "gateway.detect": [
-        "DETECTORS", "Detection", "SpikeOptions", "UNRANKED", "detect", "detect_spikes",
-        "find_spikes", "rank_groups",
+        "DETECTORS", "Detection", "SelfControlledOptions", "SpikeOptions", "UNRANKED", "detect",
+        "detect_self_controlled", "detect_spikes", "find_spikes", "rank_groups",
     ],
     "gateway.evaluate": [
         "EVALUATION_SCHEMA", "average_precision", "clear_effects", "evaluate_effects",

@@ -6,14 +6,17 @@ The package can be called: ``gateway.detect(joins, targets, detector="spike")``.
 from gateway._callable import make_callable
 from gateway.detect.calling import DETECTORS, detect
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
+from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
 
 __all__ = [
     "DETECTORS",
     "UNRANKED",
     "Detection",
+    "SelfControlledOptions",
     "SpikeOptions",
     "detect",
+    "detect_self_controlled",
     "detect_spikes",
     "find_spikes",
     "rank_groups",

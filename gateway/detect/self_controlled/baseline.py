@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,7 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
     events = np.histogram(time, edges)[0].astype(np.float64)
     windows, which = np.unique(np.stack([first, last + 1], axis=1), axis=0, return_inverse=True)
     weight = np.bincount(which.ravel(), weights=count)
-    piece = [np.clip(windows, low, high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    piece = [np.clip(windows, low, high) for low, high in pairwise(edges)]
     ticks = [(part[:, 1] - part[:, 0]).astype(np.float64) for part in piece]
     rate = np.ones(len(ticks))
     for _ in range(_ROUNDS):

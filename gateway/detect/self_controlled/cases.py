@@ -159,9 +159,7 @@ def _joins_of_cases(joins: JoinLog, events: Events, candidate: Mask) -> tuple[In
     return case[row], joins.group[row].astype(np.int64), joins.time[row].astype(np.int64)
 
 
-def build_cases(
-    joins: JoinLog, events: Events, candidate: Mask, *, risk_window: int = 0
-) -> Cases:
+def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window: int = 0) -> Cases:
     """Cut the time of every case where its exposure changes.
 
     Parameters
@@ -189,8 +187,8 @@ def build_cases(
         case, group, time, sign = case[order], group[order], time[order], sign[order]
     key = events.key(case, time)
     offsets = np.searchsorted(case, np.arange(len(events.user) + 1))
-    length, first_length = _lengths(events, case, time, offsets, np.isin(key, join_key))
-    kept = ~np.isin(events.key(events.case, events.time), join_key)
+    length, first_length = _lengths(events, case, time, offsets, _holds(join_key, key))
+    kept = ~_holds(join_key, events.key(events.case, events.time))
     counted = _count_events(events, kept, key, case)
     return Cases(
         offsets=offsets,
@@ -205,6 +203,14 @@ def build_cases(
         n_groups=joins.n_groups,
         n_tied=int(np.count_nonzero(~kept)),
     )
+
+
+def _holds(ascending: Int64, key: Int64) -> Mask:
+    """Whether each key is among others that stand in ascending order."""
+    if len(ascending) == 0:
+        return np.zeros(len(key), bool)
+    at = np.minimum(np.searchsorted(ascending, key), len(ascending) - 1)
+    return np.asarray(ascending[at] == key)
 
 
 def _lengths(
@@ -228,9 +234,7 @@ def _lengths(
     return length, events.baseline.between(events.first, until)
 
 
-def _count_events(
-    events: Events, kept: Mask, key: Int64, case: Int64
-) -> tuple[Float64, Float64]:
+def _count_events(events: Events, kept: Mask, key: Int64, case: Int64) -> tuple[Float64, Float64]:
     """Events after each row, and before each case's first row."""
     of, at = events.case[kept], events.key(events.case, events.time)[kept]
     row = np.searchsorted(key, at) - 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -11,20 +9,8 @@ import pyarrow.compute as pc
 from scipy.stats import false_discovery_control, norm
 
 from gateway.detect.detection import Detection, rank_groups
-from gateway.detect.self_controlled.cases import (
-    Events,
-    Pairs,
-    build_cases,
-    list_events,
-    pairs_of,
-)
-from gateway.detect.self_controlled.multivariate import (
-    Fit,
-    adjusted_pairs,
-    choose_by_bayes,
-    choose_by_validation,
-    fit_groups,
-)
+from gateway.detect.self_controlled.answer import Answer, fit_answer
+from gateway.detect.self_controlled.crude import Crude, count_crudely
 from gateway.detect.self_controlled.null import FEWEST_INERT, Null, null_of_bulk, null_of_inert
 from gateway.detect.self_controlled.options import SelfControlledOptions
 from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likelihood_interval
@@ -32,7 +18,6 @@ from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.errors import GatewayError, LogError, Problem
 from gateway.joins import JoinLog
-from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
 __all__ = ["detect_self_controlled"]
@@ -40,8 +25,6 @@ __all__ = ["detect_self_controlled"]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-# Turns the hash of the halves into another one, for the folds.
-_FOLD_SALT = 1
 
 
 def detect_self_controlled(
@@ -115,11 +98,11 @@ def detect_self_controlled(
     if not targets.mask[joins.group].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)
-    crude = _crude(joins, targets, options)
+    crude = count_crudely(joins, targets, options)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, seed=seed)
-    answer = _answer(joins, targets, surrogate, options, seed)
+    answer = fit_answer(joins, targets, surrogate, options, seed)
     ratios = estimate_ratios(answer.pairs, n_groups=joins.n_groups)
     n_joiners = joins.sizes()
     ranked = ~targets.mask & (n_joiners >= options.min_joiners) & ratios.informative
@@ -129,7 +112,8 @@ def detect_self_controlled(
     q = np.full(joins.n_groups, np.nan)
     if ranked.any():
         q[ranked] = false_discovery_control(p[ranked])
-    low, high = likelihood_interval(answer.pairs, n_groups=joins.n_groups, scale=null.scale)
+    scale = null.scales(ratios.variance)
+    low, high = likelihood_interval(answer.pairs, ratios, scale=scale)
     score = answer.beta if options.model == "multivariate" else z
     return Detection(
         detector="self_controlled",
@@ -150,26 +134,6 @@ def detect_self_controlled(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Answer:
-    """Pairs that the ratios come from, posterior mode and its standard error."""
-
-    pairs: Pairs
-    beta: Float64
-    error: Float64
-
-
-@dataclass(frozen=True, eq=False)
-class _Crude:
-    """Target joins alone, one group at a time; arrays of shape (n_groups,)."""
-
-    observed: Float64
-    expected: Float64
-    n_cases: Int64
-    n_after: Int64
-    pre_ratio: Float64
-
-
 def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
     """Return the ids of the inert groups."""
     if not names:
@@ -181,85 +145,6 @@ def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
         got = f"unknown: {', '.join(map(repr, unknown[:5]))}" if unknown else str(len(set(names)))
         raise GatewayError(str(Problem("self_controlled.inert", rule, got)))
     return np.unique(known.to_numpy(zero_copy_only=False)).astype(np.int64)
-
-
-def _crude(joins: JoinLog, targets: TargetSet, options: SelfControlledOptions) -> _Crude:
-    events = list_events(joins, targets.mask, first_only=options.first_only)
-    pairs, pre = pairs_of(
-        joins, events, ~targets.mask,
-        risk_window=options.risk_window, pre_window=options.pre_window,
-    )  # fmt: skip
-    n = joins.n_groups
-    near = np.bincount(pre.group, pre.after, minlength=n)
-    usual = np.bincount(pre.group, pre.events * pre.share, minlength=n)
-    return _Crude(
-        observed=np.bincount(pairs.group, pairs.after, minlength=n),
-        expected=np.bincount(pairs.group, pairs.events * pairs.share, minlength=n),
-        n_cases=np.bincount(pairs.group, minlength=n).astype(np.int64),
-        n_after=np.bincount(pairs.group, pairs.after > 0, minlength=n).astype(np.int64),
-        pre_ratio=np.divide(near, usual, out=np.full(n, np.nan), where=usual > 0),
-    )
-
-
-def _answer(
-    joins: JoinLog, targets: TargetSet, surrogate: Mask, options: SelfControlledOptions, seed: int
-) -> _Answer:
-    """Fit with surrogates as events, and for the surrogates themselves without."""
-    outcome = targets.mask | surrogate
-    answer = _one_answer(joins, outcome, ~outcome, options, seed)
-    if not surrogate.any():
-        return answer
-    plain = _one_answer(joins, targets.mask, ~targets.mask, options, seed)
-    return _Answer(
-        pairs=_join_pairs(answer.pairs, plain.pairs, surrogate),
-        beta=np.where(surrogate, plain.beta, answer.beta),
-        error=np.where(surrogate, plain.error, answer.error),
-    )
-
-
-def _join_pairs(first: Pairs, second: Pairs, from_second: Mask) -> Pairs:
-    keep, other = ~from_second[first.group], from_second[second.group]
-    return Pairs(
-        *(
-            np.concatenate([getattr(first, f.name)[keep], getattr(second, f.name)[other]])
-            for f in fields(Pairs)
-        )
-    )
-
-
-def _one_answer(
-    joins: JoinLog, outcome: Mask, candidate: Mask, options: SelfControlledOptions, seed: int
-) -> _Answer:
-    events = list_events(joins, outcome, first_only=options.first_only)
-    if options.model == "univariate":
-        return _alone(joins, events, candidate, options)
-    cases = build_cases(joins, events, candidate, risk_window=options.risk_window)
-    if options.penalty is not None:
-        fit = fit_groups(cases, penalty=options.penalty)
-    elif options.penalty_by == "bayes":
-        fit = choose_by_bayes(cases)
-    else:
-        names = joins.users.take(cases.user).to_pylist()
-        fit = choose_by_validation(cases, name_uniforms(names, seed=seed + _FOLD_SALT))
-    return _Answer(adjusted_pairs(cases, fit.beta), fit.beta, _posterior_error(fit))
-
-
-def _posterior_error(fit: Fit) -> Float64:
-    """Laplace's approximation with a diagonal Hessian."""
-    return 1.0 / np.sqrt(np.maximum(fit.information + fit.penalty, 1e-12))
-
-
-def _alone(
-    joins: JoinLog, events: Events, candidate: Mask, options: SelfControlledOptions
-) -> _Answer:
-    pairs, _ = pairs_of(
-        joins, events, candidate,
-        risk_window=options.risk_window, pre_window=options.pre_window,
-    )  # fmt: skip
-    ratios = estimate_ratios(pairs, n_groups=joins.n_groups)
-    with np.errstate(divide="ignore"):
-        error = 1.0 / np.sqrt(ratios.variance)
-    return _Answer(pairs, ratios.log_ratio, error)
 
 
 def _root(ratios: Ratios, options: SelfControlledOptions) -> Float64:
@@ -284,7 +169,7 @@ def _null(ratios: Ratios, ranked: Mask, inert: Int64, options: SelfControlledOpt
 
 
 def _extra(
-    ratios: Ratios, answer: _Answer, crude: _Crude, null: Null, z: Float64, ranked: Mask
+    ratios: Ratios, answer: Answer, crude: Crude, null: Null, z: Float64, ranked: Mask
 ) -> dict[str, npt.NDArray[np.generic]]:
     lfsr = np.full(len(z), np.nan)
     if ranked.any():

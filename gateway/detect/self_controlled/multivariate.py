@@ -60,7 +60,8 @@ class ConditionalLoss:
         self._gradient[:] = 0.0
         loss_and_gradient(
             c.offsets, c.group, c.sign, c.length, c.events, c.first_length, c.first_events,
-            self.takes_part, beta, self._bounds, *self._scratch, self._gradient, self._totals,
+            self.takes_part, beta, self._bounds, self._scratch[0], self._scratch[1],
+            self._gradient, self._totals,
         )  # fmt: skip
         penalty = 0.5 * self.penalty * float(beta @ beta)
         gradient = self._gradient.sum(axis=0) + self.penalty * beta
@@ -166,7 +167,7 @@ def _information(cases: Cases, beta: Float64, takes_part: Mask) -> Float64:
     odds = pairs.share * np.exp(beta[pairs.group])
     exposed = odds / (1 - pairs.share + odds)
     each = takes_part[pairs.case] * pairs.events * exposed * (1 - exposed)
-    return np.bincount(pairs.group, each, minlength=cases.n_groups)
+    return np.bincount(pairs.group, each, minlength=cases.n_groups).astype(np.float64)
 
 
 def choose_by_bayes(cases: Cases) -> Fit:

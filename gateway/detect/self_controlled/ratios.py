@@ -63,13 +63,6 @@ def _by_group(pairs: Pairs, n_groups: int) -> tuple[Int64, Float64, Float64, Flo
     return offsets, pairs.after[order], pairs.events[order], pairs.share[order]
 
 
-def _solve(pairs: Pairs, n_groups: int) -> Float64:
-    solved = np.zeros((n_groups, 7))
-    solved[:, 4] = np.nan
-    solve_ratios(*_by_group(pairs, n_groups), solved)
-    return solved
-
-
 def estimate_ratios(pairs: Pairs, *, n_groups: int) -> Ratios:
     r"""Estimate and test the rate ratio of every group.
 
@@ -89,8 +82,12 @@ def estimate_ratios(pairs: Pairs, *, n_groups: int) -> Ratios:
     evaluation", Biometrics 51(1). Daniels (1987), "Tail probability approximations",
     Int. Stat. Rev. 55(1).
     """
-    solved = _solve(pairs, n_groups)
-    observed, expected, variance, clustered, theta, gain, curvature = solved.T
+    solved = np.zeros((n_groups, 7))
+    solved[:, 4] = np.nan
+    solve_ratios(*_by_group(pairs, n_groups), solved)
+    observed, expected, variance, clustered, theta, gain, curvature = (
+        np.ascontiguousarray(column) for column in solved.T
+    )
     root = _roots(observed, expected, variance, theta, gain, curvature)
     return Ratios(observed, expected, variance, clustered, theta, gain, root)
 
@@ -112,16 +109,17 @@ def _roots(
 
 
 def likelihood_interval(
-    pairs: Pairs, *, n_groups: int, scale: float = 1.0
+    pairs: Pairs, ratios: Ratios, *, scale: npt.ArrayLike = 1.0
 ) -> tuple[Float64, Float64]:
     """Return the 95 % likelihood interval of every log rate ratio.
 
     Parameters
     ----------
-    pairs, n_groups
-        As for ``estimate_ratios``.
+    pairs, ratios
+        The pairs and what ``estimate_ratios`` made of them.
     scale
-        Standard deviation of ``root`` where nothing is true; at least 1.
+        Standard deviation of ``root`` where nothing is true, at least 1; one for all
+        groups or shape (n_groups,).
 
     Returns
     -------
@@ -129,7 +127,12 @@ def likelihood_interval(
         Ends, shape (n_groups,); infinite where no event, or every one, is in the exposed
         time, and without variance.
     """
-    solved = _solve(pairs, n_groups)
+    n_groups = len(ratios.observed)
+    offsets, _, events, share = _by_group(pairs, n_groups)
+    drop = np.broadcast_to(_DROP * np.square(scale), n_groups).astype(np.float64)
     low, high = np.full(n_groups, -np.inf), np.full(n_groups, np.inf)
-    find_limits(*_by_group(pairs, n_groups), solved, _DROP * scale**2, low, high)
+    find_limits(
+        offsets, events, share, ratios.observed, ratios.log_ratio, ratios.gain,
+        ratios.informative, drop, low, high,
+    )  # fmt: skip
     return low, high

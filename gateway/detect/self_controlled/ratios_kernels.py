@@ -137,13 +137,14 @@ def _limit(side, A, theta, top, drop, first, end, n, F):  # type: ignore[no-unty
 
 
 @parallel_kernel
-def find_limits(offsets, after, events, share, solved, drop, low, high):  # type: ignore[no-untyped-def]
-    """Fill the ends of the likelihood interval of theta for each group with a variance."""
+def find_limits(  # type: ignore[no-untyped-def]
+    offsets, events, share, observed, theta, gain, informative, drop, low, high
+):
+    """Fill the ends of the likelihood interval of theta for each informative group."""
     for g in prange(len(offsets) - 1):
-        if solved[g, 2] > 0.0:
-            first, end = offsets[g], offsets[g + 1]
-            A, theta, top = solved[g, 0], solved[g, 4], solved[g, 5]
-            if theta > -np.inf:
-                low[g] = _limit(-1.0, A, theta, top, drop, first, end, events, share)
-            if theta < np.inf:
-                high[g] = _limit(1.0, A, theta, top, drop, first, end, events, share)
+        if informative[g]:
+            first, end, A, top = offsets[g], offsets[g + 1], observed[g], gain[g]
+            if theta[g] > -np.inf:
+                low[g] = _limit(-1.0, A, theta[g], top, drop[g], first, end, events, share)
+            if theta[g] < np.inf:
+                high[g] = _limit(1.0, A, theta[g], top, drop[g], first, end, events, share)
