@@ -367,6 +367,26 @@ def test_penalty__is_larger_where_effects_are_smaller(choose):
         assert 0.5 < found[1].penalty * 0.8**2 < 2.0
 
 
+def test_p_values__keep_their_level_where_nothing_is_true():
+    p = []
+    for seed in (31, 32, 33):
+        joins, targets = case_series(seed, np.zeros(40), users=600)
+        p += detect_self_controlled(joins, targets, options=PLAIN).p_value[30:].tolist()
+    # 5 % of 120, and three standard deviations.
+    assert np.mean(np.array(p) < 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120)
+
+
+def test_benchmark_world__is_the_one_that_the_issue_asks_for():
+    from gateway.store import load_config
+
+    config = load_config("configs/benchmark_world.toml")
+    world = config.world
+    assert world is not None
+    assert (world.users, world.groups) == (200_000, 5_000)
+    assert (world.roles.influence, world.roles.homophily) == (50, 50)
+    assert world.roles.influence_strength == 1.4
+
+
 # Null and shrinkage ----------------------------------------------------------------------
 
 

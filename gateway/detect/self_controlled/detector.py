@@ -11,7 +11,13 @@ from scipy.stats import false_discovery_control, norm
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.self_controlled.answer import Answer, fit_answer
 from gateway.detect.self_controlled.crude import Crude, count_crudely
-from gateway.detect.self_controlled.null import FEWEST_INERT, Null, null_of_bulk, null_of_inert
+from gateway.detect.self_controlled.null import (
+    COARSE,
+    FEWEST_INERT,
+    Null,
+    null_of_bulk,
+    null_of_inert,
+)
 from gateway.detect.self_controlled.options import SelfControlledOptions
 from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likelihood_interval
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
@@ -50,8 +56,8 @@ def detect_self_controlled(
     (multivariate), or the root statistic (univariate). *Estimate.* The conditional rate
     ratio exp(beta_g), all others as fitted, with its 95 % likelihood interval. *p-value.*
     Upper tail at beta_g = 0, others as fitted, by saddlepoint, calibrated by the
-    empirical null (see ``Variance``). ``n_spiking`` counts the joiners who join a target
-    later than the group, no more.
+    empirical null (``SelfControlledOptions.variance``). ``n_spiking`` counts the joiners
+    who join a target later than the group, no more.
 
     *Surrogates.* See ``choose_surrogates``. Where some are chosen, a group's ratio is that
     of joins of targets and of groups like them. Surrogates are themselves ranked by a
@@ -98,23 +104,21 @@ def detect_self_controlled(
     if not targets.mask[joins.group].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)
-    crude = count_crudely(joins, targets, options)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, seed=seed)
+    crude = count_crudely(joins, targets, options)
     answer = fit_answer(joins, targets, surrogate, options, seed)
     ratios = estimate_ratios(answer.pairs, n_groups=joins.n_groups)
-    n_joiners = joins.sizes()
-    ranked = ~targets.mask & (n_joiners >= options.min_joiners) & ratios.informative
+    ranked = ~targets.mask & (joins.sizes() >= options.min_joiners) & ratios.informative
     null = _null(ratios, ranked, inert, options)
     z = null.standardise(_root(ratios, options), ratios.variance)
-    p = np.where(ranked, norm.sf(z), np.nan)
-    q = np.full(joins.n_groups, np.nan)
-    if ranked.any():
-        q[ranked] = false_discovery_control(p[ranked])
+    extra = _extra(ratios, answer, crude, null, z, ranked) | {"surrogate": surrogate}
+    score = answer.beta if options.model == "multivariate" else z
+    p, q = _p_values(z, ranked)
     scale = null.scales(ratios.variance)
     low, high = likelihood_interval(answer.pairs, ratios, scale=scale)
-    score = answer.beta if options.model == "multivariate" else z
+    enough = crude.n_after >= options.min_spiking
     return Detection(
         detector="self_controlled",
         groups=joins.groups,
@@ -125,13 +129,21 @@ def detect_self_controlled(
         ci_high=np.exp(high),
         p_value=p,
         q_value=q,
-        n_joiners=n_joiners,
+        n_joiners=joins.sizes(),
         n_spiking=crude.n_after,
-        flagged=(np.nan_to_num(q, nan=1.0) < options.alpha)
-        & (crude.n_after >= options.min_spiking),
+        flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & enough,
         rank=rank_groups(score, ranked),
-        extra=_extra(ratios, answer, crude, null, z, ranked) | {"surrogate": surrogate},
+        extra=extra,
     )
+
+
+def _p_values(z: Float64, ranked: Mask) -> tuple[Float64, Float64]:
+    """Upper tails and their Benjamini-Hochberg counterparts, NaN where not ranked."""
+    p = np.where(ranked, norm.sf(z), np.nan)
+    q = np.full(len(z), np.nan)
+    if ranked.any():
+        q[ranked] = false_discovery_control(p[ranked])
+    return p, q
 
 
 def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
@@ -161,9 +173,9 @@ def _null(ratios: Ratios, ranked: Mask, inert: Int64, options: SelfControlledOpt
         return Null()
     if len(inert) == 0:
         return null_of_bulk(ratios.root[ranked], ratios.variance[ranked])
-    inert = inert[ranked[inert]]
+    inert = inert[ranked[inert] & (ratios.variance[inert] >= COARSE)]
     if len(inert) < FEWEST_INERT:
-        rule = f"must name at least {FEWEST_INERT} groups with enough joiners to be tested"
+        rule = f"must name at least {FEWEST_INERT} groups with enough events to be tested"
         raise GatewayError(str(Problem("self_controlled.inert", rule, str(len(inert)))))
     return null_of_inert(ratios.root[inert], ratios.variance[inert])
 

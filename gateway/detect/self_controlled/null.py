@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
-__all__ = ["FEWEST_INERT", "Null", "null_of_bulk", "null_of_inert"]
+__all__ = ["COARSE", "FEWEST_INERT", "Null", "null_of_bulk", "null_of_inert"]
 
 Float64 = npt.NDArray[np.float64]
 
 FEWEST_INERT = 10
 # Quartiles of the standard normal distribution lie so far apart.
 _NORMAL_IQR = 1.348980
-# Below this expected variance the distribution is too coarse for quartiles.
-_COARSE = 2.0
+# Below this variance of the number of events a statistic is too coarse to fit a null on:
+# P(A or more) of a count of two or three is far from uniform.
+COARSE = 2.0
 _FEWEST_BULK = 20
 
 
@@ -66,7 +67,7 @@ def null_of_bulk(root: Float64, variance: Float64) -> Null:
     Efron (2004), "Large-scale simultaneous hypothesis testing: the choice of a null
     hypothesis", J. Am. Stat. Assoc. 99(465).
     """
-    bulk = root[variance >= _COARSE]
+    bulk = root[variance >= COARSE]
     if len(bulk) < _FEWEST_BULK:
         return Null()
     low, middle, high = np.quantile(bulk, [0.25, 0.5, 0.75])
@@ -82,7 +83,7 @@ def null_of_inert(root: Float64, variance: Float64) -> Null:
     Parameters
     ----------
     root, variance
-        Of groups known to have no effect, shape (n,), variance positive.
+        Of groups known to have no effect, shape (n,), variances of at least ``COARSE``.
 
     References
     ----------

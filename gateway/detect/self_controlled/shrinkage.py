@@ -14,8 +14,8 @@ Float64 = npt.NDArray[np.float64]
 GRID = np.concatenate([[0.0], np.geomspace(0.02, 2.5, 15)])
 # Dirichlet weight of the point at zero: Stephens' choice, which leans to "no effect".
 NULL_WEIGHT = 10.0
-_ROUNDS = 500
-_CLOSE = 1e-6
+_ROUNDS = 200
+_CLOSE = 1e-5
 
 
 def false_sign_rates(estimate: Float64, error: Float64) -> Float64:
