@@ -16,6 +16,7 @@ import gateway
 from gateway.config import parse_config
 from gateway.config.detectors import DetectorName
 from gateway.detect import DETECTORS, REGISTRY, Detection
+from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
@@ -180,6 +181,10 @@ def test_detection__of_a_log_that_tells_nothing_is_no_crash(name, who):
         user, group = np.arange(6), np.zeros(6, int)
     joins = JoinLog.from_arrays(user, group, np.arange(len(user)), groups=["a", "b", "c", "d"])
     targets = TargetSet(np.array([True, False, False, False]), "the first")
+    if name == "self_controlled" and who == "nobody joins a target":
+        with pytest.raises(LogError, match="some user must join a target"):
+            found(name, joins, targets)
+        return
     d = found(name, joins, targets)
     assert not d.flagged.any()
     assert d.to_arrow().num_rows == 3

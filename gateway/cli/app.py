@@ -40,7 +40,7 @@ Threads = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
 _DETECTORS = (
     "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
-    "order; repeat for several"
+    "order, self_controlled; repeat for several"
 )
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
