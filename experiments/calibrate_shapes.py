@@ -57,6 +57,20 @@ RECOMMENDATION = "simulation.recommendation"
 FOUND = 0.72
 
 
+LABELS = {
+    "n_joins": "joins", "n_users": "users with a join", "n_groups": "groups with a member",
+    "joins_mean": "joins per user: mean", "joins_median": "median", "joins_p90": "p90",
+    "joins_max": "largest", "one_join": "share with exactly one join",
+    "another_1": "P(another join given k), k = 1",
+    **{f"another_{k}": f"k = {k}" for k in range(2, 6)},
+    "size_mean": "group size: mean", "size_median": "median", "size_max": "largest",
+    "size_mu": "log of size: mean", "size_sigma": "standard deviation", "gini": "Gini",
+    "rank_slope": "rank-size slope", "tail_exponent": "tail exponent, from 172 and from 48",
+    "same_category": "P(next join in the same category)", "chance": "the same by chance",
+    "gap_median": "days between joins: median", "gap_mean": "mean", "gap_p90": "p90",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Knob:
     """A parameter that is fitted: its key and range; positive, searched by its logarithm."""
@@ -198,7 +212,7 @@ def say(allowed: tuple[float, float]) -> str:
     """Return a tolerance in words."""
     absolute, relative = allowed
     if relative:
-        return f"{relative:.0%}"
+        return f"{100 * relative:.0f} %"
     return f"{absolute:g}" if absolute else "half a unit"
 
 
@@ -209,8 +223,28 @@ def table(seeds: int) -> None:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    for row in [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]:
-        print("| " + " | ".join(row) + " |")
+    print(as_markdown(rows))
+
+
+def as_markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return the table with one line per statistic and the logs side by side."""
+    found = {(row["log"], row["statistic"]): row for row in rows}
+    lines = ["| | Meetup | simulated | | YouTube | simulated | | allowed |", "|---" * 8 + "|"]
+    for name, label in LABELS.items():
+        row = [found.get((log, name)) for log in KNOBS]
+        cells = [cell for one in row for cell in (in_words(one) if one else ["–", "–", ""])]
+        allowed = next(one["allowed"] for one in row if one)
+        lines.append(f"| {label} | {' | '.join(cells)} | {allowed} |".replace("| -", "| −"))
+    return "\n".join(lines)
+
+
+def in_words(row: Mapping[str, str]) -> list[str]:
+    """Return published, simulated with its spread, and how they compare."""
+    expected, got, sd = (float(row[key]) for key in ("published", "simulated", "sd"))
+    level = f"{got:,.0f} ± {sd:,.0f}" if abs(got) >= 100 else f"{got:.3g} ± {sd:.2g}"
+    is_ratio = ALLOWED[row["statistic"]][0] == 0
+    off = f"× {got / expected:.2f}" if is_ratio else f"{round(got - expected, 3) + 0.0:+.3f}"
+    return [f"{expected:,g}", level, off + (" **differs**" if row["verdict"] == "differs" else "")]
 
 
 def main() -> None:
