@@ -34,9 +34,9 @@ import pyarrow as pa
 
 from gateway import analyses
 from gateway.config import Config, config_to_toml
-from gateway.detect import detect_spikes
+from gateway.detect import SpikeOptions, detect_spikes
 from gateway.errors import LogError
-from gateway.pipeline import obtain_platform, spike_options
+from gateway.pipeline import obtain_platform
 from gateway.score import LogisticScorer, score_joins
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
 from gateway.store import load_config
@@ -88,7 +88,9 @@ def evaluate(config: Config, *, whole: bool = False) -> pa.Table | None:
         )  # fmt: skip
     except LogError:
         return None
-    found = detect_spikes(joins, platform.targets, scores, options=spike_options(config))
+    found = detect_spikes(
+        joins, platform.targets, scores, options=SpikeOptions(**config.spike.model_dump())
+    )
     if platform.history is None:
         raise SystemExit("the note's analyses need a simulated platform")
     record = analyses.record_of(

@@ -253,15 +253,14 @@ def _note(
     config: Config, platform: Platform, detections: dict[str, Detection], talk: Talk
 ) -> dict[str, pa.Table]:
     """Tables of the note's analyses, none where the config does not ask for them."""
-    note, history = config.note, platform.history
-    if note is None or history is None:
+    if config.note is None or platform.history is None:
         return {}
     with talk.stage("analysing as the note does"):
         record = record_of(
-            history, platform.joins, platform.targets, leading(detections),
-            workflow_day=note.workflow_day, top=note.top,
+            platform.history, platform.joins, platform.targets, leading(detections),
+            workflow_day=config.note.workflow_day, top=config.note.top,
         )  # fmt: skip
-        found = analyse_note(record, note, seed=config.experiment.seed)
+        found = analyse_note(record, config.note, seed=config.experiment.seed)
     return {f"analyses/{name}": table for name, table in found.items()}
 
 
