@@ -17,6 +17,9 @@ from gateway.talk import SILENT, Talk
 
 __all__ = ["redraw", "run"]
 
+LISTED = 100
+"""Groups of each detector in the report's ranking: as many as the note works with."""
+
 Figures = Mapping[str, tuple[str, str]]
 
 
@@ -102,6 +105,6 @@ def _report(
         config_toml=config_to_toml(config),
         provenance=provenance,
         title=title,
-        top=config.figures.top,
+        top=max(LISTED, config.figures.top),
     )
     return page.encode("utf-8")

@@ -9,10 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["DETECTOR", "SCORER", "Estimate", "Result"]
+__all__ = ["ANALYSES", "DETECTOR", "SCORER", "Estimate", "Result"]
 
 DETECTOR = "spike"
 SCORER = "scorer:"
+ANALYSES = "analyses/"
+"""Where the tables of the note's results lie below a result."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Result:
-    """Stored tables by name, without the files' endings."""
+    """Stored tables by name, without the files' endings; ``top`` groups of each are listed."""
 
     tables: Mapping[str, pa.Table]
+    top: int = 100
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return a table as one dict per row; none where the result lacks the table."""
@@ -68,10 +71,17 @@ class Result:
         """Whether roles are known: the log is simulated."""
         return any(role != "unknown" for role in self.roles().values())
 
-    def ranked(self) -> pa.Table | None:
-        """Return the spike detector's ranked groups, by rank, then name."""
+    def detectors(self) -> list[str]:
+        """Return the detectors that rank groups: the note's own first, then by name."""
         if "gateways" not in self.tables:
-            return None
+            return []
+        names = set(self.tables["gateways"]["detector"].to_pylist())
+        return sorted(names, key=lambda name: (name != DETECTOR, name))
+
+    def ranked(self, detector: str) -> list[dict[str, Any]]:
+        """Return a detector's first ``top`` ranked groups, by rank, then name."""
         gateways = self.tables["gateways"]
-        mine = pc.and_(pc.equal(gateways["detector"], DETECTOR), pc.is_valid(gateways["rank"]))
-        return gateways.filter(mine).sort_by([("rank", "ascending"), ("group", "ascending")])
+        mine = pc.and_(pc.equal(gateways["detector"], detector), pc.is_valid(gateways["rank"]))
+        order = [("rank", "ascending"), ("group", "ascending")]
+        rows: list[dict[str, Any]] = gateways.filter(mine).sort_by(order)[: self.top].to_pylist()
+        return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.report.numbers import MISSING, count, decimal, interval, percent
+from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
 from gateway.report.stored import Estimate, Result
 
 __all__ = ["CAVEAT", "Tile", "confusion", "lede", "tiles"]
@@ -97,8 +97,9 @@ def _log(result: Result) -> str:
     origin = "Simulated log" if source == "simulated" else f"Join log {source}"
     span = result.summary("span")
     return (
-        f"{origin}: {count(result.number('n_joins'))} joins of "
-        f"{count(result.number('n_groups'))} groups by {count(result.number('n_users'))} users"
+        f"{origin}: {counted(result.number('n_joins'), 'join')} of "
+        f"{counted(result.number('n_groups'), 'group')} by "
+        f"{counted(result.number('n_users'), 'user')}"
         f"{f', {span}' if span else ''}."
     )
 
@@ -106,7 +107,7 @@ def _log(result: Result) -> str:
 def _targets(result: Result) -> str:
     horizon = result.summary("horizon")
     return (
-        f"Target set: {count(result.number('n_targets'))} groups "
+        f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
     )
 
@@ -120,8 +121,9 @@ def _scorer(result: Result) -> str:
 
 
 def _ranking(result: Result) -> str:
-    ranked, flagged = (count(result.number(key)) for key in ("n_ranked", "n_flagged"))
-    found = f"The spike method ranks {ranked} groups and flags {flagged} as gateways"
+    ranked = counted(result.number("n_ranked"), "group")
+    flagged = count(result.number("n_flagged"))
+    found = f"The spike method ranks {ranked} and flags {flagged} as gateways"
     precision = result.planted("average_precision")
     if precision.value is None or not result.has_truth():
         return f"{found}."
