@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import probability_curves
+from gateway.analyses import event_study, probability_curves
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
 from gateway.errors import ConfigError, LogError, Problem, ResultError
@@ -260,6 +260,7 @@ def _tables(
             platform.joins, platform.targets, scores, detections["spike"], spike, platform.role,
             count=config.figures.curves,
         ),
+        "event_study": event_study(scores, detections["spike"], platform.role),
         "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
         "summary": _summary(config, platform, detections),
     }  # fmt: skip

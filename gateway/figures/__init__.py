@@ -5,8 +5,8 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
-['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'direct_effects',
- 'reliability']
+['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
+ 'benchmark', 'direct_effects', 'dose_response', 'phase_diagram', 'reliability']
 """
 
 from __future__ import annotations
@@ -70,10 +70,14 @@ class StoredFigure:
 
 FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("probability_curves"),
+    StoredFigure("event_study"),
     StoredFigure("top_gateways", ranks=True),
     StoredFigure("funnel"),
     StoredFigure("precision_recall"),
+    StoredFigure("benchmark"),
     StoredFigure("direct_effects"),
+    StoredFigure("dose_response"),
+    StoredFigure("phase_diagram"),
     StoredFigure("reliability"),
 )
 

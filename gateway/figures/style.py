@@ -23,6 +23,8 @@ __all__ = [
     "FAINT",
     "INK",
     "MUTED",
+    "ON_DARK",
+    "ON_LIGHT",
     "PAGE",
     "PAPER",
     "RULE",
@@ -47,6 +49,8 @@ FAINT = "#a3acb5"
 RULE = "#e1e5e9"
 PAPER = "#ffffff"
 BLUE = "#0072B2"
+ON_DARK, ON_LIGHT = "#fdfdfd", "#101214"
+"""Letters inside a heat map: they follow the cell, not the page, so they are no shade of it."""
 
 UNTOLD = "unknown"
 """Role of every group of a real log: nobody knows the truth."""

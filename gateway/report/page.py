@@ -24,10 +24,14 @@ __all__ = ["render_report"]
 
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
+    "event_study": "The probability around the join of a flagged group",
     "top_gateways": "The highest ranked groups",
     "funnel": "Gateway score and group size",
     "precision_recall": "The ranking against the planted gateways",
+    "benchmark": "Every detector against the truth",
     "direct_effects": "What a join did to its joiner, by replay",
+    "dose_response": "What acting on more groups averts",
+    "phase_diagram": "Where each detector holds, and where it breaks",
     "reliability": "Reliability of the scorer",
 }
 
