@@ -9,6 +9,8 @@ import pyarrow as pa
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
+
 HOSTILE = (
     "<script>alert(1)</script>",
     "$\\frac$ and $x",
@@ -52,10 +54,14 @@ def result_tables(
         "curves": _curves(rng, groups, gateways, n_panels=n_panels, names=names),
         "reliability": _reliability(rng),
         "summary": _summary(groups, gateways, truth=truth),
+        "event_study": event_study_table(rng, truth=truth),
     }
     if truth:
         tables["strikes"] = _strikes(groups)
         tables["truth"] = _truth(rng, groups)
+        tables["benchmark"] = benchmark_table(rng)
+        tables["phase_diagram"] = phase_table(rng)
+        tables["dose_response"] = dose_table(rng)
     return tables
 
 

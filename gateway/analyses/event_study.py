@@ -136,7 +136,9 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
     user, start = blocks.user[event], blocks.before[event]
     offsets = np.arange(-reach, reach + 1)
     found = [_at_offset(blocks, event, user, start, int(k)) for k in offsets]
-    n_events, n_users, mean, change, half = (np.array(column) for column in zip(*found, strict=True))
+    n_events, n_users, mean, change, half = (
+        np.array(column) for column in zip(*found, strict=True)
+    )
     return MeanCurve(offsets, n_events, n_users, mean, change, change - half, change + half)
 
 

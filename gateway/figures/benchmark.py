@@ -114,15 +114,15 @@ def caption(data: pa.Table) -> str:
     )
     n = len(set(data["detector"].to_pylist()))
     return (
-        f"{counted(n, 'detector')} against the {listed(truths)} truth{'s' * (len(truths) > 1)}. "
-        f"Mark and bar: {bar}. Detectors stand by falling average precision against the "
+        f"Ranking by {counted(n, 'detector')} against the truth ({listed(truths)}). Mark and bar: "
+        f"{bar}. Detectors stand by falling average precision against the "
         f"{truths[0]} truth; spike is the leaked note's own method. Look-alikes send nobody: "
         "the fewer of them in the top 100, the better."
     )
 
 
 def _truths(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    found = set(row["truth"] for row in rows)
+    found = {row["truth"] for row in rows}
     return [*(t for t in _TRUTHS if t in found), *sorted(found - set(_TRUTHS))]
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from gateway.figures.stored import floats
 from gateway.figures.style import COLUMN, MUTED, PAPER, RULE, UNTOLD, role, styled
@@ -51,6 +52,7 @@ def draw(data: pa.Table) -> Figure:
     axes.axhline(0.0, color=MUTED, lw=0.6, zorder=0.5)
     curves = [(key, _curve(data, key)) for key in reversed(_curves(data))]
     keys = [_draw_curve(axes, flagged, name, rows) for (flagged, name), rows in curves]
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=11, integer=True))
     axes.set_xlabel("occasions since the join")
     axes.set_ylabel("change of P(join a target),\npercentage points")
     axes.grid(axis="y", color=RULE)

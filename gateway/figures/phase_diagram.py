@@ -7,7 +7,6 @@ It reads the ``evaluation`` of a sweep (see ``gateway.figures.swept``), or a rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from gateway.evaluate import summarise_replicates
 from gateway.figures.stored import DETECTOR, first, floats
-from gateway.figures.style import PAGE, ON_DARK, ON_LIGHT, styled
+from gateway.figures.style import PAGE, letters_on, styled
 from gateway.figures.style import figure as new_figure
 from gateway.figures.swept import is_sweep, swept_keys
 from gateway.figures.words import count, counted
@@ -82,18 +80,17 @@ def draw(data: pa.Table) -> Figure:
     n_rows = -(-len(names) // n_columns)
     figure = new_figure(PAGE, 0.55 + 1.75 * n_rows)
     grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    image = None
     for i, axes in enumerate(grid.flat):
         if i >= len(names):
             axes.set_visible(False)
             continue
-        image = _draw_panel(axes, data.filter(pc.equal(data["detector"], names[i])), names[i])
+        _draw_panel(axes, data.filter(pc.equal(data["detector"], names[i])), names[i])
         if i + n_columns >= len(names):
             axes.set_xlabel(_axis(first(data, "x_key")))
         if i % n_columns == 0:
             axes.set_ylabel(_axis(first(data, "y_key")))
     visible = [axes for axes in grid.flat if axes.get_visible()]
-    bar = figure.colorbar(image, ax=visible, shrink=0.8, pad=0.02)
+    bar = figure.colorbar(visible[0].collections[0], ax=visible, shrink=0.8, pad=0.02)
     bar.set_label(first(data, "metric").replace("_", " "))
     bar.outline.set_visible(False)
     return figure
@@ -121,10 +118,10 @@ def _detectors(data: pa.Table) -> list[str]:
     return names[:_MOST_PANELS]
 
 
-def _draw_panel(axes: Axes, rows: pa.Table, name: str) -> AxesImage:
+def _draw_panel(axes: Axes, rows: pa.Table, name: str) -> None:
     xs, ys = (sorted(set(rows[key].to_pylist())) for key in ("x", "y"))
     cells = _grid(rows, xs, ys)
-    image = axes.pcolormesh(
+    axes.pcolormesh(
         np.arange(len(xs) + 1) - 0.5,
         np.arange(len(ys) + 1) - 0.5,
         np.ma.masked_invalid(cells),
@@ -137,13 +134,9 @@ def _draw_panel(axes: Axes, rows: pa.Table, name: str) -> AxesImage:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(f"{name.replace('_', ' ')}{' (the note)' if name == DETECTOR else ''}")
-    mesh: Any = image
-    return mesh
 
 
-def _grid(
-    rows: pa.Table, xs: Sequence[float], ys: Sequence[float]
-) -> npt.NDArray[np.float64]:
+def _grid(rows: pa.Table, xs: Sequence[float], ys: Sequence[float]) -> npt.NDArray[np.float64]:
     """Values by row (y) and column (x), NaN where no point was run."""
     cells = np.full((len(ys), len(xs)), np.nan)
     at = zip(rows["x"].to_pylist(), rows["y"].to_pylist(), floats(rows, "value"), strict=True)
@@ -155,8 +148,8 @@ def _grid(
 def _write_cells(axes: Axes, cells: npt.NDArray[np.float64]) -> None:
     for (y, x), value in np.ndenumerate(cells):
         if not np.isnan(value):
-            color = ON_LIGHT if value > 0.55 else ON_DARK
-            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=5, color=color)
+            text = axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=5)
+            text.set_color(letters_on(value))
 
 
 def _axis(key: str) -> str:
