@@ -74,6 +74,8 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
     done = cli("run", "small.toml", "--out", "r", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    assert found["summary"]["n_users"] == 800
+    assert isinstance(found["summary"]["horizon"], str)
     assert found["summary"]["source"] == "simulated"
     assert (tmp_path / found["report"]).is_file()
     assert "training and scoring" in done.stderr

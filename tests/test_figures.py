@@ -675,11 +675,21 @@ def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
             assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
 
 
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
 def lightness(color: str) -> float:
     """CIE L* of a colour: what is left of it in grey."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
-    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-    return 116.0 * np.cbrt(luminance) - 16.0 if luminance > 0.008856 else 903.3 * luminance
+    y = luminance(color)
+    return 116.0 * float(np.cbrt(y)) - 16.0 if y > 0.008856 else 903.3 * y
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(color) for color in (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_roles__of_one_lightness_differ_in_shape() -> None:
@@ -694,8 +704,3 @@ def test_roles__of_one_lightness_differ_in_shape() -> None:
 def test_letters_on__can_be_read_on_any_cell(value: float) -> None:
     ground = to_hex(mpl.colormaps["cividis"](value))
     assert contrast(ground, letters_on(value)) >= 4.5
-
-
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((((lightness(c) + 16) / 116) ** 3 for c in (one, other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)

@@ -99,7 +99,7 @@ def column(page: Any, label: str) -> list[str]:
     """Values of a column of the ranking, visible rows only, as the page sorts them."""
     return page.evaluate(
         """label => {
-          const table = document.getElementById("ranked");
+          const table = document.getElementById("table-ranked");
           const at = [...table.tHead.rows[0].cells].findIndex((c) => c.innerText.trim() === label);
           return [...table.tBodies[0].rows].filter((r) => !r.hidden)
             .map((r) => r.cells[at].dataset.value);
@@ -109,7 +109,7 @@ def column(page: Any, label: str) -> list[str]:
 
 
 def heading(page: Any, label: str) -> Any:
-    return page.locator("#ranked thead th").filter(has_text=label).first
+    return page.locator("#table-ranked thead th").filter(has_text=label).first
 
 
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -132,7 +132,7 @@ def test_report__opens_from_disk_without_complaint_or_request(
 
 def test_report__shows_strangers_names_as_text(opened: Any) -> None:
     page = opened().page
-    assert "<script>alert(1)</script>" in page.locator("#ranked").inner_text()
+    assert "<script>alert(1)</script>" in page.locator("#table-ranked").inner_text()
     assert page.locator("script").count() == 1
     assert page.locator("img, iframe, object, b").count() == 0
 
@@ -182,7 +182,7 @@ def test_ranking__sorts_by_number_up_and_down(opened: Any) -> None:
     assert heading(page, "joiners").get_attribute("aria-sort") == "ascending"
     heading(page, "joiners").get_by_role("button").click()
     assert [float(value) for value in column(page, "joiners")] == up[::-1] != up
-    told = [th.get_attribute("aria-sort") for th in page.locator("#ranked thead th").all()]
+    told = [th.get_attribute("aria-sort") for th in page.locator("#table-ranked thead th").all()]
     assert sorted(told)[:2] == ["descending", "none"]
     assert told.count("none") == len(told) - 1
 
@@ -199,7 +199,7 @@ def test_ranking__sorts_from_the_keyboard(opened: Any) -> None:
 
 def test_ranking__puts_what_is_missing_last_either_way(opened: Any) -> None:
     page = opened().page
-    page.locator("[data-for=ranked] [data-key=detector]").select_option("")
+    page.locator("[data-for=table-ranked] [data-key=detector]").select_option("")
     for _ in range(2):
         heading(page, "mean jump").get_by_role("button").click()
         got = column(page, "mean jump")
@@ -213,18 +213,18 @@ def test_ranking__puts_what_is_missing_last_either_way(opened: Any) -> None:
 def test_ranking__shows_the_note_s_detector_first_and_another_when_asked(opened: Any) -> None:
     page = opened().page
     assert set(column(page, "detector")) == {"spike"}
-    choice = page.locator("[data-for=ranked] [data-key=detector]")
+    choice = page.locator("[data-for=table-ranked] [data-key=detector]")
     choice.select_option("self_controlled")
     assert set(column(page, "detector")) == {"self_controlled"}
     choice.select_option("")
     assert set(column(page, "detector")) == {"spike", "self_controlled"}
-    assert page.locator("[data-for=ranked] output").inner_text() == "40 of 40 rows"
+    assert page.locator("[data-for=table-ranked] output").inner_text() == "40 of 40 rows"
 
 
 def test_ranking__filters_by_role_and_text_together(opened: Any) -> None:
     page = opened().page
     roles = column(page, "planted role")
-    role = page.locator("[data-for=ranked] [data-key=role]")
+    role = page.locator("[data-for=table-ranked] [data-key=role]")
     role.select_option("homophily")
     assert column(page, "planted role") == ["homophily"] * roles.count("homophily") != []
     role.select_option("influence")
@@ -233,12 +233,12 @@ def test_ranking__filters_by_role_and_text_together(opened: Any) -> None:
     assert "party" in column(page, "group")[0]
     page.get_by_role("searchbox").fill("party nobody has this name")
     assert column(page, "group") == []
-    assert page.locator("[data-for=ranked] output").inner_text() == "0 of 40 rows"
+    assert page.locator("[data-for=table-ranked] output").inner_text() == "0 of 40 rows"
 
 
 def test_ranking__keeps_its_filter_when_it_is_sorted(opened: Any) -> None:
     page = opened().page
-    page.locator("[data-for=ranked] [data-key=role]").select_option("homophily")
+    page.locator("[data-for=table-ranked] [data-key=role]").select_option("homophily")
     before = column(page, "rank")
     heading(page, "joiners").get_by_role("button").click()
     assert sorted(column(page, "rank"), key=float) == before
@@ -292,7 +292,7 @@ def test_report__prints_with_everything_unfolded(opened: Any) -> None:
 
 def test_report__reads_the_same_without_its_script(opened: Any) -> None:
     page = opened(java_script_enabled=False).page
-    assert page.locator("#ranked tbody tr").filter(visible=True).count() == 40
+    assert page.locator("#table-ranked tbody tr").filter(visible=True).count() == 40
     assert page.locator("button, .controls").filter(visible=True).count() == 0
     page.get_by_text("Show the config").click()
     assert page.locator("#config-text").inner_text().strip() == CONFIG.strip()

@@ -2,7 +2,7 @@
 
 It reads the evaluations that a sweep over seeds has compacted, those of one run with
 several detectors, or a ready table ``benchmark`` (detector, truth, metric, value, ci_low,
-ci_high, and n_worlds where it is over several).
+ci_high, n_worlds).
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gateway.evaluate import summarise_replicates
+from gateway.evaluate.swept import compare_detectors
 from gateway.figures.stored import DETECTOR, floats
 from gateway.figures.style import BLUE, INK, MUTED, PAGE, PAPER, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.swept import is_sweep, swept_keys
 from gateway.figures.words import count, counted, listed
 
-__all__ = ["NAME", "benchmark_table", "caption", "draw", "plotted"]
+__all__ = ["NAME", "caption", "draw", "plotted"]
 
 NAME: str = "benchmark"
 
-_COLUMNS = ("detector", "truth", "metric", "value", "ci_low", "ci_high")
 _METRICS = {
     "average_precision": "average precision",
     "precision_at_50": "precision at 50",
@@ -38,30 +36,6 @@ _METRICS = {
 """What is drawn, in the order of the panels; at most four that the table holds."""
 _PANELS = 4
 _TRUTHS = {"planted": ("o", BLUE), "direct": ("s", "#D55E00"), "total": ("^", "#009E73")}
-_SCORER = "scorer:"
-
-
-def benchmark_table(tables: Mapping[str, pa.Table]) -> pa.Table | None:
-    """Return every metric of every detector, over replicates where there are some.
-
-    None where the tables hold fewer than two detectors, or a sweep that varies more than
-    the seed: means over different worlds would not mean anything.
-    """
-    if "benchmark" in tables:
-        table = tables["benchmark"]
-    elif "evaluation" not in tables:
-        return None
-    elif not is_sweep(tables["evaluation"]):
-        table = tables["evaluation"].select(_COLUMNS)
-    elif swept_keys(tables["evaluation"]):
-        return None
-    else:
-        table = summarise_replicates(tables["evaluation"], by=("detector", "truth", "metric"))
-    table = table.filter(pc.invert(pc.starts_with(table["detector"], _SCORER)))
-    if "n_worlds" not in table.column_names:
-        table = table.append_column("n_worlds", pa.array(np.ones(table.num_rows, np.int64)))
-    names = set(table["detector"].to_pylist())
-    return table.select([*_COLUMNS, "n_worlds"]) if len(names) > 1 else None
 
 
 def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
@@ -70,7 +44,9 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     By falling average precision against the first truth, the note's own method where it
     falls; None where there is nothing to compare.
     """
-    table = benchmark_table(tables)
+    table = tables.get("benchmark")
+    if table is None and "evaluation" in tables:
+        table = compare_detectors(tables["evaluation"])
     if table is None:
         return None
     shown = [key for key in _METRICS if key in set(table["metric"].to_pylist())][:_PANELS]

@@ -72,8 +72,8 @@ def caption(data: pa.Table) -> str:
         f"mean change of the predicted probability from just before the join (dotted line), up to "
         f"{count(reach)} occasions on which the same user joined something before and after. "
         f"Band: 95 % interval, clustered by user. Offsets that fewer than {_FEWEST_USERS} users "
-        f"reach are left out; a user leaves at the first target join. A rise before the join, too, "
-        f"is the mark of users who were on their way."
+        f"reach are left out; a user leaves at the first target join. The curve is what the scorer "
+        f"believes: a jump at the join alone does not tell who sends people from who attracts them."
     )
 
 

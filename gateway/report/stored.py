@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.evaluate.swept import compare_detectors, is_sweep
+
 __all__ = ["ANALYSES", "DETECTOR", "SCORER", "Estimate", "Result"]
 
 DETECTOR = "spike"
@@ -58,7 +60,7 @@ class Result:
         return self._metric(metric, of=lambda name: name.startswith(SCORER), truth="outcome")
 
     def _metric(self, metric: str, *, of: Any, truth: str) -> Estimate:
-        for row in self.rows("evaluation"):
+        for row in self.evaluations():
             if row["metric"] == metric and row["truth"] == truth and of(row["detector"]):
                 return Estimate(row["value"], row["ci_low"], row["ci_high"])
         return Estimate()
@@ -70,6 +72,19 @@ class Result:
     def has_truth(self) -> bool:
         """Whether roles are known: the log is simulated."""
         return any(role != "unknown" for role in self.roles().values())
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Return the evaluation of one run; those of a sweep are no result's own."""
+        table = self.tables.get("evaluation")
+        return [] if table is None or is_sweep(table) else self.rows("evaluation")
+
+    def benchmark(self) -> list[dict[str, Any]]:
+        """Return detectors over several worlds: a stored benchmark, or means over a sweep's."""
+        if "benchmark" in self.tables or "evaluation" not in self.tables:
+            return self.rows("benchmark")
+        evaluation = self.tables["evaluation"]
+        table = compare_detectors(evaluation) if is_sweep(evaluation) else None
+        return [] if table is None else list(table.to_pylist())
 
     def detectors(self) -> list[str]:
         """Return the detectors that rank groups: the note's own first, then by name."""

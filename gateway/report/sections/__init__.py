@@ -13,6 +13,7 @@ from gateway.report.blocks import Section
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, scorer
 from gateway.report.sections.ranking import ranking
+from gateway.report.sections.studies import benchmark, interventions
 from gateway.report.sections.target_set import target_set
 from gateway.report.stored import Result
 
@@ -23,4 +24,11 @@ SectionFunction = Callable[[Result], Section | None]
 BEFORE_FIGURES: tuple[SectionFunction, ...] = (claims,)
 """What a reader sees first after the summary."""
 
-SECTIONS: tuple[SectionFunction, ...] = (ranking, evaluation, scorer, target_set)
+SECTIONS: tuple[SectionFunction, ...] = (
+    ranking,
+    evaluation,
+    benchmark,
+    interventions,
+    scorer,
+    target_set,
+)

@@ -9,7 +9,7 @@ from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Tabl
 from gateway.report.numbers import MISSING, count, decimal, interval, percent
 from gateway.report.stored import SCORER, Result
 
-__all__ = ["evaluation", "scorer"]
+__all__ = ["comparisons", "evaluation", "metric", "scorer"]
 
 Form = Callable[[float | None], str]
 
@@ -40,6 +40,7 @@ _COMPARED = (
     "precision_at_50",
     "recall_at_100",
     "share_homophily_at_50",
+    "share_homophily_at_100",
     "share_fellow_traveller_at_50",
 )
 _SCORER_SAYS = "Predictions for users whom the scorer was not trained on."
@@ -47,16 +48,15 @@ _SCORER_SAYS = "Predictions for users whom the scorer was not trained on."
 
 def evaluation(result: Result) -> Section | None:
     """Return each detector against each truth; None for a real log."""
-    rows = [row for row in result.rows("evaluation") if not row["detector"].startswith(SCORER)]
+    rows = [row for row in result.evaluations() if not row["detector"].startswith(SCORER)]
     if not rows:
         return None
-    blocks = [table for truth in _distinct(rows, "truth") if (table := _comparison(rows, truth))]
-    return Section("evaluation", "Evaluation", [*blocks, _long(rows)])
+    return Section("evaluation", "Evaluation", [*comparisons(rows, key="compared"), _long(rows)])
 
 
 def scorer(result: Result) -> Section:
     """Return metric, value and interval of the scorer."""
-    rows = [row for row in result.rows("evaluation") if row["detector"].startswith(SCORER)]
+    rows = [row for row in result.evaluations() if row["detector"].startswith(SCORER)]
     columns = [Column("metric", is_number=False), Column("value"), Column("95 % interval")]
     body = Body([Row([label(metric(row["metric"])[0]), *_numbers(row)]) for row in rows])
     said: str | Table = "The result holds no evaluation of the scorer."
@@ -73,18 +73,32 @@ def metric(key: str) -> tuple[str, Form]:
     return _METRICS.get(key, (key.replace("_", " "), decimal))
 
 
-def _comparison(rows: Iterable[Mapping[str, Any]], truth: str) -> Table | None:
+def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str) -> list[Table]:
+    """Return detectors side by side, a table for each truth that tells several apart.
+
+    Parameters
+    ----------
+    rows
+        Of an evaluation or a benchmark.
+    key
+        Begins the tables' keys.
+    """
+    found = [_comparison(rows, truth, key=key) for truth in _distinct(rows, "truth")]
+    return [table for table in found if table is not None]
+
+
+def _comparison(rows: Iterable[Mapping[str, Any]], truth: str, *, key: str) -> Table | None:
     """Detectors side by side against one truth; None where there is only one."""
     found = {(r["detector"], r["metric"]): r for r in rows if r["truth"] == truth}
     names = list(dict.fromkeys(detector for detector, _ in found))
-    shown = [key for key in _COMPARED if any((name, key) in found for name in names)]
+    shown = [name for name in _COMPARED if any((one, name) in found for one in names)]
     if len(names) < 2 or not shown:
         return None
     lines = [Row([_words(name), *(_estimate(found.get((name, k))) for k in shown)])
              for name in names]  # fmt: skip
-    columns = [Column("detector", is_number=False), *(Column(metric(key)[0]) for key in shown)]
+    columns = [Column("detector", is_number=False), *(Column(metric(k)[0]) for k in shown)]
     caption = f"Detectors against the {truth} truth, 95 % intervals in brackets."
-    return Table(f"compared-{truth}", caption, columns, [Body(lines)], is_sortable=True)
+    return Table(f"{key}-{truth}", caption, columns, [Body(lines)], is_sortable=True)
 
 
 def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
