@@ -648,6 +648,22 @@ def test_dose_response__plots_target_joins_averted_alone() -> None:
     assert {"demotion", "gysj seed filter", "oracle", "self controlled"} <= set(names)
 
 
+def test_dose_response__reads_arms_that_differ_in_a_number_alone() -> None:
+    arms = [("demotion: spike, 10", 10, 5.0), ("demotion: spike, 20", 20, 8.0),
+            ("demotion: oracle, 10", 10, 9.0), ("demotion: oracle, 20", 20, 18.0),
+            ("all gateways", 40, 99.0)]  # fmt: skip
+    rows = [
+        {"arm": arm, "n_groups": n, "averted": v, "averted_low": v - 1, "averted_high": v + 1}
+        for arm, n, v in arms
+    ]
+    data = plotted("dose_response", {"interventions": pa.Table.from_pylist(rows)})
+    got = set(zip(*(data[k].to_pylist() for k in ("chosen_by", "n_groups", "value")), strict=True))
+    assert got == {("spike", 10, 5), ("spike", 20, 8), ("oracle", 10, 9), ("oracle", 20, 18)}
+    assert data["intervention"].unique().to_pylist() == ["demotion"]
+    lone = {"interventions": pa.Table.from_pylist(rows[-1:])}
+    assert BY_NAME["dose_response"].plotted(lone) is None
+
+
 def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     """Five marks side by side: no name may stand nearer to another mark than to its own."""
     rows = [

@@ -26,6 +26,7 @@ from gateway.report.numbers import MISSING, name, share
 from gateway.report.sections import SECTIONS
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation
+from gateway.report.sections.explained import explained
 from gateway.report.sections.ranking import ranking
 from gateway.report.stored import Result
 from gateway.report.summary import CAVEAT, confusion, lede
@@ -228,13 +229,13 @@ def test_ranking__shows_the_top_groups_in_order(top: int) -> None:
     expected = [group for group, rank in zip(gateways["group"].to_pylist(),
                 gateways["rank"].to_pylist(), strict=True) if rank is not None][:top]  # fmt: skip
     text = make_report(tables("simulated"), top=top)
-    body = text[text.index('class="sortable"') : text.index('id="evaluation"')]
+    body = text[text.index('class="sortable"') : text.index('id="explained"')]
     assert re.findall(r'<th scope="row"[^>]*><bdi>(.*?)</bdi>', body) == expected
 
 
 def test_ranking__sorts_by_numbers_not_by_their_text() -> None:
     text = report("simulated")
-    body = text[text.index('class="sortable"') : text.index('id="evaluation"')]
+    body = text[text.index('class="sortable"') : text.index('id="explained"')]
     row = body[body.index("<tbody>") :].split("</tr>")[0]
     expected = tables("simulated")["gateways"]["score"][0].as_py()
     values = re.findall(r'data-value="(.*?)"', row)
@@ -290,6 +291,54 @@ def test_claims__stand_beside_the_published_numbers_in_natural_order() -> None:
     assert rows["gysj, requests"] == ["1,326,540", "1,300,000", "–", "−26,540"]
     assert rows["exposed"] == ["11\xa0%", "11\xa0%", "[10, 12]\xa0%", "+0.24 points"]
     assert rows["recall <b>at</b> 0.9"] == ["–", "0.41", "[0.39, 0.44]", "–"]
+
+
+def test_claims__say_what_came_within_its_tolerance() -> None:
+    told = claim_tables()["analyses/others"].append_column("within", pa.array([None, True]))
+    made = claims(Result({"analyses/comparison": told}))
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    assert [body.rows[0].cells[-1].text for body in table.bodies] == ["yes", MISSING]
+    assert table.columns[-1].label == "within"
+
+
+def test_explained__tells_every_detector_and_the_truth_of_a_group() -> None:
+    result = Result(with_rivals(tables("simulated")))
+    made = explained(result)
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    top = result.ranked("spike")[0]
+    mine = {row.cells[1].text: row.cells[2].text for row in table.bodies[0].rows
+            if row.marks["group"] == "0"}  # fmt: skip
+    assert mine["by spike"] == "rank 1, flagged"
+    assert mine["by self controlled"].startswith("rank ")
+    assert mine["joiners whose probability spiked"].startswith(f"{top['n_spiking']:,} of ")
+    assert mine["planted role"] == role(result.roles()[top["group"]]).label
+    assert "target joins per 100 joins" in mine["direct effect, by replay"]
+    options = table.filters[0].options
+    assert len(options) == 20
+    assert options[0][1] == f"1. {top['group']}"
+
+
+def test_explained__of_a_real_log_claims_no_truth() -> None:
+    made = explained(Result(tables("real")))
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    said = {row.cells[1].text for row in table.bodies[0].rows}
+    assert "by spike" in said
+    assert not {"planted role", "direct effect, by replay"} & said
+
+
+def test_summary__names_the_best_of_several_detectors() -> None:
+    got = lede(Result(with_rivals(tables("simulated"))))
+    assert got.endswith(
+        "Of 2 detectors, self controlled ranks the planted gateways best, with an average "
+        "precision of 0.900."
+    )
+    assert "detectors" not in lede(Result(tables("simulated")))
 
 
 def test_claims__say_that_a_fit_is_no_evidence() -> None:

@@ -7,10 +7,15 @@ It reads the table ``dose_response``, one row per intervention, chooser, dose an
 - ``n_groups``: the dose, how many groups were acted on;
 - ``quantity``: what is counted, ``averted`` (target joins averted) and others;
 - ``value``, ``ci_low``, ``ci_high``: its value and 95 % interval from paired runs.
+
+Without it, it reads the arms of ``interventions``, where several are of one name but for a
+number at its end: ``demotion: spike, 10``, ``demotion: spike, 20``. What stands before the
+colon is the intervention, what stands after it who chose the groups.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -33,6 +38,7 @@ NAME: str = "dose_response"
 _QUANTITY = "averted"
 _COLUMNS = ("intervention", "chosen_by", "n_groups", "quantity", "value", "ci_low", "ci_high")
 _ORACLE = "oracle"
+_NUMBER = re.compile(r"\W*(top )?\d+( groups)?\W*$")
 _LOOKS = ((BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#CC79A7", "v", ":"),
           ("#E69F00", "P", "-"), (MUTED, "D", "--"))  # fmt: skip
 """Colour, mark and line of each chooser: told apart in grey by the last two."""
@@ -40,12 +46,28 @@ _LOOKS = ((BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#C
 
 def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return the target joins averted by dose; None where no intervention was tried."""
-    table = tables.get("dose_response")
+    table = tables["dose_response"] if "dose_response" in tables else _from_arms(tables)
     if table is None:
         return None
     rows = table.filter(pc.equal(table["quantity"], _QUANTITY)).select(_COLUMNS)
     order = [(key, "ascending") for key in ("intervention", "chosen_by", "n_groups")]
     return rows.sort_by(order).combine_chunks() if rows.num_rows else None
+
+
+def _from_arms(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Arms of one name but for the number of groups; None where no two are."""
+    rows = [] if "interventions" not in tables else tables["interventions"].to_pylist()
+    stems = [_NUMBER.sub("", row["arm"]) for row in rows]
+    doses = {stem: {r["n_groups"] for r, s in zip(rows, stems, strict=True) if s == stem}
+             for stem in set(stems)}  # fmt: skip
+    found = []
+    for row, stem in zip(rows, stems, strict=True):
+        if len(doses[stem]) > 1:
+            intervention, _, chooser = stem.rpartition(": ")
+            numbers = (row[f"averted{end}"] for end in ("", "_low", "_high"))
+            found.append((intervention or stem, chooser, row["n_groups"], _QUANTITY, *numbers))
+    named = [dict(zip(_COLUMNS, values, strict=True)) for values in found]
+    return pa.Table.from_pylist(named) if named else None
 
 
 @styled

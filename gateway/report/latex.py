@@ -14,7 +14,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from gateway.report.blocks import Body, Filter, Row, Table
-from gateway.report.sections import BEFORE_FIGURES, SECTIONS
+from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
 from gateway.report.stored import Result
 
 __all__ = ["escape", "render_tabular", "tex_tables"]
@@ -50,7 +50,7 @@ _LAST_LETTER = 0x17F
 
 
 def tex_tables(tables: Mapping[str, pa.Table], *, top: int = 30) -> dict[str, str]:
-    """Return every table of the report as LaTeX, by the stem of its file.
+    """Return the report's tables as LaTeX, by the stem of the file.
 
     A table over several detectors, of which the report shows one at a time, gives one file
     for each.
@@ -63,7 +63,8 @@ def tex_tables(tables: Mapping[str, pa.Table], *, top: int = 30) -> dict[str, st
         Groups of each detector in a ranking.
     """
     result = Result(tables, top=top)
-    sections = (make(result) for make in (*BEFORE_FIGURES, *SECTIONS))
+    wanted = [make for make in (*BEFORE_FIGURES, *SECTIONS) if make not in ON_SCREEN]
+    sections = [make(result) for make in wanted]
     blocks = (block for section in sections if section is not None for block in section.blocks)
     parts = (part for block in blocks if isinstance(block, Table) for part in _split(block))
     return {_stem(key): render_tabular(table) for key, table in parts if table.n_rows}

@@ -30,6 +30,7 @@ _TITLES: Mapping[str, str] = {
     "precision_recall": "The ranking against the planted gateways",
     "benchmark": "Every detector against the truth",
     "direct_effects": "What a join did to its joiner, by replay",
+    "interventions": "What interventions change",
     "dose_response": "What acting on more groups averts",
     "phase_diagram": "Where each detector holds, and where it breaks",
     "reliability": "Reliability of the scorer",

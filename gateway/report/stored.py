@@ -14,6 +14,7 @@ from gateway.evaluate.swept import compare_detectors, is_sweep
 __all__ = ["ANALYSES", "DETECTOR", "SCORER", "Estimate", "Result"]
 
 DETECTOR = "spike"
+"""The note's own."""
 SCORER = "scorer:"
 ANALYSES = "analyses/"
 """Where the tables of the note's results lie below a result."""
@@ -52,12 +53,21 @@ class Result:
             return None
 
     def planted(self, metric: str) -> Estimate:
-        """Return a metric of the spike detector against the planted truth."""
-        return self._metric(metric, of=lambda name: name == DETECTOR, truth="planted")
+        """Return a metric of the leading detector against the planted truth."""
+        return self._metric(metric, of=lambda name: name == self.detector, truth="planted")
+
+    @property
+    def detector(self) -> str:
+        """The detector that the report is about: the note's where it ran, else the first."""
+        return next(iter(self.detectors()), DETECTOR)
 
     def scorer(self, metric: str) -> Estimate:
         """Return a metric of the scorer."""
         return self._metric(metric, of=lambda name: name.startswith(SCORER), truth="outcome")
+
+    def has_scorer(self) -> bool:
+        """Whether the result holds measures of a scorer."""
+        return any(row["detector"].startswith(SCORER) for row in self.evaluations())
 
     def _metric(self, metric: str, *, of: Any, truth: str) -> Estimate:
         for row in self.evaluations():
@@ -87,11 +97,11 @@ class Result:
         return [] if table is None else list(table.to_pylist())
 
     def detectors(self) -> list[str]:
-        """Return the detectors that rank groups: the note's own first, then by name."""
+        """Return the detectors that ran: the note's own first, the others as stored."""
         if "gateways" not in self.tables:
             return []
-        names = set(self.tables["gateways"]["detector"].to_pylist())
-        return sorted(names, key=lambda name: (name != DETECTOR, name))
+        names = dict.fromkeys(self.tables["gateways"]["detector"].to_pylist())
+        return sorted(names, key=lambda name: name != DETECTOR)
 
     def ranked(self, detector: str) -> list[dict[str, Any]]:
         """Return a detector's first ``top`` ranked groups, by rank, then name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
-from gateway.report.stored import Estimate, Result
+from gateway.report.stored import DETECTOR, Estimate, Result
 
 __all__ = ["CAVEAT", "Tile", "confusion", "lede", "tiles"]
 
@@ -37,7 +37,8 @@ class Tile:
 
 def lede(result: Result) -> str:
     """Return the summary: the log, the target set, the scorer, the ranking."""
-    return " ".join([_log(result), _targets(result), _scorer(result), _ranking(result)])
+    parts = [_log(result), _targets(result), _scorer(result), _ranking(result), _rivals(result)]
+    return " ".join(part for part in parts if part)
 
 
 def confusion(result: Result) -> str:
@@ -114,6 +115,8 @@ def _targets(result: Result) -> str:
 
 def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
+    if result.detectors() and not result.has_scorer():
+        return "No scorer was trained: no detector asked for one."
     return (
         "After each join, the scorer tells users who go on to join a target from the others with "
         f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}."
@@ -123,7 +126,9 @@ def _scorer(result: Result) -> str:
 def _ranking(result: Result) -> str:
     ranked = counted(result.number("n_ranked"), "group")
     flagged = count(result.number("n_flagged"))
-    found = f"The spike method ranks {ranked} and flags {flagged} as gateways"
+    is_spike = result.detector == DETECTOR
+    method = "The spike method" if is_spike else f"The detector {result.detector}"
+    found = f"{method} ranks {ranked} and flags {flagged} as gateways"
     precision = result.planted("average_precision")
     if precision.value is None or not result.has_truth():
         return f"{found}."
@@ -132,6 +137,20 @@ def _ranking(result: Result) -> str:
         f"{found}; against the planted gateways its average precision is "
         f"{decimal(precision.value)}{_in_brackets(precision)}, and {percent(at_50.value)} of its "
         "top 50 are gateways."
+    )
+
+
+def _rivals(result: Result) -> str:
+    """Say which of several detectors ranks the planted gateways best."""
+    found = {row["detector"]: row["value"] for row in result.evaluations()
+             if (row["truth"], row["metric"]) == ("planted", "average_precision")}  # fmt: skip
+    known = {name: value for name, value in found.items() if value is not None}
+    if len(known) < 2:
+        return ""
+    best = max(known, key=lambda name: (known[name], name))
+    return (
+        f"Of {count(len(known))} detectors, {best.replace('_', ' ')} ranks the planted gateways "
+        f"best, with an average precision of {decimal(known[best])}."
     )
 
 

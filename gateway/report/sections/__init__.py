@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.report.blocks import Section
+from gateway.report.sections.benchmark import benchmark
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, scorer
+from gateway.report.sections.explained import explained
+from gateway.report.sections.interventions import interventions
 from gateway.report.sections.ranking import ranking
-from gateway.report.sections.studies import benchmark, interventions
 from gateway.report.sections.target_set import target_set
 from gateway.report.stored import Result
 
-__all__ = ["BEFORE_FIGURES", "SECTIONS", "SectionFunction"]
+__all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
 
 SectionFunction = Callable[[Result], Section | None]
 
@@ -26,9 +28,13 @@ BEFORE_FIGURES: tuple[SectionFunction, ...] = (claims,)
 
 SECTIONS: tuple[SectionFunction, ...] = (
     ranking,
+    explained,
     evaluation,
     benchmark,
     interventions,
     scorer,
     target_set,
 )
+
+ON_SCREEN: tuple[SectionFunction, ...] = (explained,)
+"""What a reader picks from, and no paper would print."""

@@ -1,8 +1,9 @@
 """The note's claims: what was published beside what the simulated platform shows.
 
 Any stored table below ``analyses/`` with the columns ``id``, ``quantity``, ``published``,
-``simulated``, ``ci_low`` and ``ci_high`` is taken in; an optional text column ``unit`` says
-how its numbers read: ``share`` (in per cent), ``count``, or anything else.
+``simulated``, ``ci_low`` and ``ci_high`` is taken in. Optional: a text column ``unit`` that
+says how its numbers read (``share``: in per cent; ``count``; or anything else), and a truth
+value ``within``: whether the simulated value is as near as was set out to be reached.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ _COLUMNS = (
     Column("95 % interval", "of the simulated value"),
     Column("difference", "simulated minus published"),
 )
+_WITHIN = Column("within", "whether it is as near as was set out to be reached", is_number=False)
 
 
 def claims(result: Result) -> Section | None:
@@ -55,13 +57,15 @@ def claims(result: Result) -> Section | None:
     ]
     if not rows:
         return None
+    columns = [*_COLUMNS, *([_WITHIN] if any(_WITHIN.label in row for row in rows) else [])]
     ids = sorted({str(row["id"]) for row in rows}, key=_natural)
     bodies = [
-        Body([_row(row) for row in rows if str(row["id"]) == key], _heading(key)) for key in ids
+        Body([_row(row, len(columns)) for row in rows if str(row["id"]) == key], _heading(key))
+        for key in ids
     ]
     caption = "The note's numbers and ours, claim by claim."
     return Section("claims", "The note's claims, published and simulated",
-                   [_WARNING, Table("claims-table", caption, _COLUMNS, bodies)])  # fmt: skip
+                   [_WARNING, Table("claims-table", caption, columns, bodies)])  # fmt: skip
 
 
 def _heading(key: str) -> str:
@@ -74,7 +78,7 @@ def _natural(key: str) -> list[tuple[int, str]]:
             for part in re.split(r"(\d+)", key)]  # fmt: skip
 
 
-def _row(row: Mapping[str, Any]) -> Row:
+def _row(row: Mapping[str, Any], width: int) -> Row:
     unit = row.get("unit")
     published, simulated = row["published"], row["simulated"]
     low, high = (_written(row[key], unit) for key in ("ci_low", "ci_high"))
@@ -85,8 +89,13 @@ def _row(row: Mapping[str, Any]) -> Row:
             Cell(_written(simulated, unit), simulated),
             Cell(interval(low, high), row["ci_low"]),
             Cell(_difference(published, simulated, unit)),
-        ]
+            _judged(row.get("within")),
+        ][:width]
     )
+
+
+def _judged(within: bool | None) -> Cell:
+    return Cell(MISSING if within is None else "yes" if within else "no", None, "text")
 
 
 def _written(value: Any, unit: str | None) -> str:

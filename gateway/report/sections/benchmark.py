@@ -1,25 +1,16 @@
-"""Studies over several worlds or runs: the benchmark, and what interventions avert."""
+"""The benchmark: detectors over several worlds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, interval, significant
+from gateway.report.numbers import count, interval
 from gateway.report.sections.evaluation import comparisons, metric
 from gateway.report.stored import Result
 
-__all__ = ["benchmark", "interventions"]
-
-_DOSES = (
-    Column("intervention", is_number=False),
-    Column("groups chosen by", is_number=False),
-    Column("groups", "number of groups acted on"),
-    Column("quantity", is_number=False),
-    Column("value"),
-    Column("95 % interval"),
-)
+__all__ = ["benchmark"]
 
 
 def benchmark(result: Result) -> Section | None:
@@ -70,28 +61,3 @@ def _filter(key: str, rows: Iterable[Mapping[str, Any]], initial: str) -> Filter
 
 def _words(key: str, value: str) -> str:
     return metric(value)[0] if key == "metric" else value
-
-
-def interventions(result: Result) -> Section | None:
-    """Return what acting on groups averted, by dose; None where nothing was tried."""
-    rows = result.rows("dose_response")
-    if not rows:
-        return None
-    said = "Paired runs of one simulated world: all that differs is what was done to the groups."
-    body = Body([_dose_row(row) for row in rows])
-    filters = [_filter("quantity", rows, rows[0]["quantity"])]
-    table = Table("dose-response", said, _DOSES, [body], filters, is_sortable=True)
-    return Section("interventions", "Interventions", [table])
-
-
-def _dose_row(row: Mapping[str, Any]) -> Row:
-    bounds = interval(significant(row["ci_low"]), significant(row["ci_high"]))
-    cells: Sequence[Cell] = [
-        label(row["intervention"].replace("_", " ")),
-        Cell(row["chosen_by"].replace("_", " "), row["chosen_by"], "text"),
-        Cell(count(row["n_groups"]), row["n_groups"]),
-        Cell(row["quantity"] or MISSING, row["quantity"], "text"),
-        Cell(significant(row["value"]), row["value"]),
-        Cell(bounds, row["ci_low"]),
-    ]
-    return Row(cells, {"quantity": row["quantity"]})
