@@ -25,7 +25,7 @@ from gateway.report.inline_svg import COLOURS, inline_svg
 from gateway.report.numbers import MISSING, name, share
 from gateway.report.sections import SECTIONS
 from gateway.report.sections.claims import claims
-from gateway.report.sections.evaluation import evaluation
+from gateway.report.sections.evaluation import evaluation, metric
 from gateway.report.sections.explained import explained
 from gateway.report.sections.ranking import ranking
 from gateway.report.stored import Result
@@ -289,7 +289,9 @@ def test_claims__stand_beside_the_published_numbers_in_natural_order() -> None:
     rows = {row.cells[0].text: [cell.text for cell in row.cells[1:]]
             for body in table.bodies for row in body.rows}  # fmt: skip
     assert rows["gysj, requests"] == ["1,326,540", "1,300,000", "–", "−26,540"]
-    assert rows["exposed"] == ["11\xa0%", "11\xa0%", "[10, 12]\xa0%", "+0.24 points"]
+    assert rows["exposed"] == [
+        "10.77\xa0%", "11.01\xa0%", "[10.18, 11.82]\xa0%", "+0.24 points"
+    ]  # fmt: skip
     assert rows["recall <b>at</b> 0.9"] == ["–", "0.41", "[0.39, 0.44]", "–"]
 
 
@@ -369,6 +371,20 @@ def test_evaluation__names_every_metric_in_words() -> None:
     text = " ".join(page("simulated").words["table"])
     assert "homophily look-alikes, share of the top 50" in text
     assert not re.search(r"\w_\w", text)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("n_called_q05", "groups called at a nominal false-discovery rate of 5 %"),
+        ("false_share_q20", "of these, share that are no gateways"),
+        ("ndcg_at_100", "normalised discounted cumulative gain of the top 100"),
+        ("recall_at_50", "gateways found in the top 50"),
+        ("something_new", "something new"),
+    ],
+)
+def test_metric__is_called_by_words(key: str, expected: str) -> None:
+    assert metric(key)[0] == expected
 
 
 def test_targets__are_all_listed() -> None:

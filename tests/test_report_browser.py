@@ -142,6 +142,14 @@ def test_report__never_scrolls_sideways_as_a_whole(opened: Any, view: Any) -> No
     page = opened(viewport=view).page
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= view["width"]
+    # Nor is anything cut off: what is wider lies in a part that scrolls by itself.
+    wide = page.evaluate(
+        """width => [...document.querySelectorAll("main *, header *")]
+          .filter((e) => !e.closest(".scroll, pre, .skip") && e.getClientRects().length
+            && e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 99))""",
+        view["width"],
+    )
+    assert wide == []
 
 
 @SCHEMES

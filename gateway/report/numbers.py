@@ -107,8 +107,8 @@ def counted(number: float | None, noun: str) -> str:
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-def significant(value: float | None) -> str:
-    """Return a number of unknown unit: whole, or with three significant digits.
+def significant(value: float | None, *, digits: int = 3) -> str:
+    """Return a number of unknown unit: whole, or with so many significant digits.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def significant(value: float | None) -> str:
     if value is None or is_missing(value):
         return MISSING
     is_whole = float(value).is_integer() or abs(value) >= 1_000
-    return (f"{value:,.0f}" if is_whole else f"{value:.3g}").replace("-", _MINUS)
+    return (f"{value:,.0f}" if is_whole else f"{value:.{digits}g}").replace("-", _MINUS)
 
 
 def interval(low: str, high: str) -> str:

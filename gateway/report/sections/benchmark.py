@@ -35,7 +35,11 @@ def benchmark(result: Result) -> Section | None:
         filters,
         is_sortable=True,
     )
-    return Section("benchmark", "Benchmark", [*comparisons(rows, key="benchmark"), table])
+    return Section(
+        "benchmark",
+        "Benchmark",
+        [*comparisons(rows, key="benchmark", where="over several worlds"), table],
+    )
 
 
 def _benchmark_row(row: Mapping[str, Any]) -> Row:
@@ -56,7 +60,7 @@ def _benchmark_row(row: Mapping[str, Any]) -> Row:
 
 def _filter(key: str, rows: Iterable[Mapping[str, Any]], initial: str) -> Filter:
     values = dict.fromkeys(row[key] for row in rows)
-    return Filter(key, key, [(value, _words(key, value)) for value in values], initial)
+    return Filter(key, key.capitalize(), [(value, _words(key, value)) for value in values], initial)
 
 
 def _words(key: str, value: str) -> str:

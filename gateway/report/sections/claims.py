@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, interval, is_missing, percent, significant
+from gateway.report.numbers import MISSING, count, decimal, interval, is_missing, significant
 from gateway.report.stored import ANALYSES, Result
 
 __all__ = ["CLAIM_COLUMNS", "claims"]
@@ -102,9 +102,9 @@ def _written(value: Any, unit: str | None) -> str:
     if value is None or isinstance(value, str):
         return value or MISSING
     number = float(value)
-    if unit == "share":
-        return percent(number)
-    return count(number) if unit == "count" else significant(number)
+    if unit == "share" and not is_missing(number):
+        return f"{significant(100.0 * number, digits=4)}\N{NO-BREAK SPACE}%"
+    return count(number) if unit == "count" else significant(number, digits=4)
 
 
 def _difference(published: Any, simulated: Any, unit: str | None) -> str:
@@ -118,4 +118,4 @@ def _difference(published: Any, simulated: Any, unit: str | None) -> str:
 
 
 def _points(gap: float) -> str:
-    return f"{significant(100.0 * gap)} points"
+    return f"{decimal(100.0 * gap, digits=2)} points"

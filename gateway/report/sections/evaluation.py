@@ -17,9 +17,10 @@ _METRICS: Mapping[str, tuple[str, Form]] = {
     "average_precision": ("average precision", decimal),
     "ndcg": ("normalised discounted cumulative gain", decimal),
     "spearman_strength": ("rank correlation with the planted strength (Spearman)", decimal),
-    "spearman_direct": ("rank correlation with the direct effect (Spearman)", decimal),
+    "spearman": ("rank correlation with the effect (Spearman)", decimal),
+    "spearman_clear": ("the same among groups with a clear effect", decimal),
     "n_flagged": ("groups flagged", count),
-    "precision_flagged": ("planted gateways, share of the groups flagged", percent),
+    "precision_flagged": ("gateways, share of the groups flagged", percent),
     "auc": ("AUC", decimal),
     "log_loss": ("log-loss, nats", lambda x: decimal(x, digits=4)),
     "brier": ("Brier score", lambda x: decimal(x, digits=4)),
@@ -27,6 +28,7 @@ _METRICS: Mapping[str, tuple[str, Form]] = {
     "n_rows": ("predictions evaluated", count),
 }
 _AT_K: Mapping[str, str] = {
+    "ndcg": "normalised discounted cumulative gain of the top {k}",
     "precision": "gateways, share of the top {k}",
     "recall": "gateways found in the top {k}",
     "share_homophily": "homophily look-alikes, share of the top {k}",
@@ -34,6 +36,10 @@ _AT_K: Mapping[str, str] = {
     "share_fellow_traveller": "fellow travellers, share of the top {k}",
     "share_ordinary": "ordinary groups, share of the top {k}",
     "share_target": "harmful groups outside the target set, share of the top {k}",
+}
+_AT_Q: Mapping[str, tuple[str, Form]] = {
+    "n_called": ("groups called at a nominal false-discovery rate of {q} %", count),
+    "false_share": ("of these, share that are no gateways", percent),
 }
 _COMPARED = (
     "average_precision",
@@ -51,7 +57,11 @@ def evaluation(result: Result) -> Section | None:
     rows = [row for row in result.evaluations() if not row["detector"].startswith(SCORER)]
     if not rows:
         return None
-    return Section("evaluation", "Evaluation", [*comparisons(rows, key="compared"), _long(rows)])
+    return Section(
+        "evaluation",
+        "Evaluation",
+        [*comparisons(rows, key="compared", where="in this world"), _long(rows)],
+    )
 
 
 def scorer(result: Result) -> Section:
@@ -69,11 +79,15 @@ def metric(key: str) -> tuple[str, Form]:
     """Return what a metric is called, and how its values are written."""
     stem, _, k = key.rpartition("_at_")
     if stem in _AT_K:
-        return _AT_K[stem].format(k=k), percent
+        return _AT_K[stem].format(k=k), decimal if stem == "ndcg" else percent
+    stem, _, q = key.rpartition("_q")
+    if stem in _AT_Q:
+        words, form = _AT_Q[stem]
+        return words.format(q=q.lstrip("0")), form
     return _METRICS.get(key, (key.replace("_", " "), decimal))
 
 
-def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str) -> list[Table]:
+def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str, where: str) -> list[Table]:
     """Return detectors side by side, a table for each truth that tells several apart.
 
     Parameters
@@ -82,12 +96,19 @@ def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str) -> list[Table]:
         Of an evaluation or a benchmark.
     key
         Begins the tables' keys.
+    where
+        Ends their captions.
     """
-    found = [_comparison(rows, truth, key=key) for truth in _distinct(rows, "truth")]
+    found = []
+    for truth in _distinct(rows, "truth"):
+        said = f"Detectors against the {truth} truth {where}, 95 % intervals in brackets."
+        found.append(_comparison(rows, truth, key=f"{key}-{truth}", caption=said))
     return [table for table in found if table is not None]
 
 
-def _comparison(rows: Iterable[Mapping[str, Any]], truth: str, *, key: str) -> Table | None:
+def _comparison(
+    rows: Iterable[Mapping[str, Any]], truth: str, *, key: str, caption: str
+) -> Table | None:
     """Detectors side by side against one truth; None where there is only one."""
     found = {(r["detector"], r["metric"]): r for r in rows if r["truth"] == truth}
     names = list(dict.fromkeys(detector for detector, _ in found))
@@ -97,8 +118,7 @@ def _comparison(rows: Iterable[Mapping[str, Any]], truth: str, *, key: str) -> T
     lines = [Row([_words(name), *(_estimate(found.get((name, k))) for k in shown)])
              for name in names]  # fmt: skip
     columns = [Column("detector", is_number=False), *(Column(metric(k)[0]) for k in shown)]
-    caption = f"Detectors against the {truth} truth, 95 % intervals in brackets."
-    return Table(f"{key}-{truth}", caption, columns, [Body(lines)], is_sortable=True)
+    return Table(key, caption, columns, [Body(lines)], is_sortable=True)
 
 
 def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -121,7 +141,9 @@ def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _filter(key: str, values: list[str]) -> Filter:
-    return Filter(key, key, [(value, value.replace("_", " ")) for value in values], values[0])
+    return Filter(
+        key, key.capitalize(), [(value, value.replace("_", " ")) for value in values], values[0]
+    )
 
 
 def _distinct(rows: Iterable[Mapping[str, Any]], key: str) -> list[str]:

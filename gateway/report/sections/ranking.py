@@ -28,7 +28,6 @@ _SHARES = frozenset({DETECTOR})
 _COLUMNS: Mapping[str, Column] = {
     "rank": Column("rank", "equal scores share a rank"),
     "group": Column("group", is_number=False),
-    "detector": Column("detector", is_number=False),
     "role": Column(
         "planted role",
         "gateway: sends its members on; homophily and hub: look-alikes that send nobody; "
@@ -51,6 +50,7 @@ _COLUMNS: Mapping[str, Column] = {
     "p_value": Column("p", "one-sided, of T"),
     "q_value": Column("q", "Benjamini-Hochberg"),
     "flagged": Column("flagged", "whether the detector calls it a gateway group", is_number=False),
+    "detector": Column("detector", is_number=False),
 }
 _FORMS = {
     "n_joiners": count,
