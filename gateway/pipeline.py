@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,25 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import event_study, probability_curves
+from gateway.analyses import Explanation, analyse_note, record_of, until
 from gateway.config import Config, config_digest, config_to_toml
-from gateway.detect import Detection, SpikeOptions, detect_spikes, find_spikes
+from gateway.counterfactual import live_arms, measure_truth, pin_groups
+from gateway.detect import Detection
 from gateway.errors import ConfigError, LogError, Problem, ResultError
-from gateway.evaluate import EVALUATION_SCHEMA, evaluate_planted
+from gateway.evaluate import evaluate_planted
+from gateway.finding import (
+    explain_one,
+    leading,
+    run_detectors,
+    score_tables,
+    score_where_needed,
+    scorer_quality,
+)
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import LogisticScorer, Scores, reliability_table, score_joins
-from gateway.simulate import History, live_through, measure_direct_effects
+from gateway.score import Scores
+from gateway.simulate import History, live_through
 from gateway.store import (
     Draft,
     Result,
@@ -38,7 +47,7 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "simulate_only"]
+__all__ = ["Illustrate", "Platform", "execute", "explain", "obtain_platform", "simulate_only"]
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -98,7 +107,7 @@ def execute(
     GatewayError
         When config, log or targets cannot be used; nothing is left behind.
     """
-    config = _pinned(config)
+    config = pin_groups(_pinned(config))
     final = Path(folder) if folder is not None else result_folder(config)
     if not force and stands(final):
         return _same_result(final, config, talk)
@@ -107,9 +116,12 @@ def execute(
     begun = time.monotonic()
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
-        scores = _score(config, platform, talk)
-        detections = _detect(config, platform, scores, talk)
-        tables = _tables(config, platform, scores, detections, talk)
+        seen = _as_known(config, platform)
+        joins, targets = seen.joins, seen.targets
+        scores = score_where_needed(config, joins, targets, talk=talk)
+        detections = run_detectors(config, joins, targets, scores, talk=talk)
+        tables = _tables(config, seen, scores, detections, talk)
+        tables |= _note(config, platform, detections, talk)
         for name, table in tables.items():
             draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
@@ -174,6 +186,21 @@ def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
     return _read_platform(config) if config.log is not None else _simulate_platform(config, talk)
 
 
+def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
+    """Say why a group stands where it does in the run of a config.
+
+    The log is simulated or read again and scored again: a result holds neither. ``config``
+    is best the stored one, which names the log's digest.
+
+    Raises
+    ------
+    GatewayError
+        When the log has no such group, or it is a target.
+    """
+    platform = obtain_platform(config, talk=talk)
+    return explain_one(config, platform.joins, platform.targets, group=group, talk=talk)
+
+
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
     with talk.stage("drawing the world"):
         world = draw_world(config)
@@ -213,97 +240,75 @@ def _read_platform(config: Config) -> Platform:
     return Platform(joins, targets)
 
 
-def _score(config: Config, platform: Platform, talk: Talk) -> Scores:
-    options = config.score
-    with talk.stage("training and scoring"):
-        return score_joins(
-            platform.joins,
-            platform.targets,
-            scorer=LogisticScorer(penalty=options.penalty, tolerance=options.tolerance),
-            horizon=options.horizon,
-            folds=options.folds,
-            calibration=options.calibration,
-            seed=config.experiment.seed,
-        )
+def _as_known(config: Config, platform: Platform) -> Platform:
+    """Return the platform with the log that detectors may see: before the workflow's day."""
+    if config.note is None:
+        return platform
+    joins = until(platform.joins, config.note.workflow_day)
+    check_learnable(joins, platform.targets)
+    return replace(platform, joins=joins)
 
 
-def spike_options(config: Config) -> SpikeOptions:
-    """Return the spike detector's options of a config."""
-    return SpikeOptions(**config.spike.model_dump())
-
-
-def _detect(config: Config, platform: Platform, scores: Scores, talk: Talk) -> dict[str, Detection]:
-    with talk.stage("detecting gateways"):
-        found = detect_spikes(
-            platform.joins, platform.targets, scores, options=spike_options(config)
-        )
-    return {found.detector: found}
+def _note(
+    config: Config, platform: Platform, detections: dict[str, Detection], talk: Talk
+) -> dict[str, pa.Table]:
+    """Tables of the note's analyses, none where the config does not ask for them."""
+    note, history = config.note, platform.history
+    if note is None or history is None:
+        return {}
+    with talk.stage("analysing as the note does"):
+        record = record_of(
+            history, platform.joins, platform.targets, leading(detections),
+            workflow_day=note.workflow_day, top=note.top,
+        )  # fmt: skip
+        found = analyse_note(record, note, seed=config.experiment.seed)
+    return {f"analyses/{name}": table for name, table in found.items()}
 
 
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores,
+    scores: Scores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
     """Everything that is stored as a table."""
-    spike = find_spikes(scores, options=spike_options(config))
-    trains, rows = scores.prefixes.trains, scores.prefixes
+    found = [d.to_arrow() for d in detections.values()]
     with talk.stage("evaluating"):
         evaluation = _evaluate(config, platform, scores, detections)
     tables = {
         "groups": groups_table(platform, config),
-        "gateways": pa.concat_tables([d.to_arrow() for d in detections.values()]),
+        "gateways": pa.concat_tables(found, promote_options="default"),
         "evaluation": evaluation,
-        "curves": probability_curves(
-            platform.joins, platform.targets, scores, detections["spike"], spike, platform.role,
-            count=config.figures.curves,
-        ),
-        "event_study": event_study(scores, detections["spike"], platform.role),
-        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
         "summary": _summary(config, platform, detections),
-    }  # fmt: skip
+    }
+    if scores is not None:
+        tables |= score_tables(
+            config, platform.joins, platform.targets, scores, leading(detections),
+            role=platform.role,
+        )  # fmt: skip
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
-        with talk.stage("replaying every join"):
-            tables["truth"] = _truth(platform.history, platform)
-    return tables
+    return tables | _counterfactual(config, platform, tables["gateways"], talk)
 
 
-def _truth(history: History, platform: Platform) -> pa.Table:
-    """What is known to be true of every group."""
-    role = history.world.groups.role
-    direct = measure_direct_effects(history, platform.targets.mask)
-    return pa.table(
-        {
-            "group": platform.joins.groups,
-            "planted": pa.array(np.isin(role, GATEWAYS)),
-            "direct_effect": pa.array(direct.effect, from_pandas=True),
-            "direct_se": pa.array(direct.standard_error, from_pandas=True),
-            "n_joins": pa.array(direct.n_joins),
-        }
-    )
+def _counterfactual(
+    config: Config, platform: Platform, gateways: pa.Table, talk: Talk
+) -> dict[str, pa.Table]:
+    """What would have been otherwise: the truth of every group, and the arms; a world's only."""
+    if platform.history is None:
+        return {}
+    history, joins, mask = platform.history, platform.joins, platform.targets.mask
+    truth = measure_truth(history, mask, joins, section=config.truth, talk=talk)
+    arms = live_arms(config, history, joins, mask, gateways=gateways, truth=truth, talk=talk)
+    return {"truth": truth, **arms}
 
 
 def _evaluate(
-    config: Config, platform: Platform, scores: Scores, detections: dict[str, Detection]
+    config: Config, platform: Platform, scores: Scores | None, detections: dict[str, Detection]
 ) -> pa.Table:
     """Detectors against the planted truth, and the scorer against the outcomes."""
-    scorer = pa.Table.from_pylist(
-        [
-            {
-                "detector": f"scorer:{scores.scorer}",
-                "truth": "outcome",
-                "metric": q.metric,
-                "value": q.value,
-                "ci_low": q.ci_low,
-                "ci_high": q.ci_high,
-            }
-            for q in scores.quality
-        ],
-        schema=EVALUATION_SCHEMA,
-    )
+    scorer = scorer_quality(scores)
     if platform.world is None:
         return scorer
     strength = platform.world.groups.strength
@@ -353,7 +358,7 @@ def _world_columns(world: World) -> dict[str, Any]:
 
 def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
     """What the report says first, as text."""
-    joins, spike = platform.joins, detections["spike"]
+    joins, found = platform.joins, leading(detections)
     horizon = config.score.horizon
     unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
@@ -366,8 +371,9 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "n_targets": int(platform.targets.mask.sum()),
         "target_rule": platform.targets.description,
         "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
-        "n_ranked": int((spike.rank > 0).sum()),
-        "n_flagged": int(spike.flagged.sum()),
+        "detector": found.detector,
+        "n_ranked": int((found.rank > 0).sum()),
+        "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
     }
     return pa.table(

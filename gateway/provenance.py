@@ -15,7 +15,7 @@ __all__ = ["MODEL_VERSION", "cpu_name", "describe_environment", "peak_memory_mib
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
-MODEL_VERSION = 1
+MODEL_VERSION = 2
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "numba", "llvmlite", "matplotlib", "pyarrow", "pydantic",

@@ -48,6 +48,8 @@ class Purpose(IntEnum):
     ARMS = 12
     OPERATORS = 13
     MODERATION = 14
+    TOPICS = 15
+    APPEAL_TAIL = 16
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

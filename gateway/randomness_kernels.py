@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway._numba import kernel
 
-__all__ = ["philox", "uniform", "uniform52"]
+__all__ = ["gamma", "philox", "uniform", "uniform52"]
 
 # Everything is uint64 holding a 32-bit word: numba turns a mix of signed and unsigned
 # integers into floats, and a product of two 32-bit words just fits.
@@ -27,6 +27,7 @@ _STEP32 = 2.0**-32
 _STEP52 = 2.0**-52
 _SHIFT_HIGH = np.uint64(20)
 _SHIFT_LOW = np.uint64(12)
+_TURN = 2.0 * np.pi
 
 
 @kernel
@@ -64,3 +65,35 @@ def uniform52(high, low):  # type: ignore[no-untyped-def]
     """
     bits = (high << _SHIFT_HIGH) ^ (low >> _SHIFT_LOW)
     return (np.float64(bits) + _HALF) * _STEP52
+
+
+@kernel
+def _gamma_from_one(seed, stream, user, event, draw, shape):  # type: ignore[no-untyped-def]
+    """Return a gamma variate of shape 1 or more; uses draws from ``draw`` on.
+
+    Letters as in Marsaglia, Tsang (2000), section 3.
+    """
+    d = shape - 1.0 / 3.0
+    c = 1.0 / np.sqrt(9.0 * d)
+    while True:
+        w0, w1, w2, w3 = philox(seed, stream, user, event, draw)
+        draw += 1
+        # A normal variate (Box, Muller 1958) and a uniform one.
+        x = np.sqrt(-2.0 * np.log(uniform(w0))) * np.cos(_TURN * uniform(w1))
+        v = (1.0 + c * x) ** 3
+        if v > 0.0 and np.log(uniform52(w2, w3)) < 0.5 * x * x + d - d * v + d * np.log(v):
+            return d * v
+
+
+@kernel
+def gamma(seed, stream, user, event, draw, shape):  # type: ignore[no-untyped-def]
+    """Return a gamma variate of scale 1; uses draws from ``draw`` on, three at most on average.
+
+    Marsaglia, Tsang (2000), "A simple method for generating gamma variables", ACM Trans.
+    Math. Softw. 26, 363; below shape 1 by their section 6: G(a) = G(a + 1) U^(1/a).
+    """
+    if shape >= 1.0:
+        return _gamma_from_one(seed, stream, user, event, draw, shape)
+    high, low, _, _ = philox(seed, stream, user, event, draw)
+    power = uniform52(high, low) ** (1.0 / shape)
+    return power * _gamma_from_one(seed, stream, user, event, draw + 1, shape + 1.0)

@@ -218,8 +218,9 @@ class Result:
 
     @property
     def table_names(self) -> tuple[str, ...]:
-        """Names of the tables at the top of the folder."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.parquet")))
+        """Names of the tables: at the top of the folder, and ``analyses/...``."""
+        paths = [p.relative_to(self.folder).with_suffix("") for p in self._table_paths()]
+        return tuple(sorted(path.as_posix() for path in paths))
 
     def table(self, name: str) -> pa.Table:
         """Return a table.
@@ -260,11 +261,14 @@ class Result:
 
     def digests(self) -> dict[str, str]:
         """Return sha256 of every table and figure, by path below the folder."""
-        paths = [*self.folder.glob("*.parquet"), *self.folder.glob("figures/*")]
+        paths = [*self._table_paths(), *self.folder.glob("figures/*")]
         return {
             path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(paths)
         }
+
+    def _table_paths(self) -> list[Path]:
+        return [*self.folder.glob("*.parquet"), *self.folder.glob("analyses/*.parquet")]
 
 
 def open_result(folder: str | Path) -> Result:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import chain, pairwise, permutations, product
+
 import numpy as np
 
 MASK = 0xFFFFFFFF
@@ -26,7 +29,7 @@ def uniform52(high, low):
     return (((high << 20) ^ (low >> 12)) + 0.5) / 2**52
 
 
-def occasion_days(seed, stream, occasions, arrival, departure):
+def occasion_days(seed, stream, occasions, arrival, departure, gap_shape=1.0):
     """Days of each user's occasions: the smallest of r uniform points, then the next."""
     found = []
     for u, count in enumerate(occasions):
@@ -34,6 +37,8 @@ def occasion_days(seed, stream, occasions, arrival, departure):
         for i in range(count):
             words = philox(seed, stream, u, i, 0)
             step = 1 - uniform52(words[0], words[1]) ** (1.0 / (count - i))
+            if gap_shape != 1.0:
+                step = gamma_share(seed, stream, u, i, gap_shape, count - i)
             clock += (departure[u] - clock) * step
             days.append(min(int(clock), departure[u] - 1))
         found.append(days)
@@ -241,3 +246,187 @@ def befriend(friends, pairs):
             grown[u].add(w)
             grown[w].add(u)
     return grown
+
+
+# Interventions ----------------------------------------------------------------------------
+
+
+def policies_by_day(interventions, *, n_groups, days):
+    """(seed filter, demotion, friction) by [day, group] and the cap by day: the strongest."""
+    seed_filter = np.zeros((days, n_groups), bool)
+    demotion, friction = np.zeros((2, days, n_groups))
+    cap = np.full(days, 2**31 - 1)
+    for day in range(days):
+        for one in interventions:
+            if one.start > day:
+                continue
+            kind = type(one).__name__
+            if kind == "InviteCap":
+                cap[day] = min(cap[day], one.most)
+                continue
+            for g in range(n_groups):
+                if one.groups[g] and kind == "GysjSeedFilter":
+                    seed_filter[day, g] = True
+                elif one.groups[g]:
+                    share = demotion if kind == "Demotion" else friction
+                    share[day, g] = max(share[day, g], one.share)
+    return seed_filter, demotion, friction, cap
+
+
+# Gamma variates, gaps and the shape of a log ----------------------------------------------
+
+
+def gamma(seed, stream, user, event, draw, shape):
+    """Marsaglia and Tsang's (2000) gamma variate; below shape 1 one of shape + 1 is shrunk."""
+    power = 1.0
+    if shape < 1:
+        words = philox(seed, stream, user, event, draw)
+        power, draw, shape = uniform52(words[0], words[1]) ** (1 / shape), draw + 1, shape + 1
+    d = shape - 1 / 3
+    while True:
+        w = philox(seed, stream, user, event, draw)
+        draw += 1
+        radius = math.sqrt(-2 * math.log(uniform(w[0])))
+        x = radius * math.cos(2 * math.pi * uniform(w[1]))
+        v = (1 + x / math.sqrt(9 * d)) ** 3
+        if v > 0 and math.log(uniform52(w[2], w[3])) < x * x / 2 + d - d * v + d * math.log(v):
+            return power * d * v
+
+
+def gamma_share(seed, stream, user, event, shape, remaining):
+    """The first of remaining + 1 gamma gaps, as a share of their sum."""
+    gap = gamma(seed, stream, user, event, 0, shape)
+    rest = gamma(seed, stream, user, event, 1 << 20, shape * remaining)
+    return gap / (gap + rest)
+
+
+def log_shape(rows, category):
+    """Some statistics of (user, group, time) rows, from lists; no ties within a user."""
+    mine, sizes = {}, {}
+    for user, group, time in rows:
+        mine.setdefault(user, []).append((time, group))
+        sizes[group] = sizes.get(group, 0) + 1
+    pairs = [p for joined in mine.values() for p in pairwise(sorted(joined))]
+    counts = [len(joined) for joined in mine.values()]
+    difference = np.mean([abs(a - b) for a in sizes.values() for b in sizes.values()])
+    of_joins = [category[group] for _, group, _ in rows]
+    same = [a == b for a in of_joins for b in of_joins]
+    return {
+        "n_users": len(mine),
+        "n_groups": len(sizes),
+        "one_join": np.mean([n == 1 for n in counts]),
+        "another_2": np.mean([n > 2 for n in counts if n >= 2]),
+        "gini": difference / (2 * np.mean(list(sizes.values()))),
+        "same_category": np.mean([category[a[1]] == category[b[1]] for a, b in pairs]),
+        "chance": np.mean(same),
+        "gap_mean": np.mean([b[0] - a[0] for a, b in pairs]),
+        "gap_median": np.median([b[0] - a[0] for a, b in pairs]),
+    }
+
+
+# The rivals of the spike detector ---------------------------------------------------------
+
+
+def histories(joins, targets):
+    """For each user: blocks (sets of groups) before the first target join, and its tick or None."""
+    found = []
+    for u in range(joins.n_users):
+        at = range(joins.offsets[u], joins.offsets[u + 1])
+        mine = [(int(joins.time[i]), int(joins.group[i])) for i in at]
+        first = min((t for t, g in mine if targets.mask[g]), default=None)
+        blocks = {}
+        for t, g in mine:
+            if first is None or t < first:
+                blocks.setdefault(t, set()).add(g)
+        found.append((sorted(blocks.items()), first))
+    return found
+
+
+def log_rank(joins, targets, g):
+    """Observed, expected and hypergeometric variance of g's members, tick by tick."""
+    people = [
+        (blocks[0][0], int(joins.observed_until[u]) if first is None else first, first is not None,
+         next((t for t, block in blocks if g in block), None))
+        for u, (blocks, first) in enumerate(histories(joins, targets)) if blocks
+    ]  # fmt: skip
+    observed, expected, variance = 0, 0.0, 0.0
+    for t in range(int(joins.observed_until.max()) + 1):
+        risk = [p for p in people if p[0] < t <= p[1]]
+        dies = [p for p in risk if p[2] and p[1] == t]
+        n, d = len(risk), len(dies)
+        if d == 0:
+            continue
+        members = [p for p in risk if p[3] is not None and p[3] < t]
+        m = len(members)
+        observed += len([p for p in dies if p in members and p[3] is not None])
+        expected += d * m / n
+        variance += d * (m / n) * (1 - m / n) * (n - d) / (n - 1) if n > 1 else 0.0
+    return observed, expected, variance
+
+
+def transitions(joins, targets):
+    """Counts of the chain, averaged over every order of every tie block, as one dense matrix.
+
+    States: the groups, then start, target, end.
+    """
+    n = joins.n_groups
+    start, target, end = n, n + 1, n + 2
+    counts = np.zeros((n + 3, n + 3))
+    for blocks, first in histories(joins, targets):
+        orders = [list(permutations(sorted(block))) for _, block in blocks]
+        paths = list(product(*orders))
+        for path in paths:
+            states = [start, *chain.from_iterable(path), end if first is None else target]
+            for i, j in pairwise(states):
+                counts[i, j] += 1.0 / len(paths)
+    return counts
+
+
+def absorbed(counts, *, removed=None):
+    """P(target) from each state; a removed group leads to the end whatever was counted."""
+    n = len(counts)
+    p = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
+    if removed is not None:
+        p[removed] = 0.0
+        p[removed, n - 1] = 1.0
+    q = p[: n - 2, : n - 2]
+    return np.linalg.solve(np.eye(n - 2) - q, p[: n - 2, n - 2])
+
+
+def before_and_after(joins, targets, g):
+    """Users who joined g strictly before, and strictly after, their first target join."""
+    before = after = 0
+    for u in range(joins.n_users):
+        at = range(joins.offsets[u], joins.offsets[u + 1])
+        first = min((joins.time[i] for i in at if targets.mask[joins.group[i]]), default=None)
+        mine = [joins.time[i] for i in at if joins.group[i] == g]
+        if first is not None and mine:
+            before += bool(mine[0] < first)
+            after += bool(mine[0] > first)
+    return before, after
+
+
+# Running features of the scorers ----------------------------------------------------------
+
+
+def running(p, x):
+    """For each row: count, sum and maximum after it alone, and at the end of its block."""
+    rows = []
+    for u in range(p.n_users):
+        mine = range(p.offsets[u], p.offsets[u + 1])
+        for i in mine:
+            before = [x[j] for j in mine if p.time[j] < p.time[i]]
+            block = [x[j] for j in mine if p.time[j] == p.time[i]]
+            after, at_end = [*before, x[i]], before + block
+            rows.append([f(seen) for seen in (after, at_end) for f in (len, sum, max)])
+    return np.array(rows, float).reshape(-1, 6)
+
+
+# Prediction -------------------------------------------------------------------------------
+
+
+def delong_error(score, outcome):
+    """Standard error of the AUC from all pairs of a case and a control (DeLong et al. 1988)."""
+    wins = np.array([[(x > y) + 0.5 * (x == y) for y in score[~outcome]] for x in score[outcome]])
+    cases, controls = wins.mean(axis=1), wins.mean(axis=0)
+    return np.sqrt(cases.var(ddof=1) / len(cases) + controls.var(ddof=1) / len(controls))

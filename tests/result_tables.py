@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from gateway.analyses.comparison import Row, compare
+from gateway.analyses.labelled import LABEL_TIMES_SCHEMA
+from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER
 from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
 
 HOSTILE = (
@@ -62,6 +67,9 @@ def result_tables(
         tables["benchmark"] = benchmark_table(rng)
         tables["phase_diagram"] = phase_table(rng)
         tables["dose_response"] = dose_table(rng)
+        tables |= _interventions(rng, names)
+        tables["analyses/comparison"] = _comparison()
+        tables["analyses/label_times"] = _label_times()
     return tables
 
 
@@ -113,6 +121,40 @@ def claim_tables() -> dict[str, pa.Table]:
         )
         for name, rows in (("sources", sources), ("others", others))
     }  # fmt: skip
+
+
+def _comparison() -> pa.Table:
+    """Published numbers of R1, R3 and R9, each with a simulated one nearby."""
+    total = sum(row.requests for row in SOURCES_EVER)
+    shares = [(row.source, row.requests / total) for row in SOURCES_EVER if row.source]
+    shares.append(("all others", 1 - sum(share for _, share in shares)))
+    rows = [Row("R1", "requests", 2_713.0, published=float(total))]
+    for name, share in shares:
+        near = 0.9 * share + 0.01
+        rows.append(
+            Row("R1", f"{name}: share of requests", near, (near - 0.01, near + 0.01), share)
+        )
+    for how, gap in (("observational", 0.03), ("corrected", 0.02), ("randomised", 0.004)):
+        name = f"{how}: risk difference" + (" by day 180" if how == "corrected" else "")
+        published = 0.0199 if how == "observational" else None
+        rows.append(Row("R3", name, gap, (gap - 0.012, gap + 0.012), published))
+    for number, pair in enumerate(combinations(SIGNALS, 2)):
+        name, r = f"{pair[0]} and {pair[1]}", 0.9 - 0.06 * number
+        rows.append(Row("R9", f"{name}: pearson", r, published=CORRELATIONS.get(pair)))
+        rows.append(Row("R9", f"{name}: spearman", -r))
+    return compare(rows)
+
+
+def _label_times() -> pa.Table:
+    """Labels that come evenly, from a day on."""
+    parts = []
+    for name, n, rate in (("top", 100, 0.12), ("controls", 300, 0.1), ("others", 1_900, 0.4)):
+        day = np.arange(540)
+        labelled = np.minimum(n, np.maximum(0, day - 150) * rate).astype(np.int64)
+        columns = ([name] * 540, day, labelled, [n] * 540)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
+        parts.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
+    return pa.concat_tables(parts)
 
 
 def _groups(
@@ -352,6 +394,53 @@ def _strikes(groups: pa.Table) -> pa.Table:
             "strikes": struck["strikes"],
         }
     )
+
+
+MECHANISMS = {
+    "gysj": "recommendation",
+    "newsfeed_story_header": "friends",
+    "mobile_add_members": "invitation",
+    "search": "intent",
+}
+ARMS = {
+    "filter: planted gateways": 400.0,
+    "filter: look-alikes": 30.0,
+    "invite cap": -15.0,
+    "all four": 650.0,
+}
+
+
+def _interventions(rng: np.random.Generator, names: Sequence[str]) -> dict[str, pa.Table]:
+    """Arms of all sizes, one that averts nothing; strangers may have named them."""
+    arms = dict(zip([*names, *list(ARMS)][: len(ARMS)], ARMS.values(), strict=True))
+    rows = [_arm(name, averted, 40.0 + rng.random()) for name, averted in arms.items()]
+    sources = [
+        {"arm": name, "source": source, "mechanism": mechanism, "kind": kind, "factual": 3_000,
+         "otherwise": 3_000 - int(averted * part) if kind == "target" else 3_000}
+        for name, averted in arms.items()
+        for kind in ("target", "harmful", "benign")
+        for (source, mechanism), part in zip(
+            MECHANISMS.items(), (0.9, 0.2, 0.1, -0.2), strict=True)
+    ]  # fmt: skip
+    return {
+        "interventions": pa.Table.from_pylist(rows),
+        "intervention_sources": pa.Table.from_pylist(sources),
+    }
+
+
+def _arm(name: str, averted: float, half: float) -> dict[str, Any]:
+    cost = 3.0 if averted > 0 else None
+    known = averted > half
+    return {
+        "arm": name, "acts": f"gysj seed filter on {name} (40) from day 180", "first_day": 180,
+        "n_groups": 40, "target_joins": 12_000, "benign_joins": 500_000, "averted": averted,
+        "averted_low": averted - half, "averted_high": averted + half,
+        "share_averted": averted / 12_000, "share_averted_low": (averted - half) / 12_000,
+        "share_averted_high": (averted + half) / 12_000, "benign_lost": 3.0 * averted,
+        "benign_lost_low": 3.0 * averted - 9 * half, "benign_lost_high": 3.0 * averted + 9 * half,
+        "cost": cost, "cost_low": 2.5 if known else None, "cost_high": 3.5 if known else None,
+        "harmful_averted": 4, "n_diverged": 9_000, "share_diverged": 0.18,
+    }  # fmt: skip
 
 
 def _summary(groups: pa.Table, gateways: pa.Table, *, truth: bool) -> pa.Table:

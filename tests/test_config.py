@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import re
 import subprocess
@@ -274,6 +275,73 @@ def test_override__is_blamed_for_a_conflict_with_the_file() -> None:
     assert [problem.where for problem in error.problems] == ["--set world.days=300"]
 
 
+ARMS = (
+    SIMULATED
+    + """
+[[interventions]]
+kind = "demotion"
+start = 10
+share = 0.5
+roles = ["planted"]
+
+[[interventions]]
+kind = "invite_cap"
+start = 10
+most = 3
+"""
+)
+
+
+def test_override__reaches_into_an_array_of_tables_by_number() -> None:
+    config = parse_config(ARMS, overrides=["interventions.1.share=0.9", "interventions.2.most=7"])
+    got = {one.kind: (one.share, one.most) for one in config.interventions}
+    assert got == {"demotion": (0.9, None), "invite_cap": (None, 7)}
+
+
+def test_override__replaces_a_table_of_an_array_or_the_whole() -> None:
+    one = "interventions.2={kind='invite_cap', start=20, most=9}"
+    config = parse_config(ARMS, overrides=[one])
+    assert sorted(i.start for i in config.interventions) == [10, 20]
+    config = parse_config(ARMS, overrides=["interventions=[]"])
+    assert config.interventions == ()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("interventions.1.share=2", "share in item 1 of interventions must be in (0, 1]; got 2"),
+        ("interventions.1.shar=1", "shar in item 1 of interventions is not a known key (did you"),
+        ("interventions.3.share=1", "the tables of interventions are numbered from 1 to 2"),
+        ("interventions.0.share=1", "the tables of interventions are numbered from 1 to 2"),
+        ("interventions.x.share=1", "the tables of interventions are numbered from 1 to 2"),
+        ("interventions.3={}", "the tables of interventions are numbered from 1 to 2"),
+        ("interventions.2.most.x=1", "interventions.2.most is a value, not a table; got 3"),
+        ("interventions=5", "interventions must be sections, each written [[interventions]]"),
+        ("interventions.2=5", "must be a section, written [[interventions]]; got 5"),
+        ("interventions.1.start=900", "start in item 1 of interventions must be within"),
+    ],
+)
+def test_override__of_an_array_of_tables_says_what_is_wrong(override: str, expected: str) -> None:
+    (problem,) = refusal(ARMS, override).problems
+    assert expected in str(problem)
+    assert (problem.where or "").startswith("--set ")
+
+
+def test_interventions__their_order_has_no_meaning() -> None:
+    tables = tomllib.loads(ARMS)
+    turned = {**tables, "interventions": tables["interventions"][::-1]}
+    one, other = parse_config(ARMS), parse_config(tomli_w.dumps(turned))
+    assert one == other
+    assert config_digest(one) == config_digest(other)
+    assert config_to_toml(one) == config_to_toml(other)
+
+
+def test_interventions__are_written_as_an_array_of_tables() -> None:
+    text = config_to_toml(parse_config(ARMS))
+    assert text.count("[[interventions]]") == 2
+    assert parse_config(text) == parse_config(ARMS)
+
+
 # Rules that tie keys ----------------------------------------------------------------------
 
 
@@ -427,16 +495,39 @@ l = ["""a"""", "b]",
         ("b", "g", 3, 1): 9,
         ("b", "j"): 11,
         ("k",): 12,
-        ("k", "l"): 13,
-        ("k", "l", 0): 13,
-        ("k", "l", 1): 13,
-        ("k", "l", 2): 14,
+        ("k", 0): 12,
+        ("k", 0, "l"): 13,
+        ("k", 0, "l", 0): 13,
+        ("k", 0, "l", 1): 13,
+        ("k", 0, "l", 2): 14,
     }
     assert find_lines(text) == expected
 
 
 def test_find_lines__a_header_says_where_a_section_is() -> None:
     assert find_lines("[a.b]\nc = 1\n[a]\n") == {("a",): 3, ("a", "b"): 1, ("a", "b", "c"): 2}
+
+
+def test_find_lines__counts_the_tables_of_an_array() -> None:
+    text = "[[a]]\nb = 1\n[[a.c]]\n[[a.c]]\nd = 2\n[a.e]\n[[a]]\n[[a.c]]\n[a.c.f]\ng = 3\n"
+    expected = {
+        ("a",): 1,
+        ("a", 0): 1,
+        ("a", 0, "b"): 2,
+        ("a", 0, "c"): 3,
+        ("a", 0, "c", 0): 3,
+        ("a", 0, "c", 1): 4,
+        ("a", 0, "c", 1, "d"): 5,
+        ("a", 0, "e"): 6,
+        ("a", 1): 7,
+        ("a", 1, "c"): 8,
+        ("a", 1, "c", 0): 8,
+        ("a", 1, "c", 0, "f"): 9,
+        ("a", 1, "c", 0, "f", "g"): 10,
+    }
+    got = find_lines(text)
+    assert got == expected
+    assert set(got) == set(paths(tomllib.loads(text)))
 
 
 # Laws -------------------------------------------------------------------------------------
@@ -451,9 +542,7 @@ scalars = st.one_of(
     st.datetimes(),
     st.times(),
 )
-names = st.sampled_from(
-    ["[key]", *(str(key[-1]) for key, _ in leaves())] + [key[-1] for key, _ in sections() if key]
-)
+names = st.sampled_from(["[key]", *(str(key[-1]) for key, _ in [*leaves(), *sections()] if key)])
 keys = st.one_of(words, names)
 values = st.recursive(
     scalars,
@@ -504,10 +593,11 @@ def test_parse_config__one_arbitrary_value_raises_only_config_errors(
     key: Key, value: object, base: str
 ) -> None:
     document = tomllib.loads(base)
-    table = document
-    for part in key[:-1]:
-        table = table.setdefault(str(part), {})
-    table[str(key[-1])] = value
+    table: Any = document
+    for part, inside in itertools.pairwise(key):
+        empty: Any = [{}] if isinstance(inside, int) else {}
+        table = table[part] if isinstance(part, int) else table.setdefault(part, empty)
+    table[key[-1]] = value
     accepts(tomli_w.dumps(document))
 
 

@@ -37,9 +37,15 @@ from tests.study_tables import sweep_evaluation
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
-
-NEEDS_TRUTH = {"precision_recall", "benchmark", "direct_effects", "dose_response", "phase_diagram"}
-PAGE_WIDE = {"probability_curves", "benchmark", "dose_response", "phase_diagram"}
+NEED_TRUTH = {
+    "precision_recall", "direct_effects", "interventions", "join_sources", "exposure_contrast",
+    "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
+}  # fmt: skip
+MECHANISMS = ("recommendation", "friends", "invitation", "intent")
+WIDE = {
+    "probability_curves", "interventions", "signal_correlations", "benchmark", "dose_response",
+    "phase_diagram",
+}  # fmt: skip
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
@@ -265,7 +271,7 @@ def test_reliability__opens_up_crowded_bins(largest: float, scale: str) -> None:
 def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert figure.NAME in NEEDS_TRUTH
+        assert figure.NAME in NEED_TRUTH
         assert tables is real
         return
     got = figure.caption(data)
@@ -285,6 +291,8 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
         ("precision_recall", "are homophily look-alikes"),
+        ("interventions", "What 4 arms of interventions"),
+        ("interventions", "12,000 target joins"),
         ("reliability", "95 % Wilson interval"),
         ("reliability", "611,845 predictions"),
     ],
@@ -339,7 +347,7 @@ def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
 def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -> None:
     data = figure.plotted(tables())
     if data is None:
-        assert figure.NAME in NEEDS_TRUTH
+        assert figure.NAME in NEED_TRUTH
         assert tables is real
         return
     drawn = figure.draw(data)
@@ -359,7 +367,7 @@ def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [(name, PAGE if name in PAGE_WIDE else COLUMN) for name in NAMES],
+    [(name, PAGE if name in WIDE else COLUMN) for name in NAMES],
 )
 def test_draw__has_the_width_of_a_column_or_a_page(name: str, width: float) -> None:
     assert BY_NAME[name].draw(plotted(name)).get_figwidth() == width
@@ -372,7 +380,9 @@ def test_probability_curves__draw_one_panel_per_user(n_panels: int) -> None:
     assert sum(axes.get_visible() for axes in drawn.axes) == n_panels
 
 
-@pytest.mark.parametrize("name", ["probability_curves", "top_gateways", "funnel", "reliability"])
+@pytest.mark.parametrize(
+    "name", ["probability_curves", "top_gateways", "funnel", "interventions", "reliability"]
+)
 def test_draw__copes_with_a_single_row(name: str) -> None:
     render(BY_NAME[name].draw(plotted(name).slice(0, 1)))
 
@@ -720,3 +730,61 @@ def test_roles__of_one_lightness_differ_in_shape() -> None:
 def test_letters_on__can_be_read_on_any_cell(value: float) -> None:
     ground = to_hex(mpl.colormaps["cividis"](value))
     assert contrast(ground, letters_on(value)) >= 4.5
+
+
+def test_interventions__plot_every_arm_with_its_changes_by_mechanism() -> None:
+    tables = simulated()
+    got = plotted("interventions")
+    averted = got["averted"].to_pylist()
+    assert averted == sorted(averted, reverse=True)
+    assert got.num_rows == tables["interventions"].num_rows
+    for row in got.to_pylist():
+        change = sum(
+            row[f"change_{m}"] for m in ("recommendation", "friends", "invitation", "intent")
+        )
+        rows = [r for r in tables["intervention_sources"].to_pylist() if r["arm"] == row["arm"]]
+        expected = [r["otherwise"] - r["factual"] for r in rows if r["kind"] == "target"]
+        assert change == sum(expected)
+
+
+def test_interventions__draw_what_each_mechanism_changed_on_its_side_of_zero() -> None:
+    data = plotted("interventions")
+    bars = list(BY_NAME["interventions"].draw(data).axes[2].patches)
+    assert len(bars) == 4 * data.num_rows
+    ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars]
+    assert all(low * high >= 0 for low, high in ends)  # no bar crosses zero
+    top = [end for bar, end in zip(bars, ends, strict=True) if abs(bar.get_y() + 0.31) < 1e-9]
+    lost = sum(high - low for low, high in top if high < low)
+    assert lost == sum(min(data[f"change_{m}"][0].as_py(), 0) for m in MECHANISMS)
+
+
+# The note's analyses ---------------------------------------------------------------------
+
+
+def test_join_sources__plot_shares_that_sum_to_one_largest_published_first() -> None:
+    data = plotted("join_sources")
+    assert pc.sum(data["published"]).as_py() == pytest.approx(1.0)
+    published = data["published"].to_pylist()
+    assert published == sorted(published, reverse=True)
+    assert "2,713 requests" in BY_NAME["join_sources"].caption(data)
+
+
+def test_exposure_contrast__plots_the_note_s_answer_the_corrected_and_the_truth() -> None:
+    data = plotted("exposure_contrast")
+    assert data["how"].to_pylist() == ["observational", "corrected", "randomised"]
+    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.004]
+
+
+def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:
+    data = plotted("signal_correlations")
+    assert data.num_rows == 21
+    got = texts(BY_NAME["signal_correlations"].draw(data))
+    assert got.count("?") == 21 - 15
+    assert "−0.03" in got
+
+
+@pytest.mark.parametrize(
+    "name", ["join_sources", "exposure_contrast", "label_times", "signal_correlations"]
+)
+def test_caption__of_the_note_s_figures_says_that_a_fit_is_no_evidence(name: str) -> None:
+    assert "not evidence about the real platform" in BY_NAME[name].caption(plotted(name))

@@ -34,7 +34,7 @@ def test_tex_tables__are_one_file_for_each_table_and_detector() -> None:
         "claims-table", "ranked-spike", "ranked-self_controlled", "compared-planted",
         "metrics-spike", "metrics-self_controlled", "dose-response-averted",
         "dose-response-lost", "scorer-metrics", "target-groups", "benchmark-planted",
-        "benchmark-direct",
+        "benchmark-direct", "arms", "displacement",
     }  # fmt: skip
     got = set(everything())
     assert expected <= got

@@ -28,8 +28,8 @@ from tests.worlds import small_config
 pytestmark = pytest.mark.compiled
 
 TABLES = (
-    "curves", "evaluation", "event_study", "gateways", "groups", "reliability", "strikes",
-    "summary", "truth",
+    "curves", "evaluation", "event_study", "explanations", "gateways", "groups", "reliability",
+    "strikes", "summary", "truth",
 )  # fmt: skip
 # No event study: in so small a world no group is flagged.
 FIGURE_NAMES = (
@@ -58,6 +58,43 @@ def test_run__same_config_and_seed_same_bytes_for_one_and_two_threads(result, tm
     again = run(small_config(), folder=tmp_path / "again", n_threads=1)
     assert compare_results(result, again) == ()
     assert len(result.digests()) == len(TABLES) + 4 * len(FIGURE_NAMES)
+
+
+INTERVENTIONS = (
+    "interventions=[{kind='gysj_seed_filter', arm='filter', start=60, roles=['planted']}, "
+    "{kind='demotion', arm='top 5', start=60, share=0.9, from_detector='spike', top=5}, "
+    "{kind='invite_cap', arm='filter', start=2020-03-01, most=1}]"
+)
+ARM_TABLES = (
+    "intervention_groups", "intervention_sources", "intervention_users", "interventions",
+)  # fmt: skip
+
+
+def test_run__with_interventions_stores_their_arms_beside_the_factual_run(result, tmp_path):
+    config = small_config(INTERVENTIONS, "truth.total=1")
+    got = run(config, folder=tmp_path / "arms", n_threads=1)
+    assert set(got.table_names) == {*TABLES, *ARM_TABLES}
+    assert got.table("interventions")["arm"].to_pylist() == ["filter", "top 5"]
+    chosen = got.table("intervention_groups").to_pylist()
+    by_rank = got.table("gateways").to_pylist()
+    expected = {row["group"] for row in by_rank if row["rank"] is not None and row["rank"] <= 5}
+    assert {row["group"] for row in chosen if row["arm"] == "top 5"} == expected
+    # The factual run is the one without interventions, but for the truth's new columns.
+    differ = {d.name for d in compare_results(result, got) if d.what == "differs"}
+    assert differ <= {"truth.parquet"}
+    assert got.table("truth")["total_effect"].null_count == 120 - 1
+    text = got.text("report.html")
+    assert 'id="interventions"' in text
+    assert "figure-interventions" in text
+    again = run(config, folder=tmp_path / "again", n_threads=2)
+    assert compare_results(got, again) == ()
+
+
+def test_run__refuses_unknown_groups_before_it_simulates(tmp_path):
+    config = small_config("truth.total_groups=['g9']")
+    with pytest.raises(ConfigError, match="total_groups must be groups of the world"):
+        execute(config, folder=tmp_path / "r")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_run__another_seed_gives_other_tables(result, tmp_path):
@@ -280,3 +317,27 @@ def test_groups_table__has_the_columns_of_the_contract(result):
     }  # fmt: skip
     schema = result.table("groups").schema
     assert {f.name: f.type for f in schema} == expected
+
+
+def test_run__of_several_detectors_stores_and_shows_them_all(tmp_path):
+    config = small_config('detect.detectors=["order","survival","spike"]')
+    stored = run(config, folder=tmp_path / "r")
+    gateways, evaluation = stored.table("gateways"), stored.table("evaluation")
+    assert list(dict.fromkeys(gateways["detector"].to_pylist())) == ["order", "survival", "spike"]
+    assert set(config.detect.detectors) < set(evaluation["detector"].to_pylist())
+    assert "by the detector spike" in stored.text("report.html")
+    curve = stored.text("figures/precision_recall.csv")
+    assert all(name in curve for name in config.detect.detectors)
+
+
+def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
+    config = small_config('detect.detectors=["hitting","coefficient"]')
+    stored = run(config, folder=tmp_path / "r")
+    assert not {"curves", "explanations", "reliability"} & set(stored.table_names)
+    assert not any(":" in name for name in stored.table("evaluation")["detector"].to_pylist())
+    report = stored.text("report.html")
+    assert "by the detector hitting" in report
+    assert "No scorer was trained" in report
+    figures = {path.name for path in (stored.folder / "figures").iterdir()}
+    assert {"top_gateways.svg", "precision_recall.svg"} <= figures
+    assert "funnel.svg" not in figures

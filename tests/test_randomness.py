@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from gateway.randomness import Purpose, Stream, generator, name_uniforms
-from gateway.randomness_kernels import philox, uniform, uniform52
+from gateway.randomness_kernels import gamma, philox, uniform, uniform52
 from tests import naive
 
 # Known answers of the reference implementation (Random123, kat_vectors, philox4x32 10):
@@ -54,6 +55,22 @@ def test_uniform__is_flat_and_uncorrelated_over_draws():
     assert abs(draws.mean() - 0.5) < 4 * 0.0046
     correlation = np.corrcoef(draws.T)[np.triu_indices(4, 1)]
     assert np.abs(correlation).max() < 4 / np.sqrt(1000)
+
+
+@pytest.mark.parametrize("shape", [0.1, 0.5, 1.0, 3.7, 400.0])
+def test_gamma__equals_its_twin(shape):
+    for user in range(20):
+        got = gamma(11, 2, user, 5, 1 << 20, shape)
+        # The same formula; the compiler may round a power or a logarithm in another way.
+        assert got == pytest.approx(naive.gamma(11, 2, user, 5, 1 << 20, shape), rel=1e-12)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("shape", [0.1, 0.5, 1.0, 3.7])
+def test_gamma__has_the_gamma_distribution(shape):
+    draws = [gamma(3, 1, user, 0, 0, shape) for user in range(4000)]
+    # A fixed seed: below 0.001 the law is wrong, or the seed is one of a thousand.
+    assert stats.kstest(draws, stats.gamma(shape).cdf).pvalue > 0.001
 
 
 def test_generator__of_one_purpose_ignores_the_others():

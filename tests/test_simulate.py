@@ -94,6 +94,37 @@ def test_occasions__equal_their_twin(world, history):
     assert history.state.time.tolist() == [day for days in expected for day in days]
 
 
+def test_occasions__equal_their_twin_where_they_are_bunched():
+    world = draw_world(small_config("world.users=100", "world.gap_shape=0.4"))
+    users = world.users
+    expected = naive.occasion_days(5, 1, users.occasions, users.arrival, users.departure, 0.4)
+    got = live_through(world).state.time
+    assert got.tolist() == [day for days in expected for day in days]
+
+
+@pytest.mark.compiled
+def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched():
+    world = draw_world(small_config("world.gap_shape=0.4", "world.leaving=0.3"))
+    before, found = numba.get_num_threads(), set()
+    try:
+        for threads in (1, 2):
+            set_threads(threads)
+            found.add(digest(live_through(world)))
+    finally:
+        numba.set_num_threads(before)
+    assert len(found) == 1
+
+
+def test_occasions__where_bunched_stay_in_order_within_the_stay():
+    world = draw_world(small_config("world.gap_shape=0.1", "world.leaving=0.5"))
+    state, users = live_through(world).state, world.users
+    user = np.repeat(np.arange(len(users)), np.diff(state.start))
+    same = user[1:] == user[:-1]
+    assert (np.diff(state.time)[same] >= 0).all()
+    assert (state.time >= users.arrival[user]).all()
+    assert (state.time < users.departure[user]).all()
+
+
 @pytest.mark.compiled
 def test_occasions__are_uniform_from_arrival_to_the_end():
     # Given their number, the points of a Poisson process are uniform (Kingman 1993,
@@ -101,7 +132,7 @@ def test_occasions__are_uniform_from_arrival_to_the_end():
     n = 4_000
     state = _empty_state(np.arange(0, 4 * n + 1, 4, dtype=np.int64))
     arrival, departure = np.full(n, 20, np.int32), np.full(n, 220, np.int32)
-    wind_up(state, arrival, departure, 9, 1)
+    wind_up(state, arrival, departure, 1.0, 9, 1)
     first = (state.clock - 20) / 200
     assert abs(first.mean() - 0.2) < 4 * 0.163 / np.sqrt(n)
     assert abs(first.std() - 0.163) < 0.01

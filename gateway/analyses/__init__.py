@@ -1,6 +1,52 @@
 """What the note shows, recomputed: tables in, one table out."""
 
+from gateway.analyses.comparison import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.curves import probability_curves
+from gateway.analyses.entities import entity_model
 from gateway.analyses.event_study import event_study
+from gateway.analyses.explanation import (
+    Explanation,
+    RateRatio,
+    explain_group,
+    explain_top,
+    rate_ratio,
+)
+from gateway.analyses.exposure import exposure_contrast
+from gateway.analyses.friend_products import pymi_holdout, pymk_arms
+from gateway.analyses.invited_members import invited_members
+from gateway.analyses.join_sources import join_sources, recent_join_sources
+from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.note import analyse_note
+from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
+from gateway.analyses.signals import group_signals, signal_correlations
 
-__all__ = ["event_study", "probability_curves"]
+__all__ = [
+    "COMPARISON_SCHEMA",
+    "Explanation",
+    "Invitations",
+    "RateRatio",
+    "Record",
+    "Requests",
+    "Row",
+    "analyse_note",
+    "compare",
+    "entity_model",
+    "event_study",
+    "explain_group",
+    "explain_top",
+    "exposure_contrast",
+    "group_signals",
+    "invited_members",
+    "join_sources",
+    "label_times",
+    "labelled_gateways",
+    "probability_curves",
+    "pymi_holdout",
+    "pymk_arms",
+    "rate_ratio",
+    "recent_join_sources",
+    "record_of",
+    "signal_correlations",
+    "top_groups",
+    "until",
+]

@@ -38,6 +38,10 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
 ]
 Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
+_DETECTORS = (
+    "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
+    "order; repeat for several"
+)
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
 
@@ -85,7 +89,7 @@ def detect(
         list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
     ] = None,
     detector: Annotated[
-        list[str] | None, typer.Option("--detector", metavar="NAME", help="spike; repeat")
+        list[str] | None, typer.Option("--detector", metavar="NAME", help=_DETECTORS)
     ] = None,
     user_column: Annotated[str, typer.Option("--user-column")] = "user",
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
@@ -141,6 +145,19 @@ def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> 
 
     same = rerun_and_compare(folder, threads=threads, as_json=as_json)
     raise typer.Exit(0 if same else 1)
+
+
+@app.command()
+def explain(
+    folder: ResultDir,
+    group: Annotated[str, typer.Argument(metavar="GROUP", help="name of a group")],
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a group is ranked where it is: its joiners, before and after they joined."""
+    from gateway.cli.explaining import explain_and_show  # noqa: PLC0415  (quick help)
+
+    explain_and_show(folder, group, threads=threads, as_json=as_json)
 
 
 @app.command()

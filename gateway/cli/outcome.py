@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.cli.terminal import TerminalTalk, print_table
+from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
 from gateway.pipeline import simulate_only
 from gateway.publish import run
@@ -43,27 +44,42 @@ def simulate_and_show(config: Config, *, out: Path, threads: int | None) -> None
     sys.stdout.write(f"{folder}\n")
 
 
-def _top(result: Result) -> pa.Table:
+def _tops(result: Result) -> dict[str, pa.Table]:
+    """The first ranked groups of every detector, in the order in which they ran."""
     gateways = result.table("gateways")
-    ranked = gateways.filter(pc.is_valid(gateways["rank"])).slice(0, SHOWN)
     groups = result.table("groups").select(["group", "role"])
     order = [("rank", "ascending"), ("group", "ascending")]
-    return ranked.join(groups, "group").sort_by(order)
+    ranked = gateways.filter(pc.is_valid(gateways["rank"]))
+    tops = {}
+    for name in dict.fromkeys(gateways["detector"].to_pylist()):
+        mine = ranked.filter(pc.equal(ranked["detector"], name)).slice(0, SHOWN)
+        tops[name] = mine.join(groups, "group").sort_by(order)
+    return tops
 
 
 def _show(result: Result) -> None:
-    top = _top(result).to_pylist()
-    is_simulated = result.config.log is None
-    columns = ["group", "rank", *(["role"] if is_simulated else []), *_MEASURES]
-    rows = [[row["group"], str(row["rank"]), *_roles(row, is_simulated), *_measures(row)]
-            for row in top]  # fmt: skip
-    print_table("Top gateway groups by the note's spike score", columns, rows)
-    for line in _headlines(result):
-        sys.stdout.write(line + "\n")
+    for name, top in _tops(result).items():
+        _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
+    for line in [*_headlines(result), *_arms(result)]:
+        sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
 
 
-_MEASURES = ("score", "95 %", "spikes", "effect", "q", "flagged")
+def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -> None:
+    is_spike = detector == "spike"
+    title = "the note's spike score" if is_spike else f"detector {detector}"
+    measures = _SPIKE_MEASURES if is_spike else _MEASURES
+    columns = ["group", "rank", *(["role"] if is_simulated else []), *measures]
+    rows = [
+        [
+            row["group"],
+            str(row["rank"]),
+            *_roles(row, is_simulated),
+            *(text(row) for text in measures.values()),
+        ]
+        for row in top
+    ]
+    print_table(f"Top gateway groups by {title}", columns, rows)
 
 
 def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
@@ -71,27 +87,72 @@ def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
     return [row["role"]] if is_simulated else []
 
 
-def _measures(row: dict[str, Any]) -> list[str]:
-    return [
-        f"{row['score']:.3f}",
-        f"{row['ci_low']:.3f}-{row['ci_high']:.3f}",
-        f"{row['n_spiking']}/{row['n_joiners']}",
-        f"{row['realised_effect']:+.3f}" if row["realised_effect"] is not None else "-",
-        f"{row['q_value']:.2g}" if row["q_value"] is not None else "-",
-        "yes" if row["flagged"] else "no",
-    ]
+def _interval(row: dict[str, Any]) -> str:
+    if row["ci_low"] is None or row["ci_high"] is None:
+        return "-"
+    return f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
+
+
+def _effect(row: dict[str, Any]) -> str:
+    effect = row["realised_effect"]
+    return "-" if effect is None else f"{effect:+.3f}"
+
+
+_Measures = dict[str, Callable[[dict[str, Any]], str]]
+_LAST: _Measures = {
+    "q": lambda row: "-" if row["q_value"] is None else f"{row['q_value']:.2g}",
+    "flagged": lambda row: "yes" if row["flagged"] else "no",
+}
+_SPIKE_MEASURES: _Measures = {
+    "score": lambda row: f"{row['score']:.3f}",
+    "95 %": _interval,
+    "spikes": lambda row: f"{row['n_spiking']}/{row['n_joiners']}",
+    "effect": _effect,
+    **_LAST,
+}
+_MEASURES: _Measures = {
+    "score": lambda row: f"{row['score']:.4g}",
+    "95 %": _interval,
+    "joiners": lambda row: str(row["n_joiners"]),
+    **_LAST,
+}
 
 
 def _headlines(result: Result) -> list[str]:
-    """The measures that a reader should see beside the ranking."""
+    """The measures that a reader should see beside the rankings."""
     named = {
         ("outcome", "auc"): "AUC of the scorer",
         ("planted", "average_precision"): "average precision against planted gateways",
         ("planted", "precision_at_50"): "precision at 50",
         ("planted", "share_homophily_at_50"): "homophily look-alikes in the top 50",
     }
-    found = {(r["truth"], r["metric"]): r["value"] for r in result.table("evaluation").to_pylist()}
-    return [f"{text}: {found[key]:.3f}" for key, text in named.items() if key in found]
+    rows = result.table("evaluation").to_pylist()
+    several = len(result.config.detect.detectors) > 1
+    return [
+        f"{_of(row, several)}{text}: {row['value']:.3f}"
+        for key, text in named.items()
+        for row in rows
+        if (row["truth"], row["metric"]) == key
+    ]
+
+
+def _of(row: dict[str, Any], several: bool) -> str:
+    return f"{row['detector']}, " if several and row["truth"] == "planted" else ""
+
+
+def _arms(result: Result) -> list[str]:
+    """What each arm of interventions changed; nothing for a config without any."""
+    return [
+        f"arm {row['arm']}: {row['averted']:,.0f} target joins averted (95 % "
+        f"{row['averted_low']:,.0f} to {row['averted_high']:,.0f}) of {row['target_joins']:,}, "
+        f"{row['benign_lost']:,.0f} benign joins lost, {row['share_diverged']:.1%} of users differ"
+        for row in _rows(result, "interventions")
+    ]
+
+
+def _rows(result: Result, name: str) -> list[dict[str, Any]]:
+    """Rows of a table that not every result has."""
+    return list(result.table(name).to_pylist()) if name in result.table_names else []
 
 
 def _as_json(result: Result) -> dict[str, Any]:
@@ -99,8 +160,9 @@ def _as_json(result: Result) -> dict[str, Any]:
         "folder": str(result.folder),
         "report": str(result.folder / "report.html"),
         "summary": _summary(result),
-        "top": _top(result).to_pylist(),
+        "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
+        "interventions": _rows(result, "interventions"),
     }
 
 

@@ -118,12 +118,13 @@ def _with_override(
     changed = with_override(document.values, override)
     if isinstance(changed, Problem):
         return document, [(place, changed)]
-    depth = len(override.key)
-    places = {key: old for key, old in document.places.items() if key[:depth] != override.key}
+    values, path = changed
+    depth = len(path)
+    places = {key: old for key, old in document.places.items() if key[:depth] != path}
     for length in range(1, depth):
-        places.setdefault(override.key[:length], place)
-    places[override.key] = place
-    return replace(document, values=changed, places=places), []
+        places.setdefault(path[:length], place)
+    places[path] = place
+    return replace(document, values=values, places=places), []
 
 
 def _line_of(pattern: re.Pattern[str], text: str) -> int:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from gateway.config.document import Document, Finding
 from gateway.config.lines import Key
 from gateway.config.phrases import say_key, say_rule, say_value
-from gateway.config.shape import node_at
+from gateway.config.shape import is_array_of_tables, node_at
 from gateway.config.suggestions import did_you_mean, nearest, suggest_key
 from gateway.errors import Problem
 
@@ -50,7 +50,7 @@ def find_faults(errors: Sequence[ErrorDetails], document: Document) -> Faults:
         key
         for error in errors
         if error["type"] == "extra_forbidden"
-        for key in suggest_key(_names(error)).meant
+        for key in suggest_key(error["loc"]).meant
     }
     told = [error for error in errors if not _is_echo(error, errors, meant)]
     findings = [(document.place(_path(error)), _problem(error, document)) for error in told]
@@ -68,10 +68,6 @@ def _is_about_a_name(error: ErrorDetails) -> bool:
     return error["loc"][-1:] == (_KEY_MARK,) and "patternProperties" in table
 
 
-def _names(error: ErrorDetails) -> tuple[str, ...]:
-    return tuple(str(part) for part in error["loc"])
-
-
 def _is_echo(error: ErrorDetails, errors: Sequence[ErrorDetails], meant: set[Key]) -> bool:
     path = _path(error)
     if error["type"] == "missing":
@@ -86,7 +82,7 @@ def _problem(error: ErrorDetails, document: Document) -> Problem:
     path = _path(error)
     where = document.place(path).text
     if error["type"] == "extra_forbidden":
-        return _unknown(_names(error), error["input"], where)
+        return _unknown(path, error["input"], where)
     node = node_at(path) or {}
     if error["type"] == "missing":
         return _missing(path, node, where)
@@ -97,7 +93,7 @@ def _problem(error: ErrorDetails, document: Document) -> Problem:
     return Problem(say_key(path), _rule(path, node, got), say_value(got), where, _hint(node, got))
 
 
-def _unknown(path: tuple[str, ...], got: object, where: str) -> Problem:
+def _unknown(path: Key, got: object, where: str) -> Problem:
     noun = "section" if isinstance(got, dict) else "key"
     return Problem(
         say_key(path), f"is not a known {noun}", where=where, hint=suggest_key(path).hint
@@ -113,7 +109,10 @@ def _missing(path: Key, node: Node, where: str) -> Problem:
 
 def _rule(path: Key, node: Node, got: object) -> str:
     if "properties" in node:
-        return f"must be a section, written [{say_key(path)}]"
+        written = f"[[{say_key(path[:-1])}]]" if isinstance(path[-1], int) else f"[{say_key(path)}]"
+        return f"must be a section, written {written}"
+    if is_array_of_tables(path):
+        return f"must be sections, each written [[{say_key(path)}]]"
     return f"must be {say_rule(node, got)}"
 
 
@@ -121,7 +120,7 @@ def _hint(node: Node, got: object) -> str | None:
     """Return the way out of the slips that are easy to make in TOML."""
     if isinstance(got, str):
         return _hint_for_text(node, got)
-    if isinstance(got, dt.datetime) and node.get("format") == "date":
+    if isinstance(got, dt.datetime) and _may_be_date(node):
         return "leave the time of day out"
     if isinstance(got, int | float | dt.date) and node.get("type") == "string":
         return None if node.get("format") == "date" else "write it in quotes"
@@ -137,9 +136,13 @@ def _hint_for_text(node: Node, got: str) -> str | None:
         return "inside a list, text needs quotes" if inside else f"write [{say_value(got)}]"
     if node.get("type") in {"integer", "number"} and _reads_as(float, got):
         return "write it without quotes"
-    if node.get("format") == "date" and _reads_as(dt.date.fromisoformat, got):
+    if _may_be_date(node) and _reads_as(dt.date.fromisoformat, got):
         return "write it without quotes"
     return None
+
+
+def _may_be_date(node: Node) -> bool:
+    return any(choice.get("format") == "date" for choice in node.get("oneOf", [node]))
 
 
 def _reads_as(reader: Any, text: str) -> bool:

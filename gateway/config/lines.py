@@ -46,9 +46,8 @@ def find_lines(text: str) -> dict[Key, int]:
     dict
         From the path of a key, with the index of an item as a number, to its line,
         counted from 1. A table that is only implied by a longer key has the line of the
-        first such key; one with a header has the line of the header, and an array of
-        tables that of its last header. Keys in an array of tables are found under the
-        path without the index.
+        first such key; one with a header has the line of the header. Each table of an
+        array has its own header's line, the array that of the first.
 
     Raises
     ------
@@ -83,6 +82,7 @@ class _Scanner:
     tokens: list[tuple[str, int]]
     at: int = 0
     lines: dict[Key, int] = field(default_factory=dict)
+    tables: dict[Key, int] = field(default_factory=dict)  # so far, of each array of tables
 
     @property
     def next(self) -> str:
@@ -100,11 +100,24 @@ class _Scanner:
 
     def header(self) -> Key:
         line = self.tokens[self.at][1]
+        is_array = self.tokens[self.at + 1][0] == "["
         self.skip("[", "[")
-        table = self.key()
+        table = self.located(self.key())
         self.skip("]", "]")
+        if is_array:
+            index = self.tables.get(table, 0)
+            self.tables[table] = index + 1
+            table = (*table, index)
         self.record(table, line)
         return table
+
+    def located(self, key: Key) -> Key:
+        """Return the path of a header's key: inside an array of tables it means the last one."""
+        path: Key = ()
+        for part in key:
+            inside = (self.tables[path] - 1,) if path in self.tables else ()
+            path = (*path, *inside, part)
+        return path
 
     def pair(self, table: Key) -> None:
         line = self.tokens[self.at][1]

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from gateway.config.breaches import Breach
 from gateway.config.document import Document, Finding, Place, read_document
 from gateway.config.faults import Faults, find_faults
-from gateway.config.rules import Breach, find_breaches
+from gateway.config.rules import find_breaches
 from gateway.config.schema import Config
-from gateway.config.settings import Settings
+from gateway.config.settings import Settings, as_key
 from gateway.errors import ConfigError, Problem
 
 __all__ = ["parse_config"]
@@ -83,7 +84,7 @@ def _place(breach: Breach, document: Document) -> Place:
     An override came last and is the likely cause; else the first key that is written at
     all; else the table of the first one.
     """
-    keys = [tuple(key.split(".")) for key in breach.keys]
+    keys = [as_key(key) for key in breach.keys]
     written = [document.places[key] for key in keys if key in document.places]
     overridden = [place for place in written if place.override]
     fallback = document.place(keys[0] if keys else ())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.config.lines import Key
 from gateway.config.phrases import say_key, say_text, say_value
 from gateway.errors import Problem
 
@@ -80,18 +82,48 @@ def _value(text: str) -> Any:
     return table["value"] if len(table) == 1 else text.strip()
 
 
-def with_override(values: Table, override: Override) -> Table | Problem:
-    """Return values with one more setting; the problem, where a value is in its way."""
+def with_override(values: Table, override: Override) -> tuple[Table, Key] | Problem:
+    """Return values with one more setting, and the path of its key.
+
+    A table of an array is named by its number, from 1 as in messages: with
+    ``interventions.2.share=0.7`` the path is ``("interventions", 1, "share")``. The
+    problem is returned where a value is in the way, or no table has that number.
+    """
     changed = dict(values)
-    table = changed
-    for depth, part in enumerate(override.key[:-1], start=1):
-        child = table.get(part, {})
-        if not isinstance(child, dict):
+    table: Any = changed  # a table, or an array of tables
+    path: Key = ()
+    for depth, part in enumerate(override.key, start=1):
+        place = _place_in(table, part)
+        if place is None:
+            return _no_such_table(override, depth - 1, len(table))
+        path = (*path, place)
+        if depth == len(override.key):
+            table[place] = override.value
+            break
+        child = table.get(part, {}) if isinstance(table, dict) else table[place]
+        if not isinstance(child, dict) and not _holds_tables(child):
             return _in_the_way(override, depth, child)
-        table[part] = dict(child)
-        table = table[part]
-    table[override.key[-1]] = override.value
-    return changed
+        table[place] = copy.copy(child)
+        table = table[place]
+    return changed, path
+
+
+def _holds_tables(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value) and value != []
+
+
+def _place_in(table: Table | list[Table], part: str) -> str | int | None:
+    """Return a key, or the index of an array's item; None where there is no such item."""
+    if isinstance(table, dict):
+        return part
+    number = int(part) if re.fullmatch("[0-9]{1,9}", part) else 0
+    return number - 1 if 1 <= number <= len(table) else None
+
+
+def _no_such_table(override: Override, depth: int, count: int) -> Problem:
+    array = say_key(override.key[:depth])
+    rule = f"cannot be set: the tables of {array} are numbered from 1 to {count}"
+    return Problem(say_key(override.key), rule, where=override.where)
 
 
 def _in_the_way(override: Override, depth: int, value: object) -> Problem:

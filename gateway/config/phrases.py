@@ -52,15 +52,20 @@ def say_key(key: Key) -> str:
     --------
     >>> say_key(("world", "kinds", 1))
     'item 2 of world.kinds'
+    >>> say_key(("interventions", 1, "share"))
+    'share in item 2 of interventions'
     """
-    words = ""
+    words, outer = "", ""
+    is_item = False
     for part in key:
         if isinstance(part, int):
             words = f"item {part + 1} of {words}"
         else:
             name = say_text(part) if part and _BARE.issuperset(part) else _quoted(part)
-            words = f"{words}.{name}" if words else name
-    return words
+            outer = f" in {words}{outer}" if is_item else outer
+            words = f"{words}.{name}" if words and not is_item else name
+        is_item = isinstance(part, int)
+    return words + outer
 
 
 def say_value(value: object) -> str:

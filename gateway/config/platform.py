@@ -7,7 +7,7 @@ about any real platform.
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -24,7 +24,13 @@ from gateway.config.types import (
     sorted_by_key,
 )
 
-__all__ = ["ModerationSection", "RolesSection", "SimulationSection", "WorldSection"]
+__all__ = [
+    "ModerationSection",
+    "RolesSection",
+    "SimulationSection",
+    "SourcesSection",
+    "WorldSection",
+]
 
 
 class RolesSection(Section):
@@ -32,6 +38,11 @@ class RolesSection(Section):
 
     targets: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
         default=160, description="harmful groups, over all countries"
+    )
+    target_mix: Share = Field(
+        default=0.8,
+        description="share of the harm topic in a harmful group; the rest is an ordinary topic, "
+        "through which users come who have no interest in harm",
     )
     influence: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
         default=40, description="gateways: a join raises the taste for the harm topic"
@@ -123,11 +134,35 @@ class WorldSection(Section):
     harm_interest: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
         default=0.01, description="mean share of each harm topic in a user's interests"
     )
+    topic_skew: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
+        default=0.0,
+        description="the i-th ordinary topic is i^-skew as common as the first, among interests "
+        "and groups; 0 = all alike",
+    )
+    activity_law: Literal["lognormal", "power"] = Field(
+        default="lognormal",
+        description="number of a user's occasions: Poisson around a lognormal rate, or a power "
+        "law from 1 on with a cut-off",
+    )
     joins_per_user: Annotated[Number, Field(gt=0.0, le=1_000.0)] = Field(
-        default=14.0, description="mean number of join occasions per user"
+        default=14.0, description="lognormal law: mean number of join occasions per user"
     )
     activity_sigma: Annotated[Number, Field(ge=0.0, le=3.0)] = Field(
-        default=0.9, description="log standard deviation of users' activity"
+        default=0.9, description="lognormal law: log standard deviation of users' activity"
+    )
+    activity_exponent: Annotated[Number, Field(ge=0.0, le=10.0)] = Field(
+        default=2.0, description="power law: exponent of the number of occasions"
+    )
+    activity_cutoff: Annotated[Number, Field(gt=0.0, le=1e6)] = Field(
+        default=50.0, description="power law: occasions beyond which it falls exponentially"
+    )
+    most_occasions: Annotated[Count, Field(ge=1, le=30_000)] = Field(
+        default=1_000, description="largest number of join occasions of a user"
+    )
+    gap_shape: Annotated[Number, Field(ge=0.1, le=10.0)] = Field(
+        default=1.0,
+        description="gamma shape of the gaps between occasions; 1 = points of a Poisson process, "
+        "less = bunched",
     )
     arrival_days: Annotated[Count, Field(ge=0, le=36_500)] = Field(
         default=180, description="users arrive evenly over the first so many days"
@@ -179,10 +214,46 @@ class WorldSection(Section):
     appeal_sigma: Annotated[Number, Field(ge=0.0, le=4.0)] = Field(
         default=1.4, description="log standard deviation of groups' appeal"
     )
+    appeal_limit: Annotated[Number, Field(ge=1.0, le=1e12)] | None = Field(
+        default=None,
+        description="the lognormal appeal is cut off at so many times its median; "
+        "left out = nowhere",
+    )
+    appeal_tail: Annotated[Number, Field(gt=0.0, le=20.0)] | None = Field(
+        default=None, description="exponent of a Pareto factor on the appeal; left out = no factor"
+    )
     strikes_per_member: Annotated[Number, Field(ge=0.0, le=1e6)] = Field(
         default=1.0, description="mean strikes per member and month in a target group"
     )
     roles: RolesSection = RolesSection()
+
+
+_Weight = Annotated[Number, Field(gt=0.0, le=1e12)] | None
+
+
+class SourcesSection(Section):
+    """Relative weight of each source among those of the same mechanism.
+
+    Left out, a source has the note's number of join requests: give all sources of a
+    mechanism, or none.
+    """
+
+    gysj: _Weight = Field(default=None, description="recommendation; left out = 1,326,540")
+    groups_discover_tab: _Weight = Field(
+        default=None, description="recommendation; left out = 120,919"
+    )
+    newsfeed_story_header: _Weight = Field(default=None, description="friends; left out = 208,814")
+    newsfeed_reshared_story: _Weight = Field(
+        default=None, description="friends; left out = 202,309"
+    )
+    mobile_add_members: _Weight = Field(default=None, description="invitation; left out = 653,997")
+    messenger_group_attachment: _Weight = Field(
+        default=None, description="invitation; left out = 38,879"
+    )
+    mobile_group_join: _Weight = Field(default=None, description="intent; left out = 800,422")
+    search: _Weight = Field(default=None, description="intent; left out = 247,682")
+    group_mall: _Weight = Field(default=None, description="intent; left out = 239,872")
+    permalink: _Weight = Field(default=None, description="intent; left out = 107,311")
 
 
 class SimulationSection(Section):
@@ -218,6 +289,7 @@ class SimulationSection(Section):
     attempts: Annotated[Count, Field(ge=1, le=100)] = Field(
         default=4, description="groups looked at before an occasion passes unused"
     )
+    sources: SourcesSection = SourcesSection()
 
 
 class ModerationSection(Section):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from gateway.config.breaches import Breach
+from gateway.config.intervention_rules import intervention_breaches, truth_breaches
 from gateway.config.phrases import listing, say_value
 from gateway.config.settings import Settings
 from gateway.config.suggestions import did_you_mean, nearest
 
-__all__ = ["Breach", "find_breaches"]
+__all__ = ["find_breaches"]
 
 _RULE = ("country", "kind", "month", "min_strikes")
 _WHOLE_RULE = "country, kind, month and min_strikes"
@@ -23,25 +24,6 @@ _WHOLE_RULE = "country, kind, month and min_strikes"
 # Shares that sum to 1 on paper miss it by some 1e-16 in binary (0.1 + 0.2 + 0.7); a slip of
 # the hand is larger than this by far.
 _SUM_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True)
-class Breach:
-    """One broken rule and the keys that it ties together.
-
-    Parameters
-    ----------
-    keys
-        Dotted; the first that the user has set says where the problem stands.
-    what, rule, got, hint
-        As in :class:`gateway.errors.Problem`.
-    """
-
-    keys: tuple[str, ...]
-    what: str
-    rule: str
-    got: str | None = None
-    hint: str | None = None
 
 
 def find_breaches(settings: Settings) -> list[Breach]:
@@ -138,6 +120,30 @@ def _shares_sum_to_one(settings: Settings) -> Iterator[Breach]:
         yield _sum_breach(settings, keys, "must be 1")
 
 
+def _note_needs_a_world(settings: Settings) -> Iterator[Breach]:
+    if settings.writes("note") and settings.writes("log"):
+        rule = "needs [world]: a real log knows no requests, invitations, arms and labels"
+        yield Breach(("note",), "[note]", rule)
+
+
+def _workflow_follows_the_strikes(settings: Settings) -> Iterator[Breach]:
+    """The target set must be known when the workflow runs: no score sees the future."""
+    known = settings.values("note.workflow_day", "targets.month", "world.start")
+    if known is None:
+        return
+    day, month, start = known
+    year, within = (int(part) for part in month.split("-"))
+    after = dt.date(year + within // 12, within % 12 + 1, 1)
+    earliest = (after - start).days
+    if day < earliest:
+        rule = (
+            f"must not be before the end of {settings.mention('targets.month')}, whose strikes "
+            f"choose the targets: day {earliest}"
+        )
+        keys = ("note.workflow_day", "targets.month", "world.start")
+        yield Breach(keys, "note.workflow_day", rule, settings.say("note.workflow_day"))
+
+
 _PLANTED = (
     "targets",
     "influence",
@@ -220,6 +226,12 @@ _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _harm_leaves_room,
     _names_differ,
     _columns_differ,
+    intervention_breaches,
+    truth_breaches,
+    _note_needs_a_world,
+    _workflow_follows_the_strikes,
+    _below("note.workflow_day", "world.days"),
+    _below("note.recent_days", "world.days", equal=True),
     _below("world.arrival_days", "world.days"),
     _below("score.horizon", "world.days"),
     _below("spike.min_spiking", "spike.min_joiners", equal=True),

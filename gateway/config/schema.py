@@ -2,22 +2,35 @@
 
 Frozen, strict, and closed: an unknown key, a wrong type or a value out of range is an
 error when the config is loaded, never later. The sections of a simulated platform stand
-in ``gateway.config.platform``, kinds of values in ``gateway.config.types``.
+in ``gateway.config.platform``, those of the spike method's rivals in
+``gateway.config.detectors``, kinds of values in ``gateway.config.types``.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from gateway.config.detectors import (
+    CoefficientSection,
+    DetectSection,
+    FrequentistSection,
+    HittingSection,
+    MarkovRemovalSection,
+    MatchingSection,
+    OrderSection,
+    SurvivalSection,
+)
+from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
 from gateway.config.platform import (
     ModerationSection,
     RolesSection,
     SimulationSection,
+    SourcesSection,
     WorldSection,
 )
-from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section
+from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section, Share
 
 __all__ = [
     "Config",
@@ -25,13 +38,17 @@ __all__ = [
     "DetectSection",
     "ExperimentSection",
     "FiguresSection",
+    "InterventionSection",
     "LogSection",
     "ModerationSection",
+    "NoteSection",
     "RolesSection",
     "ScoreSection",
     "SimulationSection",
+    "SourcesSection",
     "SpikeSection",
     "TargetsSection",
+    "TruthSection",
     "WorldSection",
 ]
 
@@ -80,15 +97,17 @@ class TargetsSection(Section):
 class ScoreSection(Section):
     """The classifier: P(join a target within the horizon | joins so far)."""
 
-    scorer: Literal["logistic"] = Field(
-        default="logistic", description="logistic: all-prefix regression on the bag of groups"
+    scorer: Literal["logistic", "boosted", "markov"] = Field(
+        default="logistic",
+        description="logistic: all-prefix regression on the bag of groups; boosted: trees on "
+        "running features; markov: the last group alone",
     )
     folds: Annotated[Count, Field(ge=2, le=50)] = Field(
         default=5, description="cross-fitting folds over users"
     )
     penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
         default=None,
-        description="L2 penalty: lambda in lambda/2 |w|^2, intercept free; "
+        description="logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
     )
     horizon: Annotated[Count, Field(ge=1, lt=INT32_END)] | None = Field(
@@ -98,7 +117,7 @@ class ScoreSection(Section):
         default="platt", description="map from the cross-fitted score to a probability"
     )
     tolerance: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=1e-7, description="L-BFGS: relative reduction of the loss at which it stops"
+        default=1e-7, description="logistic: relative reduction of the loss at which it stops"
     )
 
 
@@ -128,14 +147,6 @@ class SpikeSection(Section):
     )
 
 
-class DetectSection(Section):
-    """Which detectors run."""
-
-    detectors: tuple[Literal["spike"], ...] = Field(
-        default=("spike",), min_length=1, strict=False, description="detectors, each once"
-    )
-
-
 class FiguresSection(Section):
     """What the figures and the report show."""
 
@@ -144,6 +155,31 @@ class FiguresSection(Section):
     )
     top: Annotated[Count, Field(ge=1, le=200)] = Field(
         default=30, description="groups in the ranking figure and the report's table"
+    )
+
+
+class NoteSection(Section):
+    """The note's analyses R1 to R10; this section switches them on."""
+
+    workflow_day: Annotated[Count, Field(ge=2, lt=INT32_END)] = Field(
+        description="day on which the workflow ran: detectors see the log before it alone"
+    )
+    top: Annotated[Count, Field(ge=1, le=100_000)] = Field(
+        default=100, description="groups that count as the top gateways"
+    )
+    recent_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
+        default=60, description="length of the recent window, the last days of the observation"
+    )
+    follow_days: Annotated[Count, Field(ge=1, le=36_500)] = Field(
+        default=180, description="days after the first gateway join at which risks are compared"
+    )
+    equivalence_margin: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
+        default=0.02,
+        description="difference of shares below which two arms count as equal; the note reports "
+        "0.0199 for GYSJ",
+    )
+    precision: Share = Field(
+        default=0.5, description="precision at which the recall of entity models is compared"
     )
 
 
@@ -159,4 +195,19 @@ class Config(Section):
     score: ScoreSection = ScoreSection()
     detect: DetectSection = DetectSection()
     spike: SpikeSection = SpikeSection()
+    frequentist: FrequentistSection = FrequentistSection()
+    survival: SurvivalSection = SurvivalSection()
+    coefficient: CoefficientSection = CoefficientSection()
+    markov_removal: MarkovRemovalSection = MarkovRemovalSection()
+    hitting: HittingSection = HittingSection()
+    matching: MatchingSection = MatchingSection()
+    order: OrderSection = OrderSection()
     figures: FiguresSection = FiguresSection()
+    truth: TruthSection = TruthSection()
+    interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(
+        default=(),
+        strict=False,
+        description="what other platforms do, each arm beside the factual one; order has no "
+        "meaning",
+    )
+    note: NoteSection | None = None

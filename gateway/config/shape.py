@@ -10,7 +10,7 @@ from typing import Any
 from gateway.config.lines import Key
 from gateway.config.schema import Config
 
-__all__ = ["config_json_schema", "node_at", "sections"]
+__all__ = ["config_json_schema", "is_array_of_tables", "node_at", "sections"]
 
 Node = dict[str, Any]
 
@@ -83,10 +83,20 @@ def _child(node: Node, part: str | int) -> Node | None:
 
 
 def sections() -> Iterator[tuple[Key, Node]]:
-    """Yield every table with fixed keys and its path, the top level first."""
+    """Yield every table with fixed keys and its path, the top level first.
+
+    An array of tables is there with its first one.
+    """
     waiting: list[Key] = [()]
     for key in waiting:
-        node = node_at(key)
-        if node is not None and "properties" in node:
+        node = node_at(key) or {}
+        if "properties" in node:
             yield key, node
             waiting.extend((*key, name) for name in node["properties"])
+        elif is_array_of_tables(key):
+            waiting.append((*key, 0))
+
+
+def is_array_of_tables(key: Key) -> bool:
+    """Tell whether the value at a key is written as ``[[key]]``."""
+    return "properties" in (node_at((*key, 0)) or {})

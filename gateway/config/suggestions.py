@@ -46,25 +46,31 @@ def did_you_mean(*options: str) -> str:
     return f"did you mean {listing([repr(option) for option in options])}?"
 
 
-def suggest_key(key: tuple[str, ...]) -> Suggestion:
+def suggest_key(key: Key) -> Suggestion:
     """Return what an unknown key may stand for.
 
     A key of the same table that looks like it; else one of another table; else every key
     of the table.
     """
-    *table, wrong = key
+    *table, last = key
+    wrong = str(last)
     allowed = list((node_at(tuple(table)) or {})["properties"])
     near = nearest(wrong, allowed)
     if near is not None:
         return Suggestion(did_you_mean(near), ((*table, near),))
     homes = _homes(wrong)
     if homes:
-        return Suggestion(did_you_mean(*map(say_key, homes)), homes)
+        return Suggestion(did_you_mean(*map(_say_home, homes)), homes)
     return Suggestion(f"allowed here: {', '.join(allowed)}")
+
+
+def _say_home(key: Key) -> str:
+    """Return a key of another table; in an array of tables any of them may be meant."""
+    return say_key(tuple(part for part in key if isinstance(part, str)))
 
 
 def _homes(wrong: str) -> tuple[Key, ...]:
     """Return the keys of this name, or else of the nearest one, in all tables."""
     known = [(*home, name) for home, node in sections() for name in node["properties"]]
-    name = nearest(wrong, [key[-1] for key in known])
+    name = nearest(wrong, [str(key[-1]) for key in known])
     return tuple(key for key in known if key[-1] == name)

@@ -4,19 +4,44 @@ The package can be called: ``gateway.detect(joins, targets, detector="spike")``.
 """
 
 from gateway._callable import make_callable
-from gateway.detect.calling import DETECTORS, detect
+from gateway.detect.calling import detect
+from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
+from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
+from gateway.detect.hitting import HittingOptions, detect_by_hitting
+from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
+from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.order import OrderOptions, detect_order
+from gateway.detect.registry import DETECTORS, REGISTRY, Entry, run_detector
 from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
+from gateway.detect.survival import SurvivalOptions, detect_survival
 
 __all__ = [
     "DETECTORS",
+    "REGISTRY",
     "UNRANKED",
+    "CoefficientOptions",
     "Detection",
+    "Entry",
+    "FrequentistOptions",
+    "HittingOptions",
+    "MarkovRemovalOptions",
+    "MatchingOptions",
+    "OrderOptions",
     "SpikeOptions",
+    "SurvivalOptions",
     "detect",
+    "detect_by_hitting",
+    "detect_by_matching",
+    "detect_coefficient",
+    "detect_frequentist",
+    "detect_markov_removal",
+    "detect_order",
     "detect_spikes",
+    "detect_survival",
     "find_spikes",
     "rank_groups",
+    "run_detector",
 ]
 
 make_callable(__name__, detect)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from gateway.detect.detection import Detection
-from gateway.detect.spike import SpikeOptions, detect_spikes
+from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 
-__all__ = ["DETECTORS", "detect"]
-
-DETECTORS = ("spike",)
+__all__ = ["detect"]
 
 
 def detect(
@@ -35,14 +34,15 @@ def detect(
     detector
         One of ``DETECTORS``.
     scores
-        Scores of this log for these targets; by default they are made here, with the
-        logistic scorer.
+        Scores of this log for these targets, for a detector that needs them; by default
+        they are made here, with the logistic scorer.
     horizon
-        Ticks within which a target join counts, for those scores; None for any later one.
+        Ticks within which a target join counts, for those scores and for a detector that
+        counts later target joins itself; None for any later one.
     seed
-        Seed of the folds, for those scores.
+        Seed of what is split at random by name.
     options
-        The detector's own, for ``spike`` the fields of ``SpikeOptions``.
+        The detector's own: for ``spike`` the fields of ``SpikeOptions``, and so on.
 
     Returns
     -------
@@ -57,15 +57,22 @@ def detect(
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
         raise GatewayError(str(Problem("detector", rule, repr(detector))))
-    known = set(SpikeOptions.__dataclass_fields__)
-    unknown = sorted(set(options) - known)
-    if unknown:
-        rule = f"is not an option of 'spike'; it has {', '.join(sorted(known))}"
-        raise GatewayError(str(Problem(unknown[0], rule)))
+    _check_options(detector, options)
     if not isinstance(targets, TargetSet):
         raise GatewayError("targets must be a TargetSet: make one with gateway.named_targets")
     if horizon is not None and (type(horizon) is not int or horizon < 1):
         rule = "must be a whole number of ticks, at least 1, or None"
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
-    scores = scores or score_joins(joins, targets, horizon=horizon, seed=seed)
-    return detect_spikes(joins, targets, scores, options=SpikeOptions(**options))
+    if scores is None and REGISTRY[detector].needs_scores:
+        scores = score_joins(joins, targets, horizon=horizon, seed=seed)
+    return run_detector(
+        detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
+    )
+
+
+def _check_options(detector: str, options: dict[str, Any]) -> None:
+    known = {field.name for field in fields(REGISTRY[detector].options)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        rule = f"is not an option of {detector!r}; it has {', '.join(sorted(known))}"
+        raise GatewayError(str(Problem(unknown[0], rule)))

@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
-from scipy.stats import beta, binom, false_discovery_control, norm
+from scipy.stats import beta, norm
 
 from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.shrinkage import beta_prior, ratio, tells_nothing
+from gateway.detect.significance import benjamini_hochberg, binomial_bound
 from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
 from gateway.joins import JoinLog
 from gateway.score import Scores
@@ -126,21 +128,21 @@ def detect_spikes(
     add_by_group(rows.group, spike, jump, rows.label, scores.expected, counts, sums)
     joiners, spiking, resolved, outcomes = counts.T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
-    a, b = _beta_prior(spiking[ranked], joiners[ranked])
+    a, b = beta_prior(spiking[ranked], joiners[ranked])
     posterior = beta(spiking + a, joiners - spiking + b)
     score = (spiking + a) / (joiners + a + b)
-    if _tells_nothing(spiking[ranked], joiners[ranked]):
+    if tells_nothing(spiking[ranked], joiners[ranked]):
         score = np.full(joins.n_groups, float(spiking.sum() > 0))
     statistic = _statistic(outcomes, sums)
     p = _p_values(outcomes, resolved, sums[:, 1], statistic, options.p_value)
     p[~ranked | (resolved == 0)] = np.nan
-    q = _adjust(p)
+    q = benjamini_hochberg(p)
     return Detection(
         detector="spike",
         groups=joins.groups,
         candidate=~targets.mask,
         score=score,
-        estimate=_ratio(spiking, joiners),
+        estimate=ratio(spiking, joiners),
         ci_low=np.asarray(posterior.ppf(0.025)),
         ci_high=np.asarray(posterior.ppf(0.975)),
         p_value=p,
@@ -150,8 +152,8 @@ def detect_spikes(
         flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & (spiking >= options.min_spiking),
         rank=rank_groups(score, ranked),
         extra={
-            "mean_jump": _ratio(sums[:, 0], joiners),
-            "realised_effect": _ratio(outcomes - sums[:, 1], resolved),
+            "mean_jump": ratio(sums[:, 0], joiners),
+            "realised_effect": ratio(outcomes - sums[:, 1], resolved),
             "statistic": statistic,
             "n_resolved": resolved,
         },
@@ -204,29 +206,9 @@ def _standardise(jump: Float64, scores: Scores) -> Float64:
     return z
 
 
-def _tells_nothing(k: Int64, n: Int64) -> bool:
-    """Whether no joiner spikes, or every one: then all groups tie."""
-    return bool(k.sum() in (0, n.sum()))
-
-
 def _varies(sd: Float64, mean: Float64) -> Mask:
     """Whether a cell's jumps differ by more than rounding."""
     return np.asarray(sd > _ROUNDING * np.abs(mean))
-
-
-def _beta_prior(k: Int64, n: Int64) -> tuple[float, float]:
-    """Moments of a beta prior for shares k / n; an even prior where nothing can be told."""
-    if len(n) < 2 or _tells_nothing(k, n):
-        return 1.0, 1.0
-    total = n.sum()
-    p = k.sum() / total
-    spread = float((n * (k / n - p) ** 2).sum())
-    groups = len(n) - 1
-    excess = spread - p * (1 - p) * groups
-    most = p * (1 - p) * (total - (n.astype(float) ** 2).sum() / total - groups)
-    overdispersion = float(np.clip(excess / most if most > 0 else 0.0, 1e-6, 1 - 1e-6))
-    size = (1 - overdispersion) / overdispersion
-    return float(p * size), float((1 - p) * size)
 
 
 def _statistic(outcomes: Int64, sums: Float64) -> Float64:
@@ -244,20 +226,4 @@ def _p_values(
 ) -> Float64:
     if tail == "normal":
         return np.asarray(norm.sf(statistic))
-    return np.asarray(binom.sf(outcomes - 1, resolved, _ratio(expected, resolved)))
-
-
-def _adjust(p: Float64) -> Float64:
-    """Benjamini-Hochberg over the tested groups; NaN stays NaN."""
-    q = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested])
-    return q
-
-
-def _ratio(top: npt.NDArray[np.generic], bottom: Int64) -> Float64:
-    """Top over bottom, NaN where the bottom is zero."""
-    top = np.asarray(top, dtype=np.float64)
-    ratio: Float64 = np.divide(top, bottom, out=np.full(len(bottom), np.nan), where=bottom > 0)
-    return ratio
+    return binomial_bound(outcomes, resolved, expected)

@@ -6,7 +6,8 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
- 'benchmark', 'direct_effects', 'dose_response', 'phase_diagram', 'reliability']
+ 'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
+ 'reliability', 'join_sources', 'exposure_contrast', 'label_times', 'signal_correlations']
 """
 
 from __future__ import annotations
@@ -76,9 +77,14 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("precision_recall"),
     StoredFigure("benchmark"),
     StoredFigure("direct_effects"),
+    StoredFigure("interventions"),
     StoredFigure("dose_response"),
     StoredFigure("phase_diagram"),
     StoredFigure("reliability"),
+    StoredFigure("join_sources"),
+    StoredFigure("exposure_contrast"),
+    StoredFigure("label_times"),
+    StoredFigure("signal_correlations"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 
-from gateway.figures.stored import constant, first, floats, metric, spike_groups
-from gateway.figures.style import COLUMN, INK, MUTED, PAPER, RULE, role, styled
+from gateway.figures.stored import constant, detected_groups, detectors, first, floats, metric
+from gateway.figures.style import BLUE, COLUMN, FAINT, INK, MUTED, PAPER, RULE, role, styled
 from gateway.figures.style import figure as new_figure
 from gateway.figures.words import count, percent
 
@@ -30,13 +30,20 @@ _PLANTED = {"influence", "recommender", "inviter"}
 
 
 def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
-    """Return precision and recall down the ranking, or None without planted gateways.
+    """Return precision and recall down every detector's ranking, or None without gateways.
 
-    ``last_rank`` is the rank at which the list ends, null where it takes in the unranked
-    groups, which come last and all at once. Average precision, its interval and the share
-    of homophily look-alikes among the top 50 are those of the evaluation table.
+    The detector that the report is about comes first. ``last_rank`` is the rank at which
+    the list ends, null where it takes in the unranked groups, which come last and all at
+    once. Average precision, its interval and the share of homophily look-alikes among the
+    top 50 are those of the evaluation table.
     """
-    groups = spike_groups(tables)
+    curves = [_curve(tables, name) for name in detectors(tables)]
+    found = [curve for curve in curves if curve is not None]
+    return pa.concat_tables(found) if found else None
+
+
+def _curve(tables: Mapping[str, pa.Table], detector: str) -> pa.Table | None:
+    groups = detected_groups(tables, detector)
     if groups is None or not _PLANTED & set(groups["role"].to_pylist()):
         return None
     planted = np.isin(groups["role"].to_pylist(), sorted(_PLANTED))
@@ -51,14 +58,17 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
             "last_rank": pa.array(ends.astype(np.int64), pa.int32(), mask=ends >= last),
         }
     )
-    return _with_numbers(data, tables, planted)
+    return constant(_with_numbers(data, tables, planted, detector), "detector", detector)
 
 
 def _with_numbers(
-    data: pa.Table, tables: Mapping[str, pa.Table], planted: npt.NDArray[np.bool_]
+    data: pa.Table,
+    tables: Mapping[str, pa.Table],
+    planted: npt.NDArray[np.bool_],
+    detector: str,
 ) -> pa.Table:
-    value, low, high = metric(tables, "average_precision")
-    homophily, _, _ = metric(tables, "share_homophily_at_50")
+    value, low, high = metric(tables, "average_precision", detector=detector)
+    homophily, _, _ = metric(tables, "share_homophily_at_50", detector=detector)
     numbers = {
         "n_groups": float(planted.size),
         "n_planted": float(planted.sum()),
@@ -75,26 +85,59 @@ def _with_numbers(
 
 @styled
 def draw(data: pa.Table) -> Figure:
-    """Draw the step curve, the line of a blind ranking, and the numbers beside them."""
+    """Draw each detector's steps, the line of a blind ranking, and the numbers beside them."""
     figure = new_figure(COLUMN, 2.7)
     axes = figure.subplots()
-    recall, precision = floats(data, "recall"), floats(data, "precision")
-    found = recall > 0.0  # before the first hit there is no precision worth a line
-    recall = np.append(recall[found], 0.0)
-    precision = np.append(precision[found], precision[found][-1])
-    axes.plot(recall, precision, color=role("influence").color, drawstyle="steps-post")
+    leader, *others = _by_detector(data)
+    for place, other in enumerate(others):
+        colour, style = _OTHERS[place % len(_OTHERS)]
+        axes.plot(*_steps(other), color=colour, ls=style, lw=0.9, drawstyle="steps-post")
+    axes.plot(*_steps(leader), color=role("influence").color, drawstyle="steps-post")
     axes.set(xlim=(0.0, 1.02), ylim=(0.0, 1.04))
     axes.set_xlabel("recall (share of planted gateways found)")
     axes.set_ylabel("precision (share of list that is planted)")
     axes.grid(color=RULE)
-    _mark_lengths(axes, data)
     axes.axhline(first(data, "base_rate"), color=MUTED, ls=":", lw=0.9, zorder=1.5)
-    _write_numbers(axes, data)
+    if others:
+        _name_detectors(figure, axes, [leader, *others])
+    else:
+        _mark_lengths(axes, leader)
+        _write_numbers(axes, leader)
     return figure
+
+
+_OTHERS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, INK, MUTED, FAINT)]
+"""Looks of the curves beside the first."""
+
+
+def _by_detector(data: pa.Table) -> list[pa.Table]:
+    names = dict.fromkeys(data["detector"].to_pylist())
+    return [data.filter(pc.equal(data["detector"], name)) for name in names]
+
+
+def _steps(data: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Recall and precision of a curve; before the first hit there is none worth a line."""
+    recall, precision = floats(data, "recall"), floats(data, "precision")
+    found = recall > 0.0
+    return np.append(recall[found], 0.0), np.append(precision[found], precision[found][-1])
+
+
+def _name_detectors(figure: Figure, axes: Axes, curves: Sequence[pa.Table]) -> None:
+    """Name the curves below the axes, each with its average precision."""
+    lines = axes.get_lines()
+    drawn = [lines[len(curves) - 1], *lines[: len(curves) - 1]]
+    for line, curve in zip(drawn, curves, strict=True):
+        value = first(curve, "average_precision")
+        ap = "" if np.isnan(value) else f", AP {value:.2f}"
+        line.set_label(f"{first(curve, 'detector')}{ap}")
+    figure.legend(handles=drawn, loc="outside lower center", ncols=2)
 
 
 def caption(data: pa.Table) -> str:
     """Say what counts as found, what a blind ranking would reach, and who is mistaken for it."""
+    leader, *others = _by_detector(data)
+    if others:
+        return _caption_of_several(leader)
     homophily = first(data, "share_homophily_at_50")
     mistaken = (
         ""
@@ -111,6 +154,15 @@ def caption(data: pa.Table) -> str:
         f"({percent(first(data, 'base_rate'))}). AP: average precision"
         f"{_interval_note(data)}. Squares: the first {_MARKED[0]} and {_MARKED[1]} groups."
         f"{mistaken}"
+    )
+
+
+def _caption_of_several(leader: pa.Table) -> str:
+    return (
+        f"Precision against recall down each detector's ranking of "
+        f"{count(first(leader, 'n_groups'))} groups; {count(first(leader, 'n_planted'))} of them "
+        f"are planted gateways. Groups without a rank come last, all at once. Dotted level: a "
+        f"blind ranking ({percent(first(leader, 'base_rate'))}). AP: average precision."
     )
 
 

@@ -16,31 +16,38 @@ __all__ = [
     "DETECTOR",
     "Tables",
     "constant",
+    "detected_groups",
+    "detectors",
     "first",
     "floats",
     "has_truth",
     "metric",
     "pooled_share",
     "ranked_groups",
-    "spike_groups",
     "summary_value",
 ]
 
 Tables = Mapping[str, pa.Table]
 
 DETECTOR = "spike"
-"""The detector that the figures are about: the note's own."""
+"""The detector that most figures are about, where it ran: the note's own."""
 
 
-def spike_groups(tables: Tables) -> pa.Table | None:
-    """Return the spike detector's groups with their roles, by rank, then name; unranked last.
+def detectors(tables: Tables) -> list[str]:
+    """Return the detectors that ran, the one that the figures are about first."""
+    names = tables["gateways"]["detector"].to_pylist() if "gateways" in tables else []
+    return sorted(dict.fromkeys(names), key=lambda name: name != DETECTOR)
+
+
+def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
+    """Return a detector's groups with their roles, by rank, then name; unranked last.
 
     None where the result holds no such rows.
     """
     if "gateways" not in tables or "groups" not in tables:
         return None
     gateways = tables["gateways"]
-    rows = gateways.filter(pc.equal(gateways["detector"], DETECTOR))
+    rows = gateways.filter(pc.equal(gateways["detector"], detector))
     if rows.num_rows == 0:
         return None
     groups = tables["groups"]
@@ -50,9 +57,9 @@ def spike_groups(tables: Tables) -> pa.Table | None:
     return rows.sort_by([("rank", "ascending"), ("group", "ascending")])
 
 
-def ranked_groups(tables: Tables) -> pa.Table | None:
-    """Return the rows of ``spike_groups`` that have a rank and joiners; None if there is none."""
-    rows = spike_groups(tables)
+def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
+    """Return the rows of a detector that have a rank and joiners; None if there is none."""
+    rows = detected_groups(tables, detector)
     if rows is None:
         return None
     ranked = rows.filter(pc.and_(pc.is_valid(rows["rank"]), pc.greater(rows["n_joiners"], 0)))
@@ -70,11 +77,11 @@ def has_truth(data: pa.Table) -> bool:
     return any(role != UNTOLD for role in data["role"].to_pylist())
 
 
-def metric(tables: Tables, name: str) -> tuple[float, float, float]:
+def metric(tables: Tables, name: str, *, detector: str = DETECTOR) -> tuple[float, float, float]:
     """Return value and interval of a metric against the planted truth, NaN where missing."""
     rows = tables["evaluation"].to_pylist() if "evaluation" in tables else []
     for row in rows:
-        if (row["detector"], row["truth"], row["metric"]) == (DETECTOR, "planted", name):
+        if (row["detector"], row["truth"], row["metric"]) == (detector, "planted", name):
             found = (row[key] for key in ("value", "ci_low", "ci_high"))
             value, low, high = (np.nan if number is None else float(number) for number in found)
             return value, low, high

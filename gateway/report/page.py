@@ -33,6 +33,10 @@ _TITLES: Mapping[str, str] = {
     "interventions": "What interventions change",
     "dose_response": "What acting on more groups averts",
     "phase_diagram": "Where each detector holds, and where it breaks",
+    "join_sources": "Sources of joins of target groups, published and simulated",
+    "exposure_contrast": "Exposure to recommendations: the note's contrast and the truth",
+    "label_times": "Labels of the top gateway groups over time",
+    "signal_correlations": "Correlations of group signals, published and simulated",
     "reliability": "Reliability of the scorer",
 }
 

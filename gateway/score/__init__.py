@@ -1,17 +1,21 @@
 """Score users: P(join a target within a horizon | joins so far)."""
 
 from gateway.score.adapter import SklearnScorer
+from gateway.score.boosted import BoostedScorer
 from gateway.score.crossfit import Scores, assign_folds, score_joins
 from gateway.score.logistic import LogisticModel, LogisticScorer, PrefixLoss
+from gateway.score.markov import MarkovScorer
 from gateway.score.prefixes import UNRESOLVED, Prefixes, build_prefixes
 from gateway.score.quality import Quality, measure_quality, reliability_table
 from gateway.score.scorer import Logits, Model, Scorer
 
 __all__ = [
     "UNRESOLVED",
+    "BoostedScorer",
     "LogisticModel",
     "LogisticScorer",
     "Logits",
+    "MarkovScorer",
     "Model",
     "PrefixLoss",
     "Prefixes",

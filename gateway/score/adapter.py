@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
+from gateway.score.states import block_bounds
 
 __all__ = ["SklearnModel", "SklearnScorer", "expand_prefixes"]
 
@@ -79,14 +80,6 @@ class SklearnScorer:
         x = expand_prefixes(prefixes, rows, end[rows])
         fitted = clone(self.classifier).fit(x.toarray() if self.dense else x, prefixes.label[rows])
         return SklearnModel(fitted, self.dense)
-
-
-def block_bounds(prefixes: Prefixes) -> tuple[Int64, Int64]:
-    """First row of each row's block, and the row past its last; shape (n_rows,) each."""
-    block = np.cumsum(prefixes.starts_block) - 1
-    first = np.flatnonzero(prefixes.starts_block)
-    end = np.flatnonzero(prefixes.ends_block) + 1
-    return first[block], end[block]
 
 
 def expand_prefixes(

@@ -9,7 +9,9 @@ from gateway.simulate.paired import (
     Comparison,
     TotalEffects,
     compare_runs,
+    joins_by_user,
     measure_total_effects,
+    paired_total,
 )
 from gateway.simulate.platform import History, live_through, simulate
 from gateway.simulate.policies import (
@@ -33,9 +35,11 @@ __all__ = [
     "Strikes",
     "TotalEffects",
     "compare_runs",
+    "joins_by_user",
     "live_through",
     "measure_direct_effects",
     "measure_total_effects",
+    "paired_total",
     "simulate",
 ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy import stats
 
 from gateway.config.schema import ModerationSection
 from gateway.randomness import Purpose, generator
@@ -66,7 +67,8 @@ class Moderation:
     Strikes of a month are Poisson, with mean harm x members at the month's start; a share
     is severe. When a group's strikes so far reach a threshold at a month's end, its label
     is given after an exponential review delay. Each month has a generator of its own, so
-    that the strikes of a month do not depend on those before.
+    that the strikes of a month do not depend on those before, and each group a draw of its
+    own: two platforms that differ in one group's members share the strikes of all others.
     """
 
     def __init__(self, world: World, section: ModerationSection) -> None:
@@ -93,8 +95,14 @@ class Moderation:
             self._label(month)
         rng = generator(self.world.seed, Purpose.STRIKES, month)
         mean = self.world.groups.harm * members[:, None]
-        self._count[:, month] = rng.poisson(mean)
-        self._severe[:, month] = rng.binomial(self._count[:, month], self.section.severe_share)
+        x, y = rng.random((2, *mean.shape))
+        count = self._count[:, month]
+        at = mean > 0
+        # By inversion: numpy's own draws take more random numbers for some means than for
+        # others, which would shift those of every later group.
+        count[at] = np.maximum(stats.poisson.ppf(x[at], mean[at]), 0)  # ppf(0) is -1
+        share = self.section.severe_share
+        self._severe[:, month][at] = np.maximum(stats.binom.ppf(y[at], count[at], share), 0)
 
     def _label(self, month: int) -> None:
         """Give labels for strikes until the end of the month before ``month``."""

@@ -43,12 +43,13 @@ def build_scenery(world: World) -> Scenery:
         operator=groups.operator,
         shelf=_shelf(world, groups.mix),
         target_shelf=_target_shelf(world),
-        source_end=cumulative_weights(shares),
+        source_end=cumulative_weights(shares, section.sources.model_dump()),
         mechanism=np.array([row.mechanism for row in SOURCE_TABLE], np.uint8),
         confirm=confirmed,
         gysj_holdout=users.arms.gysj,
         attempts=section.attempts,
         refit_days=section.refit_days,
+        gap_shape=world.section.gap_shape,
     )
 
 

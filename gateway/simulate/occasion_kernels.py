@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway._numba import kernel
-from gateway.randomness_kernels import philox, uniform, uniform52
+from gateway.randomness_kernels import gamma, philox, uniform, uniform52
 from gateway.world.model import NEVER
 
 __all__ = [
@@ -48,6 +48,8 @@ _GYSJ = 0
 _DRAW_CONFIRM = 1 << 20
 _DRAW_OPERATOR = 1 << 21
 _DRAW_FRICTION = 1 << 22
+# First draw of an occasion's time for what comes after its gap.
+_DRAW_REST = 1 << 20
 
 
 class Scenery(NamedTuple):
@@ -76,6 +78,7 @@ class Scenery(NamedTuple):
     gysj_holdout: np.ndarray
     attempts: int
     refit_days: int
+    gap_shape: float  # of the gaps between a user's occasions
 
 
 class Labels(NamedTuple):
@@ -88,15 +91,13 @@ class Labels(NamedTuple):
 
 
 class Policies(NamedTuple):
-    """Interventions: the day from which each acts on a group, NEVER where it does not."""
+    """Interventions by step: from one start to the next nothing of them changes."""
 
-    seed_filter: np.ndarray
-    demotion: np.ndarray
-    demotion_share: float
-    friction: np.ndarray
-    friction_share: float
-    invite_cap_day: int
-    invite_cap: int
+    step: np.ndarray  # of each day
+    seed_filter: np.ndarray  # [step, group]: nothing is recommended from it
+    demotion: np.ndarray  # [step, group]: chance that the group is passed over
+    friction: np.ndarray  # [step, group]: chance that a member's invitation is dropped
+    invite_cap: np.ndarray  # [step]: most people invited at once
 
 
 class Others(NamedTuple):
@@ -165,14 +166,20 @@ def occasions_before(others, v, day):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def next_clock(seed, stream, u, occasion, clock, remaining, end):  # type: ignore[no-untyped-def]
-    """Return the time of the next of ``remaining`` uniform points in (clock, end).
+def next_clock(seed, stream, u, occasion, clock, remaining, end, gap_shape):  # type: ignore[no-untyped-def]
+    """Return the time of the next of ``remaining`` points in (clock, end).
 
-    The smallest of r uniform points is at a share 1 - U^(1/r) of the way (Devroye 1986,
-    Non-Uniform Random Variate Generation, V.3): so sorted points need no sort.
+    Gaps are gamma of one shape a, given that all points fit: Dirichlet spacings, whose next
+    is a Beta(a, a r) share of what is left of the interval (Devroye 1986, Non-Uniform Random
+    Variate Generation, XI.4). So sorted points need no sort. With a = 1 they are uniform,
+    and the share is 1 - U^(1/r) (V.3).
     """
-    high, low, _, _ = philox(seed, stream, u, occasion, 0)
-    return clock + (end - clock) * (1.0 - uniform52(high, low) ** (1.0 / remaining))
+    if gap_shape == 1.0:
+        high, low, _, _ = philox(seed, stream, u, occasion, 0)
+        return clock + (end - clock) * (1.0 - uniform52(high, low) ** (1.0 / remaining))
+    gap = gamma(seed, stream, u, occasion, 0, gap_shape)
+    rest = gamma(seed, stream, u, occasion, _DRAW_REST, gap_shape * remaining)
+    return clock + (end - clock) * (gap / (gap + rest))
 
 
 @kernel
@@ -265,7 +272,7 @@ def _remember(group, source, base, n, x):  # type: ignore[no-untyped-def]
 @kernel
 def _recommended(scenery, labels, policies, others, seed_group, day, x):  # type: ignore[no-untyped-def]
     """A group recommended from a current group, -1 where there is none to show."""
-    if seed_group < 0 or policies.seed_filter[seed_group] <= day:
+    if seed_group < 0 or policies.seed_filter[policies.step[day], seed_group]:
         return -1
     refit = day // scenery.refit_days
     weight = others.weight[refit, seed_group]
@@ -298,22 +305,22 @@ def _of_a_friend(scenery, labels, others, u, day, x_friend, x_group):  # type: i
 @kernel
 def _passes(labels, policies, g, day, x):  # type: ignore[no-untyped-def]
     """Whether a group still reaches the user when moderation or a policy demotes it."""
-    share = 1.0
+    share = 1.0 - policies.demotion[policies.step[day], g]
     if labels.demoted[g] <= day:
         share *= 1.0 - labels.demotion
-    if policies.demotion[g] <= day:
-        share *= 1.0 - policies.demotion_share
     return share >= 1.0 or x < share
 
 
 @kernel
-def _has_friction(policies, group, source, base, n, day):  # type: ignore[no-untyped-def]
-    """Whether the user is in a group whose members are shielded from invitations."""
+def _friction(policies, group, source, base, n, day):  # type: ignore[no-untyped-def]
+    """Chance that an invitation is dropped: the largest over the user's groups."""
+    share = 0.0
+    step = policies.step[day]
     for i in range(base, base + n):
         g = group[i]
-        if g >= 0 and source[i] < UNCONFIRMED and policies.friction[g] <= day:
-            return True
-    return False
+        if g >= 0 and source[i] < UNCONFIRMED and policies.friction[step, g] > share:
+            share = policies.friction[step, g]
+    return share
 
 
 @kernel
@@ -353,9 +360,9 @@ def decide(  # type: ignore[no-untyped-def]
             elif inbox.group >= 0 and not looked:
                 g, inviter = np.int64(inbox.group), np.int64(inbox.sender)
                 from_inbox, looked = True, True
-            if g >= 0 and _has_friction(policies, group, source, base, n, day):
+            if g >= 0:
                 v0, _, _, _ = philox(seed, stream, u, n, _DRAW_FRICTION + attempt)
-                if uniform(v0) < policies.friction_share:
+                if uniform(v0) < _friction(policies, group, source, base, n, day):
                     g = -1
         else:
             g = _by_intent(scenery, u, harm, travels, x1, x2)

@@ -8,10 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
-from gateway.simulate.platform import History, live_through
+from gateway.simulate.platform import History, Progress, live_through
 from gateway.simulate.policies import Intervention
 
-__all__ = ["Comparison", "TotalEffects", "compare_runs", "measure_total_effects"]
+__all__ = [
+    "Comparison",
+    "TotalEffects",
+    "compare_runs",
+    "joins_by_user",
+    "measure_total_effects",
+    "paired_total",
+]
 
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
@@ -30,13 +37,19 @@ class Comparison:
         those with it.
     lost
         int64, shape (n_users,): the same of joins of other groups.
-    diverged
-        bool, shape (n_users,): whether anything of the user's log differs.
+    first_day
+        int32, shape (n_users,): day of the first occasion that came out differently;
+        ``NEVER`` for users whose log is the same.
     """
 
     averted: Int64
     lost: Int64
-    diverged: Mask
+    first_day: npt.NDArray[np.int32]
+
+    @property
+    def diverged(self) -> Mask:
+        """Whether anything of the user's log differs, shape (n_users,)."""
+        return self.first_day < NEVER
 
     def net_averted(self) -> tuple[float, float, float]:
         """Return target joins averted in all, and a 95 % interval.
@@ -44,13 +57,22 @@ class Comparison:
         The interval is that of a sum of the users' paired differences, taken as
         independent: users who are tied by friends and invitations are not quite.
         """
-        total = float(self.averted.sum())
-        half = _Z * float(np.sqrt(len(self.averted)) * self.averted.std(ddof=1))
-        return total, total - half, total + half
+        return paired_total(self.averted)
+
+
+def paired_total(difference: Int64) -> tuple[float, float, float]:
+    """Return the sum of the users' paired differences, and its 95 % interval."""
+    total = float(difference.sum())
+    half = _Z * float(np.sqrt(len(difference)) * difference.std(ddof=1))
+    return total, total - half, total + half
 
 
 def compare_runs(
-    history: History, interventions: tuple[Intervention, ...], is_target: Mask
+    history: History,
+    interventions: tuple[Intervention, ...],
+    is_target: Mask,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[Comparison, History]:
     """Live through the same world again with interventions, and compare.
 
@@ -62,34 +84,36 @@ def compare_runs(
         What acts in the other run, in place of whatever acted in ``history``.
     is_target
         bool, shape (n_groups,).
+    progress
+        As in ``live_through``.
 
     Returns
     -------
     Comparison, History
         The differences and the other platform.
     """
-    other = live_through(history.world, interventions=interventions)
-    here, there = _counts(history, is_target), _counts(other, is_target)
-    return Comparison(here[0] - there[0], here[1] - there[1], _diverged(history, other)), other
+    other = live_through(history.world, interventions=interventions, progress=progress)
+    averted = joins_by_user(history, is_target) - joins_by_user(other, is_target)
+    lost = joins_by_user(history, ~is_target) - joins_by_user(other, ~is_target)
+    return Comparison(averted, lost, _first_day(history, other)), other
 
 
-def _counts(history: History, is_target: Mask) -> tuple[Int64, Int64]:
-    """(Target joins, other joins) of each user."""
+def joins_by_user(history: History, of: Mask) -> Int64:
+    """Return how many groups of a mask (bool, shape (n_groups,)) each user joined."""
     state = history.state
-    joined = (state.group >= 0) & (state.source < UNCONFIRMED)
-    owner = history.owner(np.flatnonzero(joined))
-    hits = is_target[state.group[joined]]
-    n_users = len(history.world.users)
-    targets = np.bincount(owner[hits], minlength=n_users)
-    return targets.astype(np.int64), np.bincount(owner[~hits], minlength=n_users).astype(np.int64)
+    counted = (state.group >= 0) & (state.source < UNCONFIRMED)
+    counted[counted] = of[state.group[counted]]
+    owner = history.owner(np.flatnonzero(counted))
+    return np.bincount(owner, minlength=len(history.world.users)).astype(np.int64)
 
 
-def _diverged(here: History, there: History) -> Mask:
-    """Users of whom some occasion came out differently."""
-    cells = (here.state.group != there.state.group) | (here.state.source != there.state.source)
-    found = np.zeros(len(here.world.users), bool)
-    found[here.owner(np.flatnonzero(cells))] = True
-    return found
+def _first_day(here: History, there: History) -> npt.NDArray[np.int32]:
+    """Day of each user's first occasion that came out differently; both had it that day."""
+    differs = (here.state.group != there.state.group) | (here.state.source != there.state.source)
+    cell = np.flatnonzero(differs)
+    first = np.full(len(here.world.users), NEVER, np.int32)
+    np.minimum.at(first, here.owner(cell), here.state.time[cell])
+    return first
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +140,12 @@ def measure_total_effects(history: History, groups: npt.ArrayLike, is_target: Ma
     """Simulate the whole platform again without each of ``groups``, all draws shared.
 
     Unlike the direct effect it counts what passes through others: friends who see the
-    group, invitations, the recommender. One simulation for each group.
+    group, invitations, the recommender; and, of a group that is a target itself, its own
+    joins. One simulation for each group.
     """
     chosen = np.atleast_1d(np.asarray(groups, dtype=np.int64))
-    found = [_total_effect(history, int(g), is_target) for g in chosen]
-    effect, error = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
+    found = np.array([_total_effect(history, int(g), is_target) for g in chosen], np.float64)
+    effect, error = found.reshape(len(chosen), 2).T
     return TotalEffects(chosen, effect, error)
 
 
@@ -129,7 +154,7 @@ def _total_effect(history: History, g: int, is_target: Mask) -> tuple[float, flo
     created = world.groups.created.copy()
     created[g] = NEVER
     without = live_through(replace(world, groups=replace(world.groups, created=created)))
-    lost = _counts(history, is_target)[0] - _counts(without, is_target)[0]
+    lost = joins_by_user(history, is_target) - joins_by_user(without, is_target)
     state = history.state
     joins = int(((state.group == g) & (state.source < UNCONFIRMED)).sum())
     if joins == 0:

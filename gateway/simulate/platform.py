@@ -134,11 +134,14 @@ def live_through(
     recommender = _recommender(world)
     others = _others(world, state, recommender)
     scenery = build_scenery(world)
-    policies = as_policies(interventions, len(world.groups))
+    policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     moderation = Moderation(world, world.config.moderation)
     invitations = InvitationLog()
     users = world.users
-    wind_up(state, users.arrival, users.departure, world.seed, int(Stream.EVENT_TIMES))
+    wind_up(
+        state, users.arrival, users.departure, scenery.gap_shape, world.seed,
+        int(Stream.EVENT_TIMES),
+    )  # fmt: skip
     for day in range(world.days):
         _between_days(world, state, others, recommender, moderation, day)
         _advance(world, scenery, moderation.labels, policies, others, state, invitations, day)

@@ -54,19 +54,19 @@ class Senders(NamedTuple):
 
 
 @kernel
-def _start_clock(state, u, arrival, departure, seed, stream):  # type: ignore[no-untyped-def]
+def _start_clock(state, u, arrival, departure, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
     n = state.start[u + 1] - state.start[u]
     if n > 0:
-        clock = next_clock(seed, stream, u, 0, np.float64(arrival), n, departure)
+        clock = next_clock(seed, stream, u, 0, np.float64(arrival), n, departure, gap_shape)
         state.clock[u] = clock
         state.due[u] = min(np.int64(clock), np.int64(departure) - 1)
 
 
 @parallel_kernel
-def wind_up(state, arrival, departure, seed, stream):  # type: ignore[no-untyped-def]
+def wind_up(state, arrival, departure, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
     """Set every user's clock to the first occasion."""
     for u in prange(len(arrival)):
-        _start_clock(state, u, arrival[u], departure[u], seed, stream)
+        _start_clock(state, u, arrival[u], departure[u], gap_shape, seed, stream)
 
 
 @kernel
@@ -131,7 +131,7 @@ def _visit(  # type: ignore[no-untyped-def]
     end = scenery.departure[u]
     clock = state.clock[u]
     if remaining > 0:
-        clock = next_clock(seed, clock_stream, u, n, clock, remaining, end)
+        clock = next_clock(seed, clock_stream, u, n, clock, remaining, end, scenery.gap_shape)
     state.clock[u] = clock
     state.due[u] = min(np.int64(clock), np.int64(end) - 1) if remaining > 0 else 2**31 - 1
 
@@ -157,8 +157,7 @@ def _invited_today(policies, state, cell, day):  # type: ignore[no-untyped-def]
     """How many invitations the join in this cell sends, after a cap."""
     if state.time[cell] != day:
         return 0
-    sent = np.int64(state.sent[cell])
-    return min(sent, policies.invite_cap) if policies.invite_cap_day <= day else sent
+    return min(np.int64(state.sent[cell]), policies.invite_cap[policies.step[day]])
 
 
 @kernel

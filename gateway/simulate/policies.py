@@ -58,17 +58,35 @@ class InviteCap:
 Intervention = GysjSeedFilter | Demotion | InviteFriction | InviteCap
 
 
-def as_policies(interventions: tuple[Intervention, ...], n_groups: int) -> Policies:
-    """Return interventions as arrays; the last one of a kind wins where two meet."""
-    seed_filter, demotion, friction = np.full((3, n_groups), NEVER, np.int32)
-    demotion_share, friction_share, cap_day, cap = 0.0, 0.0, NEVER, 0
+def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days: int) -> Policies:
+    """Return interventions as arrays, one row for each stretch of days without a start.
+
+    Where several of a kind meet in a group the strongest holds, from the day on which it
+    starts: a setting does not add up. So a list of groups may be cut into several
+    interventions, or given twice, and nothing changes; nor does the order matter.
+    """
+    starts = sorted({max(0, one.start) for one in interventions if one.start < days} - {0})
+    first = [0, *starts]
+    policies = Policies(
+        step=np.searchsorted(first, np.arange(days), side="right").astype(np.int32) - 1,
+        seed_filter=np.zeros((len(first), n_groups), np.bool_),
+        demotion=np.zeros((len(first), n_groups)),
+        friction=np.zeros((len(first), n_groups)),
+        invite_cap=np.full(len(first), NEVER, np.int64),
+    )
     for one in interventions:
-        if isinstance(one, GysjSeedFilter):
-            seed_filter[one.groups] = one.start
-        elif isinstance(one, Demotion):
-            demotion[one.groups], demotion_share = one.start, one.share
-        elif isinstance(one, InviteFriction):
-            friction[one.groups], friction_share = one.start, one.share
-        else:
-            cap_day, cap = one.start, one.most
-    return Policies(seed_filter, demotion, demotion_share, friction, friction_share, cap_day, cap)
+        _act(policies, one, np.asarray(first) >= one.start)
+    return policies
+
+
+def _act(policies: Policies, one: Intervention, steps: npt.NDArray[np.bool_]) -> None:
+    """Let one intervention act in the given steps."""
+    if isinstance(one, InviteCap):
+        policies.invite_cap[steps] = np.minimum(policies.invite_cap[steps], one.most)
+        return
+    cells = np.outer(steps, one.groups)
+    if isinstance(one, GysjSeedFilter):
+        policies.seed_filter[cells] = True
+        return
+    share = policies.demotion if isinstance(one, Demotion) else policies.friction
+    share[cells] = np.maximum(share[cells], one.share)

@@ -137,7 +137,8 @@ def _without(  # type: ignore[no-untyped-def]
     base = others.start[u]
     barred = np.int64(others.group[base + skip])
     beta = scenery.influence[barred]
-    differs = beta != 0.0 or policies.friction[barred] < NEVER
+    # A later step never lifts an earlier one: the last step has every friction.
+    differs = beta != 0.0 or policies.friction[-1, barred] > 0.0
     boost, since, looked = boost_at[skip], since_at[skip], looked_at[skip]
     hits = 0
     group[skip] = -1

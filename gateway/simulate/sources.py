@@ -8,6 +8,7 @@ that both tables show). Rows whose source the note's picture does not show are l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -55,13 +56,19 @@ SOURCE_TABLE: tuple[SourceRow, ...] = (
 )
 
 
-def cumulative_weights(shares: dict[Mechanism, float]) -> npt.NDArray[np.float64]:
+def cumulative_weights(
+    shares: dict[Mechanism, float], weights: Mapping[str, float | None]
+) -> npt.NDArray[np.float64]:
     """Return where each row of ``SOURCE_TABLE`` ends on the unit interval, shape (10,).
 
-    A mechanism's share is divided among its sources in proportion to their requests.
+    A mechanism's share is divided among its sources in proportion to their weights; a
+    weight of None is the source's number of requests.
     """
-    total = {m: sum(r.requests for r in SOURCE_TABLE if r.mechanism == m) for m in Mechanism}
-    weight = [shares[r.mechanism] * r.requests / total[r.mechanism] for r in SOURCE_TABLE]
+    given = [weights.get(row.name) for row in SOURCE_TABLE]
+    own = [r.requests if w is None else w for r, w in zip(SOURCE_TABLE, given, strict=True)]
+    pairs = list(zip(SOURCE_TABLE, own, strict=True))
+    total = {m: sum(w for r, w in pairs if r.mechanism == m) for m in Mechanism}
+    weight = [shares[r.mechanism] * w / total[r.mechanism] for r, w in pairs]
     ends = np.cumsum(weight)
     return np.asarray(ends / ends[-1])
 

@@ -6,10 +6,29 @@ from gateway.config.schema import Config
 from gateway.errors import ConfigError, Problem
 from gateway.world.friendships import draw_friendships
 from gateway.world.groups import draw_groups
-from gateway.world.model import GATEWAYS, Arms, Friendships, Groups, Role, Users, World
+from gateway.world.model import (
+    GATEWAYS,
+    LOOK_ALIKES,
+    Arms,
+    Friendships,
+    Groups,
+    Role,
+    Users,
+    World,
+)
 from gateway.world.users import draw_users
 
-__all__ = ["GATEWAYS", "Arms", "Friendships", "Groups", "Role", "Users", "World", "draw_world"]
+__all__ = [
+    "GATEWAYS",
+    "LOOK_ALIKES",
+    "Arms",
+    "Friendships",
+    "Groups",
+    "Role",
+    "Users",
+    "World",
+    "draw_world",
+]
 
 
 def draw_world(config: Config) -> World:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 from gateway.config.schema import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role
+from gateway.world.topics import topic_shares
 
 __all__ = ["draw_groups"]
 
@@ -24,14 +29,14 @@ def draw_groups(section: WorldSection, *, seed: int) -> Groups:
     """Draw the groups of a world and plant the roles."""
     rng = generator(seed, Purpose.GROUPS)
     role = _plant_roles(section, seed=seed)
-    topic = _draw_topics(section, role, rng)
+    topic = _draw_topics(section, role, rng, seed=seed)
     n = section.groups
     late = rng.integers(0, max(1, section.days // 2), size=n)
     created = np.where(rng.random(n) < EXIST_AT_START, 0, late)
     return Groups(
-        mix=_draw_mix(section, role, topic, rng),
+        mix=_draw_mix(section, role, topic, rng, seed=seed),
         topic=topic.astype(np.int16),
-        appeal=_draw_appeal(section, role, rng),
+        appeal=_draw_appeal(section, role, rng, seed=seed),
         country=_draw_country(section, role, rng),
         created=created.astype(np.int32),
         harm=_draw_harm(section, role, topic, rng),
@@ -62,24 +67,44 @@ def _plant_roles(section: WorldSection, *, seed: int) -> np.ndarray:
     return role
 
 
-def _draw_topics(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw_topics(
+    section: WorldSection, role: np.ndarray, rng: np.random.Generator, *, seed: int
+) -> np.ndarray:
     """Targets stand in a harm topic, everybody else's main topic is an ordinary one."""
     n_kinds = len(section.kinds)
-    plain = rng.integers(n_kinds, section.topics, size=section.groups)
+    plain = _draw_plain_topics(section, rng, 0, seed=seed)
     harmful = rng.integers(0, n_kinds, size=section.groups)
     return np.where(role == Role.TARGET, harmful, plain)
 
 
+def _draw_plain_topics(
+    section: WorldSection, rng: np.random.Generator, column: int, *, seed: int
+) -> npt.NDArray[np.int64]:
+    """Ordinary topics, all alike or by their shares; either way ``rng`` draws the same."""
+    n_kinds, n = len(section.kinds), section.groups
+    even = rng.integers(n_kinds, section.topics, size=n)
+    if section.topic_skew == 0:
+        return even
+    skewed = generator(seed, Purpose.TOPICS, column)
+    return n_kinds + skewed.choice(section.topics - n_kinds, size=n, p=topic_shares(section))
+
+
 def _draw_mix(
-    section: WorldSection, role: np.ndarray, topic: np.ndarray, rng: np.random.Generator
+    section: WorldSection,
+    role: np.ndarray,
+    topic: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    seed: int,
 ) -> Float32:
     """Main topic plus a second ordinary one; look-alikes hold the harm or travellers' topic."""
-    n, n_kinds = section.groups, len(section.kinds)
-    second = rng.integers(n_kinds, section.topics, size=n)
+    n = section.groups
+    second = _draw_plain_topics(section, rng, 1, seed=seed)
     mix = np.zeros((n, section.topics + 1))
     row = np.arange(n)
-    mix[row, topic] += MAIN_SHARE
-    mix[row, second] += 1 - MAIN_SHARE
+    main = np.where(role == Role.TARGET, section.roles.target_mix, MAIN_SHARE)
+    mix[row, topic] += main
+    mix[row, second] += 1 - main
     share = section.roles.homophily_mix
     for kind, held in ((Role.HOMOPHILY, 0), (Role.FELLOW_TRAVELLER, section.topics)):
         mix[role == kind] *= 1 - share
@@ -87,7 +112,9 @@ def _draw_mix(
     return mix.astype(np.float32)
 
 
-def _draw_appeal(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> Float64:
+def _draw_appeal(
+    section: WorldSection, role: np.ndarray, rng: np.random.Generator, *, seed: int
+) -> Float64:
     """Lognormal appeal; gateways and look-alikes but hubs share one distribution."""
     median = np.ones(section.groups)
     narrow = np.isin(role, _SIZED)
@@ -95,7 +122,30 @@ def _draw_appeal(section: WorldSection, role: np.ndarray, rng: np.random.Generat
     median[role == Role.HUB] = section.roles.hub_size
     spread = np.where(role == Role.HUB, section.appeal_sigma / 4, section.appeal_sigma)
     spread[narrow] = section.appeal_sigma / 2
-    return median * np.exp(spread * rng.standard_normal(section.groups))
+    normal = _cut_off(rng.standard_normal(section.groups), section)
+    return median * np.exp(spread * normal) * _draw_tail(section, role, seed=seed)
+
+
+def _cut_off(normal: Float64, section: WorldSection) -> Float64:
+    """Normal variates below the limit of the appeal, each moved along with its quantile."""
+    if section.appeal_limit is None or section.appeal_sigma == 0:
+        return normal
+    highest = math.log(section.appeal_limit) / section.appeal_sigma
+    return np.asarray(ndtri(ndtr(normal) * ndtr(highest)))
+
+
+def _draw_tail(section: WorldSection, role: np.ndarray, *, seed: int) -> Float64:
+    """Pareto factors of the groups whose appeal is not planted, from 1 on.
+
+    A lognormal variate times a Pareto one is Pareto-lognormal (Reed, Jorgensen 2004, "The
+    double Pareto-lognormal distribution", Commun. Stat. Theory Methods 33, 1733): its
+    tail has the exponent of the factor.
+    """
+    if section.appeal_tail is None:
+        return np.ones(section.groups)
+    draws = generator(seed, Purpose.APPEAL_TAIL).exponential(size=section.groups)
+    plain = np.isin(role, (Role.ORDINARY, Role.TARGET))
+    return np.where(plain, np.exp(draws / section.appeal_tail), 1.0)
 
 
 def _draw_country(section: WorldSection, role: np.ndarray, rng: np.random.Generator) -> np.ndarray:

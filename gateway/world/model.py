@@ -10,7 +10,17 @@ import numpy.typing as npt
 
 from gateway.config.schema import Config, WorldSection
 
-__all__ = ["GATEWAYS", "NEVER", "Arms", "Friendships", "Groups", "Role", "Users", "World"]
+__all__ = [
+    "GATEWAYS",
+    "LOOK_ALIKES",
+    "NEVER",
+    "Arms",
+    "Friendships",
+    "Groups",
+    "Role",
+    "Users",
+    "World",
+]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -37,6 +47,8 @@ class Role(IntEnum):
 
 # The gateways, each named after its mechanism.
 GATEWAYS = (Role.INFLUENCE, Role.RECOMMENDER, Role.INVITER)
+# What must not be taken for one.
+LOOK_ALIKES = (Role.HOMOPHILY, Role.HUB, Role.FELLOW_TRAVELLER)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,10 @@ import numpy as np
 
 from gateway.config.schema import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Users
+from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Int64, Users
+from gateway.world.topics import topic_shares
 
 __all__ = ["draw_users"]
-
-# One user with thousands of occasions would dominate every pair count; the largest real
-# log we know has 1,035 joins of one user (YouTube groups 2007).
-MOST_OCCASIONS = 1_000
 
 
 def draw_users(section: WorldSection, *, seed: int) -> Users:
@@ -67,27 +64,51 @@ def _draw_arms(section: WorldSection, *, seed: int) -> Arms:
 def _draw_interest(section: WorldSection, *, seed: int) -> Float32:
     """Interest in each harm topic is Beta, the rest is shared out by a Dirichlet draw."""
     rng = generator(seed, Purpose.INTEREST)
-    n_harm, n_plain = len(section.kinds), section.topics - len(section.kinds)
+    n_harm = len(section.kinds)
     a = section.harm_interest * section.harm_concentration
     b = (1 - section.harm_interest) * section.harm_concentration
     harm = rng.beta(a, b, size=(section.users, n_harm))
     harm /= np.maximum(1.0, harm.sum(axis=1, keepdims=True))
-    plain = _dirichlet(rng, section.users, n_plain, section.interest_concentration)
+    plain = _dirichlet(rng, section.users, section.interest_concentration * topic_shares(section))
     plain *= 1 - harm.sum(axis=1, keepdims=True)
     return np.hstack([harm, plain]).astype(np.float32)
 
 
-def _dirichlet(rng: np.random.Generator, rows: int, columns: int, concentration: float) -> Float64:
-    """Symmetric Dirichlet rows; a row of all-zero gammas (tiny concentration) becomes even."""
-    draws = rng.standard_gamma(concentration / columns, size=(rows, columns))
+def _dirichlet(rng: np.random.Generator, rows: int, concentration: Float64) -> Float64:
+    """Dirichlet rows; a row of all-zero gammas (tiny concentrations) becomes the mean row."""
+    draws = rng.standard_gamma(concentration, size=(rows, len(concentration)))
     total = draws.sum(axis=1, keepdims=True)
-    shares: Float64 = np.divide(draws, total, out=np.full_like(draws, 1 / columns), where=total > 0)
+    mean = np.broadcast_to(concentration / concentration.sum(), draws.shape)
+    shares: Float64 = np.divide(draws, total, out=mean.copy(), where=total > 0)
     return shares
 
 
 def _draw_occasions(section: WorldSection, *, seed: int) -> Int32:
-    """Poisson counts around a lognormal rate of mean ``joins_per_user``."""
+    """Numbers of occasions by the configured law, cut at ``most_occasions``."""
     rng = generator(seed, Purpose.ACTIVITY)
+    law = _power_occasions if section.activity_law == "power" else _lognormal_occasions
+    return np.minimum(law(section, rng), section.most_occasions).astype(np.int32)
+
+
+def _lognormal_occasions(section: WorldSection, rng: np.random.Generator) -> Int64:
+    """Poisson counts around a lognormal rate of mean ``joins_per_user`` (Bulmer 1974).
+
+    "On fitting the Poisson lognormal distribution to species-abundance data", Biometrics
+    30, 101. Many users have no occasion at all where the mean is small.
+    """
     sigma = section.activity_sigma
     rate = section.joins_per_user * rng.lognormal(-(sigma**2) / 2, sigma, size=section.users)
-    return np.minimum(rng.poisson(rate), MOST_OCCASIONS).astype(np.int32)
+    return np.asarray(rng.poisson(rate), np.int64)
+
+
+def _power_occasions(section: WorldSection, rng: np.random.Generator) -> Int64:
+    """Draw from p(n) ~ n^-a exp(-n / c), n = 1, 2, ...: everybody has an occasion.
+
+    Clauset, Shalizi, Newman (2009), "Power-law distributions in empirical data", SIAM
+    Review 51, 661, table 2.1.
+    """
+    n = np.arange(1, section.most_occasions + 1, dtype=np.float64)
+    weight = n**-section.activity_exponent * np.exp(-n / section.activity_cutoff)
+    upto = np.cumsum(weight)
+    draws = np.searchsorted(upto, rng.random(section.users) * upto[-1], side="right")
+    return np.asarray(1 + draws, np.int64)

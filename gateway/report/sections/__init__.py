@@ -14,6 +14,7 @@ from gateway.report.sections.benchmark import benchmark
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, scorer
 from gateway.report.sections.explained import explained
+from gateway.report.sections.explanations import explanations
 from gateway.report.sections.interventions import interventions
 from gateway.report.sections.ranking import ranking
 from gateway.report.sections.target_set import target_set
@@ -28,6 +29,7 @@ BEFORE_FIGURES: tuple[SectionFunction, ...] = (claims,)
 
 SECTIONS: tuple[SectionFunction, ...] = (
     ranking,
+    explanations,
     explained,
     evaluation,
     benchmark,

@@ -1,0 +1,234 @@
+"""R10: do gateway groups help a model that predicts which groups will be labelled non-rec?
+
+The note claims it and gives no number. Here: entities are groups, the outcome is a first
+non-rec label within a span of days, and the model is a logistic regression on what is
+known at the span's start. *Without*: members, growth, strikes, severe strikes, demotion,
+non-amp. *With*: also, for each top gateway group, the share of the members who had joined
+it before (sparse: most are zero).
+
+Split by time: features when the workflow ran and labels in the first half of the rest
+train; features at that half and labels in the second half test. So nothing that is
+learnt, and no gateway, is younger than what is predicted. Groups labelled before are not
+asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, precision_recall_curve
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from gateway.analyses.comparison import Row, compare
+from gateway.analyses.record import Record, until
+from gateway.randomness import Purpose, generator
+
+__all__ = ["Examples", "entity_model", "examples", "recall_at_precision"]
+
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+# Inverse strengths of the L2 penalty that cross-validation on the training span chooses from.
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+FOLDS = 4
+DRAWS = 500
+# With fewer of either kind on either side nothing is learnt or measured.
+FEWEST = 8
+# A group of fewer members has no shares to speak of.
+FEWEST_MEMBERS = 5
+
+
+class Examples(NamedTuple):
+    """Groups as the model sees them on a day, and what came of them.
+
+    Parameters
+    ----------
+    group
+        Dense ids, shape (n,).
+    plain
+        Shape (n, n_features).
+    gateways
+        Sparse, shape (n, n_top): share of members who joined the gateway before the group.
+    label
+        bool, shape (n,).
+    """
+
+    group: npt.NDArray[np.int64]
+    plain: Float64
+    gateways: sparse.csr_matrix
+    label: Mask
+
+
+def entity_model(record: Record, *, precision: float, seed: int) -> pa.Table:
+    """Return R10: average precision, and recall where precision is at least ``precision``.
+
+    Intervals: percentiles of a bootstrap over the tested groups (Efron 1979), the same
+    draws with and without, so that the difference is paired. They leave out the training.
+    NaN where a span holds fewer than eight labels.
+    """
+    half = (record.workflow_day + record.days) // 2
+    train = examples(record, record.workflow_day, half)
+    test = examples(record, half, record.days)
+    counts = [int(part.label.sum()) for part in (train, test)]
+    learnable = all(min(k, len(p.label) - k) >= FEWEST for k, p in zip(counts, (train, test),
+                                                                      strict=True))  # fmt: skip
+    rows = [
+        Row("R10", "groups tested", float(len(test.label))),
+        Row("R10", "of them labelled in the tested span", float(counts[1])),
+        Row("R10", "labelled in the training span", float(counts[0])),
+    ]
+    p = _predict(train, test) if learnable else None
+    return compare([*rows, *_measures(p, test.label, precision, seed)])
+
+
+def examples(record: Record, day: int, end: int) -> Examples:
+    """Lay out the groups that are not labelled non-rec before ``day``, as known on that day.
+
+    Parameters
+    ----------
+    record
+        What happened; of joins, strikes and labels only what came before ``day`` enters
+        the features.
+    day
+        When the model is asked.
+    end
+        The label counts if it is given from ``day`` on and before this day.
+    """
+    seen = until(record.joins, day)
+    size = seen.sizes()
+    group = np.flatnonzero((record.non_rec >= day) & (size >= FEWEST_MEMBERS))
+    earlier = until(record.joins, max(1, day - 30)).sizes()
+    months = np.append(record.month_start[1:], record.days) <= day
+    columns = (
+        np.log1p(size),
+        np.log1p(size - earlier),
+        np.log1p(record.strikes[:, months].sum(axis=1)),
+        np.log1p(record.severe[:, months].sum(axis=1)),
+        record.demoted < day,
+        record.non_amp < day,
+    )
+    plain = np.column_stack([np.asarray(c, np.float64)[group] for c in columns])
+    return Examples(
+        group,
+        plain,
+        _gateway_shares(record, day, size)[group],
+        (record.non_rec < end)[group],
+    )
+
+
+def _gateway_shares(record: Record, day: int, size: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+    """Share of each group's members who joined each top gateway earlier, (n_groups, n_top)."""
+    seen = until(record.joins, day)
+    user, n_users = seen.user(), seen.n_users
+    late, members = np.iinfo(np.int64).max, np.maximum(size, 1)
+    rows, columns = [], []
+    for place, gateway in enumerate(record.top):
+        joined = np.full(n_users, late)
+        own = seen.group == gateway
+        joined[user[own]] = seen.time[own]
+        after = seen.group[seen.time > joined[user]]
+        rows.append(after)
+        columns.append(np.full(len(after), place))
+    row = np.concatenate([*rows, np.empty(0, np.int64)]).astype(np.int64)
+    column = np.concatenate([*columns, np.empty(0, np.int64)]).astype(np.int64)
+    shape = (len(size), len(record.top))
+    counts = sparse.coo_matrix((np.ones(len(row)), (row, column)), shape=shape).tocsr()
+    return sparse.csr_matrix(sparse.diags(1 / members) @ counts)
+
+
+def _predict(train: Examples, test: Examples) -> dict[str, Float64]:
+    """Probability of the label for the tested groups, without and with gateway features."""
+    scaler = StandardScaler().fit(train.plain)
+    plain = [sparse.csr_matrix(scaler.transform(part.plain)) for part in (train, test)]
+    shares = MaxAbsScaler().fit(train.gateways)
+    both = [
+        sparse.hstack([x, shares.transform(part.gateways)]).tocsr()
+        for x, part in zip(plain, (train, test), strict=True)
+    ]
+    return {
+        "without": _fit_and_predict(plain[0], train.label, plain[1]),
+        "with": _fit_and_predict(both[0], train.label, both[1]),
+    }
+
+
+def _fit_and_predict(x: sparse.csr_matrix, y: Mask, new: sparse.csr_matrix) -> Float64:
+    """Logistic regression; the penalty of the best cross-validated average precision."""
+    fold = np.zeros(len(y), np.int64)
+    for outcome in (True, False):
+        fold[y == outcome] = np.arange(np.count_nonzero(y == outcome)) % FOLDS
+
+    def fit(strength: float, rows: Mask) -> LogisticRegression:
+        return LogisticRegression(C=strength, max_iter=1_000).fit(x[rows], y[rows])
+
+    def quality(strength: float) -> float:
+        p = np.empty(len(y))
+        for k in range(FOLDS):
+            p[fold == k] = fit(strength, fold != k).predict_proba(x[fold == k])[:, 1]
+        return float(average_precision_score(y, p))
+
+    # One BLAS thread: a threaded dot product adds in another order.
+    with threadpool_limits(limits=1, user_api="blas"):
+        best = max(STRENGTHS, key=quality)
+        return np.asarray(fit(best, np.ones(len(y), bool)).predict_proba(new)[:, 1])
+
+
+def recall_at_precision(label: Mask, p: Float64, *, precision: float) -> float:
+    """Return the largest recall at which precision is at least ``precision``; 0 for none.
+
+    Examples
+    --------
+    >>> label, p = np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1])
+    >>> recall_at_precision(label, p, precision=0.6)
+    1.0
+    >>> recall_at_precision(label, p, precision=0.9)
+    0.5
+    """
+    found, recall, _ = precision_recall_curve(label, p)
+    return float(recall[found >= precision].max(initial=0.0))
+
+
+def _measures(
+    p: dict[str, Float64] | None, label: Mask, precision: float, seed: int
+) -> Iterator[Row]:
+    measures: dict[str, Callable[[Mask, Float64], float]] = {
+        "average precision": lambda y, q: float(average_precision_score(y, q)),
+        f"recall at precision {precision:g}": lambda y, q: recall_at_precision(
+            y, q, precision=precision
+        ),
+    }
+    for number, (name, measure) in enumerate(measures.items()):
+        if p is None:
+            yield from (Row("R10", f"{name}: {how}", float("nan")) for how in _HOWS)
+            continue
+        values = _three(measure, label, p)
+        rng = generator(seed, Purpose.BOOTSTRAP, 10, number)
+        draws = np.array([_three(measure, *_draw(rng, label, p)) for _ in range(DRAWS)])
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+        for place, how in enumerate(_HOWS):
+            interval = float(low[place]), float(high[place])
+            yield Row("R10", f"{name}: {how}", values[place], interval)
+
+
+_HOWS = ("without gateway features", "with gateway features", "gain")
+
+
+def _three(
+    measure: Callable[[Mask, Float64], float], label: Mask, p: dict[str, Float64]
+) -> tuple[float, float, float]:
+    without, with_ = measure(label, p["without"]), measure(label, p["with"])
+    return without, with_, with_ - without
+
+
+def _draw(
+    rng: np.random.Generator, label: Mask, p: dict[str, Float64]
+) -> tuple[Mask, dict[str, Float64]]:
+    """Resample labelled and unlabelled groups apart, so that every draw has some of each."""
+    parts = [np.flatnonzero(label == outcome) for outcome in (True, False)]
+    i = np.concatenate([rng.choice(part, len(part)) for part in parts])
+    return label[i], {how: q[i] for how, q in p.items()}

@@ -1,0 +1,352 @@
+"""Why a group is ranked where it is: everything that is known of its joiners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.stats import beta
+
+from gateway.detect import UNRANKED, Detection
+from gateway.detect.chain import Chain, build_chain
+from gateway.errors import GatewayError, Problem
+from gateway.joins import JoinLog
+from gateway.joins_io.messages import nearest, shown
+from gateway.score import Prefixes, Scores
+from gateway.targets import TargetSet
+
+__all__ = [
+    "EVENT_STUDY_SCHEMA",
+    "EXPLANATIONS_SCHEMA",
+    "NEXT_GROUPS_SCHEMA",
+    "Explanation",
+    "RateRatio",
+    "explain_group",
+    "explain_top",
+    "rate_ratio",
+]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+REACH = 10
+MOST_NEXT = 10
+EVENT_STUDY_SCHEMA = pa.schema(
+    [
+        ("group", pa.string()),
+        ("offset", pa.int32()),
+        ("n_users", pa.int64()),
+        ("mean", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+    ]
+)
+NEXT_GROUPS_SCHEMA = pa.schema(
+    [
+        ("group", pa.string()),
+        ("next_group", pa.string()),
+        ("is_target", pa.bool_()),
+        ("n_joins", pa.float64()),
+        ("share", pa.float64()),
+        ("lift", pa.float64()),
+    ]
+)
+EXPLANATIONS_SCHEMA = pa.schema(
+    [
+        ("detector", pa.string()),
+        ("rank", pa.int32()),
+        ("group", pa.string()),
+        ("n_joiners", pa.int64()),
+        ("n_spiking", pa.int64()),
+        ("observed", pa.int64()),
+        ("expected", pa.float64()),
+        ("p_before", pa.float64()),
+        ("p_after", pa.float64()),
+        ("targets_before", pa.int64()),
+        ("targets_after", pa.int64()),
+        ("ticks_before", pa.int64()),
+        ("ticks_after", pa.int64()),
+        ("rate_ratio", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("next_group", pa.string()),
+        ("next_lift", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RateRatio:
+    """Target joins of a group's joiners after their join of it against before.
+
+    Parameters
+    ----------
+    before, after
+        Target joins strictly before, and strictly after, the join of the group.
+    ticks_before, ticks_after
+        User-ticks from each joiner's first join to the join of the group, and from there to
+        the end of observation.
+    ratio, ci_low, ci_high
+        Ratio of the two rates with its exact 95 % interval given the sum of the counts
+        (Clopper, Pearson 1934); NaN where nothing can be said.
+    """
+
+    before: int
+    after: int
+    ticks_before: int
+    ticks_after: int
+    ratio: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What is known of one group's joiners.
+
+    Parameters
+    ----------
+    group
+        Its name.
+    n_members
+        All who ever joined it.
+    n_joiners
+        Those of them who were at risk: before their first target join.
+    n_spiking
+        Those of them whose probability spiked at the join.
+    n_resolved, observed, expected
+        Joiners whose outcome is known, how many of them joined a target, and how many
+        were expected from the joins before.
+    look_alike
+        Target joins after against before the join, within the same users.
+    event_study
+        Mean probability around the join, ``EVENT_STUDY_SCHEMA``.
+    next_groups
+        Where joiners go next, ``NEXT_GROUPS_SCHEMA``.
+    """
+
+    group: str
+    n_members: int
+    n_joiners: int
+    n_spiking: int
+    n_resolved: int
+    observed: int
+    expected: float
+    look_alike: RateRatio
+    event_study: pa.Table
+    next_groups: pa.Table
+
+
+def explain_group(
+    joins: JoinLog,
+    targets: TargetSet,
+    scores: Scores,
+    spike: npt.NDArray[np.bool_],
+    *,
+    group: str,
+    chain: Chain | None = None,
+) -> Explanation:
+    """Collect what is known of a group's joiners.
+
+    *Event study.* The mean over joiners at risk of P(target | joins so far) at the end of
+    each of up to 10 tie blocks before the join's own (offset 0) and after it, with normal
+    95 % intervals. Users with short histories are missing at the far offsets, and whoever
+    joins a target leaves the curve there.
+
+    *Look-alike check.* A group that merely attracts people who join targets anyway has
+    joiners with as many target joins per tick before as after it. A ratio above 1 can
+    also come from time itself (targets that grow, users who warm up); ``self_controlled``
+    takes the calendar into account, this check does not.
+
+    *Next groups.* The groups most often joined next, by transitions with ties averaged
+    (``Chain``); lift is their share among next joins over that among all next joins, and
+    the first target join counts as one "group".
+
+    Parameters
+    ----------
+    joins, targets, scores
+        The log, the target set, and scores of that log for that set.
+    spike
+        bool, shape (n_rows of the scores,), from ``find_spikes``.
+    group
+        Name of a group that is no target.
+    chain
+        The log's own; None builds it.
+
+    Raises
+    ------
+    GatewayError
+        If the log has no such group, or it is a target.
+    """
+    g = _group_id(joins, targets, group)
+    rows = scores.prefixes
+    mine = np.flatnonzero(rows.group == g)
+    resolved = mine[rows.resolved[mine]]
+    return Explanation(
+        group=group,
+        n_members=int(joins.sizes()[g]),
+        n_joiners=len(mine),
+        n_spiking=int(np.count_nonzero(spike[mine])),
+        n_resolved=len(resolved),
+        observed=int(np.count_nonzero(rows.label[resolved] == 1)),
+        expected=float(scores.expected[resolved].sum()),
+        look_alike=_before_and_after(joins, targets, g),
+        event_study=_event_study(rows, scores.at_end, mine, group),
+        next_groups=_next_groups(joins, chain or build_chain(joins, targets), g),
+    )
+
+
+def explain_top(
+    joins: JoinLog,
+    targets: TargetSet,
+    scores: Scores,
+    spike: npt.NDArray[np.bool_],
+    detection: Detection,
+    *,
+    count: int,
+) -> pa.Table:
+    """Explain the first groups of a ranking, a row each, ``EXPLANATIONS_SCHEMA``.
+
+    ``p_before`` and ``p_after`` are the means of the event study at offsets -1 and 0, over
+    the joiners who have a block there; ``next_group`` is the group most often
+    joined next (target joins aside).
+    """
+    chain, names = build_chain(joins, targets), joins.groups
+    ranked = np.flatnonzero(detection.rank != UNRANKED)
+    first = ranked[np.lexsort((ranked, detection.rank[ranked]))][:count]
+    rows = []
+    for g in first:
+        why = explain_group(joins, targets, scores, spike, group=names[int(g)].as_py(), chain=chain)
+        rows.append({"detector": detection.detector, "rank": int(detection.rank[g]), **_brief(why)})
+    return pa.Table.from_pylist(rows, schema=EXPLANATIONS_SCHEMA)
+
+
+def _brief(why: Explanation) -> dict[str, Any]:
+    mean = {row["offset"]: row["mean"] for row in why.event_study.to_pylist()}
+    onward: dict[str, Any] = next(
+        (row for row in why.next_groups.to_pylist() if not row["is_target"]), {}
+    )
+    check = why.look_alike
+    return {
+        "group": why.group,
+        "n_joiners": why.n_joiners,
+        "n_spiking": why.n_spiking,
+        "observed": why.observed,
+        "expected": why.expected,
+        "p_before": mean.get(-1),
+        "p_after": mean.get(0),
+        "targets_before": check.before,
+        "targets_after": check.after,
+        "ticks_before": check.ticks_before,
+        "ticks_after": check.ticks_after,
+        "rate_ratio": _finite(check.ratio),
+        "ci_low": _finite(check.ci_low),
+        "ci_high": _finite(check.ci_high),
+        "next_group": onward.get("next_group"),
+        "next_lift": onward.get("lift"),
+    }
+
+
+def _finite(x: float) -> float | None:
+    return x if np.isfinite(x) else None
+
+
+def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
+    g = int(joins.groups.index(group).as_py())
+    if g < 0:
+        guess = nearest(group, joins.groups.to_pylist())
+        hint = None if guess is None else f"did you mean {shown(guess)}?"
+        rule = "must be a group of the log"
+        raise GatewayError(str(Problem("group", rule, shown(group), hint=hint)))
+    if targets.mask[g]:
+        raise GatewayError(str(Problem("group", "must not be a target group", shown(group))))
+    return g
+
+
+def _event_study(rows: Prefixes, at_end: Float64, mine: Int64, group: str) -> pa.Table:
+    """Mean of ``at_end`` by block before and after the block of each row of ``mine``."""
+    ends = np.flatnonzero(rows.ends_block)
+    block, user = (np.cumsum(rows.starts_block) - 1)[mine], rows.user()
+    of_block = user[ends]
+    found: dict[str, list[object]] = {field.name: [] for field in EVENT_STUDY_SCHEMA}
+    for offset in range(-REACH, REACH + 1):
+        there = block + offset
+        inside = (there >= 0) & (there < len(ends))
+        there, who = there[inside], user[mine][inside]
+        p = at_end[ends[there[of_block[there] == who]]]
+        if len(p) == 0:
+            continue
+        mean = float(p.mean())
+        half = 1.96 * float(p.std(ddof=1)) / np.sqrt(len(p)) if len(p) > 1 else np.nan
+        values = (group, offset, len(p), mean, mean - half, mean + half)
+        for column, value in zip(found.values(), values, strict=True):
+            column.append(value)
+    arrays = [
+        pa.array(column, field.type, from_pandas=True)
+        for column, field in zip(found.values(), EVENT_STUDY_SCHEMA, strict=True)
+    ]
+    return pa.table(arrays, schema=EVENT_STUDY_SCHEMA)
+
+
+def _before_and_after(joins: JoinLog, targets: TargetSet, g: int) -> RateRatio:
+    """Target joins and ticks around the join of g; ties with it are neither."""
+    user, time = joins.user(), joins.time.astype(np.int64)
+    at = joins.group == g
+    turn = np.full(joins.n_users, -1, np.int64)
+    turn[user[at]] = time[at]
+    joined = turn[user]
+    target = targets.mask[joins.group] & (joined >= 0)
+    who = user[at]
+    return rate_ratio(
+        before=int(np.count_nonzero(target & (time < joined))),
+        after=int(np.count_nonzero(target & (time > joined))),
+        ticks_before=int((turn[who] - time[joins.offsets[who]]).sum()),
+        ticks_after=int((joins.observed_until[who] - turn[who]).sum()),
+    )
+
+
+def rate_ratio(*, before: int, after: int, ticks_before: int, ticks_after: int) -> RateRatio:
+    """Return the ratio of the rate after to the rate before with its exact interval.
+
+    Given the sum of two Poisson counts, one is binomial with probability
+    r / (r + ticks_before / ticks_after) at rate ratio r (Przyborowski, Wilenski 1940).
+
+    Examples
+    --------
+    >>> round(rate_ratio(before=2, after=8, ticks_before=100, ticks_after=100).ratio, 6)
+    4.0
+    """
+    counts = (before, after, ticks_before, ticks_after)
+    if before + after == 0 or ticks_before == 0 or ticks_after == 0:
+        return RateRatio(*counts, float("nan"), float("nan"), float("nan"))
+    odds = ticks_before / ticks_after
+    low = float(beta.ppf(0.025, after, before + 1)) if after else 0.0
+    high = float(beta.ppf(0.975, after + 1, before)) if before else 1.0
+    ratio, bottom, top = (
+        odds * share / (1.0 - share) if share < 1.0 else float("inf")
+        for share in (after / (before + after), low, high)
+    )
+    return RateRatio(*counts, ratio, bottom, top)
+
+
+def _next_groups(joins: JoinLog, chain: Chain, g: int) -> pa.Table:
+    mine = np.append(chain.moves[[g], :].toarray()[0], chain.to_target[g])
+    everybody = np.append(np.asarray(chain.moves.sum(axis=0)), chain.to_target.sum())
+    total, whole = mine.sum(), everybody.sum()
+    top = np.lexsort((np.arange(len(mine)), -mine))[:MOST_NEXT]
+    top = top[mine[top] > 0]
+    names = [*joins.groups.to_pylist(), None]
+    share = mine[top] / total if total > 0 else mine[top]
+    columns = [
+        [names[g]] * len(top),
+        [names[i] for i in top],
+        (top == len(mine) - 1).tolist(),
+        mine[top],
+        share,
+        share / (everybody[top] / whole),
+    ]
+    fields = zip(columns, NEXT_GROUPS_SCHEMA.types, strict=True)
+    return pa.table([pa.array(c, kind) for c, kind in fields], schema=NEXT_GROUPS_SCHEMA)

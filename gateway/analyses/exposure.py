@@ -1,0 +1,215 @@
+"""R3: exposure to GYSJ and joining non-rec groups: as the note counts, and as one should.
+
+Three answers to one question:
+
+*Observational.* The note's: of the users who joined a top gateway group, the share who
+eventually joined a non-rec group, with exposure against without. Exposure is known only
+afterwards: who stays longer and joins more has more chances to be exposed *and* to join,
+and must have stayed (be "immortal") until the exposure (Suissa 2008, Am. J. Epidemiol.
+167, 492).
+
+*Corrected.* Time zero is the first gateway join; a user counts as unexposed until the
+first exposure and as exposed from the next day on; the risk by a day after time zero is
+one minus the Kaplan-Meier curve of whoever is at risk in that state (Simon, Makuch 1984,
+Stat. Med. 3, 35). It removes the immortal time, and not confounding: active users are
+exposed earlier.
+
+*Randomised.* The simulator's holdout, drawn at random, among all users: by the end of
+the observation, without any condition on what came after the draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy.stats import norm
+
+from gateway.analyses.comparison import Row, compare
+from gateway.analyses.proportions import Share, difference, e_value, risk_ratio, wilson
+from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK
+from gateway.analyses.record import NEVER, Record
+
+__all__ = ["Curve", "Follow", "exposure_contrast", "follow_up", "risk_curve"]
+
+TOLERANCE = 0.01
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+_Z = float(norm.ppf(0.975))
+
+
+class Follow(NamedTuple):
+    """Users followed from their first gateway join on; each array has shape (n_followed,).
+
+    Parameters
+    ----------
+    user
+        Dense ids.
+    until
+        Days from time zero to the outcome or to the end of the observation, at least 0.
+    event
+        Whether it ended with the outcome: a join of a non-rec group on a later day.
+    exposed_at
+        Days from time zero to the first exposure, 0 for an earlier one; ``NEVER`` for none.
+    """
+
+    user: Int64
+    until: Int64
+    event: Mask
+    exposed_at: Int64
+
+
+class Curve(NamedTuple):
+    """Risk by day since time zero: arrays of shape (n_days + 1,), the first entry is day 0."""
+
+    risk: Float64
+    se: Float64
+    at_risk: Int64
+
+
+def follow_up(record: Record) -> Follow:
+    """Follow every user who joined a top gateway group, from the first such join on.
+
+    A non-rec group counts by the label that it has at the end of the observation (as the
+    note, which looks back, must have done); a top gateway group that has the label counts
+    like any other, if it is joined after the first one. The label may be younger than the
+    join.
+    """
+    zero = record.first_join(record.is_top)
+    user = np.flatnonzero(zero < NEVER)
+    outcome = record.first_join(record.is_non_rec, after=zero)[user]
+    end = np.where(outcome < NEVER, outcome, record.joins.observed_until[user])
+    exposed = record.exposed[user].astype(np.int64)
+    at = np.where(exposed < NEVER, np.maximum(exposed - zero[user], 0), NEVER)
+    return Follow(user, np.maximum(end - zero[user], 0), outcome < NEVER, at)
+
+
+def risk_curve(follow: Follow, *, exposed: bool, days: int) -> Curve:
+    """Return the risk of the outcome by day, among those exposed so far, or not so far.
+
+    On day t after time zero somebody is at risk whose follow-up lasts until t at least;
+    in the exposed state if the first exposure came before day t. Days count from 1: an
+    outcome on day zero itself has no order. Variance by Greenwood's formula.
+
+    Parameters
+    ----------
+    follow
+        Users.
+    exposed
+        Which state.
+    days
+        Until when.
+    """
+    at, until = follow.exposed_at, follow.until
+    enter = np.where(exposed, at, 0)
+    leave = until if exposed else np.minimum(until, at)
+    there = leave > enter
+    event = follow.event & there & (leave == until)
+    starts = np.bincount(np.minimum(enter[there], days), minlength=days + 1)
+    stops = np.bincount(np.minimum(leave[there], days), minlength=days + 1)
+    died = np.bincount(leave[event & (leave <= days)], minlength=days + 1)[: days + 1]
+    at_risk = np.zeros(days + 1, np.int64)
+    at_risk[1:] = np.cumsum(starts)[:-1] - np.cumsum(stops)[:-1]
+    hazard = np.divide(died, at_risk, out=np.zeros(days + 1), where=at_risk > 0)
+    survival = np.cumprod(1 - hazard)
+    rest = at_risk * (at_risk - died)
+    terms = np.divide(died, rest, out=np.zeros(days + 1), where=rest > 0)
+    return Curve(1 - survival, survival * np.sqrt(np.cumsum(terms)), at_risk)
+
+
+def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
+    """Return R3: the note's contrast, the corrected one, and the randomised truth.
+
+    Parameters
+    ----------
+    record
+        What happened.
+    horizon
+        Days after time zero at which the corrected risks are compared.
+    """
+    follow = follow_up(record)
+    return compare(
+        [
+            *_observational(follow),
+            *_corrected(follow, horizon),
+            *_randomised(record),
+        ]
+    )
+
+
+def _observational(follow: Follow) -> Iterator[Row]:
+    ever = follow.exposed_at < NEVER
+    one, other = _share(follow.event, ever), _share(follow.event, ~ever)
+    yield from _contrast("observational", one, other, EXPOSED_RISK, UNEXPOSED_RISK)
+    ratio, interval = risk_ratio(one, other)
+    point, limit = e_value(ratio, interval)
+    yield Row("R3", "observational: E-value of the ratio", point)
+    yield Row("R3", "observational: E-value of the interval's nearer end", limit)
+
+
+def _randomised(record: Record) -> Iterator[Row]:
+    outcome = record.first_join(record.is_non_rec) < NEVER
+    held = record.arms.gysj
+    yield from _contrast("randomised", _share(outcome, ~held), _share(outcome, held))
+
+
+def _contrast(
+    how: str,
+    exposed: Share,
+    unexposed: Share,
+    risk: float | None = None,
+    risk_without: float | None = None,
+) -> Iterator[Row]:
+    """Both risks, their difference and their ratio."""
+    judged = TOLERANCE if risk is not None else None
+    yield Row("R3", f"{how}: risk with GYSJ", exposed.value, wilson(exposed), risk, judged)
+    yield Row(
+        "R3", f"{how}: risk without", unexposed.value, wilson(unexposed), risk_without, judged
+    )
+    published = None if risk is None or risk_without is None else risk - risk_without
+    gap = exposed.value - unexposed.value
+    yield Row("R3", f"{how}: risk difference", gap, difference(exposed, unexposed), published)
+    ratio, interval = risk_ratio(exposed, unexposed)
+    published = None if risk is None or risk_without is None else risk / risk_without
+    yield Row("R3", f"{how}: risk ratio", ratio, interval, published)
+
+
+def _corrected(follow: Follow, horizon: int) -> Iterator[Row]:
+    ends = [_at(risk_curve(follow, exposed=x, days=horizon), horizon) for x in (True, False)]
+    (risk, se), (risk_without, se_without) = ends
+    when = f"by day {horizon}"
+    yield Row("R3", f"corrected: risk with GYSJ {when}", risk, _normal(risk, se))
+    yield Row("R3", f"corrected: risk without {when}", risk_without,
+              _normal(risk_without, se_without))  # fmt: skip
+    gap, gap_se = risk - risk_without, math.hypot(se, se_without)
+    yield Row("R3", f"corrected: risk difference {when}", gap, _normal(gap, gap_se))
+    ratio = risk / risk_without if risk_without > 0 else math.nan
+    yield Row("R3", f"corrected: risk ratio {when}", ratio,
+              _log_normal(ratio, se / risk if risk > 0 else math.nan,
+                          se_without / risk_without if risk_without > 0 else math.nan))  # fmt: skip
+
+
+def _at(curve: Curve, day: int) -> tuple[float, float]:
+    """Risk and standard error on a day; NaN where nobody was left to tell."""
+    if curve.at_risk[day] == 0:
+        return math.nan, math.nan
+    return float(curve.risk[day]), float(curve.se[day])
+
+
+def _normal(value: float, se: float) -> tuple[float, float]:
+    return value - _Z * se, value + _Z * se
+
+
+def _log_normal(ratio: float, *relative: float) -> tuple[float, float]:
+    """Interval of a ratio from the relative errors of its parts (delta method)."""
+    half = _Z * math.hypot(*relative)
+    return ratio * math.exp(-half), ratio * math.exp(half)
+
+
+def _share(outcome: Mask, among: Mask) -> Share:
+    return Share(int(np.count_nonzero(outcome & among)), int(np.count_nonzero(among)))

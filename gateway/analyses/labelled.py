@@ -1,0 +1,128 @@
+"""R8: how many of the top gateway groups moderation labelled non-rec, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.analyses.comparison import Row, compare
+from gateway.analyses.proportions import Share, difference, risk_ratio, wilson
+from gateway.analyses.published import LABELLED_AFTER, LABELLED_TOP
+from gateway.analyses.record import Record, until
+
+__all__ = ["LABEL_TIMES_SCHEMA", "label_times", "labelled_gateways", "size_matched"]
+
+TOLERANCE = 10.0
+# Controls for each top group.
+CONTROLS = 3
+Int64 = npt.NDArray[np.int64]
+
+LABEL_TIMES_SCHEMA = pa.schema(
+    [("groups", pa.string()), ("day", pa.int32()), ("labelled", pa.int64()), ("n", pa.int64())]
+)
+
+
+def labelled_gateways(record: Record) -> pa.Table:
+    """Return R8.
+
+    Labelled: by the end of the observation. After: on the day the workflow ran or later.
+    The base rate is that of all other ranked groups; controls are the ranked groups
+    nearest in members when the workflow ran (``size_matched``), since large groups
+    collect more strikes. Counts are of the top groups, 100 in the note; their intervals
+    are Wilson's, groups taken as independent.
+    """
+    day, top = record.non_rec, record.top
+    others, controls = _others(record), size_matched(record)
+    labelled = _labelled(record, top)
+    after = _after(record, top)
+    n = len(top)
+    return compare(
+        [
+            Row("R8", "top gateway groups", float(n), published=100.0),
+            Row("R8", "of them labelled non-rec", float(labelled.k), _times(n, wilson(labelled)),
+                float(LABELLED_TOP), TOLERANCE),
+            Row("R8", "of these labelled after the workflow ran", float(after.k),
+                _times(n, wilson(after)), float(LABELLED_AFTER), TOLERANCE),
+            Row("R8", "base rate: share labelled of all other ranked groups",
+                _labelled(record, others).value, wilson(_labelled(record, others))),
+            *_against("top", labelled, "size-matched controls", _labelled(record, controls)),
+            *_against("top after the workflow", _unlabelled_before(record, top),
+                      "controls after it", _unlabelled_before(record, controls)),
+            *_days_to_label(day[top] - np.int64(record.workflow_day), day[top] < record.days),
+        ]
+    )  # fmt: skip
+
+
+def label_times(record: Record) -> pa.Table:
+    """Return how many were labelled by each day: top groups, their controls, all others."""
+    parts = {"top": record.top, "controls": size_matched(record), "others": _others(record)}
+    days = np.arange(record.days)
+    tables = []
+    for name, groups in parts.items():
+        given = np.sort(record.non_rec[groups])
+        labelled = np.searchsorted(given, days, side="right")
+        columns = ([name] * record.days, days, labelled, [len(groups)] * record.days)
+        arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
+        tables.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
+    return pa.concat_tables(tables)
+
+
+def size_matched(record: Record) -> Int64:
+    """Return three controls for each top group: ranked others, nearest in members, each once.
+
+    Members are those when the workflow ran. Top groups choose in the order of their rank,
+    the nearest of those not chosen yet; equals by name. Fewer where groups run out.
+    """
+    size = until(record.joins, record.workflow_day).sizes()
+    free = _others(record)
+    name = np.array(record.joins.groups.to_pylist(), object)
+    free = free[np.argsort(name[free].astype(str))]
+    chosen: list[int] = []
+    for group in record.top:
+        nearest = np.argsort(np.abs(size[free] - size[group]), kind="stable")[:CONTROLS]
+        chosen.extend(free[nearest].tolist())
+        free = np.delete(free, nearest)
+    return np.array(chosen, np.int64)
+
+
+def _others(record: Record) -> Int64:
+    return np.flatnonzero(record.ranked & ~record.is_top & ~record.is_target)
+
+
+def _labelled(record: Record, groups: Int64) -> Share:
+    return Share(int(record.is_non_rec[groups].sum()), len(groups))
+
+
+def _after(record: Record, groups: Int64) -> Share:
+    day = record.non_rec[groups]
+    late = (day >= record.workflow_day) & (day < record.days)
+    return Share(int(late.sum()), len(groups))
+
+
+def _unlabelled_before(record: Record, groups: Int64) -> Share:
+    """Labelled after the workflow ran, of those not labelled before."""
+    still = groups[record.non_rec[groups] >= record.workflow_day]
+    return _labelled(record, still)
+
+
+def _against(name: str, top: Share, other_name: str, other: Share) -> Iterator[Row]:
+    yield Row("R8", f"share labelled: {other_name}", other.value, wilson(other))
+    yield Row(
+        "R8", f"share labelled: {name} minus {other_name}", top.value - other.value,
+        difference(top, other),
+    )  # fmt: skip
+    yield Row("R8", f"share labelled: {name} over {other_name}", *risk_ratio(top, other))
+
+
+def _days_to_label(delay: Int64, given: npt.NDArray[np.bool_]) -> Iterator[Row]:
+    late = delay[given & (delay >= 0)]
+    quartiles = np.quantile(late, [0.5, 0.25, 0.75]) if len(late) else np.full(3, np.nan)
+    yield Row("R8", "days from the workflow to the label: median (quartiles)",
+              float(quartiles[0]), (float(quartiles[1]), float(quartiles[2])))  # fmt: skip
+
+
+def _times(n: int, interval: tuple[float, float]) -> tuple[float, float]:
+    return n * interval[0], n * interval[1]

@@ -1,0 +1,53 @@
+"""Every analysis of the note, R1 to R10, over one record."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from gateway.analyses.entities import entity_model
+from gateway.analyses.exposure import exposure_contrast
+from gateway.analyses.friend_products import pymi_holdout, pymk_arms
+from gateway.analyses.invited_members import invited_members
+from gateway.analyses.join_sources import join_sources, recent_join_sources
+from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.record import Record
+from gateway.analyses.signals import signal_correlations
+from gateway.config.schema import NoteSection
+
+__all__ = ["analyse_note"]
+
+
+def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str, pa.Table]:
+    """Return the note's analyses by name.
+
+    ``comparison`` holds every row of R1 to R10, published beside simulated;
+    ``label_times`` what the figure of labels over time draws. Where the simulator's
+    parameters were fitted to the published numbers, agreement is not evidence about the
+    real platform.
+
+    Parameters
+    ----------
+    record
+        What happened, and the gateways found when the workflow ran.
+    options
+        Windows, margins and the like.
+    seed
+        Seed of the bootstrap.
+    """
+    margin = options.equivalence_margin
+    return {
+        "comparison": pa.concat_tables(
+            [
+                join_sources(record),
+                recent_join_sources(record, window=options.recent_days),
+                exposure_contrast(record, horizon=options.follow_days),
+                invited_members(record),
+                pymi_holdout(record, margin=margin),
+                pymk_arms(record, margin=margin),
+                labelled_gateways(record),
+                signal_correlations(record),
+                entity_model(record, precision=options.precision, seed=seed),
+            ]
+        ),
+        "label_times": label_times(record),
+    }

@@ -1,0 +1,190 @@
+"""Shares, their differences and ratios: intervals, tests, power."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest, norm
+from scipy.stats.contingency import relative_risk
+
+__all__ = [
+    "Share",
+    "clustered_share",
+    "difference",
+    "e_value",
+    "equivalence_p",
+    "minimal_detectable",
+    "power",
+    "risk_ratio",
+    "two_sided_p",
+    "wilson",
+]
+
+_Z = float(norm.ppf(0.975))
+Interval = tuple[float, float]
+UNKNOWN: Interval = (math.nan, math.nan)
+
+
+class Share(NamedTuple):
+    """``k`` of ``n``."""
+
+    k: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The share, NaN of nobody."""
+        return self.k / self.n if self.n else math.nan
+
+
+def wilson(share: Share) -> Interval:
+    """Return Wilson's 95 % interval (1927, J. Am. Stat. Assoc. 22, 209) of a share.
+
+    Examples
+    --------
+    >>> low, high = wilson(Share(47, 100))
+    >>> round(low, 3), round(high, 3)
+    (0.375, 0.567)
+    """
+    if share.n == 0:
+        return UNKNOWN
+    found = binomtest(share.k, share.n).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def difference(one: Share, other: Share) -> Interval:
+    """Return the 95 % interval of ``one`` minus ``other``, shares of independent samples.
+
+    Newcombe (1998), Stat. Med. 17, 873, method 10: Wilson's limits l and u of each share
+    in the square-and-add form d - sqrt((p1 - l1)^2 + (u2 - p2)^2) and its mirror image.
+    It stays within -1 and 1, and holds its level where Wald's interval does not.
+    """
+    if one.n == 0 or other.n == 0:
+        return UNKNOWN
+    (l1, u1), (l2, u2), p1, p2 = wilson(one), wilson(other), one.value, other.value
+    return (
+        p1 - p2 - math.hypot(p1 - l1, u2 - p2),
+        p1 - p2 + math.hypot(u1 - p1, p2 - l2),
+    )
+
+
+def risk_ratio(one: Share, other: Share) -> tuple[float, Interval]:
+    """Return the ratio of two shares and its 95 % interval on the log scale.
+
+    Katz et al. (1978), Biometrics 34, 469. NaN where a count is zero: then the ratio says
+    nothing that the difference does not say better.
+    """
+    if min(one.k, other.k) == 0:
+        return math.nan, UNKNOWN
+    found = relative_risk(one.k, one.n, other.k, other.n)
+    interval = found.confidence_interval(0.95)
+    return float(found.relative_risk), (float(interval.low), float(interval.high))
+
+
+def e_value(ratio: float, interval: Interval) -> tuple[float, float]:
+    """Return the E-values of a risk ratio and of its interval's end nearer to one.
+
+    VanderWeele, Ding (2017), Ann. Intern. Med. 167, 268: RR + sqrt(RR (RR - 1)), of the
+    inverse below one; 1 where the interval holds one. It is the least risk ratio that an
+    unmeasured confounder would need with exposure *and* outcome to explain the ratio
+    away. It knows of confounding alone: immortal time is another bias, and outcomes that
+    are not rare make it too large.
+
+    Examples
+    --------
+    >>> [round(x, 2) for x in e_value(3.9, (1.8, 8.7))]
+    [7.26, 3.0]
+    """
+    if math.isnan(ratio):
+        return UNKNOWN
+    nearer = interval[0] if ratio >= 1 else interval[1]
+    holds_one = interval[0] <= 1 <= interval[1]
+    return _e_value(ratio), 1.0 if holds_one else _e_value(nearer)
+
+
+def _e_value(ratio: float) -> float:
+    above = ratio if ratio >= 1 else 1 / ratio
+    return above + math.sqrt(above * (above - 1))
+
+
+def two_sided_p(one: Share, other: Share) -> float:
+    """Return the p-value of equal shares: z with the pooled share."""
+    pooled = Share(one.k + other.k, one.n + other.n).value
+    se = math.sqrt(pooled * (1 - pooled) * (1 / one.n + 1 / other.n)) if _both(one, other) else 0.0
+    return float(2 * norm.sf(abs(one.value - other.value) / se)) if se > 0 else math.nan
+
+
+def equivalence_p(one: Share, other: Share, *, margin: float) -> float:
+    """Return the p-value of the two one-sided tests: small says |difference| < ``margin``.
+
+    Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657, with Wald's standard error
+    sqrt(p1 (1 - p1) / n1 + p2 (1 - p2) / n2); the larger of the two one-sided p-values.
+    """
+    if not _both(one, other):
+        return math.nan
+    se = _standard_error(one, other)
+    if se == 0:
+        return math.nan
+    gap = one.value - other.value
+    return float(max(norm.sf((gap + margin) / se), norm.cdf((gap - margin) / se)))
+
+
+def power(share: float, effect: float, n1: int, n2: int, *, alpha: float = 0.05) -> float:
+    """Return the chance to find that shares differ by ``effect`` around ``share``.
+
+    Two-sided z test at level ``alpha``, both tails counted, variance of the common share
+    (Fleiss, Levin, Paik 2003, ch. 4). For an effect fixed beforehand: at the *observed*
+    effect power is the p-value again (Hoenig, Heisey 2001, Am. Stat. 55, 19).
+    """
+    se = math.sqrt(share * (1 - share) * (1 / n1 + 1 / n2)) if min(n1, n2) else 0.0
+    if not se > 0:
+        return math.nan
+    z = float(norm.isf(alpha / 2))
+    return float(norm.sf(z - effect / se) + norm.cdf(-z - effect / se))
+
+
+def minimal_detectable(share: float, n1: int, n2: int, *, wanted: float = 0.8) -> float:
+    """Return the least difference that a two-sided 5 % test finds with power ``wanted``."""
+    if min(n1, n2) == 0:
+        return math.nan
+    se = math.sqrt(share * (1 - share) * (1 / n1 + 1 / n2))
+    return float((_Z + norm.ppf(wanted)) * se)
+
+
+def clustered_share(
+    hit: npt.NDArray[np.bool_], cluster: npt.NDArray[np.integer]
+) -> tuple[float, Interval]:
+    """Return the share of hits among rows and a 95 % interval for rows that come in clusters.
+
+    The ratio estimator (Cochran 1977, Sampling Techniques, 6.3): with a_c hits among the
+    n_c rows of cluster c, variance C / (C - 1) sum (a_c - p n_c)^2 / n^2. NaN limits below
+    two clusters; limits are cut at 0 and 1.
+
+    Parameters
+    ----------
+    hit
+        Shape (n_rows,).
+    cluster
+        Which rows belong together (a user's), shape (n_rows,).
+    """
+    if len(hit) == 0:
+        return math.nan, UNKNOWN
+    _, code = np.unique(cluster, return_inverse=True)
+    p = float(hit.mean())
+    residual = np.bincount(code, weights=hit - p)
+    n_clusters = len(residual)
+    if n_clusters < 2:
+        return p, UNKNOWN
+    se = math.sqrt(n_clusters / (n_clusters - 1) * float((residual**2).sum())) / len(hit)
+    return p, (max(0.0, p - _Z * se), min(1.0, p + _Z * se))
+
+
+def _both(one: Share, other: Share) -> bool:
+    return min(one.n, other.n) > 0
+
+
+def _standard_error(one: Share, other: Share) -> float:
+    return math.sqrt(sum(share.value * (1 - share.value) / share.n for share in (one, other)))

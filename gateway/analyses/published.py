@@ -1,0 +1,106 @@
+"""The numbers of the note; None where its picture does not show one.
+
+"Identifying pathways to harmful groups about nudity", an internal research note among
+the Facebook Papers, published by Gizmodo. Read from a rough OCR: sums were checked
+against the rows that can be read, nothing was filled in.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "CORRELATIONS",
+    "EXPOSED_RISK",
+    "GATEWAY_INVITATION_SHARE",
+    "LABELLED_AFTER",
+    "LABELLED_TOP",
+    "RECENT_SOURCES",
+    "SIGNALS",
+    "SOURCES_EVER",
+    "SUPER_INVITER_SHARE",
+    "UNEXPOSED_RISK",
+    "SourceCount",
+]
+
+
+class SourceCount(NamedTuple):
+    """One row of a table of sources: join requests, and how many of them were confirmed."""
+
+    source: str | None
+    requests: int
+    confirmed: int | None
+
+
+SOURCES_EVER: tuple[SourceCount, ...] = (
+    SourceCount("gysj", 1_326_540, 1_234_089),
+    SourceCount("mobile_group_join", 800_422, 737_317),
+    SourceCount("mobile_add_members", 653_997, 408_187),
+    SourceCount(None, 470_540, 423_893),
+    SourceCount("search", 247_682, 225_847),
+    SourceCount("group_mall", 239_872, 207_585),
+    SourceCount("newsfeed_story_header", 208_814, 185_000),
+    SourceCount("newsfeed_reshared_story", 202_309, 182_748),
+    SourceCount(None, 182_315, 166_570),
+    SourceCount(None, 132_268, 120_918),
+    SourceCount(None, 106_177, 93_785),
+    SourceCount(None, 88_839, 58_065),
+    SourceCount(None, 61_462, 54_135),
+    SourceCount(None, 45_458, 43_628),
+    SourceCount("messenger_group_attachment", 38_879, 35_208),
+)
+"""Table 1 (R1)."""
+
+RECENT_SOURCES: tuple[SourceCount, ...] = (
+    SourceCount(None, 320_524, None),
+    SourceCount(None, 268_211, None),
+    SourceCount(None, 251_610, None),
+    SourceCount(None, 149_706, None),
+    SourceCount("newsfeed_story_header", 148_850, 134_951),
+    SourceCount("newsfeed_reshared_story", 142_128, 127_599),
+    SourceCount("mobile_add_members", 118_133, 63_896),
+    SourceCount("messenger_group_attachment", 62_775, 55_977),
+    SourceCount("groups_discover_tab", 45_399, 38_031),
+    SourceCount("permalink", 40_290, 35_186),
+    SourceCount("search", 35_605, 29_506),
+    SourceCount(None, 22_375, 18_304),
+    SourceCount(None, 21_895, 19_170),
+    SourceCount(None, 16_014, None),
+    SourceCount(None, 14_232, None),
+    SourceCount(None, 10_827, 5_444),
+)
+"""Table 2 (R2); that the eighth row is messenger_group_attachment is likely, not certain."""
+
+EXPOSED_RISK, UNEXPOSED_RISK = 0.1077, 0.0878
+GATEWAY_INVITATION_SHARE = 0.35
+SUPER_INVITER_SHARE = 0.20
+LABELLED_TOP, LABELLED_AFTER = 47, 42
+
+SIGNALS: tuple[str, ...] = (
+    "gateway_score",
+    "ci_ri_strikes",
+    "num_nr_members",
+    "ci_ri_severe_strikes",
+    "group_demote",
+    "non_amp",
+    "non_rec",
+)
+
+CORRELATIONS: dict[tuple[str, str], float] = {
+    ("gateway_score", "ci_ri_strikes"): 0.079,
+    ("gateway_score", "num_nr_members"): 0.23,
+    ("gateway_score", "ci_ri_severe_strikes"): -0.031,
+    ("gateway_score", "group_demote"): 0.052,
+    ("gateway_score", "non_amp"): 0.025,
+    ("gateway_score", "non_rec"): 0.085,
+    ("ci_ri_strikes", "ci_ri_severe_strikes"): 0.68,
+    ("ci_ri_strikes", "non_amp"): 0.31,
+    ("num_nr_members", "ci_ri_severe_strikes"): 0.11,
+    ("num_nr_members", "group_demote"): 0.17,
+    ("num_nr_members", "non_amp"): 0.12,
+    ("num_nr_members", "non_rec"): 0.082,
+    ("ci_ri_severe_strikes", "group_demote"): 0.35,
+    ("ci_ri_severe_strikes", "non_amp"): 0.37,
+    ("ci_ri_severe_strikes", "non_rec"): 0.25,
+}
+"""The cells of the heat map (R9) that can be read; several of them are not certain."""

@@ -1,0 +1,264 @@
+"""What the note's analyses look at: the platform's logs, its labels, and the gateways found.
+
+Arrays only, so that a case can be written by hand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.detect import UNRANKED, Detection
+from gateway.joins import JoinLog
+from gateway.simulate import History
+from gateway.simulate.moderation import months_of
+from gateway.simulate.occasion_kernels import UNCONFIRMED
+from gateway.simulate.sources import source_codes
+from gateway.targets import TargetSet
+from gateway.world import Arms
+from gateway.world.model import NEVER
+
+__all__ = ["NEVER", "Invitations", "Record", "Requests", "record_of", "top_groups", "until"]
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Column = TypeVar("Column", Int32, npt.NDArray[np.uint8], Mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """Join requests; each array has shape (n_requests,).
+
+    Parameters
+    ----------
+    user, group, time
+        Who asked to join what, and on which day.
+    source
+        uint8, index into ``joins.SOURCES``.
+    confirmed
+        Whether it became a membership.
+    """
+
+    user: Int32
+    group: Int32
+    time: Int32
+    source: npt.NDArray[np.uint8]
+    confirmed: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Invitations:
+    """Invitations sent; each array has shape (n_invitations,), but one.
+
+    Parameters
+    ----------
+    sender, receiver, group, time
+        Who invited whom to what, and on which day.
+    super_inviter
+        Shape (n_users,): whether the user is among the top share of senders.
+    """
+
+    sender: Int32
+    receiver: Int32
+    group: Int32
+    time: Int32
+    super_inviter: Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Everything that the analyses read.
+
+    Parameters
+    ----------
+    joins
+        The whole log, also what came after the workflow ran.
+    is_target
+        Shape (n_groups,).
+    top
+        int64: dense ids of the top gateway groups, best first.
+    score, ranked
+        Gateway score of every group and whether it was ranked, shape (n_groups,).
+    workflow_day
+        Day before which the detector saw the log: it saw joins on earlier days alone.
+    days
+        Length of the observation.
+    requests, invitations
+        The platform's logs.
+    exposed
+        int32, shape (n_users,): first day a GYSJ unit was shown, or ``NEVER``.
+    found
+        int32, shape (n_users,): friendships that PYMK made by showing the user to somebody
+        else or somebody to the user (of either side alike).
+    arms
+        Randomised holdouts; True = held out.
+    non_rec, non_amp, demoted
+        int32, shape (n_groups,): first day of the label, or ``NEVER``.
+    strikes, severe
+        int64, shape (n_groups, n_months), kinds of harm added up.
+    month_start
+        int64, shape (n_months,): first day of each month.
+    """
+
+    joins: JoinLog
+    is_target: Mask
+    top: Int64
+    score: npt.NDArray[np.float64]
+    ranked: Mask
+    workflow_day: int
+    days: int
+    requests: Requests
+    invitations: Invitations
+    exposed: Int32
+    found: Int32
+    arms: Arms
+    non_rec: Int32
+    non_amp: Int32
+    demoted: Int32
+    strikes: Int64
+    severe: Int64
+    month_start: Int64
+
+    @property
+    def is_top(self) -> Mask:
+        """Top gateway groups as a mask, shape (n_groups,)."""
+        return np.isin(np.arange(self.joins.n_groups), self.top)
+
+    @property
+    def is_non_rec(self) -> Mask:
+        """Groups labelled non-rec by the end of the observation, shape (n_groups,)."""
+        return np.asarray(self.non_rec < self.days)
+
+    def first_join(self, groups: Mask, *, after: Int64 | None = None) -> Int64:
+        """Return the day of each user's first join of one of the groups, or ``NEVER``.
+
+        Parameters
+        ----------
+        groups
+            Shape (n_groups,).
+        after
+            Shape (n_users,): only joins on a later day than this one count.
+        """
+        first = np.full(self.joins.n_users, NEVER, np.int64)
+        user, time = self.joins.user(), self.joins.time.astype(np.int64)
+        counts = groups[self.joins.group]
+        if after is not None:
+            counts = counts & (time > after[user])
+        np.minimum.at(first, user[counts], time[counts])
+        return first
+
+
+def until(joins: JoinLog, day: int) -> JoinLog:
+    """Return the log as it stood before a day: later joins are not there, nor observed.
+
+    Users and groups keep their ids; users who came later have no joins.
+    """
+    seen = joins.time < day
+    counts = np.bincount(joins.user()[seen], minlength=joins.n_users)
+    last = np.int32(day - 1)
+
+    return JoinLog(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        group=joins.group[seen],
+        time=joins.time[seen],
+        users=joins.users,
+        groups=joins.groups,
+        tick=joins.tick,
+        origin=joins.origin,
+        observed_from=np.minimum(joins.observed_from, last),
+        observed_until=np.minimum(joins.observed_until, last),
+        source=_cut(joins.source, seen),
+        confirmed=_cut(joins.confirmed, seen),
+        inviter=_cut(joins.inviter, seen),
+        seed_group=_cut(joins.seed_group, seen),
+    )
+
+
+def _cut(column: Column | None, seen: Mask) -> Column | None:
+    return None if column is None else column[seen]
+
+
+def top_groups(detection: Detection, count: int) -> Int64:
+    """Return the ids of the ``count`` best groups, best first.
+
+    Groups that tie in score stand by falling number of spiking joiners, then by name;
+    fewer where fewer are ranked.
+    """
+    ranked = np.flatnonzero(detection.rank != UNRANKED)
+    name = np.array(detection.groups.to_pylist(), object)[ranked]
+    order = np.lexsort((name.astype(str), -detection.n_spiking[ranked], detection.rank[ranked]))
+    return ranked[order][:count].astype(np.int64)
+
+
+def record_of(
+    history: History,
+    joins: JoinLog,
+    targets: TargetSet,
+    detection: Detection,
+    *,
+    workflow_day: int,
+    top: int,
+) -> Record:
+    """Gather what the analyses look at.
+
+    Parameters
+    ----------
+    history, joins, targets
+        The platform, its whole log, and the target set.
+    detection
+        Findings from the log before ``workflow_day``.
+    workflow_day
+        See ``Record``.
+    top
+        How many groups count as the top gateways (the note: 100).
+    """
+    strikes = history.strikes
+    return Record(
+        joins=joins,
+        is_target=targets.mask,
+        top=top_groups(detection, top),
+        score=detection.score,
+        ranked=detection.rank != UNRANKED,
+        workflow_day=workflow_day,
+        days=history.world.days,
+        requests=_requests(history),
+        invitations=_invitations(history),
+        exposed=history.state.exposed,
+        found=history.others.extra_count.astype(np.int32),
+        arms=history.world.users.arms,
+        non_rec=history.labels.non_rec,
+        non_amp=history.labels.non_amp,
+        demoted=history.labels.demoted,
+        strikes=strikes.count.sum(axis=2),
+        severe=strikes.severe.sum(axis=2),
+        month_start=months_of(history.world)[1],
+    )
+
+
+def _requests(history: History) -> Requests:
+    state = history.state
+    cell = np.flatnonzero(state.group >= 0)
+    row = state.source[cell] & np.uint8(UNCONFIRMED - 1)
+    return Requests(
+        user=history.owner(cell),
+        group=state.group[cell],
+        time=state.time[cell],
+        source=source_codes()[row],
+        confirmed=state.source[cell] < UNCONFIRMED,
+    )
+
+
+def _invitations(history: History) -> Invitations:
+    log = history.invitations
+    used = slice(0, log.count)
+    return Invitations(
+        sender=log.sender[used],
+        receiver=log.receiver[used],
+        group=log.group[used],
+        time=log.time[used],
+        super_inviter=log.super_inviters(len(history.world.users)),
+    )

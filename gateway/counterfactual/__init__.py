@@ -1,0 +1,9 @@
+"""What would have been otherwise: the truth about groups, and arms of interventions."""
+
+from __future__ import annotations
+
+from gateway.counterfactual.arms import live_arms
+from gateway.counterfactual.pinning import pin_groups
+from gateway.counterfactual.truth import measure_truth
+
+__all__ = ["live_arms", "measure_truth", "pin_groups"]

@@ -1,0 +1,76 @@
+"""The truth about every group: planted, direct effect by replay, total effect by re-simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gateway.config.interventions import TruthSection
+from gateway.counterfactual.groups import groups_in_roles, largest
+from gateway.joins import JoinLog
+from gateway.simulate import History, measure_direct_effects, measure_total_effects
+from gateway.talk import SILENT, Talk
+from gateway.world import GATEWAYS
+
+__all__ = ["measure_truth"]
+
+
+def measure_truth(
+    history: History,
+    is_target: npt.NDArray[np.bool_],
+    joins: JoinLog,
+    *,
+    section: TruthSection,
+    talk: Talk = SILENT,
+) -> pa.Table:
+    """Return a row for each group: what it was planted as, and what its joins did.
+
+    Parameters
+    ----------
+    history
+        The factual platform.
+    is_target
+        bool, shape (n_groups,): joins of these are counted.
+    joins
+        The log of the factual platform.
+    section
+        Whose total effect is measured; of all others it is null.
+    talk
+        Who hears of the progress.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``direct_effect`` and ``total_effect`` are target joins per join of the group;
+        null where they were not measured or nobody joined.
+    """
+    role = history.world.groups.role
+    with talk.stage("replaying every join"):
+        direct = measure_direct_effects(history, is_target)
+    table = pa.table(
+        {
+            "group": joins.groups,
+            "planted": pa.array(np.isin(role, GATEWAYS)),
+            "direct_effect": pa.array(direct.effect, from_pandas=True),
+            "direct_se": pa.array(direct.standard_error, from_pandas=True),
+            "n_joins": pa.array(direct.n_joins),
+        }
+    )
+    chosen = np.flatnonzero(_chosen(history, joins, section))
+    effect, error = np.full((2, joins.n_groups), np.nan)
+    if len(chosen):
+        with talk.stage("living without one group after the other"):
+            total = measure_total_effects(history, chosen, is_target)
+        effect[chosen], error[chosen] = total.effect, total.standard_error
+    table = table.append_column("total_effect", pa.array(effect, from_pandas=True))
+    return table.append_column("total_se", pa.array(error, from_pandas=True))
+
+
+def _chosen(history: History, joins: JoinLog, section: TruthSection) -> npt.NDArray[np.bool_]:
+    in_roles = groups_in_roles(history.world.groups.role, section.total_roles)
+    most_joined = largest(joins.sizes(), in_roles, section.total)
+    named = pa.array(section.total_groups or (), pa.string())
+    by_name = np.asarray(pc.is_in(joins.groups, value_set=named), np.bool_)
+    return most_joined | by_name

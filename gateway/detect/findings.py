@@ -1,0 +1,84 @@
+"""From a detector's numbers about every group to a ranked detection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.significance import benjamini_hochberg
+from gateway.joins import JoinLog
+from gateway.targets import TargetSet
+
+__all__ = ["Findings", "count_by_group", "sum_by_group"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+
+def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
+    """Return how often each group occurs, int64, shape (n_groups,)."""
+    return np.bincount(group, minlength=n_groups).astype(np.int64)
+
+
+def sum_by_group(group: npt.NDArray[np.int32], x: Float64, n_groups: int) -> Float64:
+    """Return the sum of x over the rows of each group, float64, shape (n_groups,)."""
+    return np.bincount(group, weights=x, minlength=n_groups).astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a detector found about every group; each array has shape (n_groups,).
+
+    Parameters
+    ----------
+    score, estimate, ci_low, ci_high, n_joiners, n_spiking, extra
+        As in ``Detection``.
+    p_value
+        One-sided; None for a detector that tests nothing: it ranks, and flags nobody.
+    """
+
+    score: Float64
+    estimate: Float64
+    ci_low: Float64
+    ci_high: Float64
+    n_joiners: Int64
+    n_spiking: Int64
+    p_value: Float64 | None = None
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def rank(
+        self,
+        detector: str,
+        joins: JoinLog,
+        targets: TargetSet,
+        *,
+        min_joiners: int,
+        alpha: float = 0.05,
+    ) -> Detection:
+        """Rank the candidates with enough joiners and a finite score; flag those with q < alpha."""
+        candidate = ~targets.mask
+        ranked = candidate & (self.n_joiners >= min_joiners) & np.isfinite(self.score)
+        given = np.full(len(ranked), np.nan) if self.p_value is None else self.p_value
+        p = np.where(ranked, given, np.nan)
+        q = benjamini_hochberg(p)
+        return Detection(
+            detector=detector,
+            groups=joins.groups,
+            candidate=candidate,
+            score=self.score,
+            estimate=self.estimate,
+            ci_low=self.ci_low,
+            ci_high=self.ci_high,
+            p_value=p,
+            q_value=q,
+            n_joiners=self.n_joiners,
+            n_spiking=self.n_spiking,
+            flagged=np.nan_to_num(q, nan=1.0) < alpha,
+            rank=rank_groups(self.score, ranked),
+            extra=self.extra,
+        )

@@ -1,0 +1,87 @@
+"""Which detectors there are: name, function, options, and what else the function takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
+from gateway.detect.detection import Detection
+from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
+from gateway.detect.hitting import HittingOptions, detect_by_hitting
+from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
+from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.order import OrderOptions, detect_order
+from gateway.detect.spike import SpikeOptions, detect_spikes
+from gateway.detect.survival import SurvivalOptions, detect_survival
+from gateway.joins import JoinLog
+from gateway.score import Scores
+from gateway.targets import TargetSet
+
+__all__ = ["DETECTORS", "REGISTRY", "Entry", "run_detector"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A detector.
+
+    Parameters
+    ----------
+    find
+        Takes log, target set and ``options``; gives a ``Detection`` of its own name.
+    options
+        Class of the options, a frozen dataclass with a default for every field.
+    takes
+        What else it takes by name, of ``scores``, ``horizon`` and ``seed``.
+    """
+
+    find: Callable[..., Detection]
+    options: type[Any]
+    takes: frozenset[str] = frozenset()
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it looks at P(target | joins so far)."""
+        return "scores" in self.takes
+
+
+def _entry(find: Callable[..., Detection], options: type[Any], *takes: str) -> Entry:
+    return Entry(find, options, frozenset(takes))
+
+
+REGISTRY: Mapping[str, Entry] = {
+    "spike": _entry(detect_spikes, SpikeOptions, "scores"),
+    "frequentist": _entry(detect_frequentist, FrequentistOptions, "horizon"),
+    "survival": _entry(detect_survival, SurvivalOptions),
+    "coefficient": _entry(detect_coefficient, CoefficientOptions, "seed"),
+    "markov_removal": _entry(detect_markov_removal, MarkovRemovalOptions),
+    "hitting": _entry(detect_by_hitting, HittingOptions),
+    "matching": _entry(detect_by_matching, MatchingOptions, "scores"),
+    "order": _entry(detect_order, OrderOptions),
+}
+"""Every detector by name. A new one needs its line here, its name in
+``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are
+the fields of its options; tests/test_detectors.py then runs every law on it."""
+
+DETECTORS: tuple[str, ...] = tuple(REGISTRY)
+
+
+def run_detector(
+    name: str,
+    joins: JoinLog,
+    targets: TargetSet,
+    *,
+    options: Mapping[str, Any],
+    scores: Scores | None,
+    horizon: int | None,
+    seed: int,
+) -> Detection:
+    """Run a detector of the registry with its options by name.
+
+    ``scores`` may be None for one that needs none.
+    """
+    entry = REGISTRY[name]
+    offered = {"scores": scores, "horizon": horizon, "seed": seed}
+    taken = {key: offered[key] for key in sorted(entry.takes)}
+    return entry.find(joins, targets, options=entry.options(**options), **taken)

@@ -1,0 +1,154 @@
+"""The middle of a run: score once, run every detector, and show what the scores show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.analyses import (
+    Explanation,
+    event_study,
+    explain_group,
+    explain_top,
+    probability_curves,
+)
+from gateway.config import Config
+from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
+from gateway.evaluate import EVALUATION_SCHEMA
+from gateway.joins import JoinLog
+from gateway.score import (
+    BoostedScorer,
+    LogisticScorer,
+    MarkovScorer,
+    Scorer,
+    Scores,
+    reliability_table,
+    score_joins,
+)
+from gateway.talk import Talk
+from gateway.targets import TargetSet
+
+__all__ = [
+    "explain_one",
+    "leading",
+    "run_detectors",
+    "score_tables",
+    "score_where_needed",
+    "scorer_quality",
+]
+
+# Groups at the top of the leading ranking that are explained in a result.
+EXPLAINED = 10
+
+
+def score_where_needed(
+    config: Config, joins: JoinLog, targets: TargetSet, *, talk: Talk
+) -> Scores | None:
+    """Score once for all detectors of the config; None where none of them needs it."""
+    if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
+        return None
+    return _train(config, joins, targets, talk)
+
+
+def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Scores:
+    options = config.score
+    with talk.stage("training and scoring"):
+        return score_joins(
+            joins,
+            targets,
+            scorer=_scorer(config),
+            horizon=options.horizon,
+            folds=options.folds,
+            calibration=options.calibration,
+            seed=config.experiment.seed,
+        )
+
+
+def _scorer(config: Config) -> Scorer:
+    options = config.score
+    if options.scorer == "boosted":
+        return BoostedScorer()
+    if options.scorer == "markov":
+        return MarkovScorer()
+    return LogisticScorer(penalty=options.penalty, tolerance=options.tolerance)
+
+
+def run_detectors(
+    config: Config, joins: JoinLog, targets: TargetSet, scores: Scores | None, *, talk: Talk
+) -> dict[str, Detection]:
+    """Run every detector of the config, in its order."""
+    found: dict[str, Detection] = {}
+    for name in config.detect.detectors:
+        with talk.stage(f"detecting gateways: {name}"):
+            found[name] = run_detector(
+                name,
+                joins,
+                targets,
+                options=getattr(config, name).model_dump(),
+                scores=scores,
+                horizon=config.score.horizon,
+                seed=config.experiment.seed,
+            )
+    return found
+
+
+def leading(detections: Mapping[str, Detection]) -> Detection:
+    """Return the detection that report and figures speak of: the note's, else the first."""
+    return detections.get("spike") or next(iter(detections.values()))
+
+
+def score_tables(
+    config: Config,
+    joins: JoinLog,
+    targets: TargetSet,
+    scores: Scores,
+    detection: Detection,
+    *,
+    role: npt.NDArray[np.str_],
+) -> dict[str, pa.Table]:
+    """What the scores show of single users and of the first groups, and how good they are."""
+    spike = _spikes(config, scores)
+    trains, rows = scores.prefixes.trains, scores.prefixes
+    return {
+        "curves": probability_curves(
+            joins, targets, scores, detection, spike, role, count=config.figures.curves
+        ),
+        "explanations": explain_top(joins, targets, scores, spike, detection, count=EXPLAINED),
+        "event_study": event_study(scores, detection, role),
+        "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
+    }
+
+
+def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
+    return find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
+
+
+def scorer_quality(scores: Scores | None) -> pa.Table:
+    """Return the scorer's measures as rows of an evaluation; none without a scorer."""
+    if scores is None:
+        return EVALUATION_SCHEMA.empty_table()
+    return pa.Table.from_pylist(
+        [
+            {
+                "detector": f"scorer:{scores.scorer}",
+                "truth": "outcome",
+                "metric": q.metric,
+                "value": q.value,
+                "ci_low": q.ci_low,
+                "ci_high": q.ci_high,
+            }
+            for q in scores.quality
+        ],
+        schema=EVALUATION_SCHEMA,
+    )
+
+
+def explain_one(
+    config: Config, joins: JoinLog, targets: TargetSet, *, group: str, talk: Talk
+) -> Explanation:
+    """Score a log, whatever the detectors need, and explain one of its groups."""
+    scores = _train(config, joins, targets, talk)
+    return explain_group(joins, targets, scores, _spikes(config, scores), group=group)

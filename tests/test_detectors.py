@@ -1,0 +1,213 @@
+"""Laws that every registered detector keeps, whatever it computes."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import cache
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gateway
+from gateway.config import parse_config
+from gateway.config.detectors import DetectorName
+from gateway.detect import DETECTORS, REGISTRY, Detection
+from gateway.joins import JoinLog
+from gateway.score import Scores, score_joins
+from gateway.targets import TargetSet
+from tests.worlds import first_groups, linked_log
+
+# Small groups count too, and nothing is chosen at random by name.
+SMALL = {"min_joiners": 3, "min_spiking": 1, "penalty": 10.0}
+# They ask what users join after their first target join; the others stop there.
+LOOKS_BEYOND_FIRST_TARGET = {"order", "self_controlled"}
+
+each_detector = pytest.mark.parametrize("name", DETECTORS)
+
+
+def small_options(name: str) -> dict:
+    known = {field.name for field in fields(REGISTRY[name].options)}
+    return {key: value for key, value in SMALL.items() if key in known}
+
+
+def found(name: str, joins: JoinLog, targets: TargetSet, **more) -> Detection:
+    return gateway.detect(joins, targets, detector=name, **(small_options(name) | more))
+
+
+@cache
+def example() -> tuple[JoinLog, TargetSet, Scores]:
+    joins = linked_log(4, users=200, days=25)  # few ticks: many ties
+    targets = first_groups(joins, 2)
+    return joins, targets, score_joins(joins, targets)
+
+
+@cache
+def detection(name: str) -> Detection:
+    joins, targets, scores = example()
+    return found(name, joins, targets, scores=scores)
+
+
+@each_detector
+def test_table__has_the_columns_of_the_contract_and_no_target(name):
+    joins, targets, _ = example()
+    table = detection(name).to_arrow()
+    expected = [
+        "detector", "group", "score", "estimate", "ci_low", "ci_high", "p_value", "q_value",
+        "n_joiners", "n_spiking", "flagged", "rank",
+    ]  # fmt: skip
+    assert table.column_names[: len(expected)] == expected
+    assert set(table["detector"].to_pylist()) == {name}
+    assert not set(table["group"].to_pylist()) & set(targets.names(joins))
+    assert table.num_rows == joins.n_groups - targets.count
+
+
+@each_detector
+def test_numbers__keep_to_their_ranges(name):
+    d = detection(name)
+    ranked = d.rank > 0
+    assert ranked.sum() > 5
+    assert not (ranked & ~d.candidate).any()
+    assert np.isfinite(d.score[ranked]).all()
+    order = np.argsort(d.rank[ranked], kind="stable")
+    assert (np.diff(d.score[ranked][order]) <= 0).all()
+    p, q = d.p_value, d.q_value
+    assert np.array_equal(np.isnan(p), np.isnan(q))
+    tested = ~np.isnan(p)
+    assert ((p[tested] >= 0) & (p[tested] <= q[tested]) & (q[tested] <= 1)).all()
+    assert not (d.flagged & ~tested).any()
+    bounded = ranked & ~np.isnan(d.ci_low)
+    assert (d.ci_low[bounded] <= d.ci_high[bounded]).all()
+    assert (d.n_spiking <= d.n_joiners).all()
+
+
+@each_detector
+def test_groups_that_lead_to_targets__stand_above_the_others(name):
+    """In the example groups 3 to 5 send half of their joiners to a target."""
+    rank = detection(name).rank
+    assert np.median(rank[3:6]) <= np.median(rank[6:])
+
+
+@each_detector
+def test_detection__does_not_depend_on_the_order_of_rows(name):
+    joins, targets, _ = example()
+    rows = joins.to_arrow()
+    order = np.random.default_rng(1).permutation(rows.num_rows)
+    again = JoinLog.from_dataframe(rows.take(pa.array(order)))
+    assert found(name, again, targets).to_arrow().equals(found(name, joins, targets).to_arrow())
+
+
+@each_detector
+@given(seed=st.integers(0, 2**16))
+@settings(max_examples=4, deadline=None)
+def test_detection__does_not_depend_on_group_ids_nor_on_the_order_of_ties(name, seed):
+    """Other ids bring the groups of a tie block into another order."""
+    joins, targets, _ = example()
+    rng = np.random.default_rng(seed)
+    new = rng.permutation(joins.n_groups)
+    moved = JoinLog.from_arrays(
+        joins.user(), new[joins.group], joins.time, users=joins.users.to_pylist(),
+        observed_until=joins.observed_until, observed_from=joins.observed_from,
+    )  # fmt: skip
+    mask = np.zeros(joins.n_groups, bool)
+    mask[new[targets.mask]] = True
+    a = found(name, joins, targets)
+    same_findings(a, found(name, moved, TargetSet(mask, "the same")), new)
+
+
+@each_detector
+def test_detection__does_not_depend_on_user_ids(name):
+    """Users are told apart by name alone; what draws by name is not run here."""
+    if {"scores", "seed"} & REGISTRY[name].takes and "penalty" not in small_options(name):
+        pytest.skip("folds and negative controls are drawn by name, which makes another run")
+    joins, targets, _ = example()
+    new = np.random.default_rng(2).permutation(joins.n_users)
+    moved = JoinLog.from_arrays(new[joins.user()], joins.group, joins.time)
+    assert moved.n_groups == joins.n_groups
+    same_findings(
+        found(name, joins, targets), found(name, moved, targets), np.arange(joins.n_groups)
+    )
+
+
+def same_findings(a: Detection, b: Detection, new: np.ndarray) -> None:
+    """Sums run in another order: equal but for rounding, and for where an optimiser stops."""
+    at = a.candidate
+    np.testing.assert_array_equal(a.n_joiners[at], b.n_joiners[new][at])
+    np.testing.assert_array_equal(a.n_spiking[at], b.n_spiking[new][at])
+    for name in ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value"):
+        got, expected = getattr(b, name)[new][at], getattr(a, name)[at]
+        np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+@each_detector
+def test_detection__does_not_see_what_follows_the_first_target(name):
+    if name in LOOKS_BEYOND_FIRST_TARGET:
+        pytest.skip("what users join afterwards is what it is about")
+    joins, targets, _ = example()
+    user, is_target = joins.user(), targets.mask[joins.group]
+    first = np.full(joins.n_users, 10**6)
+    np.minimum.at(first, user[is_target], joins.time[is_target])
+    kept = joins.time <= first[user]
+    assert not kept.all()
+    cut = JoinLog.from_arrays(
+        user[kept], joins.group[kept], joins.time[kept], users=joins.users.to_pylist(),
+        groups=joins.groups.to_pylist(), observed_until=joins.observed_until,
+        observed_from=joins.observed_from,
+    )  # fmt: skip
+    assert found(name, cut, targets).to_arrow().equals(found(name, joins, targets).to_arrow())
+
+
+@each_detector
+def test_groups_with_too_few_joiners__are_neither_ranked_nor_tested(name):
+    joins, targets, scores = example()
+    if "min_joiners" not in {field.name for field in fields(REGISTRY[name].options)}:
+        pytest.skip("it has a floor of another kind")
+    d = found(name, joins, targets, scores=scores, min_joiners=10_000)
+    assert not d.rank.any()
+    assert np.isnan(d.q_value).all()
+    assert not d.flagged.any()
+    assert d.to_arrow().num_rows == joins.n_groups - targets.count
+
+
+@pytest.mark.parametrize("name", [n for n in DETECTORS if not REGISTRY[n].needs_scores])
+@pytest.mark.parametrize("who", ["nobody joins a target", "a target is all that is joined"])
+def test_detection__of_a_log_that_tells_nothing_is_no_crash(name, who):
+    user, group = np.repeat(np.arange(6), 2), np.tile([1, 2], 6)
+    if who == "a target is all that is joined":
+        user, group = np.arange(6), np.zeros(6, int)
+    joins = JoinLog.from_arrays(user, group, np.arange(len(user)), groups=["a", "b", "c", "d"])
+    targets = TargetSet(np.array([True, False, False, False]), "the first")
+    d = found(name, joins, targets)
+    assert not d.flagged.any()
+    assert d.to_arrow().num_rows == 3
+
+
+# The names agree everywhere --------------------------------------------------------------
+
+
+def test_names__are_the_same_in_registry_and_config():
+    assert get_args(DetectorName) == DETECTORS
+
+
+@each_detector
+def test_section__has_the_options_and_their_defaults(name):
+    text = 'experiment.name = "a"\nlog.path = "a.csv"\ntargets.groups = ["b"]'
+    section = getattr(parse_config(text), name).model_dump()
+    options = REGISTRY[name].options()
+    assert section == {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+def test_help__names_every_detector():
+    from gateway.cli.app import _DETECTORS
+
+    assert [word for word in DETECTORS if word not in _DETECTORS] == []
+
+
+@each_detector
+def test_options__unknown_ones_are_refused(name):
+    joins, targets, _ = example()
+    with pytest.raises(gateway.detect.calling.GatewayError, match=f"not an option of '{name}'"):
+        gateway.detect(joins, targets, detector=name, quantle=0.5)
