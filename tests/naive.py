@@ -430,3 +430,81 @@ def delong_error(score, outcome):
     wins = np.array([[(x > y) + 0.5 * (x == y) for y in score[~outcome]] for x in score[outcome]])
     cases, controls = wins.mean(axis=1), wins.mean(axis=0)
     return np.sqrt(cases.var(ddof=1) / len(cases) + controls.var(ddof=1) / len(controls))
+
+
+# The self-controlled case series -----------------------------------------------------------
+
+
+def case_ticks(joins, outcome, candidate, mass, *, risk_window=0):
+    """For each case a list of (mass, groups exposed to, events), one tick after the other.
+
+    A tick at which the user joins a candidate is left out.
+    """
+    cases = []
+    for u in range(joins.n_users):
+        rows = range(joins.offsets[u], joins.offsets[u + 1])
+        mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
+        if not any(outcome[g] for _, g in mine):
+            continue
+        taken_out = {t for t, g in mine if candidate[g]}
+        ticks = []
+        for t in range(joins.observed_from[u], joins.observed_until[u] + 1):
+            if t in taken_out:
+                continue
+            exposed = {
+                g
+                for s, g in mine
+                if candidate[g] and s < t and (risk_window == 0 or t <= s + risk_window)
+            }
+            ticks.append((mass(t), exposed, sum(outcome[g] for s, g in mine if s == t)))
+        cases.append(ticks)
+    return cases
+
+
+def conditional_loss(cases, beta):
+    """-log of the probability of when the events fall, given how many there are."""
+    loss = 0.0
+    for ticks in cases:
+        eta = [sum(beta[g] for g in exposed) for _, exposed, _ in ticks]
+        total = sum(m * np.exp(e) for (m, _, _), e in zip(ticks, eta, strict=True))
+        n = sum(y for _, _, y in ticks)
+        if total > 0:
+            loss += n * np.log(total) - sum(y * e for (_, _, y), e in zip(ticks, eta, strict=True))
+    return loss
+
+
+def exposed_share(ticks, g, beta):
+    """(events while exposed to g, events, probability of one then if g had no effect)."""
+    weight = [m * np.exp(sum(beta[h] for h in e if h != g)) for m, e, _ in ticks]
+    inside = sum(w for w, (_, e, _) in zip(weight, ticks, strict=True) if g in e)
+    after = sum(y for _, e, y in ticks if g in e)
+    return after, sum(y for _, _, y in ticks), inside / sum(weight)
+
+
+def own_pairs(joins, outcome, candidate, mass, *, risk_window=0, pre_window=0):
+    """(group, A, n, F) of each join of a candidate by a case, one group at a time."""
+    found = []
+    for u in range(joins.n_users):
+        rows = range(joins.offsets[u], joins.offsets[u + 1])
+        mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
+        if not any(outcome[g] for _, g in mine):
+            continue
+        for s, g in mine:
+            if not candidate[g]:
+                continue
+            inside, outside, a, n = 0.0, 0.0, 0, 0
+            for t in range(joins.observed_from[u], joins.observed_until[u] + 1):
+                events = sum(outcome[h] for r, h in mine if r == t)
+                if t == s or s - pre_window <= t < s:
+                    continue
+                at_risk = t > s and (risk_window == 0 or t <= s + risk_window)
+                inside, outside = inside + at_risk * mass(t), outside + (not at_risk) * mass(t)
+                a, n = a + at_risk * events, n + events
+            share = inside / (inside + outside) if inside + outside > 0 else 0.0
+            found.append((g, a, n, share))
+    return found
+
+
+def ratio_likelihood(theta, pairs):
+    """Conditional log-likelihood of one log rate ratio, from (A, n, F)."""
+    return sum(a * theta - n * np.log(1 - f + f * np.exp(theta)) for a, n, f in pairs)

@@ -22,7 +22,8 @@ PUBLIC = {
     "gateway.detect": [
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
         "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
-        "SpikeOptions", "SurvivalOptions", "UNRANKED", "detect", "detect_by_hitting",
+        "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
+        "UNRANKED", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",

@@ -21,6 +21,7 @@ __all__ = [
     "MarkovRemovalSection",
     "MatchingSection",
     "OrderSection",
+    "SelfControlledSection",
     "SurvivalSection",
 ]
 
@@ -33,6 +34,7 @@ DetectorName = Literal[
     "hitting",
     "matching",
     "order",
+    "self_controlled",
 ]
 
 _Joiners = Annotated[Count, Field(ge=1, lt=INT32_END)]
@@ -119,5 +121,45 @@ class OrderSection(Section):
 
     min_joiners: _Joiners = Field(
         default=5, description="smallest number of users who joined both, of a ranked group"
+    )
+    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)
+
+
+class SelfControlledSection(Section):
+    """Rate of target joins after a join against the same user's rate before it."""
+
+    model: Literal["multivariate", "univariate"] = Field(
+        default="multivariate", description="all groups at once, or each alone"
+    )
+    variance: Literal["model", "clustered", "empirical"] = Field(
+        default="empirical",
+        description="of the test: by the model, by user, or centre and scale of the bulk",
+    )
+    surrogates: Literal["auto", "none"] = Field(
+        default="auto", description="whether joins of groups near the targets count as events"
+    )
+    penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
+        default=None,
+        description="precision of the normal prior on log rate ratios; left out = by the data",
+    )
+    penalty_by: Literal["bayes", "validation"] = Field(
+        default="bayes", description="marginal likelihood, or cross-validation over users"
+    )
+    risk_window: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
+        default=0, description="ticks after a join in which its group counts; 0 = all of them"
+    )
+    pre_window: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
+        default=0, description="ticks before a join for the ratio before it; 0 = none"
+    )
+    first_only: bool = Field(default=False, description="only the first event of a user counts")
+    inert: tuple[str, ...] = Field(
+        default=(), strict=False, description="groups known to send nobody, as negative controls"
+    )
+    min_joiners: _Joiners = Field(
+        default=20, description="smallest number of joiners of a ranked group"
+    )
+    min_spiking: _Joiners = Field(
+        default=3,
+        description="smallest number of joiners with an event after it, of a flagged group",
     )
     alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)

@@ -20,6 +20,7 @@ from gateway.config.detectors import (
     MarkovRemovalSection,
     MatchingSection,
     OrderSection,
+    SelfControlledSection,
     SurvivalSection,
 )
 from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
@@ -202,6 +203,7 @@ class Config(Section):
     hitting: HittingSection = HittingSection()
     matching: MatchingSection = MatchingSection()
     order: OrderSection = OrderSection()
+    self_controlled: SelfControlledSection = SelfControlledSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()
     interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(

@@ -13,6 +13,7 @@ from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_re
 from gateway.detect.matching import MatchingOptions, detect_by_matching
 from gateway.detect.order import OrderOptions, detect_order
 from gateway.detect.registry import DETECTORS, REGISTRY, Entry, run_detector
+from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
 
@@ -28,6 +29,7 @@ __all__ = [
     "MarkovRemovalOptions",
     "MatchingOptions",
     "OrderOptions",
+    "SelfControlledOptions",
     "SpikeOptions",
     "SurvivalOptions",
     "detect",
@@ -37,6 +39,7 @@ __all__ = [
     "detect_frequentist",
     "detect_markov_removal",
     "detect_order",
+    "detect_self_controlled",
     "detect_spikes",
     "detect_survival",
     "find_spikes",

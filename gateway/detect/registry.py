@@ -13,6 +13,7 @@ from gateway.detect.hitting import HittingOptions, detect_by_hitting
 from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
 from gateway.detect.matching import MatchingOptions, detect_by_matching
 from gateway.detect.order import OrderOptions, detect_order
+from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
 from gateway.joins import JoinLog
@@ -59,6 +60,7 @@ REGISTRY: Mapping[str, Entry] = {
     "hitting": _entry(detect_by_hitting, HittingOptions),
     "matching": _entry(detect_by_matching, MatchingOptions, "scores"),
     "order": _entry(detect_order, OrderOptions),
+    "self_controlled": _entry(detect_self_controlled, SelfControlledOptions, "seed"),
 }
 """Every detector by name. A new one needs its line here, its name in
 ``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are

@@ -1,0 +1,94 @@
+"""What the self-controlled detector finds on whole worlds, and what it calls in error.
+
+For each seed the world of a config is simulated and ranked. Printed: average precision
+against the planted gateways, look-alikes among the first 50, groups with q below 5, 10 and
+20 % and the share of them that are no gateways, and processor time of the detector. With
+``--null`` every influence has the strength 0, and every call is a false one.
+
+Run: python experiments/self_controlled_worlds.py [--config configs/benchmark_world.toml]
+     [--seeds 1 2 3] [--null] [--model univariate] [--surrogates none]
+     [--variance model] [--set world.users=60000 ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+
+from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
+from gateway.evaluate import evaluate_planted
+from gateway.pipeline import Platform, obtain_platform
+from gateway.store import load_config
+from gateway.world import GATEWAYS, Role
+
+BENCHMARK = "configs/benchmark_world.toml"
+NO_EFFECT = ("world.roles.influence_strength=0.0",)
+LEVELS = (0.05, 0.1, 0.2)
+GATEWAY_NAMES = [role.name.lower() for role in Role if role in GATEWAYS]
+
+
+def measure(platform: Platform, options: SelfControlledOptions) -> list[float]:
+    """Return the numbers of one world, as ``HEAD`` names them."""
+    begun = time.process_time()
+    found = detect_self_controlled(platform.joins, platform.targets, options=options)
+    seconds = time.process_time() - begun
+    if platform.world is None:
+        raise SystemExit("only a simulated run has a truth")
+    strength = platform.world.groups.strength
+    table = evaluate_planted(found, platform.role, strength, seed=1).to_pylist()
+    value = {row["metric"]: row["value"] for row in table}
+    acts = np.isin(platform.role, GATEWAY_NAMES) & (strength > 0)
+    calls = [number for level in LEVELS for number in called(found, acts, level)]
+    return [
+        value["average_precision"], value.get("share_homophily_at_50", np.nan), *calls,
+        platform.joins.n_joins, platform.targets.mask[platform.joins.group].sum(),
+        found.extra["surrogate"].sum(), seconds,
+    ]  # fmt: skip
+
+
+def called(found: Detection, acts: np.ndarray, level: float) -> tuple[float, float]:
+    """Return how many groups have q below the level, and the share that do not act."""
+    chosen = np.nan_to_num(found.q_value, nan=1.0) < level
+    wrong = np.count_nonzero(chosen & ~acts) / max(np.count_nonzero(chosen), 1)
+    return float(np.count_nonzero(chosen)), wrong
+
+
+HEAD = (
+    "AP", "look-alikes@50", "called 5%", "false", "called 10%", "false", "called 20%", "false",
+    "joins", "target joins", "surrogates", "CPU s",
+)  # fmt: skip
+
+
+def line_of(row: list[float]) -> str:
+    """Return the numbers of one world in a line."""
+    return "  ".join(f"{x:.3g}" if x < 1_000 else f"{x:.0f}" for x in row)
+
+
+def main() -> None:
+    """Measure every seed and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--config", default=BENCHMARK)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--null", action="store_true")
+    parser.add_argument("--model", default="multivariate")
+    parser.add_argument("--surrogates", default="auto")
+    parser.add_argument("--variance", default="empirical")
+    parser.add_argument("--set", nargs="*", default=[])
+    given = parser.parse_args()
+    options = SelfControlledOptions(
+        model=given.model, surrogates=given.surrogates, variance=given.variance
+    )
+    changes = (*given.set, *(NO_EFFECT if given.null else ()))
+    print("seed  " + "  ".join(HEAD))
+    rows = []
+    for seed in given.seeds:
+        config = load_config(given.config, overrides=[f"experiment.seed={seed}", *changes])
+        rows.append(measure(obtain_platform(config), options))
+        print(seed, line_of(rows[-1]), flush=True)
+    print("mean", line_of(np.mean(rows, axis=0).tolist()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Groups whose joins can stand in for joins of targets.
+
+A gateway makes its joiners go to targets and to whatever is like targets. Events of the
+second kind are many more than those of the first, and most of the power is in them. The
+question is which groups are like targets, and the answer must not come from the gateways.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import gamma
+
+from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
+from gateway.detect.self_controlled.multivariate import Fit, fit_groups
+from gateway.joins import JoinLog
+from gateway.randomness import name_uniforms
+from gateway.targets import TargetSet
+
+__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
+
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# Affinities at which the set may be cut; 1 is that of the targets among themselves.
+LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)
+# The bound that an affinity must pass is one that chance passes once in twenty.
+_DOUBT = 0.05
+# While the set is chosen: a penalty in the middle of what the data ask for, and a rough fit.
+_PENALTY, _ROUGH = 60.0, 1e-5
+# Below this information a half of the users says nothing about a group.
+_LEAST_INFORMATION = 1.0
+
+
+def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
+    """Return how much more often than chance a group is joined *after* a target.
+
+    O_g counts target joins of g's joiners in ticks before they joined g; X_g expects them
+    as if all users had them alike. The lift O / X is put on a scale where the median
+    candidate is at 0 and the targets together at 1, at the lower end of its 90 % Poisson
+    interval. Only joins of g *after* a target count: that a gateway sends people to the
+    targets leaves its own affinity as it was, while co-membership in either order, or
+    targets joined after g, would put the best gateways at the head of the list.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n_groups,).
+    """
+    hit = targets.mask[joins.group]
+    until = np.concatenate([[0], np.cumsum(hit)])
+    row = np.arange(len(hit))
+    user = joins.user()
+    begins = np.ones(len(hit), bool)
+    begins[1:] = (user[1:] != user[:-1]) | (joins.time[1:] != joins.time[:-1])
+    block = np.maximum.accumulate(np.where(begins, row, 0))
+    before = until[block] - until[joins.offsets[user]]
+    seen = np.searchsorted(np.sort(joins.time[hit]), joins.time) / joins.n_users
+    found = np.bincount(joins.group, before, minlength=joins.n_groups)
+    chance = np.bincount(joins.group, seen, minlength=joins.n_groups)
+    lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
+    lift[chance <= 0] = 0.0
+    usual = float(np.median(lift[~targets.mask]))
+    own = float(found[targets.mask].sum() / max(chance[targets.mask].sum(), 1e-9))
+    return np.asarray((lift - usual) / max(own - usual, 1e-9))
+
+
+def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
+    """Choose the groups whose joins count as events beside those of the targets.
+
+    For each set of the ladder: fit all groups on one half of the users with the set's
+    joins as events, on the other half with target joins alone, and correlate the two
+    statistics over the groups; both ways round. A set that stands for the targets brings
+    news about them, and the correlation rises; one that does not drowns them, and it
+    falls. The best set is taken, none if its correlation is within two standard errors of
+    zero or no better than that of target joins alone. No truth enters.
+
+    Parameters
+    ----------
+    joins, targets
+        The log and its targets.
+    seed
+        Of the halves, drawn by the users' names.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (n_groups,).
+    """
+    affinity = affinity_to_targets(joins, targets)
+    sets = [(affinity > cut) & ~targets.mask for cut in LADDER]
+    sets = [chosen for chosen in sets if chosen.any()]
+    none = np.zeros(joins.n_groups, bool)
+    if not sets:
+        return none
+    candidate = ~targets.mask & ~sets[-1]
+    plain = _statistics(joins, targets.mask, candidate, seed)
+    best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
+    for chosen in sets:
+        found = _statistics(joins, targets.mask | chosen, ~targets.mask & ~chosen, seed)
+        agreement = _agreement(found, plain)
+        if agreement > most:
+            best, most = chosen, agreement
+    return best
+
+
+def _statistics(joins: JoinLog, outcome: Mask, candidate: Mask, seed: int) -> Float64:
+    """Standardised effect of every group in each half of the users; NaN where unknown."""
+    cases = build_cases(joins, list_events(joins, outcome), candidate)
+    names = joins.users.take(cases.user).to_pylist()
+    half = name_uniforms(names, seed=seed) < 0.5
+    return np.array([_one_half(cases, half), _one_half(cases, ~half)])
+
+
+def _one_half(cases: Cases, part: Mask) -> Float64:
+    fit = fit_groups(cases, penalty=_PENALTY, takes_part=part, tolerance=_ROUGH)
+    return np.where(fit.information > _LEAST_INFORMATION, _score(fit), np.nan)
+
+
+def _score(fit: Fit) -> Float64:
+    """At the optimum the data pull with penalty x beta: one Newton step from there."""
+    step = fit.beta * (1 + fit.penalty / np.maximum(fit.information, 1e-9))
+    return np.asarray(step * np.sqrt(fit.information))
+
+
+def _agreement(found: Float64, plain: Float64) -> float:
+    """Mean correlation of one half's statistics with the other half's plain ones."""
+    values = []
+    for here, there in ((found[0], plain[1]), (found[1], plain[0])):
+        both = np.isfinite(here) & np.isfinite(there)
+        if np.count_nonzero(both) < 3 or np.ptp(here[both]) == 0 or np.ptp(there[both]) == 0:
+            return 0.0
+        values.append(float(np.corrcoef(here[both], there[both])[0, 1]))
+    return sum(values) / len(values)
