@@ -28,6 +28,7 @@ ITSELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 # Installed when newer than the lock. They lie in .venv, so they vanish with it.
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+BROWSER := $(VENV)/.installed-browser
 
 .PHONY: help
 help: ## print this list
@@ -57,6 +58,9 @@ layers: $(DEV) ## import-linter: imports point downwards
 tests: $(DEV) ## pytest, without the slow statistical checks
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: browser
+browser: $(BROWSER) ## install what tests the report in a real browser (Chromium comes from you)
+
 .PHONY: verify
 verify: $(DEV) ## the slow statistical checks
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -81,7 +85,8 @@ COMPILE := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_CONSTRAI
 lock: $(DEV) ## rewrite requirements*.txt from pyproject.toml (newest: make lock UPGRADE=--upgrade)
 	$(COMPILE) --group build --output-file requirements.txt pyproject.toml
 	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
-	@! grep -nE '://|file:|--(index|extra-index|find-links|trusted)' requirements.txt requirements-dev.txt
+	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	@! grep -nE '://|file:|--(index|extra-index|find-links|trusted)' requirements*.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds; results stay
@@ -110,3 +115,8 @@ $(DEV): requirements-dev.txt pyproject.toml | $(BIN)/python
 	@$(LOCKED) --requirement requirements-dev.txt
 	@$(ITSELF)
 	@touch $(RUNTIME) $@
+
+$(BROWSER): requirements-browser.txt | $(DEV)
+	@echo "Installing what requirements-browser.txt pins into $(VENV) (150 MB) ..."
+	@$(LOCKED) --requirement requirements-browser.txt
+	@touch $@

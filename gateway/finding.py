@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.analyses import Explanation, explain_group, explain_top, probability_curves
+from gateway.analyses import (
+    Explanation,
+    event_study,
+    explain_group,
+    explain_top,
+    probability_curves,
+)
 from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
@@ -111,6 +117,7 @@ def score_tables(
             joins, targets, scores, detection, spike, role, count=config.figures.curves
         ),
         "explanations": explain_top(joins, targets, scores, spike, detection, count=EXPLAINED),
+        "event_study": event_study(scores, detection, role),
         "reliability": reliability_table(scores.at_end[trains], rows.label[trains]),
     }
 

@@ -11,11 +11,16 @@ import pyarrow as pa
 from gateway.config import Config, config_to_toml
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
-from gateway.report import render_report
-from gateway.store import Draft, Result, open_result
+from gateway.report import render_report, tex_tables
+from gateway.store import Draft, Result, open_result, open_tables, stands
 from gateway.talk import SILENT, Talk
 
 __all__ = ["redraw", "run"]
+
+DRAWN = 30
+"""Groups in a figure that ranks them, where no config says."""
+LISTED = 100
+"""Groups of each detector in the report's ranking: as many as the note works with."""
 
 Figures = Mapping[str, tuple[str, str]]
 
@@ -55,12 +60,29 @@ def run(
 
 
 def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
-    """Draw figures and report of a stored result again, from its tables alone."""
+    """Draw figures, LaTeX tables and report of a stored result again, from its tables alone.
+
+    A folder of tables that is no run (a sweep's) gets its figures and LaTeX tables.
+
+    Raises
+    ------
+    ResultError
+        When the folder holds no tables, or a report is wanted of what is no run.
+    """
+    if not report_only and not stands(Path(folder)):
+        return _redraw_tables(Path(folder))
     result = open_result(folder)
     tables = result.tables()
     files, figures = _draw(tables, top=result.config.figures.top)
     report = _report(tables, figures, result.config, result.provenance)
     result.rewrite(({} if report_only else files) | {"report.html": report})
+    return result
+
+
+def _redraw_tables(folder: Path) -> Result:
+    result = open_tables(folder)
+    files, _ = _draw(result.tables(), top=DRAWN)
+    result.rewrite(files)
     return result
 
 
@@ -74,8 +96,10 @@ def _illustrate(
 
 
 def _draw(tables: Mapping[str, pa.Table], *, top: int) -> tuple[dict[str, bytes], Figures]:
-    """Every figure that the tables allow: its files by path, and (SVG, caption) by name."""
-    files: dict[str, bytes] = {}
+    """Every figure and LaTeX table that the tables allow: files by path; (SVG, caption) by name."""
+    files = {
+        f"tables/{key}.tex": text.encode() for key, text in tex_tables(tables, top=top).items()
+    }
     figures: dict[str, tuple[str, str]] = {}
     for figure in FIGURES:
         data = figure.plotted(tables, top=top)
@@ -102,6 +126,6 @@ def _report(
         config_toml=config_to_toml(config),
         provenance=provenance,
         title=title,
-        top=config.figures.top,
+        top=max(LISTED, config.figures.top),
     )
     return page.encode("utf-8")

@@ -33,6 +33,7 @@ __all__ = [
     "draft_result",
     "load_config",
     "open_result",
+    "open_tables",
     "refuse_filled",
     "result_folder",
     "result_id",
@@ -286,6 +287,20 @@ def open_result(folder: str | Path) -> Result:
     result = Result(folder)
     if not (folder / PROVENANCE).is_file():
         raise ResultError(f"{folder} holds a simulation or part of a result, not a whole run")
+    return result
+
+
+def open_tables(folder: Path) -> Result:
+    """Open a folder for the tables in it, whether or not they are those of one run.
+
+    Raises
+    ------
+    ResultError
+        When the folder is missing or holds no table.
+    """
+    result = Result(folder)
+    if not result.table_names:
+        raise ResultError(f"{folder} is not a folder of results: it holds no tables")
     return result
 
 

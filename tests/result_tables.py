@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +14,7 @@ from sklearn.metrics import average_precision_score
 from gateway.analyses.comparison import Row, compare
 from gateway.analyses.labelled import LABEL_TIMES_SCHEMA
 from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER
+from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -58,14 +59,68 @@ def result_tables(
         "curves": _curves(rng, groups, gateways, n_panels=n_panels, names=names),
         "reliability": _reliability(rng),
         "summary": _summary(groups, gateways, truth=truth),
+        "event_study": event_study_table(rng, truth=truth),
     }
     if truth:
         tables["strikes"] = _strikes(groups)
         tables["truth"] = _truth(rng, groups)
+        tables["benchmark"] = benchmark_table(rng)
+        tables["phase_diagram"] = phase_table(rng)
+        tables["dose_response"] = dose_table(rng)
         tables |= _interventions(rng, names)
         tables["analyses/comparison"] = _comparison()
         tables["analyses/label_times"] = _label_times()
     return tables
+
+
+def with_rivals(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Add a second detector, which ranks the same groups by T and knows no jumps."""
+    gateways = tables["gateways"]
+    n = gateways.num_rows
+    rank = stats.rankdata(-gateways["statistic"].to_numpy(), method="min").astype(np.int32)
+    rival = gateways.set_column(0, "detector", pa.array(["self_controlled"] * n))
+    changes = {
+        "score": gateways["statistic"],
+        "rank": pa.array(rank),
+        "mean_jump": pa.nulls(n, pa.float64()),
+        "n_spiking": pa.nulls(n, pa.int64()),
+    }
+    for name, column in changes.items():
+        rival = rival.set_column(rival.schema.get_field_index(name), name, column)
+    rows = [
+        {**row, "detector": "self_controlled", "value": 0.9}
+        for row in tables["evaluation"].to_pylist()
+        if row["detector"] == "spike"
+    ]
+    more = pa.Table.from_pylist(rows, schema=tables["evaluation"].schema)
+    return {
+        **tables,
+        "gateways": pa.concat_tables([gateways, rival]),
+        "evaluation": pa.concat_tables([tables["evaluation"], more]),
+    }
+
+
+def claim_tables() -> dict[str, pa.Table]:
+    """Return what the analyses of the note store, two tables of three claims."""
+    names = ("id", "quantity", "published", "simulated", "ci_low", "ci_high", "unit")
+    sources = [
+        ("R1", "gysj, requests", 1_326_540.0, 1_300_000.0, None, None, "count"),
+        ("R1", "gysj, confirmed", 0.930, 0.921, 0.915, 0.927, "share"),
+    ]
+    others = [
+        ("R10", "recall <b>at</b> 0.9", None, 0.41, 0.39, 0.44, None),
+        ("R3", "exposed", 0.1077, 0.1101, 0.1018, 0.1182, "share"),
+    ]
+    return {
+        f"analyses/{name}": pa.Table.from_pylist(
+            [dict(zip(names, row, strict=True)) for row in rows],
+            schema=pa.schema(
+                [(n, pa.string() if n in ("id", "quantity", "unit") else pa.float64())
+                 for n in names]
+            ),
+        )
+        for name, rows in (("sources", sources), ("others", others))
+    }  # fmt: skip
 
 
 def _comparison() -> pa.Table:

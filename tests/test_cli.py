@@ -74,13 +74,15 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
     done = cli("run", "small.toml", "--out", "r", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    assert found["summary"]["n_users"] == 800
+    assert isinstance(found["summary"]["horizon"], str)
     assert found["summary"]["source"] == "simulated"
     assert (tmp_path / found["report"]).is_file()
     assert "training and scoring" in done.stderr
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     again = cli("rerun", "r", "--threads", 1, cwd=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout == "identical: 32 tables and figures\n"
+    assert again.stdout == "identical: 34 tables and figures\n"
     (tmp_path / "r" / "gateways.parquet").write_bytes(b"changed")
     changed = cli("rerun", "r", "--json", cwd=tmp_path)
     assert changed.returncode == 1

@@ -23,25 +23,29 @@ import pyarrow.csv
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
 from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
 from gateway.figures.names import label, shorten
-from gateway.figures.style import COLUMN, PAGE, PAPER, look, role
-from tests.result_tables import HOSTILE, result_tables
+from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
+from tests.result_tables import HOSTILE, result_tables, with_rivals
+from tests.study_tables import sweep_evaluation
 
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
 NEED_TRUTH = {
     "precision_recall", "direct_effects", "interventions", "join_sources", "exposure_contrast",
-    "label_times", "signal_correlations",
+    "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
 }  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
-WIDE = {"probability_curves", "interventions", "signal_correlations"}
+WIDE = {
+    "probability_curves", "interventions", "signal_correlations", "benchmark", "dose_response",
+    "phase_diagram",
+}  # fmt: skip
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
@@ -329,7 +333,7 @@ def test_roles__differ_in_colour_and_in_shape() -> None:
 def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
     drawn = BY_NAME["funnel"].draw(plotted("funnel"))
     axes = drawn.axes[0]
-    boxes = [text.get_window_extent() for text in axes.texts]
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # letters, without lines
     assert boxes
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     for box in boxes:
@@ -544,6 +548,188 @@ def test_direct_effects__role_means_weigh_groups_by_their_joins() -> None:
 
 def test_direct_effects__need_a_truth() -> None:
     assert BY_NAME["direct_effects"].plotted(real()) is None
+
+
+# Studies ----------------------------------------------------------------------------------
+
+
+def test_event_study__plots_flagged_roles_and_one_reference() -> None:
+    data = plotted("event_study")
+    got = set(zip(data["flagged"].to_pylist(), data["role"].to_pylist(), strict=True))
+    roles = {(True, "homophily"), (True, "influence"), (True, "ordinary")}
+    assert got == roles | {(False, "ordinary")}
+    assert pc.min(data["n_users"]).as_py() >= 10
+    flagged = data.filter(data["flagged"])
+    assert pc.min(flagged["offset"]).as_py() == -9  # the tenth is reached by too few
+
+
+def test_event_study__needs_a_flagged_group() -> None:
+    table = simulated()["event_study"]
+    none = table.filter(pc.invert(table["flagged"]))
+    assert BY_NAME["event_study"].plotted({"event_study": none}) is None
+
+
+def test_event_study__draws_what_is_plotted() -> None:
+    data = plotted("event_study")
+    lines = BY_NAME["event_study"].draw(data).axes[0].get_lines()
+    shown = {tuple(line.get_ydata()) for line in lines if len(line.get_xdata()) > 2}
+    homophily = data.filter(pc.and_(data["flagged"], pc.equal(data["role"], "homophily")))
+    assert tuple(100.0 * homophily["change"].to_numpy()) in shown
+    assert len(shown) == 4
+
+
+def test_benchmark__means_over_the_replicates_of_a_sweep() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=4, swept=False)
+    data = plotted("benchmark", {"evaluation": evaluation})
+    frame = evaluation.to_pandas()
+    expected = frame.groupby(["metric", "detector"])["value"].mean()
+    for row in data.to_pylist():
+        assert row["value"] == pytest.approx(expected[row["metric"], row["detector"]])
+        assert row["ci_low"] < row["value"] < row["ci_high"]
+        assert row["n_worlds"] == 4
+    assert "mean over 4 simulated worlds" in BY_NAME["benchmark"].caption(data)
+
+
+def test_benchmark__orders_detectors_by_average_precision() -> None:
+    data = plotted("benchmark")
+    names = list(dict.fromkeys(data["detector"].to_pylist()))
+    assert names == ["self_controlled", "spike", "frequentist", "markov_removal"]
+    assert "spike (the note)" in texts(BY_NAME["benchmark"].draw(data))
+
+
+def test_benchmark__takes_no_mean_over_different_worlds() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1))
+    assert BY_NAME["benchmark"].plotted({"evaluation": evaluation}) is None
+
+
+def test_benchmark__of_one_run_shows_its_own_intervals() -> None:
+    tables = {name: table for name, table in simulated().items() if name != "benchmark"}
+    assert BY_NAME["benchmark"].plotted(tables) is None  # one detector
+    data = plotted("benchmark", with_rivals(tables))
+    assert "in one simulated world" in BY_NAME["benchmark"].caption(data)
+    expected = tables["evaluation"].to_pylist()
+    (row,) = [r for r in data.to_pylist()
+              if (r["detector"], r["metric"]) == ("spike", "average_precision")]  # fmt: skip
+    assert row["ci_low"] in {r["ci_low"] for r in expected if r["metric"] == "average_precision"}
+
+
+def test_phase_diagram__has_a_cell_for_each_pair_of_a_sweep() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=3)
+    data = plotted("phase_diagram", {"evaluation": evaluation})
+    assert data.num_rows == 4 * 3 * 4  # values of two keys, detectors
+    assert data["x_key"].unique().to_pylist() == ["world.roles.homophily"]
+    assert data["y_key"].unique().to_pylist() == ["world.roles.influence_strength"]
+    frame = evaluation.to_pandas().query("metric == 'average_precision'")
+    cell = data.to_pylist()[7]
+    mine = frame[
+        (frame["detector"] == cell["detector"])
+        & (frame["world.roles.homophily"] == cell["x"])
+        & (frame["world.roles.influence_strength"] == cell["y"])
+    ]
+    assert cell["value"] == pytest.approx(mine["value"].mean())
+    assert cell["n_worlds"] == len(mine) == 3
+
+
+def test_phase_diagram__draws_the_cells_where_they_belong() -> None:
+    data = plotted("phase_diagram").filter(pc.equal(plotted("phase_diagram")["detector"], "spike"))
+    axes = BY_NAME["phase_diagram"].draw(data).axes[0]
+    drawn = np.asarray(axes.collections[0].get_array()).reshape(3, 4)
+    row = data.filter(pc.and_(pc.equal(data["x"], 80.0), pc.equal(data["y"], 1.4))).to_pylist()[0]
+    assert drawn[2, 3] == row["value"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "20", "40", "80"]
+
+
+def test_phase_diagram__leaves_a_missing_point_empty() -> None:
+    data = plotted("phase_diagram").slice(1)
+    axes = BY_NAME["phase_diagram"].draw(data).axes
+    assert sum(np.ma.count_masked(one.collections[0].get_array()) for one in axes[:2]) == 1
+
+
+def test_phase_diagram__needs_two_numeric_keys() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), swept=False)
+    assert BY_NAME["phase_diagram"].plotted({"evaluation": evaluation}) is None
+
+
+def test_dose_response__plots_target_joins_averted_alone() -> None:
+    data = plotted("dose_response")
+    assert data["quantity"].unique().to_pylist() == ["averted"]
+    assert data.num_rows == 2 * 3 * 4
+    names = texts(BY_NAME["dose_response"].draw(data))
+    assert {"demotion", "gysj seed filter", "oracle", "self controlled"} <= set(names)
+
+
+def test_dose_response__reads_arms_that_differ_in_a_number_alone() -> None:
+    arms = [("demotion: spike, 10", 10, 5.0), ("demotion: spike, 20", 20, 8.0),
+            ("demotion: oracle, 10", 10, 9.0), ("demotion: oracle, 20", 20, 18.0),
+            ("all gateways", 40, 99.0)]  # fmt: skip
+    rows = [
+        {"arm": arm, "n_groups": n, "averted": v, "averted_low": v - 1, "averted_high": v + 1}
+        for arm, n, v in arms
+    ]
+    data = plotted("dose_response", {"interventions": pa.Table.from_pylist(rows)})
+    got = set(zip(*(data[k].to_pylist() for k in ("chosen_by", "n_groups", "value")), strict=True))
+    assert got == {("spike", 10, 5), ("spike", 20, 8), ("oracle", 10, 9), ("oracle", 20, 18)}
+    assert data["intervention"].unique().to_pylist() == ["demotion"]
+    lone = {"interventions": pa.Table.from_pylist(rows[-1:])}
+    assert BY_NAME["dose_response"].plotted(lone) is None
+
+
+def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
+    """Five marks side by side: no name may stand nearer to another mark than to its own."""
+    rows = [
+        {"detector": "spike", "group": f"group {i}", "rank": i + 1, "score": 0.5 - 0.004 * i,
+         "n_joiners": 100 + 3 * i, "n_spiking": 40, "flagged": True}
+        for i in range(5)
+    ]  # fmt: skip
+    rows.append({**rows[0], "group": "far", "rank": 6, "score": 0.1, "n_joiners": 900})
+    gateways = pa.Table.from_pylist(rows)
+    groups = pa.table({"group": gateways["group"], "role": ["influence"] * 6})
+    data = plotted("funnel", {"gateways": gateways, "groups": groups})
+    drawn = BY_NAME["funnel"].draw(data)
+    axes = drawn.axes[0]
+    found = [text for text in axes.texts if isinstance(text, Annotation)]
+    assert len(found) >= 3
+    tied = [text for text in found if text.arrow_patch is not None]
+    assert tied
+    x, y = data["n_joiners"].to_numpy(), 100.0 * data["score"].to_numpy()
+    marks = axes.transData.transform(np.column_stack([x, y]))
+    for text in found:
+        if text.arrow_patch is None:
+            box = Text.get_window_extent(text)
+            gap = [max(box.x0 - mx, mx - box.x1, box.y0 - my, my - box.y1) for mx, my in marks]
+            own = axes.transData.transform(text.xy)
+            assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of WCAG 2.2."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def lightness(color: str) -> float:
+    """CIE L* of a colour: what is left of it in grey."""
+    y = luminance(color)
+    return 116.0 * float(np.cbrt(y)) - 16.0 if y > 0.008856 else 903.3 * y
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(color) for color in (one, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_roles__of_one_lightness_differ_in_shape() -> None:
+    """In grey two colours are one where their lightness is: there the shape has to do."""
+    names = ("influence", "homophily", "hub", "fellow_traveller", "target", "ordinary")
+    for one, other in combinations(map(role, names), 2):
+        apart = abs(lightness(one.color) - lightness(other.color)) > 10.0
+        assert apart or one.marker != other.marker
+
+
+@pytest.mark.parametrize("value", np.linspace(0.0, 1.0, 101))
+def test_letters_on__can_be_read_on_any_cell(value: float) -> None:
+    ground = to_hex(mpl.colormaps["cividis"](value))
+    assert contrast(ground, letters_on(value)) >= 4.5
 
 
 def test_interventions__plot_every_arm_with_its_changes_by_mechanism() -> None:

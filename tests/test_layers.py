@@ -288,7 +288,10 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", _text(name), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-browser.txt")
+
+
+@pytest.mark.parametrize("name", LOCKS)
 def test_lock__holds_no_address_and_a_hash_for_every_pin(name: str) -> None:
     assert not re.search(r"://|file:|--(?!hash=sha256:)", _text(name))
     blocks = re.split(r"\n(?=[a-z])", _text(name))[1:]
@@ -301,6 +304,9 @@ def test_locks__pin_every_dependency_and_agree() -> None:
     runtime, development = _pins("requirements.txt"), _pins("requirements-dev.txt")
     assert names <= set(runtime)
     assert {name: development.get(name) for name in runtime} == runtime
-    groups = _pyproject()["dependency-groups"]["dev"]
-    wanted = {re.split(r"[^\w-]", entry)[0] for entry in groups if isinstance(entry, str)}
+    groups = _pyproject()["dependency-groups"]
+    wanted = {re.split(r"[^\w-]", entry)[0] for entry in groups["dev"] if isinstance(entry, str)}
     assert wanted <= set(development)
+    browser = _pins("requirements-browser.txt")
+    assert {re.split(r"[^\w-]", entry)[0] for entry in groups["browser"]} <= set(browser)
+    assert {n: development[n] for n in browser if n in development}.items() <= browser.items()

@@ -13,10 +13,11 @@ PUBLIC = {
     ],
     "gateway.analyses": [
         "COMPARISON_SCHEMA", "Explanation", "Invitations", "RateRatio", "Record", "Requests",
-        "Row", "analyse_note", "compare", "entity_model", "explain_group", "explain_top",
-        "exposure_contrast", "group_signals", "invited_members", "join_sources", "label_times",
-        "labelled_gateways", "probability_curves", "pymi_holdout", "pymk_arms", "rate_ratio",
-        "recent_join_sources", "record_of", "signal_correlations", "top_groups", "until",
+        "Row", "analyse_note", "compare", "entity_model", "event_study", "explain_group",
+        "explain_top", "exposure_contrast", "group_signals", "invited_members", "join_sources",
+        "label_times", "labelled_gateways", "probability_curves", "pymi_holdout", "pymk_arms",
+        "rate_ratio", "recent_join_sources", "record_of", "signal_correlations", "top_groups",
+        "until",
     ],
     "gateway.detect": [
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",

@@ -14,17 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+import gateway.report.page
 from gateway.errors import ResultError
 from gateway.figures import FIGURES, render
 from gateway.figures.style import FAINT, INK, MUTED, PAPER, RULE
 from gateway.figures.style import role as figure_role
 from gateway.report import render_report
+from gateway.report.blocks import Section, Table, role
 from gateway.report.inline_svg import COLOURS, inline_svg
-from gateway.report.numbers import MISSING, name, percent
+from gateway.report.numbers import MISSING, name, share
+from gateway.report.sections import SECTIONS
+from gateway.report.sections.claims import claims
+from gateway.report.sections.evaluation import evaluation, metric
+from gateway.report.sections.explained import explained
+from gateway.report.sections.ranking import ranking
 from gateway.report.stored import Result
 from gateway.report.summary import CAVEAT, confusion, lede
-from gateway.report.tables import role
-from tests.result_tables import HOSTILE, result_tables
+from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
 CONFIG = '[experiment]\nname = "quickstart" # <b>not bold</b>\n'
 PROVENANCE = {
@@ -223,30 +229,165 @@ def test_ranking__shows_the_top_groups_in_order(top: int) -> None:
     expected = [group for group, rank in zip(gateways["group"].to_pylist(),
                 gateways["rank"].to_pylist(), strict=True) if rank is not None][:top]  # fmt: skip
     text = make_report(tables("simulated"), top=top)
-    body = text[text.index('class="sortable"') : text.index('id="evaluation"')]
+    body = text[text.index('class="sortable"') : text.index('id="explained"')]
     assert re.findall(r'<th scope="row"[^>]*><bdi>(.*?)</bdi>', body) == expected
 
 
 def test_ranking__sorts_by_numbers_not_by_their_text() -> None:
     text = report("simulated")
-    body = text[text.index('class="sortable"') : text.index('id="evaluation"')]
+    body = text[text.index('class="sortable"') : text.index('id="explained"')]
     row = body[body.index("<tbody>") :].split("</tr>")[0]
     expected = tables("simulated")["gateways"]["score"][0].as_py()
     values = re.findall(r'data-value="(.*?)"', row)
     assert float(values[3]) == expected
-    assert f">{percent(expected)}<" in row
+    assert f">{share(expected)}<" in row
 
 
 def test_ranking__tells_assistive_software_how_it_is_sorted() -> None:
+    """Without the script only the order of the page is told, and nothing looks clickable."""
     heads = [given for given in page("simulated").tags("th") if "aria-sort" in given]
-    assert [given["aria-sort"] for given in heads[:2]] == ["ascending", "none"]
-    assert len(page("simulated").tags("button")) == len(heads)
+    assert [given["aria-sort"] for given in heads] == ["ascending"]
+    assert all("hidden" in given for given in page("simulated").tags("button"))
+
+
+def test_ranking__lists_every_detector_and_marks_its_rows() -> None:
+    got = Page(make_report(with_rivals(tables("simulated")), top=20))
+    rows = [given for given in got.tags("tr") if "data-detector" in given and "data-role" in given]
+    assert [row["data-detector"] for row in rows] == ["spike"] * 20 + ["self_controlled"] * 20
+    choices = [given for given in got.tags("select") if given["data-key"] == "detector"]
+    assert len(choices) == 2  # of the ranking and of the evaluation
+    options = [given["value"] for given in got.tags("option") if "selected" in given]
+    assert options[0] == "spike"
+
+
+def test_ranking__has_a_dash_where_a_detector_gives_nothing() -> None:
+    result = Result(with_rivals(tables("simulated")), top=1)
+    table = ranking(result).blocks[1]
+    assert isinstance(table, Table)
+    spike, rival = ([cell.text for cell in row.cells] for row in table.bodies[0].rows)
+    jump = [column.label for column in table.columns].index("mean jump")
+    assert spike[jump] != MISSING
+    assert rival[jump] == MISSING
+
+
+def test_evaluation__compares_detectors_side_by_side() -> None:
+    made = evaluation(Result(with_rivals(tables("simulated"))))
+    assert made is not None
+    compared = made.blocks[0]
+    assert isinstance(compared, Table)
+    assert [row.cells[0].text for row in compared.bodies[0].rows] == ["spike", "self controlled"]
+    expected = Result(tables("simulated")).planted("average_precision").value
+    assert [row.cells[1].value for row in compared.bodies[0].rows] == [expected, 0.9]
+
+
+def test_claims__stand_beside_the_published_numbers_in_natural_order() -> None:
+    made = claims(Result(claim_tables()))
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    assert [(body.heading or "").split(".")[0] for body in table.bodies] == ["R1", "R3", "R10"]
+    rows = {row.cells[0].text: [cell.text for cell in row.cells[1:]]
+            for body in table.bodies for row in body.rows}  # fmt: skip
+    assert rows["gysj, requests"] == ["1,326,540", "1,300,000", "–", "−26,540"]
+    assert rows["exposed"] == [
+        "10.77\xa0%", "11.01\xa0%", "[10.18, 11.82]\xa0%", "+0.24 points"
+    ]  # fmt: skip
+    assert rows["recall <b>at</b> 0.9"] == ["–", "0.41", "[0.39, 0.44]", "–"]
+
+
+def test_claims__say_what_came_within_its_tolerance() -> None:
+    told = claim_tables()["analyses/others"].append_column("within", pa.array([None, True]))
+    made = claims(Result({"analyses/comparison": told}))
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    assert [body.rows[0].cells[-1].text for body in table.bodies] == ["yes", MISSING]
+    assert table.columns[-1].label == "within"
+
+
+def test_explained__tells_every_detector_and_the_truth_of_a_group() -> None:
+    result = Result(with_rivals(tables("simulated")))
+    made = explained(result)
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    top = result.ranked("spike")[0]
+    mine = {row.cells[1].text: row.cells[2].text for row in table.bodies[0].rows
+            if row.marks["group"] == "0"}  # fmt: skip
+    assert mine["by spike"] == "rank 1, flagged"
+    assert mine["by self controlled"].startswith("rank ")
+    assert mine["joiners whose probability spiked"].startswith(f"{top['n_spiking']:,} of ")
+    assert mine["planted role"] == role(result.roles()[top["group"]]).label
+    assert "target joins per 100 joins" in mine["direct effect, by replay"]
+    options = table.filters[0].options
+    assert len(options) == 20
+    assert options[0][1] == f"1. {top['group']}"
+
+
+def test_explained__of_a_real_log_claims_no_truth() -> None:
+    made = explained(Result(tables("real")))
+    assert made is not None
+    table = made.blocks[1]
+    assert isinstance(table, Table)
+    said = {row.cells[1].text for row in table.bodies[0].rows}
+    assert "by spike" in said
+    assert not {"planted role", "direct effect, by replay"} & said
+
+
+def test_summary__names_the_best_of_several_detectors() -> None:
+    got = lede(Result(with_rivals(tables("simulated"))))
+    assert got.endswith(
+        "Of 2 detectors, self controlled ranks the planted gateways best, with an average "
+        "precision of 0.900."
+    )
+    assert "detectors" not in lede(Result(tables("simulated")))
+
+
+def test_claims__say_that_a_fit_is_no_evidence() -> None:
+    text = " ".join(Page(make_report({**tables("simulated"), **claim_tables()})).words["section"])
+    assert "agreement is no evidence about the real platform" in text
+    assert "claims" not in page("real").attributes("id")
+
+
+def test_sections__come_from_a_list_that_others_add_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def extra(result: Result) -> Section | None:
+        return Section("extra", "More <than> this", [f"{result.summary('n_users')} users"])
+
+    monkeypatch.setattr(gateway.report.page, "SECTIONS", (*SECTIONS, extra))
+    got = Page(make_report(tables("simulated")))
+    assert "#extra" in got.attributes("href")
+    assert "More <than> this" in got.words["h2"]
+
+
+@pytest.mark.parametrize(("n", "expected"), [("1", "1 group"), ("2", "2 groups")])
+def test_summary__knows_one_from_many(n: str, expected: str) -> None:
+    said = tables("simulated")["summary"].to_pylist()
+    changed = [{**row, "value": n} if row["key"] == "n_targets" else row for row in said]
+    got = lede(Result({**tables("simulated"), "summary": pa.Table.from_pylist(changed)}))
+    assert f"Target set: {expected} (" in got
 
 
 def test_evaluation__names_every_metric_in_words() -> None:
-    text = " ".join(page("simulated").words["table"])
+    made = evaluation(Result(tables("simulated")))
+    assert made is not None
+    (table,) = (block for block in made.blocks if isinstance(block, Table))
+    text = " ".join(cell.text for row in table.bodies[0].rows for cell in row.cells)
     assert "homophily look-alikes, share of the top 50" in text
     assert not re.search(r"\w_\w", text)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("n_called_q05", "groups called at a nominal false-discovery rate of 5 %"),
+        ("false_share_q20", "of these, share that are no gateways"),
+        ("ndcg_at_100", "normalised discounted cumulative gain of the top 100"),
+        ("recall_at_50", "gateways found in the top 50"),
+        ("something_new", "something new"),
+    ],
+)
+def test_metric__is_called_by_words(key: str, expected: str) -> None:
+    assert metric(key)[0] == expected
 
 
 def test_targets__are_all_listed() -> None:

@@ -3,6 +3,7 @@
 from gateway.analyses.comparison import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.curves import probability_curves
 from gateway.analyses.entities import entity_model
+from gateway.analyses.event_study import event_study
 from gateway.analyses.explanation import (
     Explanation,
     RateRatio,
@@ -30,6 +31,7 @@ __all__ = [
     "analyse_note",
     "compare",
     "entity_model",
+    "event_study",
     "explain_group",
     "explain_top",
     "exposure_contrast",

@@ -159,8 +159,14 @@ def _as_json(result: Result) -> dict[str, Any]:
     return {
         "folder": str(result.folder),
         "report": str(result.folder / "report.html"),
-        "summary": {r["key"]: r["value"] for r in result.table("summary").to_pylist()},
+        "summary": _summary(result),
         "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
         "interventions": _rows(result, "interventions"),
     }
+
+
+def _summary(result: Result) -> dict[str, str | int]:
+    """The summary by key: counts, whose keys begin with ``n_``, as numbers."""
+    pairs = [(row["key"], row["value"]) for row in result.table("summary").to_pylist()]
+    return {key: int(value) if key.startswith("n_") else value for key, value in pairs}

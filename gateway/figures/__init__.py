@@ -5,9 +5,9 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
-['probability_curves', 'top_gateways', 'funnel', 'precision_recall', 'direct_effects',
- 'interventions', 'reliability', 'join_sources', 'exposure_contrast', 'label_times',
- 'signal_correlations']
+['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
+ 'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
+ 'reliability', 'join_sources', 'exposure_contrast', 'label_times', 'signal_correlations']
 """
 
 from __future__ import annotations
@@ -71,11 +71,15 @@ class StoredFigure:
 
 FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("probability_curves"),
+    StoredFigure("event_study"),
     StoredFigure("top_gateways", ranks=True),
     StoredFigure("funnel"),
     StoredFigure("precision_recall"),
+    StoredFigure("benchmark"),
     StoredFigure("direct_effects"),
     StoredFigure("interventions"),
+    StoredFigure("dose_response"),
+    StoredFigure("phase_diagram"),
     StoredFigure("reliability"),
     StoredFigure("join_sources"),
     StoredFigure("exposure_contrast"),

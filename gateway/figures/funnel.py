@@ -156,7 +156,7 @@ def _name_extremes(
     y: npt.NDArray[np.float64],
     front: npt.NDArray[np.bool_],
 ) -> None:
-    """Name the highest scores where a name covers neither a mark nor another name."""
+    """Name the highest scores, each beside its mark or at the end of a line to it."""
     FigureCanvasAgg(figure)
     for _ in range(3):  # the layout of axes and legend settles in a few rounds
         figure.draw_without_rendering()

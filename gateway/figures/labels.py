@@ -1,21 +1,31 @@
-"""Direct labels of a few points, placed where they cover nothing."""
+"""Direct labels of a few points, placed where they cover nothing and belong to one mark alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import cos, pi, sin
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
+
+from gateway.figures.style import MUTED
 
 __all__ = ["place"]
 
+Points = npt.NDArray[np.float64]
+
 _GAP = 4.0
-"""Points between a mark's centre and its label."""
-_BESIDE, _OVER = 7.0, 3.5
-"""Pixels that a label keeps from the centres of other marks: an end beside a mark reads as
-that mark's own label, so it keeps farther off than an edge over or under one."""
+"""Points between a mark's centre and a label beside it."""
+_ALONE, _CLEAR = 9.0, 4.0
+"""Pixels that a label keeps from the centres of other marks: one without a line reads as the
+label of whatever mark is near it, so it needs more room than one at the end of its line."""
+_AFAR = (13.0, 20.0, 28.0, 38.0)
+"""Points between a mark and a label that a line ties to it, in the order of preference."""
+_DIRECTIONS = 16
 
 # Side of the mark, in the order of preference: (direction x, direction y, ha, va).
 _SIDES = (
@@ -30,14 +40,22 @@ _SIDES = (
 )
 
 
-def place(
-    axes: Axes,
-    names: Sequence[str],
-    points: npt.NDArray[np.float64],
-    *,
-    avoid: npt.NDArray[np.float64],
-) -> None:
-    """Label points one by one, each on the first free side; a point without one stays bare.
+@dataclass(frozen=True)
+class _Spot:
+    """Where a label may go: offset from its mark in points, alignment, and whether by a line."""
+
+    dx: float
+    dy: float
+    ha: str
+    va: str
+    has_line: bool
+
+
+def place(axes: Axes, names: Sequence[str], points: Points, *, avoid: Points) -> None:
+    """Label points one by one, each at the first free spot; a point without one stays bare.
+
+    A label stands beside its mark where no other mark is near. Elsewhere it stands farther
+    off, with a line to its mark that passes over no other mark and no label.
 
     Parameters
     ----------
@@ -51,55 +69,107 @@ def place(
         Centres of all marks that a label must not cover, display coordinates, shape (n, 2).
     """
     taken: list[Bbox] = []
+    lines: list[Points] = []
     for name, point in zip(names, points, strict=True):
-        box = _place_one(axes, name, point, avoid=avoid, taken=taken)
-        if box is not None:
-            taken.append(box)
+        others = avoid[np.any(avoid != point, axis=1)]
+        for spot in _spots():
+            text = _annotate(axes, name, point, spot)
+            box, line = _letters(text), _line(text, point, spot)
+            if _is_free(box, line, axes.bbox, others, taken, lines):
+                taken.append(box)
+                lines += [line] if line is not None else []
+                break
+            text.remove()
 
 
-def _place_one(
-    axes: Axes,
-    name: str,
-    point: npt.NDArray[np.float64],
-    *,
-    avoid: npt.NDArray[np.float64],
-    taken: Sequence[Bbox],
-) -> Bbox | None:
-    data = axes.transData.inverted().transform(point)
+def _spots() -> Iterator[_Spot]:
     for dx, dy, ha, va in _SIDES:
-        text = axes.annotate(
-            name,
-            xy=(data[0], data[1]),
-            xytext=(_GAP * dx, _GAP * dy),
-            textcoords="offset points",
-            ha=ha,
-            va=va,
-            fontsize=6,
-            parse_math=False,
-        )
-        box = text.get_window_extent()
-        if _is_free(box, axes.bbox, own=point, avoid=avoid, taken=taken):
-            return box
-        text.remove()
-    return None
+        yield _Spot(_GAP * dx, _GAP * dy, ha, va, has_line=False)
+    for distance in _AFAR:
+        for i in range(_DIRECTIONS):
+            # Up first, then alternately to either side: most room is above the highest.
+            angle = pi / 2 + 2 * pi / _DIRECTIONS * ((i + 1) // 2) * (-1) ** i
+            x, y = cos(angle), sin(angle)
+            ha = "left" if x > 0.3 else "right" if x < -0.3 else "center"
+            va = "bottom" if y > 0.3 else "top" if y < -0.3 else "center"
+            yield _Spot(distance * x, distance * y, ha, va, has_line=True)
+
+
+def _annotate(axes: Axes, name: str, point: Points, spot: _Spot) -> Annotation:
+    x, y = axes.transData.inverted().transform(point)
+    line = {"arrowstyle": "-", "lw": 0.5, "color": MUTED, "shrinkA": 0.5, "shrinkB": 2.5,
+            "relpos": _corner(spot)}  # fmt: skip
+    return axes.annotate(
+        name,
+        xy=(x, y),
+        xytext=(spot.dx, spot.dy),
+        textcoords="offset points",
+        ha=spot.ha,
+        va=spot.va,
+        fontsize=6,
+        parse_math=False,
+        arrowprops=line if spot.has_line else None,
+    )
+
+
+def _corner(spot: _Spot) -> tuple[float, float]:
+    """The point of the label's box, as fractions, that its line starts at."""
+    x = {"left": 0.0, "center": 0.5, "right": 1.0}[spot.ha]
+    return x, {"bottom": 0.0, "center": 0.5, "top": 1.0}[spot.va]
+
+
+def _letters(text: Annotation) -> Bbox:
+    """Extent of the letters: that of the whole annotation takes in its line."""
+    text.update_positions(text.get_figure(root=True).canvas.get_renderer())  # type: ignore[union-attr]
+    return Text.get_window_extent(text)
+
+
+def _line(text: Annotation, point: Points, spot: _Spot) -> Points | None:
+    """Both ends of the line, display coordinates; None for a label without one."""
+    if not spot.has_line:
+        return None
+    scale = text.get_figure(root=True).dpi / 72.0  # type: ignore[union-attr]
+    return np.array([point, point + scale * np.array([spot.dx, spot.dy])])
 
 
 def _is_free(
     box: Bbox,
+    line: Points | None,
     inside: Bbox,
-    *,
-    own: npt.NDArray[np.float64],
-    avoid: npt.NDArray[np.float64],
+    others: Points,
     taken: Sequence[Bbox],
+    lines: Sequence[Points],
 ) -> bool:
-    fits = box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y1 <= inside.y1
-    if not fits or any(box.overlaps(other) for other in taken):
+    fits = box.x0 >= inside.x0 and box.x1 <= inside.x1 and box.y0 >= inside.y0
+    if not fits or box.y1 > inside.y1 or any(box.overlaps(other) for other in taken):
         return False
-    covered = (
-        (avoid[:, 0] > box.x0 - _BESIDE)
-        & (avoid[:, 0] < box.x1 + _BESIDE)
-        & (avoid[:, 1] > box.y0 - _OVER)
-        & (avoid[:, 1] < box.y1 + _OVER)
-        & np.any(avoid != own, axis=1)
+    if _is_near(box, others, margin=_ALONE if line is None else _CLEAR):
+        return False
+    if any(_crosses(other, box) for other in lines):
+        return False
+    return line is None or not (
+        _passes_over(line, others) or any(_crosses(line, other) for other in taken)
     )
-    return not bool(covered.any())
+
+
+def _is_near(box: Bbox, marks: Points, *, margin: float) -> bool:
+    """Whether a mark's centre lies within the margin of the box."""
+    dx = np.maximum(np.maximum(box.x0 - marks[:, 0], marks[:, 0] - box.x1), 0.0)
+    dy = np.maximum(np.maximum(box.y0 - marks[:, 1], marks[:, 1] - box.y1), 0.0)
+    return bool((np.hypot(dx, dy) < margin).any())
+
+
+def _passes_over(line: Points, marks: Points) -> bool:
+    """Whether a line comes within a mark's radius of its centre."""
+    start, way = line[0], line[1] - line[0]
+    t = np.clip((marks - start) @ way / (way @ way), 0.0, 1.0)
+    distance = np.hypot(*(marks - (start + t[:, None] * way)).T)
+    # A mark right beside the line's own is passed anyway, whichever way the line goes.
+    apart = np.hypot(*(marks - start).T) > _CLEAR
+    return bool((apart & (distance < _CLEAR)).any())
+
+
+def _crosses(line: Points, box: Bbox) -> bool:
+    """Whether a line enters a box, by some points along it."""
+    along = line[0] + np.linspace(0.0, 1.0, 24)[:, None] * (line[1] - line[0])
+    return bool(box.count_contains(along))

@@ -5,7 +5,20 @@ from __future__ import annotations
 import math
 import unicodedata
 
-__all__ = ["MISSING", "count", "decimal", "interval", "name", "p_value", "percent", "points"]
+__all__ = [
+    "MISSING",
+    "count",
+    "counted",
+    "decimal",
+    "interval",
+    "is_missing",
+    "name",
+    "p_value",
+    "percent",
+    "points",
+    "share",
+    "significant",
+]
 
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -46,6 +59,17 @@ def percent(value: float | None) -> str:
     return f"{100.0 * value:.{digits}f}{_PERCENT}".replace("-", _MINUS)
 
 
+def share(value: float | None) -> str:
+    r"""Return a share in per cent with one digit after the point, as a ranking needs it.
+
+    Examples
+    --------
+    >>> share(0.9979), share(0.0004)
+    ('99.8\xa0%', '0.0\xa0%')
+    """
+    return MISSING if value is None or is_missing(value) else f"{100.0 * value:.1f}{_PERCENT}"
+
+
 def points(value: float | None) -> str:
     """Return a difference of probabilities in percentage points.
 
@@ -67,7 +91,34 @@ def count(value: float | None) -> str:
     >>> count(612345), count(None)
     ('612,345', '–')
     """
-    return MISSING if value is None or is_missing(value) else f"{value:,.0f}"
+    if value is None or is_missing(value):
+        return MISSING
+    return f"{value:,.0f}".replace("-", _MINUS)
+
+
+def counted(number: float | None, noun: str) -> str:
+    """Return a count with its noun, in the plural where needed.
+
+    Examples
+    --------
+    >>> counted(1, "group"), counted(1200, "group"), counted(None, "group")
+    ('1 group', '1,200 groups', '– groups')
+    """
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def significant(value: float | None, *, digits: int = 3) -> str:
+    """Return a number of unknown unit: whole, or with so many significant digits.
+
+    Examples
+    --------
+    >>> significant(1326540.0), significant(-0.0312), significant(2.5), significant(0.00001234)
+    ('1,326,540', '−0.0312', '2.5', '1.23e−05')
+    """
+    if value is None or is_missing(value):
+        return MISSING
+    is_whole = float(value).is_integer() or abs(value) >= 1_000
+    return (f"{value:,.0f}" if is_whole else f"{value:.{digits}g}").replace("-", _MINUS)
 
 
 def interval(low: str, high: str) -> str:

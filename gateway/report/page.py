@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,23 +12,31 @@ import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.report import interventions
-from gateway.report import tables as cells
-from gateway.report.explanations import explanations
+from gateway.report.blocks import Section
 from gateway.report.inline_svg import inline_svg
 from gateway.report.numbers import name
+from gateway.report.origin import provenance_rows
+from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.stored import Result
-from gateway.report.summary import CAVEAT, confusion, lede, tiles
+from gateway.report.summary import confusion, lede, tiles
 
 __all__ = ["render_report"]
 
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
+    "event_study": "The probability around the join of a flagged group",
     "top_gateways": "The highest ranked groups",
     "funnel": "Gateway score and group size",
     "precision_recall": "The ranking against the planted gateways",
+    "benchmark": "Every detector against the truth",
     "direct_effects": "What a join did to its joiner, by replay",
     "interventions": "What interventions change",
+    "dose_response": "What acting on more groups averts",
+    "phase_diagram": "Where each detector holds, and where it breaks",
+    "join_sources": "Sources of joins of target groups, published and simulated",
+    "exposure_contrast": "Exposure to recommendations: the note's contrast and the truth",
+    "label_times": "Labels of the top gateway groups over time",
+    "signal_correlations": "Correlations of group signals, published and simulated",
     "reliability": "Reliability of the scorer",
 }
 
@@ -55,7 +63,7 @@ def render_report(
     config_toml: str,
     provenance: Mapping[str, Any],
     title: str,
-    top: int = 30,
+    top: int = 100,
 ) -> str:
     """Return the report: one HTML file that loads nothing from anywhere.
 
@@ -72,7 +80,7 @@ def render_report(
     title
         Heading of the page.
     top
-        Number of groups in the ranking.
+        Number of groups of each detector in the ranking.
 
     Returns
     -------
@@ -84,28 +92,19 @@ def render_report(
     ResultError
         If a figure is not an SVG file.
     """
-    result = Result(tables)
+    result = Result(tables, top=top)
     environment = _environment()
     script = environment.get_template("report.js").render()
     return environment.get_template("report.html.j2").render(
         title=name(title, limit=200),
-        result=result,
         lede=lede(result),
         confusion=confusion(result),
-        caveat=CAVEAT if result.has_truth() else None,
         tiles=tiles(result),
         figures=[_shown(key, svg, caption) for key, (svg, caption) in figures.items()],
-        ranking=cells.ranking(result, top=top),
-        explanations=explanations(result),
-        detector=result.detector,
-        evaluation=cells.evaluation(result),
-        scorer=cells.scorer(result),
-        arms=interventions.arms(result),
-        displacement=interventions.displacement(result),
-        targets=cells.target_set(result),
-        target_rule=result.summary("target_rule"),
+        first=_made(BEFORE_FIGURES, result),
+        sections=_made(SECTIONS, result),
         config_toml=config_toml,
-        provenance=cells.provenance_rows(provenance),
+        provenance=provenance_rows(provenance),
         # The page's own files, written by us: they hold nothing of the result.
         style=Markup(environment.get_template("report.css").render()),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -122,6 +121,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _made(functions: Sequence[SectionFunction], result: Result) -> list[Section]:
+    return [section for make in functions if (section := make(result)) is not None]
 
 
 def _shown(key: str, svg: str, caption: str) -> ShownFigure:

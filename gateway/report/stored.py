@@ -9,11 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["DETECTOR", "SCORER", "Estimate", "Result"]
+from gateway.evaluate.swept import compare_detectors, is_sweep
+
+__all__ = ["ANALYSES", "DETECTOR", "SCORER", "Estimate", "Result"]
 
 DETECTOR = "spike"
 """The note's own."""
 SCORER = "scorer:"
+ANALYSES = "analyses/"
+"""Where the tables of the note's results lie below a result."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Result:
-    """Stored tables by name, without the files' endings."""
+    """Stored tables by name, without the files' endings; ``top`` groups of each are listed."""
 
     tables: Mapping[str, pa.Table]
+    top: int = 100
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Return a table as one dict per row; none where the result lacks the table."""
@@ -54,9 +59,7 @@ class Result:
     @property
     def detector(self) -> str:
         """The detector that the report is about: the note's where it ran, else the first."""
-        gateways = self.tables.get("gateways")
-        names = [] if gateways is None else gateways["detector"].to_pylist()
-        return DETECTOR if DETECTOR in names or not names else str(names[0])
+        return next(iter(self.detectors()), DETECTOR)
 
     def scorer(self, metric: str) -> Estimate:
         """Return a metric of the scorer."""
@@ -64,10 +67,10 @@ class Result:
 
     def has_scorer(self) -> bool:
         """Whether the result holds measures of a scorer."""
-        return any(row["detector"].startswith(SCORER) for row in self.rows("evaluation"))
+        return any(row["detector"].startswith(SCORER) for row in self.evaluations())
 
     def _metric(self, metric: str, *, of: Any, truth: str) -> Estimate:
-        for row in self.rows("evaluation"):
+        for row in self.evaluations():
             if row["metric"] == metric and row["truth"] == truth and of(row["detector"]):
                 return Estimate(row["value"], row["ci_low"], row["ci_high"])
         return Estimate()
@@ -80,11 +83,30 @@ class Result:
         """Whether roles are known: the log is simulated."""
         return any(role != "unknown" for role in self.roles().values())
 
-    def ranked(self) -> pa.Table | None:
-        """Return the leading detector's ranked groups, by rank, then name."""
+    def evaluations(self) -> list[dict[str, Any]]:
+        """Return the evaluation of one run; those of a sweep are no result's own."""
+        table = self.tables.get("evaluation")
+        return [] if table is None or is_sweep(table) else self.rows("evaluation")
+
+    def benchmark(self) -> list[dict[str, Any]]:
+        """Return detectors over several worlds: a stored benchmark, or means over a sweep's."""
+        if "benchmark" in self.tables or "evaluation" not in self.tables:
+            return self.rows("benchmark")
+        evaluation = self.tables["evaluation"]
+        table = compare_detectors(evaluation) if is_sweep(evaluation) else None
+        return [] if table is None else list(table.to_pylist())
+
+    def detectors(self) -> list[str]:
+        """Return the detectors that ran: the note's own first, the others as stored."""
         if "gateways" not in self.tables:
-            return None
+            return []
+        names = dict.fromkeys(self.tables["gateways"]["detector"].to_pylist())
+        return sorted(names, key=lambda name: name != DETECTOR)
+
+    def ranked(self, detector: str) -> list[dict[str, Any]]:
+        """Return a detector's first ``top`` ranked groups, by rank, then name."""
         gateways = self.tables["gateways"]
-        of_it = pc.equal(gateways["detector"], self.detector)
-        mine = pc.and_(of_it, pc.is_valid(gateways["rank"]))
-        return gateways.filter(mine).sort_by([("rank", "ascending"), ("group", "ascending")])
+        mine = pc.and_(pc.equal(gateways["detector"], detector), pc.is_valid(gateways["rank"]))
+        order = [("rank", "ascending"), ("group", "ascending")]
+        rows: list[dict[str, Any]] = gateways.filter(mine).sort_by(order)[: self.top].to_pylist()
+        return rows

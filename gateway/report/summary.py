@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.report.numbers import MISSING, count, decimal, interval, percent
+from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
 from gateway.report.stored import DETECTOR, Estimate, Result
 
 __all__ = ["CAVEAT", "Tile", "confusion", "lede", "tiles"]
@@ -37,7 +37,8 @@ class Tile:
 
 def lede(result: Result) -> str:
     """Return the summary: the log, the target set, the scorer, the ranking."""
-    return " ".join([_log(result), _targets(result), _scorer(result), _ranking(result)])
+    parts = [_log(result), _targets(result), _scorer(result), _ranking(result), _rivals(result)]
+    return " ".join(part for part in parts if part)
 
 
 def confusion(result: Result) -> str:
@@ -97,8 +98,9 @@ def _log(result: Result) -> str:
     origin = "Simulated log" if source == "simulated" else f"Join log {source}"
     span = result.summary("span")
     return (
-        f"{origin}: {count(result.number('n_joins'))} joins of "
-        f"{count(result.number('n_groups'))} groups by {count(result.number('n_users'))} users"
+        f"{origin}: {counted(result.number('n_joins'), 'join')} of "
+        f"{counted(result.number('n_groups'), 'group')} by "
+        f"{counted(result.number('n_users'), 'user')}"
         f"{f', {span}' if span else ''}."
     )
 
@@ -106,14 +108,14 @@ def _log(result: Result) -> str:
 def _targets(result: Result) -> str:
     horizon = result.summary("horizon")
     return (
-        f"Target set: {count(result.number('n_targets'))} groups "
+        f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
     )
 
 
 def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
-    if not result.has_scorer():
+    if result.detectors() and not result.has_scorer():
         return "No scorer was trained: no detector asked for one."
     return (
         "After each join, the scorer tells users who go on to join a target from the others with "
@@ -122,10 +124,11 @@ def _scorer(result: Result) -> str:
 
 
 def _ranking(result: Result) -> str:
-    ranked, flagged = (count(result.number(key)) for key in ("n_ranked", "n_flagged"))
+    ranked = counted(result.number("n_ranked"), "group")
+    flagged = count(result.number("n_flagged"))
     is_spike = result.detector == DETECTOR
     method = "The spike method" if is_spike else f"The detector {result.detector}"
-    found = f"{method} ranks {ranked} groups and flags {flagged} as gateways"
+    found = f"{method} ranks {ranked} and flags {flagged} as gateways"
     precision = result.planted("average_precision")
     if precision.value is None or not result.has_truth():
         return f"{found}."
@@ -134,6 +137,20 @@ def _ranking(result: Result) -> str:
         f"{found}; against the planted gateways its average precision is "
         f"{decimal(precision.value)}{_in_brackets(precision)}, and {percent(at_50.value)} of its "
         "top 50 are gateways."
+    )
+
+
+def _rivals(result: Result) -> str:
+    """Say which of several detectors ranks the planted gateways best."""
+    found = {row["detector"]: row["value"] for row in result.evaluations()
+             if (row["truth"], row["metric"]) == ("planted", "average_precision")}  # fmt: skip
+    known = {name: value for name, value in found.items() if value is not None}
+    if len(known) < 2:
+        return ""
+    best = max(known, key=lambda name: (known[name], name))
+    return (
+        f"Of {count(len(known))} detectors, {best.replace('_', ' ')} ranks the planted gateways "
+        f"best, with an average precision of {decimal(known[best])}."
     )
 
 

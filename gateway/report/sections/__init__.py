@@ -1,0 +1,42 @@
+"""The report's sections between figures and config, in the order of the page.
+
+A section is a function of the stored tables that returns None where the result lacks what
+it needs. Whoever adds an analysis adds its function to ``SECTIONS``; page, contents,
+sorting and filters follow from the ``Section`` that it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.report.blocks import Section
+from gateway.report.sections.benchmark import benchmark
+from gateway.report.sections.claims import claims
+from gateway.report.sections.evaluation import evaluation, scorer
+from gateway.report.sections.explained import explained
+from gateway.report.sections.explanations import explanations
+from gateway.report.sections.interventions import interventions
+from gateway.report.sections.ranking import ranking
+from gateway.report.sections.target_set import target_set
+from gateway.report.stored import Result
+
+__all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
+
+SectionFunction = Callable[[Result], Section | None]
+
+BEFORE_FIGURES: tuple[SectionFunction, ...] = (claims,)
+"""What a reader sees first after the summary."""
+
+SECTIONS: tuple[SectionFunction, ...] = (
+    ranking,
+    explanations,
+    explained,
+    evaluation,
+    benchmark,
+    interventions,
+    scorer,
+    target_set,
+)
+
+ON_SCREEN: tuple[SectionFunction, ...] = (explained,)
+"""What a reader picks from, and no paper would print."""

@@ -1,0 +1,113 @@
+"""Why a group is ranked there: everything that the stored tables tell of one group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label, role
+from gateway.report.numbers import count, decimal, interval, name, p_value, percent, points
+from gateway.report.stored import DETECTOR, Result
+
+__all__ = ["explained"]
+
+_MOST = 20
+"""Groups that a reader can choose from: the first of the leading detector."""
+_SAID = (
+    "One group at a time: how each detector ranks it and from which numbers, and, on a simulated "
+    "platform, what the truth is."
+)
+_COLUMNS = (
+    Column("group", is_number=False),
+    Column("what", is_number=False),
+    Column("value", is_number=False),
+)
+Said = tuple[str, str]
+
+
+def explained(result: Result) -> Section | None:
+    """Return the facts of the first ranked groups, one group shown at a time."""
+    top = result.ranked(result.detector)[:_MOST] if result.detectors() else []
+    if not top:
+        return None
+    known = {row["group"]: row for row in result.rows("groups")}
+    truth = {row["group"]: row for row in result.rows("truth")}
+    ranks = _ranks(result, {row["group"] for row in top})
+    rows = [
+        Row([_group(row["group"]), label(what), Cell(value, value, "text")], {"group": str(i)})
+        for i, row in enumerate(top)
+        for what, value in _facts(row, known.get(row["group"]), truth.get(row["group"]),
+                                  ranks.get(row["group"], []))
+    ]  # fmt: skip
+    options = [(str(i), f"{row['rank']}. {name(row['group'])}") for i, row in enumerate(top)]
+    choice = Filter("group", "Group", options, "0")
+    table = Table("explained-groups", "What is known of the group.", _COLUMNS, [Body(rows)],
+                  [choice])  # fmt: skip
+    return Section("explained", "One group explained", [_SAID, table])
+
+
+def _group(group: str) -> Cell:
+    return Cell(name(group), name(group), "name")
+
+
+def _facts(
+    row: Mapping[str, Any],
+    known: Mapping[str, Any] | None,
+    truth: Mapping[str, Any] | None,
+    ranks: list[Mapping[str, Any]],
+) -> Iterator[Said]:
+    yield from _found(row)
+    for other in ranks:
+        flag = ", flagged" if other["flagged"] else ""
+        rank = "not ranked" if other["rank"] is None else f"rank {count(other['rank'])}{flag}"
+        yield f"by {other['detector'].replace('_', ' ')}", rank
+    if known is not None and known["role"] != "unknown":
+        yield from _planted(known)
+    if truth is not None and truth["direct_effect"] is not None:
+        yield "direct effect, by replay", _effect(truth)
+
+
+def _found(row: Mapping[str, Any]) -> Iterator[Said]:
+    """What the leading detector saw."""
+    if row.get("n_spiking") is not None and row["detector"] == DETECTOR:
+        share = row["n_spiking"] / max(row["n_joiners"], 1)
+        yield (
+            "joiners whose probability spiked",
+            (f"{count(row['n_spiking'])} of {count(row['n_joiners'])} ({percent(share)})"),
+        )
+    else:
+        yield "joiners", count(row["n_joiners"])
+    if row.get("mean_jump") is not None:
+        yield "mean jump of the probability at the join", f"{points(row['mean_jump'])} points"
+    if row.get("realised_effect") is not None:
+        yield (
+            "joined a target later, beyond what was predicted",
+            (f"{points(row['realised_effect'])} points (p {p_value(row['p_value'])})"),
+        )
+
+
+def _planted(known: Mapping[str, Any]) -> Iterator[Said]:
+    yield "planted role", role(known["role"]).label
+    if known["strength"]:
+        yield "planted strength (log rate)", decimal(known["strength"], digits=2)
+    yield "members", count(known["size"])
+    if known["strikes"] is not None:
+        yield "strikes", count(known["strikes"])
+
+
+def _effect(truth: Mapping[str, Any]) -> str:
+    mean, error = 100.0 * truth["direct_effect"], truth["direct_se"]
+    if error is None:
+        return f"{decimal(mean, digits=1)} target joins per 100 joins"
+    half = 1.96 * 100.0 * error
+    bounds = interval(decimal(mean - half, digits=1), decimal(mean + half, digits=1))
+    return f"{decimal(mean, digits=1)} {bounds} target joins per 100 joins"
+
+
+def _ranks(result: Result, wanted: set[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows of every detector, by group."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in result.rows("gateways"):
+        if row["group"] in wanted:
+            found.setdefault(row["group"], []).append(row)
+    return found

@@ -1,0 +1,97 @@
+"""Stored tables of studies that never happened: event study, benchmark, sweep, interventions."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pyarrow as pa
+
+from gateway.analyses.event_study import EVENT_STUDY_SCHEMA
+
+DETECTORS = ("self_controlled", "spike", "frequentist", "markov_removal")
+
+
+def event_study_table(rng: np.random.Generator, *, truth: bool) -> pa.Table:
+    """Return curves that jump at the join; those of look-alikes rise before it, too."""
+    roles = ("homophily", "influence", "ordinary") if truth else ("unknown",)
+    curves = [(True, role) for role in roles] + [(False, role) for role in roles]
+    rows = []
+    for flagged, role in curves:
+        drift = 0.004 if role == "homophily" else 0.001
+        for k in range(-10, 11):
+            jump = 0.02 if flagged and k >= 0 else 0.0
+            change = drift * (k + 1) + jump + (0.0 if k == -1 else rng.normal(0.0, 0.001))
+            n = 4_000 // (2 + abs(k)) if abs(k) < 10 or not flagged else 6
+            half = 0.0 if k == -1 else 0.03 / np.sqrt(n)
+            rows.append(
+                ("spike", flagged, role, 12, k, n + 5, n, 0.05 + change, change, change - half,
+                 change + half)
+            )  # fmt: skip
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, EVENT_STUDY_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=EVENT_STUDY_SCHEMA)
+
+
+def benchmark_table(rng: np.random.Generator) -> pa.Table:
+    """Return a ready benchmark: four detectors, two truths, five metrics, ten worlds."""
+    metrics = ("average_precision", "precision_at_50", "recall_at_100", "share_homophily_at_100",
+               "spearman_strength")  # fmt: skip
+    rows = []
+    for (i, detector), truth, metric in product(
+        enumerate(DETECTORS), ("planted", "direct"), metrics
+    ):
+        value = 0.85 - 0.2 * i + 0.02 * rng.random()
+        value = 1.0 - value if metric.startswith("share_homophily") else value
+        rows.append((detector, truth, metric, value, value - 0.04, value + 0.04, 10))
+    names = ("detector", "truth", "metric", "value", "ci_low", "ci_high", "n_worlds")
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def sweep_evaluation(
+    rng: np.random.Generator, *, replicates: int = 3, swept: bool = True
+) -> pa.Table:
+    """Return the long table of a sweep over two keys (or the seed alone) by replicates."""
+    homophily = (0, 20, 40, 80) if swept else (40,)
+    strength = (0.0, 0.7, 1.4) if swept else (1.4,)
+    rows = []
+    for point, (h, s, replicate) in enumerate(product(homophily, strength, range(replicates))):
+        for i, detector in enumerate(DETECTORS):
+            value = s / 1.6 * (1.0 - h / 100 * (i > 0)) + 0.02 * rng.random()
+            row = {"point": point, "replicate": replicate, "seed": 100 + point,
+                   "world.roles.homophily": h, "world.roles.influence_strength": s,
+                   "spike.rule": "standardised", "detector": detector, "truth": "planted",
+                   "metric": "average_precision", "value": value, "ci_low": None,
+                   "ci_high": None}  # fmt: skip
+            rows += [row, {**row, "metric": "precision_at_50", "value": value / 2}]
+    table = pa.Table.from_pylist(rows)
+    for key in ("ci_low", "ci_high"):
+        at = table.schema.get_field_index(key)
+        table = table.set_column(at, key, table[key].cast(pa.float64()))
+    return table
+
+
+def phase_table(rng: np.random.Generator) -> pa.Table:
+    """Return a ready phase diagram of two detectors, 3 x 4 cells."""
+    rows = [
+        {"x_key": "world.roles.homophily", "x": float(x), "y_key": "world.roles.influence_strength",
+         "y": y, "detector": detector, "metric": "average_precision",
+         "value": y / 2 * (1 - x / 100 * (detector == "spike")) + 0.01 * rng.random(),
+         "n_worlds": 5}
+        for detector in DETECTORS[:2] for x in (0, 20, 40, 80) for y in (0.0, 0.7, 1.4)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
+def dose_table(rng: np.random.Generator) -> pa.Table:
+    """Return averted and lost joins of two interventions, three choosers, four doses."""
+    gain = {"oracle": 12.0, "self_controlled": 9.0, "spike": 3.0}
+    rows = []
+    for intervention, chooser in product(("gysj_seed_filter", "demotion"), gain):
+        for n in (10, 20, 50, 100):
+            value = gain[chooser] * n**0.8 * (1.0 + 0.05 * rng.random())
+            row = {"intervention": intervention, "chosen_by": chooser, "n_groups": n,
+                   "quantity": "averted", "value": value, "ci_low": value - 40.0,
+                   "ci_high": value + 40.0}  # fmt: skip
+            rows += [row, {**row, "quantity": "lost", "value": value / 3}]
+    return pa.Table.from_pylist(rows)
