@@ -32,6 +32,10 @@ PUBLIC = {
         "live_through", "measure_direct_effects", "measure_total_effects", "paired_total",
         "simulate",
     ],
+    "gateway.sweep": [
+        "ENGINES", "EngineOptions", "Outcome", "Plan", "Point", "SweepStoppedError", "read_plan",
+        "resume_sweep", "run_sweep", "stored_plan",
+    ],
     "gateway.world": [
         "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users",
         "World", "draw_world",

@@ -33,6 +33,10 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
 ]
+SweepOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
@@ -132,6 +136,69 @@ def simulate(
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
+
+
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
+]
+WorkerThreads = Annotated[
+    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
+]
+
+
+@app.command()
+def sweep(
+    config: ConfigFile,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
+    ] = None,
+    seed: Seed = None,
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the points and run nothing")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every point of a config's [sweep] that is not there yet."""
+    from gateway.cli.sweeping import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
+
+    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    options = EngineOptions(engine, workers, threads, scheduler)
+    plan = read_plan(config, overrides=overrides)
+    folder = out if out is not None else plan.folder
+    if dry_run:
+        list_points(plan, folder=folder, as_json=as_json)
+        return
+    raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep")],
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
+    from gateway.cli.sweeping import sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
+
+    options = EngineOptions(engine, workers, threads, scheduler)
+    plan = stored_plan(folder)
+    raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
 
 
 @app.command()

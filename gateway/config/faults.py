@@ -108,7 +108,7 @@ def _missing(path: Key, node: Node, where: str) -> Problem:
 
 
 def _rule(path: Key, node: Node, got: object) -> str:
-    if "properties" in node:
+    if "properties" in node and "x-rule" not in node:
         written = f"[[{say_key(path[:-1])}]]" if isinstance(path[-1], int) else f"[{say_key(path)}]"
         return f"must be a section, written {written}"
     if is_array_of_tables(path):

@@ -18,6 +18,7 @@ from gateway.config.platform import (
     SimulationSection,
     WorldSection,
 )
+from gateway.config.swept import SweepSection
 from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section
 
 __all__ = [
@@ -151,7 +152,10 @@ class FiguresSection(Section):
 
 
 class Config(Section):
-    """One run. Exactly one of ``world`` and ``log`` says where the joins come from."""
+    """One run. Exactly one of ``world`` and ``log`` says where the joins come from.
+
+    With ``sweep`` it stands for many runs, and each of them has a config without it.
+    """
 
     experiment: ExperimentSection
     world: WorldSection | None = None
@@ -170,3 +174,4 @@ class Config(Section):
         description="what other platforms do, each arm beside the factual one; order has no "
         "meaning",
     )
+    sweep: SweepSection | None = None
