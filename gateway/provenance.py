@@ -11,7 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MODEL_VERSION", "cpu_name", "describe_environment", "peak_memory_mib"]
+import gateway
+
+__all__ = [
+    "MODEL_VERSION",
+    "cpu_name",
+    "describe_environment",
+    "peak_memory_mib",
+    "result_versions",
+]
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
@@ -32,6 +40,20 @@ def describe_environment() -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "model_version": MODEL_VERSION,
+    }
+
+
+def result_versions() -> dict[str, Any]:
+    """Return what must be the same on every machine that works on one sweep.
+
+    Results are the same bytes only where these are the same.
+    """
+    names = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "pyarrow")
+    return {
+        "gateway": gateway.__version__,
+        "model": MODEL_VERSION,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: _version(name) for name in names},
     }
 
 

@@ -9,7 +9,7 @@ process that holds it.
 from __future__ import annotations
 
 from gateway.store.journal import Journal, read_journal
-from gateway.store.locks import Lock, is_locked, node_cache_lock
+from gateway.store.locks import Lock, is_locked, node_cache_lock, node_local_cache
 from gateway.store.results import (
     Difference,
     Draft,
@@ -32,6 +32,7 @@ from gateway.store.sweeps import (
     captured,
     is_sweep,
     resident_mib,
+    result_files,
 )
 
 __all__ = [
@@ -50,11 +51,13 @@ __all__ = [
     "is_sweep",
     "load_config",
     "node_cache_lock",
+    "node_local_cache",
     "open_result",
     "read_config_text",
     "read_journal",
     "refuse_filled",
     "resident_mib",
+    "result_files",
     "result_folder",
     "result_id",
     "scratch_folder",

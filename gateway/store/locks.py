@@ -11,6 +11,8 @@ import fcntl
 import json
 import os
 import platform
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from gateway.errors import ResultError
 
-__all__ = ["Lock", "is_locked", "node_cache_lock"]
+__all__ = ["Lock", "is_locked", "node_cache_lock", "node_local_cache"]
 
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
@@ -120,3 +122,20 @@ def node_cache_lock(marker: str) -> Iterator[bool]:
             done.touch()
     finally:
         os.close(handle)
+
+
+def node_local_cache() -> Path | None:
+    """Return a folder for compiled kernels on this machine's own disk, for nobody else.
+
+    A home folder of a cluster is shared by its machines, whose processors may differ, and
+    file locks over a network are slow or missing. None when somebody else holds the name:
+    a cache holds code.
+    """
+    folder = Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return folder if is_ours and not found.st_mode & 0o022 else None

@@ -32,7 +32,15 @@ from gateway.store.journal import Journal, read_journal
 from gateway.store.locks import Lock, is_locked
 from gateway.store.results import CONFIG, STATUS, draft_result, read_config_text, sync_path
 
-__all__ = ["Failure", "SweepFolder", "capture_file", "captured", "is_sweep", "resident_mib"]
+__all__ = [
+    "Failure",
+    "SweepFolder",
+    "capture_file",
+    "captured",
+    "is_sweep",
+    "resident_mib",
+    "result_files",
+]
 
 SWEEP = "sweep.toml"
 
@@ -246,3 +254,9 @@ def captured(file: IO[bytes]) -> str:
     size = os.fstat(file.fileno()).st_size
     start = max(0, size - LONGEST_LOG)
     return os.pread(file.fileno(), size - start, start).decode("utf-8", errors="replace")
+
+
+def result_files(folder: Path) -> dict[str, bytes]:
+    """Return every file of a result by its path below the folder, to carry it elsewhere."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

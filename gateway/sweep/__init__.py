@@ -18,8 +18,9 @@ a finished point is never computed again, a changed one is, and a design can gro
 
 from __future__ import annotations
 
-from gateway.sweep.driver import Outcome, SweepStoppedError, resume_sweep, run_sweep
+from gateway.sweep.driver import Outcome, resume_sweep, run_sweep
 from gateway.sweep.engines import ENGINES, EngineOptions
+from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.plan import Plan, Point, read_plan, stored_plan
 
 __all__ = [

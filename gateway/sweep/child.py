@@ -20,22 +20,26 @@ from typing import Any
 __all__ = ["main"]
 
 
-def main(answers: int) -> None:
-    """Answer tasks until stdin closes."""
+def main(answers: int, patience: float | None = None) -> None:
+    """Answer tasks until stdin closes, or none has come for ``patience`` seconds."""
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     tasks: queue.Queue[str] = queue.Queue()
     # A thread reads, so that the end of stdin is seen while a point is computed.
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     # Loaded only now: the supervisor may close stdin while these take their seconds.
-    from gateway.sweep.tasks import Task, run_task  # noqa: PLC0415
-    from gateway.sweep.warming import versions, warm_up  # noqa: PLC0415
+    from gateway.sweep.running import run_task  # noqa: PLC0415
+    from gateway.sweep.tasks import Task  # noqa: PLC0415
+    from gateway.sweep.warming import warm_up  # noqa: PLC0415
 
     warm_up()
-    _answer(answers, {"ready": versions()})
+    _answer(answers, {"ready": os.getpid()})
     while True:
-        task = Task.from_json(json.loads(tasks.get()))
-        _answer(answers, asdict(run_task(task, _say)))
+        try:
+            line = tasks.get(timeout=patience)
+        except queue.Empty:
+            return
+        _answer(answers, asdict(run_task(Task.from_json(json.loads(line)), _say)))
 
 
 def _listen(tasks: queue.Queue[str]) -> None:
@@ -57,4 +61,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -12,21 +12,17 @@ from gateway.config import config_to_toml
 from gateway.store import Failure, Journal, Lock, SweepFolder
 from gateway.sweep.compaction import compact
 from gateway.sweep.engines import EngineOptions, run_tasks
+from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.plan import Plan, stored_plan
-from gateway.sweep.processes import WorkerStartError
 from gateway.sweep.tasks import SUMMARY, Answer, Task
 from gateway.talk import SILENT, Advance, Talk
 
-__all__ = ["Outcome", "SweepStoppedError", "resume_sweep", "run_sweep"]
+__all__ = ["Outcome", "resume_sweep", "run_sweep"]
 
 # Of the time of a sweep, at most this part goes into writing its tables anew.
 COMPACTING_SHARE = 0.05
 COMPACTING_SECONDS = 2.0
-
-
-class SweepStoppedError(Exception):
-    """The machine, not a point, is in trouble: nothing more could be computed or stored."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +154,9 @@ class _Driver:
         n_stood = len(self.plan.points) - len(tasks)
         with self.talk.stage("computing points", len(self.plan.points)) as advance:
             advance(n_stood)
-            try:
-                with closing(events):  # type: ignore[type-var]
-                    for event in events:
-                        self._note(event, configs, advance, n_stood)
-            except WorkerStartError as error:
-                raise SweepStoppedError(str(error)) from None
+            with closing(events):
+                for event in events:
+                    self._note(event, configs, advance, n_stood)
 
     def _note(self, event: Event, configs: dict[str, str], advance: Advance, n_stood: int) -> None:
         if isinstance(event, Started):

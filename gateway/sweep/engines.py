@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import ConfigError, Problem
@@ -12,7 +12,7 @@ from gateway.sweep.tasks import Task
 
 __all__ = ["ENGINES", "EngineOptions", "run_tasks"]
 
-ENGINES = ("serial", "processes")
+ENGINES = ("serial", "processes", "dask")
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,16 @@ def run_tasks(
     *,
     time_limit: float | None,
     heirlooms: Sequence[int],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Compute tasks with the engine that is asked for."""
     if options.engine == "serial":
         from gateway.sweep.serial import run_serially  # noqa: PLC0415
 
         return run_serially(tasks, threads=options.threads, time_limit=time_limit)
+    if options.engine == "dask":
+        from gateway.sweep.cluster import run_on_cluster  # noqa: PLC0415  (an extra)
+
+        return run_on_cluster(tasks, options, time_limit=time_limit)
     from gateway.sweep.processes import run_in_processes  # noqa: PLC0415
 
     return run_in_processes(

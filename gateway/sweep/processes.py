@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import select
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gateway.sweep.errors import ChildDeathError, SweepStoppedError
 from gateway.sweep.events import Event, Finished, Lost, Started
-from gateway.sweep.supervisor import Child, ChildDeathError
+from gateway.sweep.supervisor import Child
 from gateway.sweep.tasks import Answer, Task
 
-__all__ = ["ATTEMPTS", "WorkerStartError", "late_answer", "run_in_processes"]
+__all__ = ["ATTEMPTS", "late_answer", "run_in_processes"]
 
 # A point whose worker was killed is tried so often; then it is taken for the cause.
 ATTEMPTS = 3
-
-
-class WorkerStartError(Exception):
-    """A worker process died before it could be given anything."""
 
 
 @dataclass
@@ -51,7 +48,7 @@ def run_in_processes(
     threads: int,
     time_limit: float | None,
     heirlooms: Sequence[int] = (),
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Compute every task in one of ``workers`` processes.
 
     A worker that dies is replaced and its point tried again, three times in all; one that
@@ -59,7 +56,7 @@ def run_in_processes(
 
     Raises
     ------
-    WorkerStartError
+    SweepStoppedError
         When a worker dies before it was given anything.
     """
     crew = _Crew(threads, time_limit, heirlooms, deque(tasks))
@@ -106,7 +103,7 @@ def _collect(crew: _Crew) -> Iterator[Event]:
 def _end(crew: _Crew, child: Child) -> Iterator[Event]:
     """End a child that has passed its deadline."""
     if child.task is None:
-        raise WorkerStartError("a worker process does not get ready:\n" + child.log())
+        raise SweepStoppedError("a worker process does not get ready:\n" + child.log())
     answer = late_answer(child, child.task, crew.time_limit)
     crew.dismiss(child)
     yield Finished(answer)
@@ -119,12 +116,12 @@ def _bury(crew: _Crew, child: Child, reason: str) -> Iterator[Event]:
     task, log = child.task, child.log()
     crew.dismiss(child)
     if task is None:
-        raise WorkerStartError(f"{reason} before it was given anything:\n{log}")
+        raise SweepStoppedError(f"{reason} before it was given anything:\n{log}")
     if crew.attempts[task.key] < ATTEMPTS:
         crew.waiting.appendleft(task)
         yield Lost(task.key, reason)
     else:
-        said = f"{reason}, the {ATTEMPTS}rd time with this point"
+        said = f"{reason}, as before it {ATTEMPTS - 1} others with this point"
         yield Finished(Answer(task.key, "failed", reason=said, log=log))
     if crew.waiting:
         crew.hire()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
 
 from gateway._numba import set_threads
 from gateway.sweep.events import Event, Finished, Started
-from gateway.sweep.tasks import Answer, Task, run_task
+from gateway.sweep.running import run_task
+from gateway.sweep.tasks import Answer, Task
 from gateway.sweep.warming import warm_up
 
 __all__ = ["run_serially"]
@@ -23,7 +24,7 @@ class _TimeLimitError(Exception):
 
 def run_serially(
     tasks: Sequence[Task], *, threads: int, time_limit: float | None
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Compute every task here.
 
     Limits

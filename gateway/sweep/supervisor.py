@@ -17,21 +17,17 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from gateway.store import capture_file, captured
+from gateway.sweep.errors import ChildDeathError
 from gateway.sweep.tasks import Answer, Task
 
-__all__ = ["Child", "ChildDeathError", "worker_environment"]
+__all__ = ["Child", "worker_environment"]
 
 # A cold start compiles every kernel, for a minute or two, and waits for others that do.
 START_SECONDS = 900.0
 # How long a child that hangs may take to say where.
 LAST_WORDS_SECONDS = 1.0
-
-
-class ChildDeathError(Exception):
-    """A child ended without an answer: killed, out of memory, or a crash in native code."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -57,15 +53,20 @@ class Child:
     heirlooms
         Descriptors that it inherits: the lock of the sweep, so that nobody enters while
         an orphan still lives.
+    patience
+        Seconds without a task after which it ends by itself; None for never.
     """
 
-    def __init__(self, *, threads: int, heirlooms: Sequence[int] = ()) -> None:
+    def __init__(
+        self, *, threads: int, heirlooms: Sequence[int] = (), patience: float | None = None
+    ) -> None:
         self._log = capture_file()
         self._answers, theirs = os.pipe()
         self._buffer = b""
+        idle = () if patience is None else (patience,)
         try:
             self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-                [sys.executable, "-m", "gateway.sweep.child", str(theirs)],
+                [sys.executable, "-m", "gateway.sweep.child", str(theirs), *map(str, idle)],
                 stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
                 pass_fds=(theirs, *heirlooms), env=worker_environment(threads),
                 # A Ctrl-C at the terminal is for the supervisor alone.
@@ -75,7 +76,7 @@ class Child:
             os.close(theirs)
         self.pid = self._process.pid
         self.task: Task | None = None
-        self.versions: dict[str, Any] | None = None
+        self._has_started = False
         self._deadline = time.monotonic() + START_SECONDS
 
     def fileno(self) -> int:
@@ -85,7 +86,12 @@ class Child:
     @property
     def is_ready(self) -> bool:
         """Whether it has started and has nothing to do."""
-        return self.versions is not None and self.task is None
+        return self._has_started and self.task is None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
 
     @property
     def is_late(self) -> bool:
@@ -132,7 +138,7 @@ class Child:
         values = json.loads(self._buffer)
         self._buffer = b""
         if "ready" in values:
-            self.versions, self._deadline = values["ready"], float("inf")
+            self._has_started, self._deadline = True, float("inf")
             return None
         self.task = None
         answer = Answer(**values)

@@ -9,19 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import version
-from typing import Any
 
-from gateway import __version__, _numba
+from gateway import _numba
 from gateway.config import parse_config
 from gateway.pipeline import execute
-from gateway.provenance import MODEL_VERSION, cpu_name
+from gateway.provenance import cpu_name, result_versions
 from gateway.store import node_cache_lock, scratch_folder
 
-__all__ = ["versions", "warm_up"]
-
-# Results are the same bytes only where these are the same.
-PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "pyarrow")
+__all__ = ["warm_up"]
 
 # The smallest world that goes through every stage.
 TINY = """
@@ -57,19 +52,9 @@ min_spiking = 2
 """
 
 
-def versions() -> dict[str, Any]:
-    """Return what must be the same on every machine of a sweep."""
-    return {
-        "gateway": __version__,
-        "model": MODEL_VERSION,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        **{name: version(name) for name in PACKAGES},
-    }
-
-
 def warm_up() -> None:
     """Run a tiny world once per machine, processor and set of versions."""
-    facts = [versions(), cpu_name(), platform.machine(), platform.python_version()]
+    facts = [result_versions(), cpu_name(), platform.machine(), platform.python_version()]
     marker = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     with node_cache_lock(marker) as cold:
         if cold and _numba.is_compiled():
