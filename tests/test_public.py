@@ -33,8 +33,9 @@ PUBLIC = {
         "simulate",
     ],
     "gateway.sweep": [
-        "ENGINES", "EngineOptions", "Outcome", "Plan", "Point", "SweepStoppedError", "read_plan",
-        "resume_sweep", "run_sweep", "stored_plan",
+        "ENGINES", "EngineOptions", "FolderComparison", "Outcome", "Plan", "Point", "Status",
+        "SweepStoppedError", "compare_folders", "folder_status", "read_plan", "resume_sweep",
+        "run_sweep", "stored_plan",
     ],
     "gateway.world": [
         "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users",

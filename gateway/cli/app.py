@@ -202,6 +202,32 @@ def resume(
 
 
 @app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or a run")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="look again every 2 s until nothing runs")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell how far a sweep is: done, running, failed, time left, memory."""
+    from gateway.cli.progress import show_status  # noqa: PLC0415  (quick help)
+
+    show_status(folder, watch=watch, as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: ResultDir,
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="another one")],
+    as_json: Json = False,
+) -> None:
+    """Tell which settings and which results of two runs, or two sweeps, differ."""
+    from gateway.cli.difference import show_comparison  # noqa: PLC0415  (quick help)
+
+    show_comparison(first, second, as_json=as_json)
+
+
+@app.command()
 def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> None:
     """Repeat a stored run elsewhere and tell whether its tables come out the same."""
     from gateway.cli.repeat import rerun_and_compare  # noqa: PLC0415  (quick help)

@@ -18,18 +18,24 @@ a finished point is never computed again, a changed one is, and a design can gro
 
 from __future__ import annotations
 
+from gateway.sweep.comparison import FolderComparison, compare_folders
 from gateway.sweep.driver import Outcome, resume_sweep, run_sweep
 from gateway.sweep.engines import ENGINES, EngineOptions
 from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.plan import Plan, Point, read_plan, stored_plan
+from gateway.sweep.status import Status, folder_status
 
 __all__ = [
     "ENGINES",
     "EngineOptions",
+    "FolderComparison",
     "Outcome",
     "Plan",
     "Point",
+    "Status",
     "SweepStoppedError",
+    "compare_folders",
+    "folder_status",
     "read_plan",
     "resume_sweep",
     "run_sweep",

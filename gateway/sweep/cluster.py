@@ -56,8 +56,9 @@ def run_on_cluster(
 
 def _hush() -> None:
     """Keep Dask's own log, tracebacks included, off the terminal: we say what happened."""
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in {"distributed", "tornado", "asyncio"}:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 @contextmanager
