@@ -162,7 +162,12 @@ class SweepFolder:
     def sweep_table(self, name: str) -> pa.Table | None:
         """Return a table over all points, None where there is none yet."""
         path = self.path / f"{name}.parquet"
-        return pq.read_table(path) if path.is_file() else None
+        try:
+            return pq.read_table(path) if path.is_file() else None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ResultError(
+                f"{path} cannot be read ({error}); 'gateway resume {self.path}' writes it again"
+            ) from None
 
     def write_sweep_table(self, name: str, table: pa.Table) -> None:
         """Replace a table over all points; a reader sees the old one or the new one."""
@@ -192,10 +197,8 @@ class SweepFolder:
 
     def failures(self) -> dict[str, str]:
         """Return the reason of every failed point by its key."""
-        return {
-            path.parent.name: str(json.loads(path.read_bytes()).get("reason", ""))
-            for path in sorted(self.path.glob(f"failed/[!.]*/{STATUS}"))
-        }
+        paths = sorted(self.path.glob(f"failed/[!.]*/{STATUS}"))
+        return {path.parent.name: _reason(path) for path in paths}
 
     def forget_failure(self, key: str) -> None:
         """Drop the record of a failure: the point is tried again, or done."""
@@ -225,6 +228,13 @@ class SweepFolder:
         partial.write_bytes(content)
         sync_path(partial)
         partial.replace(self.path / name)
+
+
+def _reason(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_bytes())["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "unknown: its record is damaged"
 
 
 def _digest(path: Path) -> str:

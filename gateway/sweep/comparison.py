@@ -47,8 +47,9 @@ class ChangedValue:
     first, second
         Value, lower and upper end of the 95 % interval; NaN where unknown.
     difference
-        Second less first, with the interval of the paired difference where there are
-        pairs; NaN for its ends otherwise.
+        Second less first: the paired difference where there are pairs; otherwise as if
+        the two were independent, which two runs with one seed are not (the interval is
+        then too wide, as a rule).
     pairs
         Seeds that both have, 0 for runs.
     """
@@ -180,11 +181,24 @@ def _changed(name: Name, first: _Seeds, second: _Seeds) -> ChangedValue | None:
     shared = sorted(first.keys() & second.keys())
     a, b = _mean(list(first.values())), _mean(list(second.values()))
     pairs = [(second[s][0] - first[s][0], math.nan, math.nan) for s in shared]
-    unpaired = (b[0] - a[0], math.nan, math.nan)
-    difference = _mean(pairs) if len(pairs) > 1 else unpaired
+    difference = _mean(pairs) if len(pairs) > 1 else _unpaired(a, b)
     point, detector, truth, metric = name
     n_pairs = len(pairs) if len(pairs) > 1 else 0
     return ChangedValue(point, detector, truth, metric, a, b, difference, n_pairs)
+
+
+def _unpaired(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """Return second less first, its interval from theirs as if they were independent.
+
+    Zou & Donner (2008), "Construction of confidence limits about effect measures: a
+    general approach", equation (3): each side adds the squares of the nearer ends.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = first, second
+    below = math.hypot(b - b_low, a_high - a)
+    above = math.hypot(b_high - b, a - a_low)
+    return b - a, b - a - below, b - a + above
 
 
 def _same(first: _Seeds, second: _Seeds) -> bool:

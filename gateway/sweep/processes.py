@@ -115,16 +115,18 @@ def _bury(crew: _Crew, child: Child, reason: str) -> Iterator[Event]:
     """Replace a child that died, and try its point again or give it up."""
     task, log = child.task, child.log()
     crew.dismiss(child)
-    if task is None:
+    if not child.has_started:
         raise SweepStoppedError(f"{reason} before it was given anything:\n{log}")
+    if crew.waiting or task is not None:
+        crew.hire()
+    if task is None:
+        return
     if crew.attempts[task.key] < ATTEMPTS:
         crew.waiting.appendleft(task)
         yield Lost(task.key, reason)
     else:
         said = f"{reason}, as before it {ATTEMPTS - 1} others with this point"
         yield Finished(Answer(task.key, "failed", reason=said, log=log))
-    if crew.waiting:
-        crew.hire()
 
 
 def late_answer(child: Child, task: Task, time_limit: float | None) -> Answer:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 
 from gateway._numba import set_threads
+from gateway._numba import threads as current_threads
 from gateway.sweep.events import Event, Finished, Started
 from gateway.sweep.running import run_task
 from gateway.sweep.tasks import Answer, Task
@@ -32,11 +33,15 @@ def run_serially(
     A crash in native code, or the memory running out, ends the whole sweep; it can be
     resumed. The time limit acts between kernels, not within one.
     """
+    before = current_threads()
     set_threads(threads)
-    warm_up()
-    for task in tasks:
-        yield Started(task.key, f"pid {os.getpid()}", os.getpid())
-        yield Finished(_run(task, time_limit))
+    try:
+        warm_up()
+        for task in tasks:
+            yield Started(task.key, f"pid {os.getpid()}", os.getpid())
+            yield Finished(_run(task, time_limit))
+    finally:
+        set_threads(before)
 
 
 def _run(task: Task, time_limit: float | None) -> Answer:

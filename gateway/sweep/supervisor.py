@@ -76,7 +76,7 @@ class Child:
             os.close(theirs)
         self.pid = self._process.pid
         self.task: Task | None = None
-        self._has_started = False
+        self.has_started = False
         self._deadline = time.monotonic() + START_SECONDS
 
     def fileno(self) -> int:
@@ -86,7 +86,7 @@ class Child:
     @property
     def is_ready(self) -> bool:
         """Whether it has started and has nothing to do."""
-        return self._has_started and self.task is None
+        return self.has_started and self.task is None
 
     @property
     def is_alive(self) -> bool:
@@ -138,7 +138,7 @@ class Child:
         values = json.loads(self._buffer)
         self._buffer = b""
         if "ready" in values:
-            self._has_started, self._deadline = True, float("inf")
+            self.has_started, self._deadline = True, float("inf")
             return None
         self.task = None
         answer = Answer(**values)
