@@ -7,6 +7,7 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,12 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _commit() -> dict[str, Any]:
-    """Commit of the checkout that the package runs from; None outside a checkout."""
+    """Commit of the checkout that the package runs from; None outside a checkout.
+
+    Asked once per process: what was loaded does not change when the checkout does.
+    """
     here = Path(__file__).parent
     head = _git(here, "rev-parse", "HEAD")
     tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).name))

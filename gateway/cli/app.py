@@ -228,6 +228,24 @@ def compare(
 
 
 @app.command()
+def export(
+    folder: ResultDir,
+    ro_crate: Annotated[
+        bool, typer.Option("--ro-crate", help="write ro-crate-metadata.json into the folder")
+    ] = False,
+    license_url: Annotated[
+        str | None, typer.Option("--license", metavar="URL", help="licence of the data")
+    ] = None,
+) -> None:
+    """Make a stored result readable for other tools: as an RO-Crate."""
+    from gateway.store import write_crate  # noqa: PLC0415  (quick help)
+
+    if not ro_crate:
+        raise typer.BadParameter("say what to export: --ro-crate")
+    sys.stdout.write(f"{write_crate(folder, license_url=license_url)}\n")
+
+
+@app.command()
 def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> None:
     """Repeat a stored run elsewhere and tell whether its tables come out the same."""
     from gateway.cli.repeat import rerun_and_compare  # noqa: PLC0415  (quick help)

@@ -26,8 +26,9 @@ def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json:
 def _shown(work: Callable[[], Outcome], folder: Path, *, as_json: bool) -> int:
     try:
         outcome = work()
-    except SweepStoppedError as error:
-        complain(f"the sweep has stopped: {error}\ngo on with: gateway resume {folder}")
+    except (SweepStoppedError, OSError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        complain(f"the sweep has stopped: {said}\ngo on with: gateway resume {folder}")
         return STOPPED
     if as_json:
         counts = {

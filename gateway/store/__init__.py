@@ -8,6 +8,7 @@ process that holds it.
 
 from __future__ import annotations
 
+from gateway.store.crates import write_crate
 from gateway.store.journal import Journal, read_journal
 from gateway.store.locks import Lock, is_locked, node_cache_lock, node_local_cache
 from gateway.store.results import (
@@ -62,4 +63,5 @@ __all__ = [
     "result_id",
     "scratch_folder",
     "stands",
+    "write_crate",
 ]
