@@ -53,11 +53,11 @@ def process(name: str, *words: object, cwd: Path) -> Iterator[subprocess.Popen[b
 class Cluster:
     """A scheduler and workers on loopback."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *options: object) -> None:
         self.folder, self._stack = folder, stack
         file = folder / "scheduler.json"
         words = ("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard",
-                 "--scheduler-file", file)  # fmt: skip
+                 "--scheduler-file", file, *options)  # fmt: skip
         self.scheduler = stack.enter_context(process("scheduler", *words, cwd=folder))
         deadline = time.monotonic() + 60
         while not file.exists():
@@ -174,21 +174,34 @@ def test_cluster__whose_scheduler_is_lost_is_said_and_resumed_elsewhere(
     ("preload", "says"),
     [
         ("import gateway.provenance as p\np.MODEL_VERSION = 999", "must have model"),
-        ("import sys\nsys.modules['gateway'] = None", "must be able to import gateway"),
-        ("import distributed, distributed.versions as v\nkeep = v.get_versions\n"
-         "def other(*a, **k):\n    found = keep(*a, **k)\n"
-         "    found['packages']['distributed'] = '1.0'\n    return found\n"
-         "import distributed.worker as w\nv.get_versions = w.get_versions = other\n",
-         "must have distributed"),
+        (
+            "import sys\nsys.modules['gateway'] = None",
+            "must be able to import gateway with its extra",
+        ),
+        ("import distributed\ndistributed.__version__ = '1.0'", "must have distributed"),
     ],
     ids=["model", "no gateway", "distributed"],
-)  # fmt: skip
+)
 def test_cluster__with_other_versions_is_refused(cluster, preload, says) -> None:
     (cluster.folder / "preload.py").write_text(preload)
     cluster.add_worker("odd", "--preload", cluster.folder / "preload.py")
     stderr = ended(sweep(cluster), 2)
     assert says in stderr
     assert "not known" not in stderr
+
+
+@pytest.mark.slow
+def test_scheduler__of_another_version_is_refused(tmp_path) -> None:
+    (tmp_path / "preload.py").write_text(
+        "import distributed.node as node\nkeep = node.get_versions\n"
+        "def other(*a, **k):\n    found = keep(*a, **k)\n"
+        "    found['packages']['distributed'] = '1.0'\n    return found\n"
+        "node.get_versions = other\n"
+    )
+    with ExitStack() as stack:
+        cluster = Cluster(tmp_path, stack, "--preload", tmp_path / "preload.py")
+        cluster.add_worker("one")
+        assert "the scheduler must have distributed" in ended(sweep(cluster), 2)
 
 
 @pytest.mark.slow

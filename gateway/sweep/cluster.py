@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from gateway.errors import ConfigError, Problem
-from gateway.provenance import result_versions
 from gateway.store import scratch_folder
 from gateway.sweep.engines import EngineOptions
 from gateway.sweep.errors import SweepStoppedError
@@ -90,34 +89,39 @@ def _check_versions(client: Client) -> None:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
         raise ConfigError([Problem("the cluster", "has no worker")]) from None
-    try:
-        found = client.run(cluster_worker.report_versions)
-    except ModuleNotFoundError as error:
-        rule = f"must be able to import gateway with its extra [dask]: {error}"
-        raise ConfigError([Problem("every worker", rule)]) from None
-    mine = result_versions()
-    problems = [
-        Problem(f"worker {address}", f"must have {name} {mine[name]}, as here", str(theirs[name]))
-        for address, theirs in sorted(found.items())
-        for name in mine
-        if theirs.get(name) != mine[name]
-    ]
+    # The scheduler first: with another version of it, nothing else may work.
+    problems = _scheduler_problems(client) or _worker_problems(client)
     if problems:
-        raise ConfigError([*problems, *_dask_problems(client)])
-    if dask := _dask_problems(client):
-        raise ConfigError(dask)
+        raise ConfigError(problems)
 
 
-def _dask_problems(client: Client) -> list[Problem]:
+def _worker_problems(client: Client) -> list[Problem]:
+    found = client.run(cluster_worker.report_versions, on_error="return")
+    mine = cluster_worker.report_versions()
+    problems = []
+    for address, theirs in sorted(found.items()):
+        if isinstance(theirs, BaseException):
+            rule = f"must be able to import gateway with its extra [dask]: {theirs}"
+            problems.append(Problem(f"worker {address}", rule))
+            continue
+        problems += [
+            Problem(
+                f"worker {address}",
+                f"must have {name} {mine[name]}, as here",
+                str(theirs.get(name)),
+            )
+            for name in mine
+            if theirs.get(name) != mine[name]
+        ]
+    return problems
+
+
+def _scheduler_problems(client: Client) -> list[Problem]:
     said = client.get_versions(check=False)
-    mine = said["client"]["packages"]
-    others = {"scheduler": said["scheduler"], **said["workers"]}
-    return [
-        Problem(f"{who}", f"must have {name} {mine[name]}, as here", theirs["packages"].get(name))
-        for who, theirs in others.items()
-        for name in ("distributed", "dask")
-        if theirs["packages"].get(name) != mine[name]
-    ]
+    mine, theirs = (said[side]["packages"].get("distributed") for side in ("client", "scheduler"))
+    if mine == theirs:
+        return []
+    return [Problem("the scheduler", f"must have distributed {mine}, as here", str(theirs))]
 
 
 class _Cluster:
@@ -143,7 +147,7 @@ class _Cluster:
     def _submit(self, tasks: Sequence[Task], time_limit: float | None) -> dict[Future, Task]:
         sweep = uuid4().hex
         options = {"threads": self._options.threads, "time_limit": time_limit,
-                   "versions": result_versions()}  # fmt: skip
+                   "versions": cluster_worker.report_versions()}  # fmt: skip
         futures = {
             self._client.submit(
                 cluster_worker.compute, task.as_json(), **options, pure=False,

@@ -13,7 +13,7 @@ import threading
 from dataclasses import asdict, replace
 from typing import Any
 
-from distributed import get_worker
+import distributed
 
 from gateway.provenance import result_versions
 from gateway.store import node_local_cache, result_files, scratch_folder
@@ -34,7 +34,7 @@ _guard = threading.Lock()
 
 def report_versions() -> dict[str, Any]:
     """Return what must be the same on every machine of a sweep."""
-    return result_versions()
+    return {**result_versions(), "distributed": distributed.__version__}
 
 
 def compute(
@@ -45,7 +45,7 @@ def compute(
     A worker that joined late with other versions refuses.
     """
     task = Task.from_json(values)
-    mine = result_versions()
+    mine = report_versions()
     if mine != versions:
         reason = f"a worker has other versions: {mine} instead of {versions}"
         return {"answer": asdict(Answer(task.key, "stopped", reason=reason)), "files": {}}
@@ -105,5 +105,5 @@ def _hire(threads: int) -> Child:
 
 
 def _tell(facts: dict[str, Any]) -> None:
-    worker = get_worker()
+    worker = distributed.get_worker()
     worker.log_event(TOPIC, {**facts, "worker": worker.address})
