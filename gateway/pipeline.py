@@ -39,7 +39,7 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "pin_log", "simulate_only"]
+__all__ = ["Illustrate", "Platform", "execute", "obtain_platform", "pin_inputs", "simulate_only"]
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -105,7 +105,7 @@ def execute(
     if config.sweep is not None:
         rule = "stands for many runs: use 'gateway sweep'"
         raise ConfigError([Problem("[sweep]", rule)])
-    config = pin_groups(pin_log(config))
+    config = pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
     if not force and stands(final):
         return _same_result(final, config, talk)
@@ -132,12 +132,25 @@ def execute(
     return open_result(final)
 
 
-def pin_log(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:
-    """Put the digest of a real log into its config: a log that changes is another run."""
-    if config.log is None or config.log.digest is not None:
-        return config
-    log = config.log.model_copy(update={"digest": digest(config.log.path)})
-    return config.model_copy(update={"log": log})
+def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:
+    """Put the digests of what a run reads into its config: other inputs, another run.
+
+    Parameters
+    ----------
+    config
+        Resolved.
+    digest
+        Of a log by its path; a caller with many configs remembers it.
+
+    Raises
+    ------
+    GatewayError
+        When the log or an earlier result cannot be read, or a named group is unknown.
+    """
+    if config.log is not None and config.log.digest is None:
+        log = config.log.model_copy(update={"digest": digest(config.log.path)})
+        config = config.model_copy(update={"log": log})
+    return pin_groups(config)
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gateway.config import SweepSection, config_to_toml, parse_config, parse_points
+from gateway.config import SweepSection, parse_config, parse_points
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import execute
 from gateway.store import Journal, Lock, SweepFolder, draft_result, is_locked, read_journal
@@ -176,9 +176,17 @@ def test_plan__has_a_point_for_every_setting_and_seed(tmp_path) -> None:
     assert plan.folder == Path("results/warm-up/sweep")
 
 
-def test_plan__from_its_own_config_is_the_same(tmp_path) -> None:
-    plan = plan_of(tmp_path)
-    again = plan_of(tmp_path, config_to_toml(plan.config))
+@pytest.mark.parametrize("share", [0.7, 0.1])
+def test_plan__that_was_stored_is_the_same(tmp_path, share) -> None:
+    """Arms have an order of their own in a resolved config, so the file's must be kept."""
+    arms = "".join(
+        f'[[interventions]]\narm = "{arm}"\nkind = "demotion"\nroles = ["planted"]\n'
+        f"start = 9\nshare = {s}\n" for arm, s in (("b", share), ("a", 0.4))
+    )  # fmt: skip
+    over = OVER + '"interventions.1.share" = [0.2, 0.3]\n'
+    plan = plan_of(tmp_path, TINY + arms + over)
+    again = plan_of(tmp_path, plan.toml)
+    assert [p.key for p in plan.points] != [p.key for p in plan_of(tmp_path).points]
     assert [p.key for p in again.points] == [p.key for p in plan.points]
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from gateway.config.document import Document, Finding, Place, read_document
+from gateway.config.document import Document, Finding, Place, read_document, set_in_document
 from gateway.config.lines import Key
 from gateway.config.load import check_document
-from gateway.config.overrides import Override, with_override
+from gateway.config.overrides import Override
 from gateway.config.phrases import say_key, say_value
 from gateway.config.schema import Config
 from gateway.config.shape import node_at
@@ -58,8 +58,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Variants:
-    """A config with its ``[sweep]``, and the points in order."""
+    """A config with its ``[sweep]``, and the points in order.
 
+    ``written`` holds the settings as they were given: a swept key may name the second table
+    of an array, and a resolved config has these in an order of its own.
+    """
+
+    written: Mapping[str, Any]
     config: Config
     sweep: SweepSection
     points: tuple[Variant, ...]
@@ -99,7 +104,7 @@ def parse_points(
     findings += problems
     if findings or config is None:
         raise _refusal(findings)
-    return Variants(config, sweep, points)
+    return Variants(document.values, config, sweep, points)
 
 
 def _refusal(findings: Sequence[Finding]) -> ConfigError:
@@ -218,18 +223,15 @@ def _point(
     document: Document, settings: Sequence[Setting], replicate: int
 ) -> tuple[Config | None, list[Finding]]:
     """Check one point: as if its settings stood in the file, at the lines of the sweep."""
-    point = document
+    point, found = document, list[Finding]()
     for setting in settings:
-        changed = _with(point, setting)
-        if isinstance(changed, Problem):
-            place = _place(document, setting)
-            return None, [(place, replace(changed, where=place.text))]
-        point = changed
+        point, problems = _with(point, setting)
+        found += problems
     if replicate:
-        seeded = _with(point, _seed(point, replicate))
-        point = point if isinstance(seeded, Problem) else seeded
-    config, findings = check_document(point)
-    return (None if findings else config), findings
+        point, _ = _with(point, _seed(point, replicate))
+    config, problems = check_document(point)
+    found += problems
+    return (None if found else config), found
 
 
 def _seed(document: Document, replicate: int) -> Setting:
@@ -238,18 +240,10 @@ def _seed(document: Document, replicate: int) -> Setting:
     return Setting("experiment.seed", first + replicate if isinstance(first, int) else first)
 
 
-def _with(document: Document, setting: Setting) -> Document | Problem:
-    key: Key = tuple(setting.key.split("."))
+def _with(document: Document, setting: Setting) -> tuple[Document, list[Finding]]:
     place = _place(document, setting)
     override = Override(tuple(setting.key.split(".")), setting.value, place.text)
-    values = with_override(document.values, override)
-    if isinstance(values, Problem):
-        return values
-    places = {old: at for old, at in document.places.items() if old[: len(key)] != key}
-    for length in range(1, len(key)):
-        places.setdefault(key[:length], place)
-    places[key] = place
-    return replace(document, values=values, places=places)
+    return set_in_document(document, override, place)
 
 
 def _place(document: Document, setting: Setting) -> Place:

@@ -2,7 +2,7 @@
 
 ::
 
-    sweep.toml          the config with every default, and its [sweep]
+    sweep.toml          the config as it was given, with its [sweep]
     execution.jsonl     the journal: one line per started, finished, failed or lost point
     points/<key>/       one finished result per point
     failed/<key>/       config, status, traceback and log of a point that failed

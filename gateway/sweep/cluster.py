@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import time
@@ -19,6 +20,7 @@ from gateway.sweep.tasks import Answer, Task
 
 try:
     from distributed import Client, Future, LocalCluster
+    from distributed.comm import connect
 except ImportError:
     rule = "needs the packages of the extra [dask]: pip install 'gateway[dask]'"
     raise ConfigError([Problem("--engine dask", rule)]) from None
@@ -77,10 +79,18 @@ def _client(options: EngineOptions) -> Iterator[Client]:
 
 def _connected(address: Any, options: EngineOptions) -> Client:
     try:
+        # By itself first: a client that never got through complains at the very end.
+        if options.scheduler is not None:
+            asyncio.run(_knock(options.scheduler))
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError, ImportError) as error:
         rule = f"cannot be reached ({type(error).__name__})"
         raise ConfigError([Problem("--scheduler", rule, options.scheduler)]) from None
+
+
+async def _knock(address: str) -> None:
+    comm = await connect(address, timeout=CONNECT_SECONDS)
+    comm.abort()
 
 
 def _check_versions(client: Client) -> None:

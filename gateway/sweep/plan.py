@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gateway.config import Config, SweepSection, Variants, config_to_toml, parse_points
+import tomli_w
+
+from gateway.config import Config, SweepSection, Variants, parse_points
 from gateway.joins_io import file_digest
-from gateway.pipeline import pin_log
+from gateway.pipeline import pin_inputs
 from gateway.store import SweepFolder, read_config_text, result_id
 from gateway.sweep.design import draw_design
 
@@ -50,6 +52,8 @@ class Plan:
     ----------
     config
         The base, with its ``[sweep]``.
+    toml
+        The same as it was given, to be read again.
     sweep
         That section.
     points
@@ -58,6 +62,7 @@ class Plan:
     """
 
     config: Config
+    toml: str
     sweep: SweepSection
     points: tuple[Point, ...]
 
@@ -65,11 +70,6 @@ class Plan:
     def folder(self) -> Path:
         """Where the sweep goes unless told otherwise."""
         return Path("results") / self.config.experiment.name / "sweep"
-
-    @property
-    def toml(self) -> str:
-        """The base config with every default, and its ``[sweep]``."""
-        return config_to_toml(self.config)
 
 
 def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
@@ -102,8 +102,9 @@ def _plan(variants: Variants) -> Plan:
     digest = cache(file_digest)
     points: dict[str, Point] = {}
     for variant in variants.points:
-        config = pin_log(variant.config, digest=digest)
+        config = pin_inputs(variant.config, digest=digest)
         key = result_id(config)
         settings = {setting.key: setting.value for setting in variant.settings}
         points.setdefault(key, Point(key, variant.index, variant.replicate, settings, config))
-    return Plan(pin_log(variants.config, digest=digest), variants.sweep, tuple(points.values()))
+    written = tomli_w.dumps(dict(variants.written))
+    return Plan(variants.config, written, variants.sweep, tuple(points.values()))
