@@ -95,6 +95,6 @@ class SweepSection(Section):
     )
     keep: Literal["summary", "full"] = Field(
         default="summary",
-        description="summary: evaluation, summary, status and provenance of each point; "
-        "full: every table",
+        description="summary: evaluation, interventions, summary, status and provenance of each "
+        "point; full: every table",
     )

@@ -8,7 +8,7 @@
     failed/<key>/       config, status, traceback and log of a point that failed
     points.parquet      one row per point, swept keys as columns
     evaluation.parquet  the evaluations of all finished points, long
-    summary.parquet     their summaries, long
+    interventions.parquet, summary.parquet   the same of arms and summaries
     lock                held while a sweep works here
 """
 

@@ -19,7 +19,7 @@ from gateway.sweep.plan import Plan, Point
 
 __all__ = ["compact"]
 
-LONG = ("evaluation", "summary")
+LONG = ("evaluation", "interventions", "summary")
 
 
 def compact(plan: Plan, folder: SweepFolder) -> None:

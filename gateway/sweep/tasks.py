@@ -8,7 +8,7 @@ from typing import Any, Literal
 __all__ = ["SUMMARY", "Answer", "Task"]
 
 # Tables that a point keeps by default: what a sweep is compacted from.
-SUMMARY = ("evaluation", "summary")
+SUMMARY = ("evaluation", "interventions", "summary")
 
 
 @dataclass(frozen=True)
