@@ -5,7 +5,7 @@ turn. The slope over the number of points is the cost of a point, the rest is th
 interpreter, imports, workers. CPU seconds of all processes, user and system; a busy machine
 disturbs them less than the clock.
 
-    python experiments/bench_sweep.py [--few 2] [--many 22] [--rounds 3]
+    python experiments/bench_sweep.py [--few 2] [--many 12] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--few", type=int, default=2)
-    parser.add_argument("--many", type=int, default=22)
+    parser.add_argument("--many", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

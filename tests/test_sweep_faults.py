@@ -158,6 +158,7 @@ def test_worker__that_is_killed_costs_its_one_point(undisturbed, tmp_path) -> No
     running = start("sweep", "swept.toml", "--workers", 2, "--out", "s", cwd=tmp_path)
     wait_for(tmp_path / "s", "started", 3, running)
     begun = [e for e in SweepFolder(tmp_path / "s").history() if e["event"] == "started"]
+    time.sleep(0.2)  # into the point, so that a draft is left
     os.kill(begun[-1]["pid"], signal.SIGKILL)
     _, stderr = running.communicate(timeout=400)
     assert running.returncode == 0, stderr

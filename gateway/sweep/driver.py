@@ -107,7 +107,6 @@ class _Driver:
     failed: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     computed: int = 0
-    begun: float = field(default_factory=time.monotonic)
     next_tables: float = 0.0
 
     def run(self, lock: Lock) -> Outcome:
@@ -123,6 +122,8 @@ class _Driver:
         for task in tasks:
             self.place.forget_failure(task.key)
         self._compute(tasks, lock)
+        # The drafts of workers that were killed; all workers have ended.
+        self.place.sweep_up()
         compact(self.plan, self.place)
         outcome = self._outcome()
         self.journal.write("sweep_finished", done=outcome.n_done, failed=outcome.n_failed)
