@@ -40,7 +40,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 
-__all__ = ["kernel", "parallel_kernel", "prange", "set_threads", "threads"]
+__all__ = ["is_compiled", "kernel", "parallel_kernel", "prange", "set_threads", "threads"]
 
 # cache: a warm start costs milliseconds instead of half a minute of compilation.
 # nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
@@ -65,6 +65,11 @@ def parallel_kernel(function: Function) -> Function:
     """
     compiled: Function = numba.njit(parallel=True, **_FLAGS)(function)
     return compiled
+
+
+def is_compiled() -> bool:
+    """Tell whether kernels are compiled, or run as plain Python (``NUMBA_DISABLE_JIT=1``)."""
+    return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
 
 
 def threads() -> int:

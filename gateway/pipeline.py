@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,7 +47,15 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Illustrate", "Platform", "execute", "explain", "obtain_platform", "simulate_only"]
+__all__ = [
+    "Illustrate",
+    "Platform",
+    "execute",
+    "explain",
+    "obtain_platform",
+    "pin_inputs",
+    "simulate_only",
+]
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -83,6 +91,7 @@ def execute(
     n_threads: int | None = None,
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
+    keep: Collection[str] | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -101,13 +110,18 @@ def execute(
         Who hears of the progress.
     illustrate
         Adds figures and report before the result gets its name.
+    keep
+        Names of the tables to store; None for all.
 
     Raises
     ------
     GatewayError
         When config, log or targets cannot be used; nothing is left behind.
     """
-    config = pin_groups(_pinned(config))
+    if config.sweep is not None:
+        rule = "stands for many runs: use 'gateway sweep'"
+        raise ConfigError([Problem("[sweep]", rule)])
+    config = pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
     if not force and stands(final):
         return _same_result(final, config, talk)
@@ -123,7 +137,8 @@ def execute(
         tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
         for name, table in tables.items():
-            draft.write_table(name, table)
+            if keep is None or name in keep:
+                draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
         provenance = _provenance(config, begun)
         if illustrate is not None:
@@ -131,16 +146,30 @@ def execute(
                 illustrate(draft, tables, config, provenance)
         draft.write_json("provenance.json", provenance)
         wall = round(time.monotonic() - begun, 2)
-        draft.write_json("status.json", {"state": "done", "kind": "run", "wall_seconds": wall})
+        status = {"state": "done", "kind": "run", "wall_seconds": wall, "files": draft.digests()}
+        draft.write_json("status.json", status)
     return open_result(final)
 
 
-def _pinned(config: Config) -> Config:
-    """Put the digest of a real log into its config: a log that changes is another run."""
-    if config.log is None or config.log.digest is not None:
-        return config
-    log = config.log.model_copy(update={"digest": file_digest(config.log.path)})
-    return config.model_copy(update={"log": log})
+def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:
+    """Put the digests of what a run reads into its config: other inputs, another run.
+
+    Parameters
+    ----------
+    config
+        Resolved.
+    digest
+        Of a log by its path; a caller with many configs remembers it.
+
+    Raises
+    ------
+    GatewayError
+        When the log or an earlier result cannot be read, or a named group is unknown.
+    """
+    if config.log is not None and config.log.digest is None:
+        log = config.log.model_copy(update={"digest": digest(config.log.path)})
+        config = config.model_copy(update={"log": log})
+    return pin_groups(config)
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:

@@ -7,11 +7,20 @@ import platform
 import resource
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MODEL_VERSION", "cpu_name", "describe_environment", "peak_memory_mib"]
+import gateway
+
+__all__ = [
+    "MODEL_VERSION",
+    "cpu_name",
+    "describe_environment",
+    "peak_memory_mib",
+    "result_versions",
+]
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
@@ -35,6 +44,20 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
+def result_versions() -> dict[str, Any]:
+    """Return what must be the same on every machine that works on one sweep.
+
+    Results are the same bytes only where these are the same.
+    """
+    names = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "pyarrow")
+    return {
+        "gateway": gateway.__version__,
+        "model": MODEL_VERSION,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        **{name: _version(name) for name in names},
+    }
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -42,8 +65,12 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _commit() -> dict[str, Any]:
-    """Commit of the checkout that the package runs from; None outside a checkout."""
+    """Commit of the checkout that the package runs from; None outside a checkout.
+
+    Asked once per process: what was loaded does not change when the checkout does.
+    """
     here = Path(__file__).parent
     head = _git(here, "rev-parse", "HEAD")
     tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).name))

@@ -639,11 +639,18 @@ def test_gateway_config__imports_no_numpy() -> None:
 
 def test_gateway_config__public_names() -> None:
     expected = {
+        "SAMPLED",
+        "AxisSection",
         "Config",
+        "Setting",
+        "SweepSection",
+        "Variant",
+        "Variants",
         "config_digest",
         "config_json_schema",
         "config_to_toml",
         "parse_config",
+        "parse_points",
     }
     assert set(gateway.config.__all__) == expected
     assert isinstance(parse_config(REAL), Config)

@@ -47,6 +47,11 @@ PUBLIC = {
         "live_through", "measure_direct_effects", "measure_total_effects", "paired_total",
         "simulate",
     ],
+    "gateway.sweep": [
+        "ENGINES", "EngineOptions", "FolderComparison", "Outcome", "Plan", "Point", "Status",
+        "SweepStoppedError", "compare_folders", "folder_status", "read_plan", "resume_sweep",
+        "run_sweep", "stored_plan",
+    ],
     "gateway.world": [
         "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users",
         "World", "draw_world",

@@ -33,6 +33,10 @@ Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
 ]
+SweepOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
@@ -136,6 +140,113 @@ def simulate(
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
+
+
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
+]
+WorkerThreads = Annotated[
+    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
+]
+
+
+@app.command()
+def sweep(
+    config: ConfigFile,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
+    ] = None,
+    seed: Seed = None,
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the points and run nothing")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every point of a config's [sweep] that is not there yet."""
+    from gateway.cli.sweeping import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
+
+    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
+    options = EngineOptions(engine, workers, threads, scheduler)
+    plan = read_plan(config, overrides=overrides)
+    folder = out if out is not None else plan.folder
+    if dry_run:
+        list_points(plan, folder=folder, as_json=as_json)
+        return
+    raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep")],
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
+    from gateway.cli.sweeping import sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
+
+    options = EngineOptions(engine, workers, threads, scheduler)
+    plan = stored_plan(folder)
+    raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
+
+
+@app.command()
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or a run")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="look again every 2 s until nothing runs")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell how far a sweep is: done, running, failed, time left, memory."""
+    from gateway.cli.progress import show_status  # noqa: PLC0415  (quick help)
+
+    show_status(folder, watch=watch, as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: ResultDir,
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="another one")],
+    as_json: Json = False,
+) -> None:
+    """Tell which settings and which results of two runs, or two sweeps, differ."""
+    from gateway.cli.difference import show_comparison  # noqa: PLC0415  (quick help)
+
+    show_comparison(first, second, as_json=as_json)
+
+
+@app.command()
+def export(
+    folder: ResultDir,
+    ro_crate: Annotated[
+        bool, typer.Option("--ro-crate", help="write ro-crate-metadata.json into the folder")
+    ] = False,
+    license_url: Annotated[
+        str | None, typer.Option("--license", metavar="URL", help="licence of the data")
+    ] = None,
+) -> None:
+    """Make a stored result readable for other tools: as an RO-Crate."""
+    from gateway.store import write_crate  # noqa: PLC0415  (quick help)
+
+    if not ro_crate:
+        raise typer.BadParameter("say what to export: --ro-crate")
+    sys.stdout.write(f"{write_crate(folder, license_url=license_url)}\n")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from gateway.config.overrides import LONE_SURROGATE, Override, read_override, wi
 from gateway.config.phrases import say_text
 from gateway.errors import ConfigError, Problem
 
-__all__ = ["Document", "Finding", "Place", "read_document"]
+__all__ = ["Document", "Finding", "Place", "read_document", "set_in_document"]
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _TWICE = re.compile(r"Cannot (declare|overwrite|mutate|redefine)|Duplicate")
@@ -86,7 +86,7 @@ def read_document(
     for index, reading in enumerate(readings):
         if isinstance(reading, Override):
             place = Place(1 + index, 0, reading.where)
-            document, problems = _with_override(document, reading, place)
+            document, problems = set_in_document(document, reading, place)
             findings += problems
     return document, findings
 
@@ -112,9 +112,10 @@ def _read_text(text: str, name: str) -> Document:
     return Document(name, values, places)
 
 
-def _with_override(
+def set_in_document(
     document: Document, override: Override, place: Place
 ) -> tuple[Document, list[Finding]]:
+    """Return a document with one more setting, or with what is wrong with it."""
     changed = with_override(document.values, override)
     if isinstance(changed, Problem):
         return document, [(place, changed)]

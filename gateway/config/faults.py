@@ -44,7 +44,7 @@ def find_faults(errors: Sequence[ErrorDetails], document: Document) -> Faults:
     """Put the validator's errors into words.
 
     A missing key is not reported beside its own misspelling, nor an empty table whose
-    every entry is reported.
+    every entry is reported, nor what stands below a key whose name is faulty.
     """
     meant = {
         key
@@ -72,6 +72,8 @@ def _is_echo(error: ErrorDetails, errors: Sequence[ErrorDetails], meant: set[Key
     path = _path(error)
     if error["type"] == "missing":
         return path in meant
+    if any(_is_about_a_name(e) and path[: len(_path(e))] == _path(e) != path for e in errors):
+        return True
     depth = len(path)
     return error["type"] == "too_short" and any(
         len(_path(other)) > depth and _path(other)[:depth] == path for other in errors
@@ -108,7 +110,7 @@ def _missing(path: Key, node: Node, where: str) -> Problem:
 
 
 def _rule(path: Key, node: Node, got: object) -> str:
-    if "properties" in node:
+    if "properties" in node and "x-rule" not in node:
         written = f"[[{say_key(path[:-1])}]]" if isinstance(path[-1], int) else f"[{say_key(path)}]"
         return f"must be a section, written {written}"
     if is_array_of_tables(path):

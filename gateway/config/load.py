@@ -14,7 +14,7 @@ from gateway.config.schema import Config
 from gateway.config.settings import Settings, as_key
 from gateway.errors import ConfigError, Problem
 
-__all__ = ["parse_config"]
+__all__ = ["check_document", "parse_config"]
 
 
 def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Config:
@@ -57,13 +57,19 @@ def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = 
       --set spike.quantle=0.9: spike.quantle is not a known key (did you mean 'quantile'?)
     """
     document, findings = read_document(text, name=name, overrides=overrides)
-    config, faults = _checked(document)
-    breaches = find_breaches(Settings(document.values, faults.unsure))
-    findings = [*findings, *faults.findings, *(_finding(item, document) for item in breaches)]
+    config, faults = check_document(document)
+    findings += faults
     if findings or config is None:
         ordered = sorted(findings, key=lambda finding: finding[0])
         raise ConfigError([problem for _, problem in ordered])
     return config
+
+
+def check_document(document: Document) -> tuple[Config | None, list[Finding]]:
+    """Return the config that a document makes, and every problem with it."""
+    config, faults = _checked(document)
+    breaches = find_breaches(Settings(document.values, faults.unsure))
+    return config, [*faults.findings, *(_finding(item, document) for item in breaches)]
 
 
 def _checked(document: Document) -> tuple[Config | None, Faults]:

@@ -31,6 +31,7 @@ from gateway.config.platform import (
     SourcesSection,
     WorldSection,
 )
+from gateway.config.swept import SweepSection
 from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section, Share
 
 __all__ = [
@@ -185,7 +186,10 @@ class NoteSection(Section):
 
 
 class Config(Section):
-    """One run. Exactly one of ``world`` and ``log`` says where the joins come from."""
+    """One run. Exactly one of ``world`` and ``log`` says where the joins come from.
+
+    With ``sweep`` it stands for many runs, and each of them has a config without it.
+    """
 
     experiment: ExperimentSection
     world: WorldSection | None = None
@@ -213,3 +217,4 @@ class Config(Section):
         "meaning",
     )
     note: NoteSection | None = None
+    sweep: SweepSection | None = None

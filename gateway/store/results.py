@@ -1,8 +1,4 @@
-"""The only writer of results: atomic, and named by what made them.
-
-A result is a folder. It is drafted under a temporary name beside its place and renamed
-when it is whole, so that a folder of a result's name is a finished result.
-"""
+"""One result: drafted, synced, renamed; opened and compared."""
 
 from __future__ import annotations
 
@@ -34,11 +30,13 @@ __all__ = [
     "load_config",
     "open_result",
     "open_tables",
+    "read_config_text",
     "refuse_filled",
     "result_folder",
     "result_id",
     "scratch_folder",
     "stands",
+    "sync_path",
 ]
 
 STATUS = "status.json"
@@ -63,10 +61,17 @@ def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
     ConfigError
         With every problem at once.
     """
-    return parse_config(_read_config_text(Path(path)), name=str(path), overrides=overrides)
+    return parse_config(read_config_text(Path(path)), name=str(path), overrides=overrides)
 
 
-def _read_config_text(path: Path) -> str:
+def read_config_text(path: Path) -> str:
+    """Return the text of a config file.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read, or is no page of text.
+    """
     try:
         if path.stat().st_size > LARGEST_CONFIG:
             raise _config_trouble(path, f"must be a config of at most {LARGEST_CONFIG:,} bytes")
@@ -117,6 +122,15 @@ class Draft:
         """Write a JSON file, keys in the order given."""
         self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
+    def digests(self) -> dict[str, str]:
+        """Return sha256 of config, provenance and tables as written so far, by name."""
+        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet")]
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(paths)
+            if path.is_file()
+        }
+
     def place(self, name: str) -> Path:
         """Return a path below the result for a writer that takes paths (a join log's)."""
         return self._place(name)
@@ -150,6 +164,7 @@ def draft_result(final: Path) -> Iterator[Draft]:
         yield Draft(folder)
         _sync(folder)
         _move_into_place(folder, final)
+        sync_path(final.parent)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for parent in new:
@@ -176,11 +191,16 @@ def _refuse_foreign(final: Path) -> None:
 def _sync(folder: Path) -> None:
     """Ask the disk to keep what was written before the folder gets its name."""
     for path in [*folder.rglob("*"), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_path(path)
+
+
+def sync_path(path: Path) -> None:
+    """Ask the disk to keep a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _move_into_place(folder: Path, final: Path) -> None:

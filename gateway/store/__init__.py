@@ -1,0 +1,69 @@
+"""The only writer of results: atomic, and named by what made them.
+
+A result is a folder. It is drafted under a temporary name beside its place and renamed
+when it is whole, so that a folder of a result's name is a finished result. A sweep is a
+folder of such folders with a journal that only ever grows and a lock that dies with the
+process that holds it.
+"""
+
+from __future__ import annotations
+
+from gateway.store.crates import write_crate
+from gateway.store.journal import Journal, read_journal
+from gateway.store.locks import Lock, is_locked, node_cache_lock, node_local_cache
+from gateway.store.results import (
+    Difference,
+    Draft,
+    Result,
+    compare_results,
+    draft_result,
+    load_config,
+    open_result,
+    open_tables,
+    read_config_text,
+    refuse_filled,
+    result_folder,
+    result_id,
+    scratch_folder,
+    stands,
+)
+from gateway.store.sweeps import (
+    Failure,
+    SweepFolder,
+    capture_file,
+    captured,
+    is_sweep,
+    resident_mib,
+    result_files,
+)
+
+__all__ = [
+    "Difference",
+    "Draft",
+    "Failure",
+    "Journal",
+    "Lock",
+    "Result",
+    "SweepFolder",
+    "capture_file",
+    "captured",
+    "compare_results",
+    "draft_result",
+    "is_locked",
+    "is_sweep",
+    "load_config",
+    "node_cache_lock",
+    "node_local_cache",
+    "open_result",
+    "open_tables",
+    "read_config_text",
+    "read_journal",
+    "refuse_filled",
+    "resident_mib",
+    "result_files",
+    "result_folder",
+    "result_id",
+    "scratch_folder",
+    "stands",
+    "write_crate",
+]

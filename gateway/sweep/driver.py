@@ -1,0 +1,212 @@
+"""Runs what is missing of a sweep, and leaves a folder that can be resumed at any time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.config import config_to_toml
+from gateway.store import Failure, Journal, Lock, SweepFolder
+from gateway.sweep.compaction import compact
+from gateway.sweep.engines import EngineOptions, run_tasks
+from gateway.sweep.errors import SweepStoppedError
+from gateway.sweep.events import Event, Finished, Lost, Started
+from gateway.sweep.plan import Plan, stored_plan
+from gateway.sweep.tasks import SUMMARY, Answer, Task
+from gateway.talk import SILENT, Advance, Talk
+
+__all__ = ["Outcome", "resume_sweep", "run_sweep"]
+
+# Of the time of a sweep, at most this part goes into writing its tables anew.
+COMPACTING_SHARE = 0.05
+COMPACTING_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a sweep.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    n_points, n_done, n_failed
+        All points; those that stand; those that could not be computed.
+    n_computed
+        How many were computed this time.
+    """
+
+    folder: Path
+    n_points: int
+    n_done: int
+    n_failed: int
+    n_computed: int
+
+
+def run_sweep(
+    plan: Plan,
+    *,
+    folder: str | Path | None = None,
+    options: EngineOptions | None = None,
+    talk: Talk = SILENT,
+) -> Outcome:
+    """Compute every point that is missing.
+
+    Parameters
+    ----------
+    plan
+        See ``read_plan``.
+    folder
+        Of the sweep; by default ``results/<experiment>/sweep``. Points that stand there
+        are kept, whatever design they came from.
+    options
+        Engine, workers and threads; they change no result.
+    talk
+        Who hears of the progress.
+
+    Raises
+    ------
+    ResultError
+        When the folder holds something else, or another sweep works in it.
+    SweepStoppedError
+        When the disk is full or the cluster is gone; the folder can be resumed.
+    """
+    place = SweepFolder(Path(folder) if folder is not None else plan.folder)
+    with _held(place) as lock:
+        place.write_config(plan.toml)
+        driver = _Driver(plan, place, options or EngineOptions(), talk, place.journal())
+        return driver.run(lock)
+
+
+def resume_sweep(
+    folder: str | Path, *, options: EngineOptions | None = None, talk: Talk = SILENT
+) -> Outcome:
+    """Compute what is missing of a sweep's folder, failed points included."""
+    return run_sweep(stored_plan(folder), folder=folder, options=options, talk=talk)
+
+
+@contextmanager
+def _held(place: SweepFolder) -> Iterator[Lock]:
+    lock = place.prepare()
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+@dataclass
+class _Driver:
+    plan: Plan
+    place: SweepFolder
+    options: EngineOptions
+    talk: Talk
+    journal: Journal
+    failed: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+    computed: int = 0
+    next_tables: float = 0.0
+
+    def run(self, lock: Lock) -> Outcome:
+        swept = self.place.sweep_up()
+        damaged = self._drop_damaged()
+        missing = [point for point in self.plan.points if not self.place.is_done(point.key)]
+        self.journal.write(
+            "sweep_started", points=len(self.plan.points), missing=len(missing),
+            engine=self.options.engine, workers=self.options.n_workers,
+            threads=self.options.threads, swept_up=swept, damaged=damaged,
+        )  # fmt: skip
+        tasks = [self._task(point.key, config_to_toml(point.config)) for point in missing]
+        for task in tasks:
+            self.place.forget_failure(task.key)
+        self._compute(tasks, lock)
+        # The drafts of workers that were killed; all workers have ended.
+        self.place.sweep_up()
+        compact(self.plan, self.place)
+        outcome = self._outcome()
+        self.journal.write("sweep_finished", done=outcome.n_done, failed=outcome.n_failed)
+        return outcome
+
+    def _drop_damaged(self) -> int:
+        """Remove finished points whose files are not what was written."""
+        bad = [
+            p.key
+            for p in self.plan.points
+            if self.place.is_done(p.key) and not self.place.is_sound(p.key)
+        ]
+        for key in bad:
+            self.journal.write("damaged", point=key)
+            self.talk.say(f"point {key} is damaged and is computed again")
+            self.place.drop_point(key)
+        return len(bad)
+
+    def _task(self, key: str, config: str) -> Task:
+        keep = SUMMARY if self.plan.sweep.keep == "summary" else None
+        return Task(key, config, str(self.place.point(key).absolute()), keep)
+
+    def _compute(self, tasks: list[Task], lock: Lock) -> None:
+        if not tasks:
+            return
+        configs = {task.key: task.config for task in tasks}
+        limit = self.plan.sweep.time_limit
+        events = run_tasks(tasks, self.options, time_limit=limit, heirlooms=[lock.handle])
+        n_stood = len(self.plan.points) - len(tasks)
+        with self.talk.stage("computing points", len(self.plan.points)) as advance:
+            advance(n_stood)
+            with closing(events):
+                for event in events:
+                    self._note(event, configs, advance, n_stood)
+
+    def _note(self, event: Event, configs: dict[str, str], advance: Advance, n_stood: int) -> None:
+        if isinstance(event, Started):
+            if event.key in self.running:
+                self.journal.write("lost", point=event.key, reason="its worker is gone")
+            self.running.add(event.key)
+            self.journal.write("started", point=event.key, worker=event.worker, pid=event.pid)
+        elif isinstance(event, Lost):
+            self.running.discard(event.key)
+            self.journal.write("lost", point=event.key, reason=event.reason)
+            self.talk.say(f"point {event.key}: {event.reason}; it is tried again")
+        else:
+            self._finish(event, configs[event.answer.key])
+            advance(n_stood + self.computed + len(self.failed))
+            self._tables_now_and_then()
+
+    def _finish(self, event: Finished, config: str) -> None:
+        answer = event.answer
+        self.running.discard(answer.key)
+        if answer.state == "stopped":
+            raise SweepStoppedError(answer.reason)
+        if answer.state == "failed":
+            self._fail(answer, config)
+            return
+        if event.files:
+            self.place.keep_point(answer.key, event.files)
+        self.computed += 1
+        self.journal.write(
+            "finished", point=answer.key, seconds=answer.seconds,
+            cpu_seconds=answer.cpu_seconds, worker_peak_mib=answer.peak_mib,
+        )  # fmt: skip
+
+    def _fail(self, answer: Answer, config: str) -> None:
+        self.failed.add(answer.key)
+        failure = Failure(answer.reason, answer.traceback, answer.log)
+        self.place.keep_failure(answer.key, failure, config=config)
+        reason = answer.reason.split("\n")[0]
+        self.journal.write("failed", point=answer.key, seconds=answer.seconds, reason=reason)
+        self.talk.say(f"point {answer.key} failed: {reason}")
+
+    def _tables_now_and_then(self) -> None:
+        if time.monotonic() < self.next_tables:
+            return
+        begun = time.monotonic()
+        compact(self.plan, self.place)
+        took = time.monotonic() - begun
+        self.next_tables = time.monotonic() + max(COMPACTING_SECONDS, took / COMPACTING_SHARE)
+
+    def _outcome(self) -> Outcome:
+        done = sum(self.place.is_done(point.key) for point in self.plan.points)
+        n = len(self.plan.points)
+        return Outcome(self.place.path, n, done, len(self.failed), self.computed)

@@ -1,0 +1,110 @@
+"""What a sweep has to do: its points, each with the key that it is stored under."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from gateway.config import Config, SweepSection, Variants, parse_points
+from gateway.joins_io import file_digest
+from gateway.pipeline import pin_inputs
+from gateway.store import SweepFolder, read_config_text, result_id
+from gateway.sweep.design import draw_design
+
+__all__ = ["Plan", "Point", "read_plan", "stored_plan"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Parameters
+    ----------
+    key
+        Digest of resolved config, seed and model version: 16 hexadecimal digits.
+    index
+        Place in the design; all replicates share it.
+    replicate
+        From 0.
+    settings
+        The swept keys and their values.
+    config
+        Resolved, without ``[sweep]``.
+    """
+
+    key: str
+    index: int
+    replicate: int
+    settings: dict[str, Any]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep before it runs.
+
+    Parameters
+    ----------
+    config
+        The base, with its ``[sweep]``.
+    toml
+        The same as it was given, to be read again.
+    sweep
+        That section.
+    points
+        In the order of the design. Two rows of a design that come to the same config (a
+        whole number drawn twice) are one point.
+    """
+
+    config: Config
+    toml: str
+    sweep: SweepSection
+    points: tuple[Point, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the sweep goes unless told otherwise."""
+        return Path("results") / self.config.experiment.name / "sweep"
+
+
+def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
+    """Read a config with a ``[sweep]`` and draw its points.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of config, sweep and points at once.
+    """
+    text = read_config_text(Path(path))
+    return _plan(parse_points(text, design=draw_design, name=str(path), overrides=overrides))
+
+
+def stored_plan(folder: str | Path) -> Plan:
+    """Return the plan of a sweep's folder.
+
+    Raises
+    ------
+    ResultError
+        When the folder is no sweep's.
+    """
+    stored = SweepFolder(Path(folder))
+    text = stored.config_text()
+    name = str(stored.path / "sweep.toml")
+    return _plan(parse_points(text, design=draw_design, name=name))
+
+
+def _plan(variants: Variants) -> Plan:
+    digest = cache(file_digest)
+    points: dict[str, Point] = {}
+    for variant in variants.points:
+        config = pin_inputs(variant.config, digest=digest)
+        key = result_id(config)
+        settings = {setting.key: setting.value for setting in variant.settings}
+        points.setdefault(key, Point(key, variant.index, variant.replicate, settings, config))
+    written = tomli_w.dumps(dict(variants.written))
+    return Plan(variants.config, written, variants.sweep, tuple(points.values()))

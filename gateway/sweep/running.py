@@ -1,0 +1,73 @@
+"""Computes one point, and makes an answer of whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from gateway.config import parse_config
+from gateway.errors import GatewayError
+from gateway.pipeline import execute
+from gateway.provenance import peak_memory_mib
+from gateway.sweep.tasks import Answer, Task
+from gateway.talk import Advance
+
+__all__ = ["run_task"]
+
+# The machine is in trouble, not the point: every other one would fail too.
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+
+def run_task(task: Task, say: Callable[[str], object]) -> Answer:
+    """Compute one point and store it; whatever it raises becomes the answer."""
+    wall, cpu = time.monotonic(), time.process_time()
+    say(f"point {task.key}")
+    state: Literal["done", "failed", "stopped"] = "done"
+    reason = trace = ""
+    try:
+        config = parse_config(task.config, name=f"point {task.key}")
+        execute(config, folder=Path(task.folder), keep=task.keep, talk=_Lines(say))
+    except GatewayError as error:
+        state, reason, trace = "failed", str(error), traceback.format_exc()
+    except Exception as error:  # noqa: BLE001  (the outermost edge of a point: others go on)
+        is_storage = isinstance(error, OSError) and error.errno in _STORAGE
+        state = "stopped" if is_storage else "failed"
+        reason = f"{type(error).__name__}: {error}"
+        trace = traceback.format_exc()
+    say(reason or "done")
+    return Answer(
+        task.key,
+        state,
+        round(time.monotonic() - wall, 3),
+        round(time.process_time() - cpu, 3),
+        round(peak_memory_mib(), 1),
+        reason,
+        trace,
+    )
+
+
+class _Lines:
+    """Each stage as a line when it begins, so that the log of a dead worker tells where."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self._say = say
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Advance]:
+        begun = time.monotonic()
+        self._say(f"{name} ...")
+        yield lambda _: None
+        self._say(f"{name}: {time.monotonic() - begun:.2f} s")
+
+    def stage(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]:  # noqa: ARG002
+        """Say when a stage begins, and how long it took."""
+        return self._stage(name)
+
+    def say(self, text: str) -> None:
+        """Say one line."""
+        self._say(text)

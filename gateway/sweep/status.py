@@ -1,0 +1,156 @@
+"""How far a sweep, or a single run, is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.store import SweepFolder, is_sweep, open_result, resident_mib
+from gateway.sweep.plan import stored_plan
+
+__all__ = ["RunningPoint", "Status", "folder_status"]
+
+
+@dataclass(frozen=True)
+class RunningPoint:
+    """A point at work.
+
+    Parameters
+    ----------
+    key, worker
+        Which one, and where.
+    seconds
+        Since it was begun.
+    memory_mib
+        What its process holds now; None where that is another machine's.
+    """
+
+    key: str
+    worker: str
+    seconds: float
+    memory_mib: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a folder is.
+
+    Parameters
+    ----------
+    folder
+        Which one.
+    state
+        ``running``, ``done``, ``incomplete`` or, with every missing point failed,
+        ``failed``.
+    n_points, n_done, n_failed, n_running, n_pending
+        They add up: n_points is the sum of the others.
+    seconds_left
+        At the mean pace of the points so far; None where there is none yet or nothing runs.
+    peak_mib
+        Largest memory of a worker so far; None where nothing is known.
+    running
+        Points at work.
+    failures
+        Reasons by key.
+    """
+
+    folder: str
+    state: str
+    n_points: int
+    n_done: int
+    n_failed: int
+    n_running: int
+    n_pending: int
+    seconds_left: float | None
+    peak_mib: float | None
+    running: tuple[RunningPoint, ...] = ()
+    failures: Mapping[str, str] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+def folder_status(folder: str | Path) -> Status:
+    """Return how far a sweep's or a run's folder is; it may be at work meanwhile.
+
+    Raises
+    ------
+    ResultError
+        When the folder is neither.
+    """
+    folder = Path(folder)
+    return _of_sweep(folder) if is_sweep(folder) else _of_run(folder)
+
+
+def _of_run(folder: Path) -> Status:
+    """A run's folder gets its name when it is done."""
+    provenance = open_result(folder).provenance
+    peak = provenance.get("peak_memory_mib")
+    return Status(str(folder), "done", 1, 1, 0, 0, 0, 0.0, peak)
+
+
+def _of_sweep(folder: Path) -> Status:
+    # Before anything is counted: a sweep that ends meanwhile was at work when we looked.
+    place = SweepFolder(folder)
+    busy = place.is_busy
+    plan, history = stored_plan(folder), place.history()
+    done = {point.key for point in plan.points if place.is_done(point.key)}
+    keys = {point.key for point in plan.points}
+    failures = {k: r for k, r in place.failures().items() if k in keys - done}
+    running = _running(history, keys - done - failures.keys()) if busy else ()
+    n_left = len(keys) - len(done) - len(failures)
+    state = "running" if busy else "incomplete"
+    if not busy and n_left == 0:
+        state = "failed" if failures else "done"
+    return Status(
+        str(folder), state, len(keys), len(done), len(failures), len(running),
+        n_left - len(running), _seconds_left(history, n_left, busy=busy), _peak(history),
+        running, failures,
+    )  # fmt: skip
+
+
+def _running(history: list[Mapping[str, Any]], missing: set[str]) -> tuple[RunningPoint, ...]:
+    """Points of the latest sweep that were begun and have not come to an end."""
+    begun: dict[str, Mapping[str, Any]] = {}
+    for entry in history:
+        if entry["event"] == "sweep_started":
+            begun.clear()
+        elif entry["event"] == "started":
+            begun[entry["point"]] = entry
+        elif entry["event"] == "lost":
+            begun.pop(entry["point"], None)
+    now = datetime.now(tz=UTC)
+    return tuple(
+        RunningPoint(
+            key, entry["worker"],
+            round((now - datetime.fromisoformat(entry["time"])).total_seconds(), 1),
+            resident_mib(entry["pid"]) if str(entry["worker"]).startswith("pid ") else None,
+        )
+        for key, entry in begun.items()
+        if key in missing
+    )  # fmt: skip
+
+
+def _seconds_left(history: list[Mapping[str, Any]], n_left: int, *, busy: bool) -> float | None:
+    """Estimate by the pace since the latest start, or before it by the points' own time."""
+    starts = [i for i, entry in enumerate(history) if entry["event"] == "sweep_started"]
+    if not busy or not starts:
+        return 0.0 if n_left == 0 else None
+    latest = history[starts[-1] :]
+    ended = [entry for entry in latest if entry["event"] in {"finished", "failed"}]
+    begun = [entry for entry in latest if entry["event"] == "started"]
+    if not ended or not begun:
+        return None
+    first, last = (datetime.fromisoformat(e["time"]) for e in (begun[0], ended[-1]))
+    since = (datetime.now(tz=UTC) - last).total_seconds()
+    pace = (last - first).total_seconds() / len(ended)
+    return round(max(0.0, pace * n_left - since), 1)
+
+
+def _peak(history: list[Mapping[str, Any]]) -> float | None:
+    peaks = [entry["worker_peak_mib"] for entry in history if "worker_peak_mib" in entry]
+    return max(peaks, default=None)

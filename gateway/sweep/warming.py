@@ -1,0 +1,62 @@
+"""Compile before the fan-out: one process of a machine fills the cache, the others wait.
+
+numba's cache is made for one process at a time. Two that compile the same kernels at once
+do the work twice and write over each other's index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+
+from gateway import _numba
+from gateway.config import parse_config
+from gateway.pipeline import execute
+from gateway.provenance import cpu_name, result_versions
+from gateway.store import node_cache_lock, scratch_folder
+
+__all__ = ["warm_up"]
+
+# The smallest world that goes through every stage.
+TINY = """
+[experiment]
+name = "warm-up"
+seed = 5
+[world]
+users = 400
+groups = 80
+days = 120
+arrival_days = 30
+joins_per_user = 9.0
+mean_friends = 6.0
+topics = 8
+harm_interest = 0.1
+strikes_per_member = 2.0
+countries = { US = 1.0 }
+[world.roles]
+targets = 16
+influence = 6
+homophily = 6
+hub = 3
+[targets]
+country = "US"
+kind = "nudity"
+month = "2020-03"
+min_strikes = 1
+[score]
+horizon = 30
+[spike]
+min_joiners = 5
+min_spiking = 2
+"""
+
+
+def warm_up() -> None:
+    """Run a tiny world once per machine, processor and set of versions."""
+    facts = [result_versions(), cpu_name(), platform.machine(), platform.python_version()]
+    marker = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    with node_cache_lock(marker) as cold:
+        if cold and _numba.is_compiled():
+            with scratch_folder() as scratch:
+                execute(parse_config(TINY), folder=scratch / "warm-up")
