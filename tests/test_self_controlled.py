@@ -308,6 +308,7 @@ def test_univariate_is_the_multivariate_of_one_group():
     np.testing.assert_allclose(fit.beta[5], alone.log_ratio[5], atol=1e-6)
 
 
+@pytest.mark.compiled
 def test_fit__finds_the_planted_effects_and_their_intervals_cover():
     rng = np.random.default_rng(4)
     beta = np.where(rng.random(40) < 0.3, rng.normal(0.6, 0.3, 40), 0.0)
@@ -321,6 +322,7 @@ def test_fit__finds_the_planted_effects_and_their_intervals_cover():
     assert set(np.argsort(-found.score[30:])[:5]) <= set(np.flatnonzero(beta > 0))
 
 
+@pytest.mark.compiled
 def test_multivariate__does_not_credit_a_group_joined_after_a_gateway():
     """Group 1 is joined after group 0, which acts: alone it looks raised, adjusted it does not."""
     rng = np.random.default_rng(2)
@@ -350,12 +352,13 @@ def test_multivariate__does_not_credit_a_group_joined_after_a_gateway():
     np.testing.assert_allclose(together.estimate[40], 3.0, rtol=0.25)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("choose", ["bayes", "validation"])
 def test_penalty__is_larger_where_effects_are_smaller(choose):
     found = []
     for sd in (0.1, 0.8):
         beta = np.random.default_rng(3).normal(0, sd, 40)
-        joins, targets = case_series(12, beta, users=800)
+        joins, targets = case_series(12, beta, users=800 if choose == "bayes" else 400)
         cases = build_cases(joins, list_events(joins, targets.mask), ~targets.mask)
         chance = np.random.default_rng(0).random(len(cases.user))
         found.append(
@@ -367,6 +370,7 @@ def test_penalty__is_larger_where_effects_are_smaller(choose):
         assert 0.5 < found[1].penalty * 0.8**2 < 2.0
 
 
+@pytest.mark.compiled
 def test_p_values__keep_their_level_where_nothing_is_true():
     p = []
     for seed in (31, 32, 33):
@@ -446,6 +450,7 @@ def linked_groups(seed, *, users=6_000):
     return joins, first_targets(60, 10)
 
 
+@pytest.mark.compiled
 def test_surrogates__are_the_likes_of_the_targets_and_not_the_gateway():
     joins, targets = linked_groups(1)
     affinity = affinity_to_targets(joins, targets)
@@ -460,6 +465,7 @@ def test_surrogates__are_the_likes_of_the_targets_and_not_the_gateway():
     assert (found.rank[10:20] > 0).all()
 
 
+@pytest.mark.compiled
 def test_surrogates__none_where_nothing_is_like_the_targets():
     joins, targets = case_series(5, np.zeros(40), users=800)
     assert not choose_surrogates(joins, targets, seed=1).any()
@@ -562,6 +568,7 @@ def test_inert__must_be_known_and_enough(inert, message):
         detect_self_controlled(joins, first_groups(joins, 2), options=options)
 
 
+@pytest.mark.compiled
 def test_inert__calibrate_the_p_values():
     joins, targets = case_series(8, np.where(np.arange(40) < 4, 0.8, 0.0), users=1_500)
     names = tuple(joins.groups.to_pylist()[40:])
