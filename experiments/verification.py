@@ -211,7 +211,8 @@ def friend_degrees(seed: int, size: int) -> Check:
 def invitation_bulks(seed: int, size: int) -> Check:
     """Whole part of a Pareto draw: P(n >= k) = k^-b, b = invite_tail."""
     history = live_through(draw_world(config(seed, size)))
-    sent = history.state.sent[history.state.sent > 0]
+    pairs = np.stack([history.invitations.sender, history.invitations.group])
+    sent = np.unique(pairs, axis=1, return_counts=True)[1]
     edges = np.array([1, 2, 3, 4, 5, 7, 10, 15, 25, 50, 100, 200])
     beyond = edges**-history.world.section.invite_tail
     return by_tail("Invitations sent at once", "senders", sent, edges, beyond)

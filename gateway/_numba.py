@@ -39,8 +39,19 @@ def _cache_folder() -> Path:
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
+from llvmlite import ir  # noqa: E402
+from numba.extending import overload  # noqa: E402
 
-__all__ = ["is_compiled", "kernel", "parallel_kernel", "prange", "set_threads", "threads"]
+__all__ = [
+    "inner_kernel",
+    "is_compiled",
+    "kernel",
+    "parallel_kernel",
+    "prange",
+    "prefetch",
+    "set_threads",
+    "threads",
+]
 
 # cache: a warm start costs milliseconds instead of half a minute of compilation.
 # nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
@@ -48,12 +59,25 @@ __all__ = ["is_compiled", "kernel", "parallel_kernel", "prange", "set_threads", 
 # fastmath stays off: it lets the compiler reorder sums, and results must be the same bits.
 _FLAGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
 
+# Without reference counts (see `inner_kernel`).
+_LEAN: Any = {**_FLAGS, "_nrt": False}
+
 prange = numba.prange
 
 
 def kernel(function: Function) -> Function:
     """Compile a single-threaded kernel."""
     compiled: Function = numba.njit(**_FLAGS)(function)
+    return compiled
+
+
+def inner_kernel(function: Function) -> Function:
+    """Compile a kernel that is called by others alone, and makes no array.
+
+    Its arrays are not counted: the caller holds them. Two threads that count the same
+    arrays at every call pass one line of the cache back and forth.
+    """
+    compiled: Function = numba.njit(**_LEAN)(function)
     return compiled
 
 
@@ -70,6 +94,41 @@ def parallel_kernel(function: Function) -> Function:
 def is_compiled() -> bool:
     """Tell whether kernels are compiled, or run as plain Python (``NUMBA_DISABLE_JIT=1``)."""
     return not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
+
+
+def prefetch(table: Any, row: int) -> None:
+    """Ask for one row of a table ahead of its use; as plain Python it does nothing.
+
+    The rows that a loop will come to are known, the processor cannot guess them: asked for
+    some rounds ahead they arrive while others are worked on. Any row may be asked for, also
+    one beyond the end.
+    """
+
+
+@numba.extending.intrinsic
+def _prefetch(_context: Any, table: Any, row: Any) -> Any:  # noqa: ARG001
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        array = context.make_array(table)(context, builder, values[0])
+        stride = builder.extract_value(array.strides, 0)
+        byte = ir.IntType(8).as_pointer()
+        start = builder.bitcast(array.data, byte)
+        at = builder.gep(start, [builder.mul(values[1], stride)])
+        i32 = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, i32, i32, i32])
+        declare: Any = numba.core.cgutils.get_or_insert_function
+        call = declare(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(call, [at, i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return numba.types.void(table, numba.types.int64), generate
+
+
+@overload(prefetch, jit_options=_LEAN)
+def _compiled_prefetch(table: Any, row: Any) -> Any:  # noqa: ARG001
+    def ask(table: Any, row: Any) -> None:
+        _prefetch(table, row)  # type: ignore[call-arg]
+
+    return ask
 
 
 def threads() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel
+from gateway._numba import inner_kernel
 
 __all__ = ["gamma", "philox", "uniform", "uniform52"]
 
@@ -30,7 +30,7 @@ _SHIFT_LOW = np.uint64(12)
 _TURN = 2.0 * np.pi
 
 
-@kernel
+@inner_kernel
 def philox(seed, stream, user, event, draw):  # type: ignore[no-untyped-def]
     """Return four independent 32-bit words, as uint64, for one (key, counter)."""
     k0 = np.uint64(seed) & _LOW
@@ -51,13 +51,13 @@ def philox(seed, stream, user, event, draw):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@kernel
+@inner_kernel
 def uniform(word):  # type: ignore[no-untyped-def]
     """Return the 32-bit word as a float in (0, 1), in steps of 2**-32."""
     return (np.float64(word) + _HALF) * _STEP32
 
 
-@kernel
+@inner_kernel
 def uniform52(high, low):  # type: ignore[no-untyped-def]
     """Return two 32-bit words as a float in (0, 1), with 52 bits.
 
@@ -67,7 +67,7 @@ def uniform52(high, low):  # type: ignore[no-untyped-def]
     return (np.float64(bits) + _HALF) * _STEP52
 
 
-@kernel
+@inner_kernel
 def _gamma_from_one(seed, stream, user, event, draw, shape):  # type: ignore[no-untyped-def]
     """Return a gamma variate of shape 1 or more; uses draws from ``draw`` on.
 
@@ -85,7 +85,7 @@ def _gamma_from_one(seed, stream, user, event, draw, shape):  # type: ignore[no-
             return d * v
 
 
-@kernel
+@inner_kernel
 def gamma(seed, stream, user, event, draw, shape):  # type: ignore[no-untyped-def]
     """Return a gamma variate of scale 1; uses draws from ``draw`` on, three at most on average.
 

@@ -25,10 +25,16 @@ from gateway.simulate import (
     measure_direct_effects,
     measure_total_effects,
 )
-from gateway.simulate.occasion_kernels import MEMBER, NEVER, UNCONFIRMED
-from gateway.simulate.replay_kernels import _add_influence, _decide_again, _write
+from gateway.simulate.occasion_kernels import (
+    MEMBER,
+    UNCONFIRMED,
+    add_influence,
+    write,
+)
+from gateway.simulate.replay_kernels import _decide_again
+from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
-from tests.worlds import SMALL, small_config
+from tests.worlds import SMALL, cells_of, small_config
 
 # Whole simulations: minutes as plain Python.
 pytestmark = pytest.mark.compiled
@@ -120,13 +126,10 @@ def test_first_day__is_that_of_the_first_difference(platform):
     history = platform.history
     every = np.ones(len(history.world.groups), bool)
     found, other = compare_runs(history, (Demotion(80, every, 1.0),), platform.targets.mask)
-    start = history.state.start
     for u in np.flatnonzero(found.diverged)[:50]:
-        mine = slice(start[u], start[u + 1])
-        differs = (history.state.group[mine] != other.state.group[mine]) | (
-            history.state.source[mine] != other.state.source[mine]
-        )
-        assert found.first_day[u] == history.state.time[mine][np.argmax(differs)]
+        here, there = cells_of(history, u), cells_of(other, u)
+        differs = (here.group != there.group) | (here.source != there.source)
+        assert found.first_day[u] == here.time[np.argmax(differs)]
     assert (found.first_day[found.diverged] >= 80).all()
 
 
@@ -374,22 +377,23 @@ def test_total_effect__is_the_direct_effect_of_lone_users_who_look_once(confirma
 
 def targets_without(history, u: int, g: int, mask) -> int:
     """Target joins of user u living every occasion again in a world without g."""
-    others, mail = history.others, history.invitations.mail(len(history.world.users))
-    base, end = others.start[u], others.start[u + 1]
-    n_done = int((others.time[base:end] < NEVER).sum())
-    group, source = np.zeros(n_done, np.int32), np.zeros(n_done, np.uint8)
+    stage, mail = history.stage, history.invitations.mail(len(history.world.users))
+    fact = cells_of(history, u)
+    n_done = int((fact.time < NO_DAY).sum())
+    own = empty_table(n_done, CELL)
     boost, since, looked = 0.0, 0, -1
     for n in range(n_done):
-        day = int(others.time[base + n])
+        day = int(fact.time[n])
         answer, looked = _decide_again(
-            history.scenery, history.labels, history.policies, others, mail, group, source, n, u,
-            day, boost, since, looked, g, history.world.seed, 2,
+            stage, history.policies, mail, own, n, u, day, boost, since, looked, g,
+            history.world.seed, 2,
         )  # fmt: skip
-        _write(answer, n, group, source)
-        if answer.outcome == MEMBER and history.scenery.influence[answer.group] != 0.0:
-            beta = history.scenery.influence[answer.group]
-            boost, since = _add_influence(history.scenery, boost, since, day, beta), day
-    return int((mask[np.maximum(group, 0)] & (group >= 0) & (source < UNCONFIRMED)).sum())
+        write(own[n], day, answer)
+        if answer.outcome == MEMBER and stage.groups[answer.group].influence != 0.0:
+            beta = stage.groups[answer.group].influence
+            boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+    joined = (own.group >= 0) & (own.source < UNCONFIRMED)
+    return int((mask[np.maximum(own.group, 0)] & joined).sum())
 
 
 def test_total_effect__of_lone_users_is_the_sum_of_their_lives_without_the_group():

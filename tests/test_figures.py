@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
-from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, render, scaling
 from gateway.figures.names import label, shorten
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
 from tests.result_tables import HOSTILE, result_tables, with_rivals
@@ -788,3 +788,23 @@ def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:
 )
 def test_caption__of_the_note_s_figures_says_that_a_fit_is_no_evidence(name: str) -> None:
     assert "not evidence about the real platform" in BY_NAME[name].caption(plotted(name))
+
+
+def test_scaling__draws_every_size_and_the_exponents_of_a_power_law() -> None:
+    users = np.array([1e5, 1e6, 1e7])
+    data = pa.table(
+        {
+            "users": users.astype(int), "joins": (15 * users).astype(int), "seconds": 1e-5 * users,
+            "cpu_seconds": 3e-7 * users**1.25, "base_mib": np.full(3, 200.0),
+            "peak_mib": 200 + 4e-4 * users,
+        }
+    )  # fmt: skip
+    left, right = scaling.draw(data).axes
+    assert left.lines[0].get_xydata().tolist() == [[u, 1e-5 * u] for u in users]
+    assert [text.get_text()[-6:] for text in left.get_legend().get_texts()] == [" 1.00)", " 1.25)"]
+    np.testing.assert_allclose(right.lines[0].get_ydata(), 4e-4 * users)
+    assert left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"
+
+
+def test_scaling__of_one_size_has_no_exponent() -> None:
+    assert np.isnan(scaling.exponent(np.array([1e5]), np.array([3.0])))

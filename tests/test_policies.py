@@ -17,6 +17,7 @@ from gateway.simulate import (
 from gateway.simulate.moderation import Moderation
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, _friction
 from gateway.simulate.policies import as_policies
+from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import draw_world
 from tests import naive
 from tests.worlds import small_config
@@ -84,11 +85,12 @@ def test_policies__of_nothing_hold_on_no_day():
 
 def test_friction__of_a_member_is_the_largest_over_the_groups():
     policies = as_policies(MIXED, n_groups=GROUPS, days=DAYS)
-    group = np.array([4, -1, 3, 0, 5], np.int32)
-    source = np.array([0, 0, UNCONFIRMED, 0, 0], np.uint8)
-    assert _friction(policies, group, source, 0, 5, 6) == 0.0  # before its start
-    assert _friction(policies, group, source, 0, 5, 7) == 0.6
-    assert _friction(policies, group, source, 1, 4, 7) == 0.0  # only asked to join group 3
+    cells = empty_table(5, CELL)
+    cells.group = [4, -1, 3, 0, 5]
+    cells.source = [0, 0, UNCONFIRMED, 0, 0]
+    assert _friction(policies, cells, 0, 5, 6) == 0.0  # before its start
+    assert _friction(policies, cells, 0, 5, 7) == 0.6
+    assert _friction(policies, cells, 1, 4, 7) == 0.0  # only asked to join group 3
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_interventions__a_later_start_adds_to_an_earlier_one(world):
     expected = live_through(world, interventions=(first,)).state
     np.testing.assert_array_equal(got.group[day < 90], expected.group[day < 90])
     shown = got.source & 127
-    late = (got.group >= 0) & (got.time >= 90) & (got.time < NEVER)
+    late = (got.group >= 0) & (got.time >= 90) & (got.time < NO_DAY)
     assert late.any()
     assert not (late & (shown < 4)).any()  # neither recommended nor in a feed
 

@@ -15,10 +15,11 @@ from gateway.simulate import (
     measure_direct_effects,
     measure_total_effects,
 )
-from gateway.simulate.occasion_kernels import MEMBER, NEVER, UNCONFIRMED
-from gateway.simulate.replay_kernels import _add_influence, _decide_again, _write
+from gateway.simulate.occasion_kernels import MEMBER, UNCONFIRMED, add_influence, write
+from gateway.simulate.replay_kernels import _decide_again
+from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import Role, draw_world
-from tests.worlds import small_config
+from tests.worlds import cells_of, small_config
 
 EVERYTHING = (
     "world.users=150", "world.groups=60", "world.roles.recommender=3", "world.roles.inviter=3",
@@ -36,25 +37,25 @@ def replay_plainly(history, u, skip):
 
     The twin of the kernel's short cut: nothing is taken over from the factual log.
     """
-    others, mail = history.others, history.invitations.mail(len(history.world.users))
-    base, end = others.start[u], others.start[u + 1]
-    n_done = int((others.time[base:end] < NEVER).sum())
-    group, source = np.zeros(n_done, np.int32), np.zeros(n_done, np.uint8)
-    barred = int(others.group[base + skip]) if skip >= 0 else -1
+    stage, mail = history.stage, history.invitations.mail(len(history.world.users))
+    fact = cells_of(history, u)
+    n_done = int((fact.time < NO_DAY).sum())
+    own = empty_table(n_done, CELL)
+    barred = int(fact.group[skip]) if skip >= 0 else -1
     boost, since, looked = 0.0, 0, -1
     for n in range(n_done):
-        day = int(others.time[base + n])
+        day = int(fact.time[n])
         answer, looked = _decide_again(
-            history.scenery, history.labels, history.policies, others, mail, group, source, n, u,
-            day, boost, since, looked, barred if n > skip else -1, history.world.seed, 2,
+            stage, history.policies, mail, own, n, u, day, boost, since, looked,
+            barred if n > skip else -1, history.world.seed, 2,
         )  # fmt: skip
-        _write(answer, n, group, source)
+        write(own[n], day, answer)
         if n == skip:
-            group[n], source[n] = -1, 0
-        elif answer.outcome == MEMBER and history.scenery.influence[answer.group] != 0.0:
-            beta = history.scenery.influence[answer.group]
-            boost, since = _add_influence(history.scenery, boost, since, day, beta), day
-    return group, source
+            own[n].group, own[n].source = -1, 0
+        elif answer.outcome == MEMBER and stage.groups[answer.group].influence != 0.0:
+            beta = stage.groups[answer.group].influence
+            boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+    return own.group, own.source
 
 
 def later_targets(group, source, skip, is_target):
@@ -68,20 +69,17 @@ def history():
 
 
 def test_replay__of_nothing_skipped_is_the_history_bit_for_bit(history):
-    start = history.state.start
     for u in range(150):
         group, source = replay_plainly(history, u, -1)
-        np.testing.assert_array_equal(group, history.state.group[start[u] : start[u + 1]])
-        np.testing.assert_array_equal(source, history.state.source[start[u] : start[u + 1]])
+        np.testing.assert_array_equal(group, cells_of(history, u).group)
+        np.testing.assert_array_equal(source, cells_of(history, u).source)
 
 
 def test_direct_effects__equal_their_twin(history):
     is_target = targets_of(history.world)
     lost = {g: [] for g in range(60)}
-    start = history.state.start
     for u in range(150):
-        mine = slice(start[u], start[u + 1])
-        group, source = history.state.group[mine], history.state.source[mine]
+        group, source = cells_of(history, u).group, cells_of(history, u).source
         for skip in np.flatnonzero((group >= 0) & (source < UNCONFIRMED)):
             if not is_target[group[skip]]:
                 without = later_targets(*replay_plainly(history, u, skip), skip, is_target)
@@ -145,7 +143,7 @@ def everywhere(world):
 
 def log_of(history):
     state = history.state
-    return state.group, state.source, state.inviter
+    return state.group, state.source, state.via
 
 
 @pytest.mark.parametrize(
@@ -202,11 +200,10 @@ def test_invite_cap__limits_what_one_join_sends(history):
 
 
 def test_direct_effects__refuse_a_history_that_was_tampered_with(history):
-    state = history.state
-    group = state.group.copy()
-    group[np.flatnonzero(group >= 0)[0]] = (group[np.flatnonzero(group >= 0)[0]] + 1) % 60
-    others = history.others._replace(group=group)
-    other = dataclasses.replace(history, others=others)
+    cells = history.state.copy()
+    first = np.flatnonzero(cells.group >= 0)[0]
+    cells.group[first] = (cells.group[first] + 1) % 60
+    other = dataclasses.replace(history, stage=history.stage._replace(cells=cells))
     with pytest.raises(RuntimeError, match="not reproduced"):
         measure_direct_effects(other, targets_of(history.world))
 

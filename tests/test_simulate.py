@@ -9,11 +9,11 @@ import pytest
 from gateway._numba import set_threads
 from gateway.joins import SOURCES
 from gateway.simulate import live_through, simulate
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
-from gateway.simulate.platform import _empty_state
+from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from
 from gateway.simulate.platform_kernels import wind_up
 from gateway.simulate.recommender import fit_recommender, no_recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
+from gateway.simulate.tables import CELL, LINE, NO_DAY, SHELF, USER, empty_table
 from gateway.world import Role, draw_world
 from tests import naive
 from tests.worlds import small_config
@@ -25,11 +25,10 @@ ALL_ROLES = (
 
 
 def digest(history) -> str:
-    state, sent = history.state, history.invitations
+    sent = history.invitations
     arrays = [
-        state.group, state.time, state.source, state.seed_cell, state.inviter, state.exposed,
-        sent.sender[: sent.count], sent.receiver[: sent.count], sent.taken[: sent.count],
-        history.others.extra_friend, *history.labels[:3],
+        history.state, history.stage.users, history.stage.found, history.stage.neighbour,
+        sent.letters[: sent.count], sent.taken[: sent.count], *history.labels[:3],
     ]  # fmt: skip
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
@@ -118,9 +117,9 @@ def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched():
 def test_occasions__where_bunched_stay_in_order_within_the_stay():
     world = draw_world(small_config("world.gap_shape=0.1", "world.leaving=0.5"))
     state, users = live_through(world).state, world.users
-    user = np.repeat(np.arange(len(users)), np.diff(state.start))
+    user = np.repeat(np.arange(len(users)), users.occasions)
     same = user[1:] == user[:-1]
-    assert (np.diff(state.time)[same] >= 0).all()
+    assert (np.diff(state.time.astype(int))[same] >= 0).all()
     assert (state.time >= users.arrival[user]).all()
     assert (state.time < users.departure[user]).all()
 
@@ -130,30 +129,62 @@ def test_occasions__are_uniform_from_arrival_to_the_end():
     # Given their number, the points of a Poisson process are uniform (Kingman 1993,
     # section 2.4). First of 4 uniform points: mean 1/5, sd sqrt(4/150) = 0.163.
     n = 4_000
-    state = _empty_state(np.arange(0, 4 * n + 1, 4, dtype=np.int64))
-    arrival, departure = np.full(n, 20, np.int32), np.full(n, 220, np.int32)
-    wind_up(state, arrival, departure, 1.0, 9, 1)
-    first = (state.clock - 20) / 200
+    users, due = empty_table(n, USER), np.full(n, NO_DAY, np.uint16)
+    users.occasions, users.departure = 4, 220
+    wind_up(users, due, np.full(n, 20, np.int32), 1.0, 9, 1)
+    first = (users.clock - 20) / 200
     assert abs(first.mean() - 0.2) < 4 * 0.163 / np.sqrt(n)
     assert abs(first.std() - 0.163) < 0.01
-    np.testing.assert_array_equal(state.due, state.clock.astype(int))
+    np.testing.assert_array_equal(due, users.clock.astype(int))
+
+
+def test_take_from__is_the_first_group_whose_cumulative_weight_exceeds_the_point(world, history):
+    """Indexed search on the shelves of a world, against the running total of all groups."""
+    stage, groups = history.stage, world.groups
+    rng = np.random.default_rng(1)
+    n_topics = world.section.topics
+    near = (groups.role == Role.TARGET) & (groups.topic == 0)
+    for c in range(len(world.countries)):
+        reach = np.where(groups.country == c, 1.0, 1 - world.section.home_bias) * groups.appeal
+        for k in range(n_topics + 2):
+            weights = (near if k == n_topics + 1 else groups.mix[:, k]) * reach
+            first, end = stage.shelf_start[c * (n_topics + 2) + k :][:2]
+            for x in (*rng.random(20), 2**-33, 1 - 2**-33):
+                got = take_from(stage.shelf, first, end, x)
+                expected = naive.pick(weights, x * np.cumsum(weights)[-1])
+                assert got == (expected if weights.any() else -1)
+
+
+def test_source_row__is_the_first_that_ends_beyond_the_point(history):
+    source = history.stage.source
+    for x in (*np.random.default_rng(2).random(200), 2**-33, 1 - 2**-33):
+        assert source_row(source, x) == np.flatnonzero(source.end > x)[0]
+
+
+def test_tables__rows_lie_on_lines_of_the_cache(history):
+    for table in (history.stage.users, history.stage.groups):
+        assert table.itemsize == LINE
+        assert table.ctypes.data % LINE == 0
+    assert SHELF.itemsize == 16
+    assert CELL.itemsize == 12
 
 
 def test_recommender__equals_sets_of_members():
     rng = np.random.default_rng(0)
-    start = np.arange(0, 41 * 6, 6, dtype=np.int64)
-    state = _empty_state(start)
-    state.taken[:] = rng.integers(0, 7, 40)
+    users, cells = empty_table(40, USER), empty_table(40 * 6, CELL)
+    users.start = np.arange(0, 40 * 6, 6)
+    users.taken = rng.integers(0, 7, 40)
+    cells.group = -1
     members = [set() for _ in range(15)]
     for u in range(40):
-        mine = slice(start[u], start[u] + state.taken[u])
-        state.group[mine] = rng.permutation(15)[: state.taken[u]]
-        state.source[mine] = rng.choice([1, 1 + UNCONFIRMED], state.taken[u], p=[0.8, 0.2])
-        for g, s in zip(state.group[mine], state.source[mine], strict=True):
+        mine = slice(users[u].start, users[u].start + users[u].taken)
+        cells.group[mine] = rng.permutation(15)[: users[u].taken]
+        cells.source[mine] = rng.choice([1, 1 + UNCONFIRMED], users[u].taken, p=[0.8, 0.2])
+        for g, s in zip(cells.group[mine], cells.source[mine], strict=True):
             if s < UNCONFIRMED:
                 members[g].add(u)
     fitted = no_recommender(2, 15, 4)
-    fit_recommender(fitted, 1, state)
+    fit_recommender(fitted, 1, users, cells)
     assert (fitted.neighbour[0] == -1).all()
     for g, expected in enumerate(naive.nearest_groups(members, 4)):
         got = fitted.neighbour[1, g][fitted.neighbour[1, g] >= 0]
@@ -199,7 +230,7 @@ def test_sources__are_the_ten_of_the_note_with_its_confirmation():
     }  # fmt: skip
     for name, share in published.items():
         assert round(shares[name], 3) == share
-    ends = cumulative_weights(dict.fromkeys(Mechanism, 0.25))
+    ends = cumulative_weights(dict.fromkeys(Mechanism, 0.25), {})
     assert ends[-1] == 1.0
     assert abs(np.diff(ends, prepend=0)[:2].sum() - 0.25) < 1e-12
 
@@ -317,11 +348,13 @@ def test_invitations__accepted_ones_are_joins_with_that_inviter(history, joins):
 def test_pymi__raises_invitations_of_users_who_have_it():
     world = draw_world(small_config("world.users=6000", "world.holdout=0.5"))
     history = live_through(world)
-    state = history.state
-    user = np.repeat(np.arange(len(world.users)), np.diff(state.start))
-    member = (state.group >= 0) & (state.source < UNCONFIRMED)
-    sends, held_out = state.sent[member] > 0, world.users.arms.pymi[user[member]]
-    with_it, without = sends[~held_out].mean(), sends[held_out].mean()
+    joins, sent = history.joins(), history.invitations
+    # Whoever sends has a friend; who has none is as likely in either arm.
+    pairs = np.unique(np.stack([sent.sender, sent.group]), axis=1)
+    held_out = world.users.arms.pymi
+    with_it, without = (
+        arm[pairs[0]].sum() / arm[joins.user()].sum() for arm in (~held_out, held_out)
+    )
     # 25,000 joins a side at about 25 %: a standard error of 0.4 points on a ratio of 1.3
     # (less where chances are cut at 1).
     assert with_it > 1.1 * without
@@ -329,8 +362,9 @@ def test_pymi__raises_invitations_of_users_who_have_it():
 
 def test_gysj_holdout__is_never_exposed_and_never_joins_by_gysj(world, history, joins):
     held_out = world.users.arms.gysj
-    assert (history.state.exposed[held_out] == NEVER).all()
-    assert (history.state.exposed[~held_out] < NEVER).any()
+    exposed = history.exposed()
+    assert (exposed[held_out] == NEVER).all()
+    assert (exposed[~held_out] < NEVER).any()
     by_gysj = joins.source == SOURCES.index("gysj")
     assert not held_out[joins.user()[by_gysj]].any()
 
@@ -345,11 +379,11 @@ def test_super_inviters__are_the_top_share_with_ties(history):
 
 
 def test_pymk__adds_mutual_friends_of_friends(world, history):
-    others, f = history.others, world.friendships
+    stage, f = history.stage, world.friendships
     pairs = {
-        (u, int(others.extra_friend[u, i]), int(others.extra_day[u, i]))
+        (u, int(stage.found[u, i]), int(stage.found_day[u, i]))
         for u in range(len(world.users))
-        for i in range(others.extra_count[u])
+        for i in range(stage.users[u].found)
     }
     assert pairs
     neighbours = [set(f.friend[f.offsets[u] : f.offsets[u + 1]].tolist()) for u in range(800)]

@@ -6,6 +6,8 @@ import numpy as np
 
 from gateway.config import Config, parse_config
 from gateway.joins import JoinLog
+from gateway.simulate import History
+from gateway.simulate.tables import Table
 from gateway.targets import TargetSet
 
 SMALL = """
@@ -73,3 +75,9 @@ def linked_log(seed: int, *, users: int = 150, groups: int = 12, days: int = 40)
 def first_groups(joins: JoinLog, count: int) -> TargetSet:
     """The first groups of a log as targets."""
     return TargetSet(np.arange(joins.n_groups) < count, f"the first {count} groups")
+
+
+def cells_of(history: History, u: int) -> Table:
+    """The occasions of one user."""
+    me = history.stage.users[u]
+    return history.state[me.start : me.start + int(me.occasions)].view(np.recarray)

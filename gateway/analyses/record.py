@@ -227,8 +227,8 @@ def record_of(
         days=history.world.days,
         requests=_requests(history),
         invitations=_invitations(history),
-        exposed=history.state.exposed,
-        found=history.others.extra_count.astype(np.int32),
+        exposed=history.exposed(),
+        found=history.stage.users.found.astype(np.int32),
         arms=history.world.users.arms,
         non_rec=history.labels.non_rec,
         non_amp=history.labels.non_amp,
@@ -246,7 +246,7 @@ def _requests(history: History) -> Requests:
     return Requests(
         user=history.owner(cell),
         group=state.group[cell],
-        time=state.time[cell],
+        time=state.time[cell].astype(np.int32),
         source=source_codes()[row],
         confirmed=state.source[cell] < UNCONFIRMED,
     )
@@ -254,11 +254,10 @@ def _requests(history: History) -> Requests:
 
 def _invitations(history: History) -> Invitations:
     log = history.invitations
-    used = slice(0, log.count)
     return Invitations(
-        sender=log.sender[used],
-        receiver=log.receiver[used],
-        group=log.group[used],
-        time=log.time[used],
+        sender=log.sender,
+        receiver=log.receiver,
+        group=log.group,
+        time=log.time,
         super_inviter=log.super_inviters(len(history.world.users)),
     )

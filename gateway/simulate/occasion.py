@@ -1,82 +1,187 @@
-"""A world as the arrays that the kernels read."""
+"""A world as the tables that the kernels read and write."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.simulate.occasion_kernels import Scenery
-from gateway.simulate.platform_kernels import Senders
+from gateway.simulate.occasion_kernels import (
+    HELD_FROM_GYSJ,
+    HELD_FROM_PYMI,
+    Labels,
+    Policies,
+    Stage,
+)
+from gateway.simulate.pymk import SPARE_FRIENDS
+from gateway.simulate.recommender import Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
+from gateway.simulate.tables import CELL, GROUP, NO_DAY, SHELF, SOURCE, USER, Table, empty_table
 from gateway.world import Role, World
+from gateway.world.model import NEVER
 
-__all__ = ["Scenery", "build_scenery", "build_senders"]
+__all__ = ["MOST_TOPICS", "build_stage", "put_labels", "without_surroundings"]
 
 Float64 = npt.NDArray[np.float64]
 
+# Topics that a group's mix may hold.
+MOST_TOPICS = 3
 
-def build_scenery(world: World) -> Scenery:
-    """Return what does not change while users join."""
-    section, groups, users = world.config.simulation, world.groups, world.users
+
+def build_stage(
+    world: World, recommender: Recommender, labels: Labels, policies: Policies
+) -> Stage:
+    """Return the tables of a world in which nobody has joined anything yet.
+
+    Raises
+    ------
+    ValueError
+        If a group holds more than three topics.
+    """
+    section = world.config.simulation
+    shelf, shelf_start = _shelves(world)
+    spare = SPARE_FRIENDS if section.pymk_share > 0 else 0
+    return Stage(
+        users=_users(world),
+        cells=_cells(int(world.users.occasions.sum(dtype=np.int64))),
+        groups=_groups(world, labels),
+        interest=world.users.interest,
+        friend=world.friendships.friend,
+        found=np.zeros((len(world.users), spare), np.int32),
+        found_day=np.zeros((len(world.users), spare), np.uint16),
+        neighbour=recommender.neighbour,
+        weight=recommender.weight,
+        source=_sources(world),
+        shelf=shelf,
+        shelf_start=shelf_start,
+        drift_days=world.section.drift_days,
+        drift_strength=world.section.drift_strength,
+        travel_taste=world.section.travel_taste,
+        half_life=world.section.roles.influence_half_life,
+        demotion=world.config.moderation.demotion,
+        pymi_factor=section.pymi_factor,
+        invite_tail=world.section.invite_tail,
+        bulk=section.bulk,
+        attempts=section.attempts,
+        refit_days=section.refit_days,
+        gap_shape=world.section.gap_shape,
+        filters=bool(policies.seed_filter.any()),
+        demotes=bool(policies.demotion.any()),
+        shields=bool(policies.friction.any()),
+    )
+
+
+def without_surroundings(stage: Stage) -> Stage:
+    """Return the tables without what users saw: the log needs room, and none of that."""
+    nobody, nothing = np.zeros((0, 0), np.int32), np.zeros((0, 0, 0), np.int32)
+    return stage._replace(
+        found=nobody,
+        found_day=nobody.astype(np.uint16),
+        neighbour=nothing,
+        weight=nothing.astype(np.float64),
+    )
+
+
+def _users(world: World) -> Table:
+    users, friendships = world.users, world.friendships
+    table = empty_table(len(users), USER)
+    ends = np.cumsum(users.occasions, dtype=np.int64)
+    table.start = ends - users.occasions
+    table.friends = friendships.offsets[:-1]
+    table.degree = np.diff(friendships.offsets)
+    table.letter = -1
+    table.invite_chance = users.invite_chance
+    table.occasions = users.occasions
+    table.exposed = NO_DAY
+    table.departure = users.departure
+    table.drift_start = np.where(users.drift_start == NEVER, NO_DAY, users.drift_start)
+    table.country = users.country
+    table.holdouts = HELD_FROM_GYSJ * users.arms.gysj + HELD_FROM_PYMI * users.arms.pymi
+    return table
+
+
+def _cells(n: int) -> Table:
+    cells = empty_table(n, CELL)
+    cells.group, cells.via, cells.time = -1, -1, NO_DAY
+    return cells
+
+
+def _groups(world: World, labels: Labels) -> Table:
+    groups = world.groups
+    table = empty_table(len(groups), GROUP)
+    table.influence = groups.acting(Role.INFLUENCE)
+    table.inviting = groups.acting(Role.INVITER)
+    table.created = groups.created
+    table.operator = groups.operator
+    for i, (topic, share) in enumerate(_topics(groups.mix)):
+        table[f"topic{i}"], table[f"mix{i}"] = topic, share
+    put_labels(table, labels)
+    return table
+
+
+def put_labels(table: Table, labels: Labels) -> None:
+    """Write moderation's labels into the table of groups."""
+    table.non_rec, table.non_amp, table.demoted = labels.non_rec, labels.non_amp, labels.demoted
+
+
+def _topics(
+    mix: npt.NDArray[np.float32],
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Topics that each group holds, least first, with their shares; zero for one not held."""
+    held = mix > 0
+    if held.sum(axis=1).max(initial=0) > MOST_TOPICS:
+        raise ValueError(f"a group may hold {MOST_TOPICS} topics; one holds {held.sum(1).max()}")
+    # The topics held come first, in order.
+    order = np.argsort(~held, axis=1, kind="stable")
+    row = np.arange(len(mix))
+    return [(order[:, i], mix[row, order[:, i]]) for i in range(min(MOST_TOPICS, mix.shape[1]))]
+
+
+def _sources(world: World) -> Table:
+    section = world.config.simulation
     shares = {
         Mechanism.RECOMMENDATION: section.recommendation,
         Mechanism.FRIENDS: section.friends,
         Mechanism.INVITATION: section.invitation,
         Mechanism.INTENT: section.intent,
     }
-    confirmed = confirmation() if section.confirmation else np.ones(len(SOURCE_TABLE))
-    return Scenery(
-        interest=users.interest,
-        country=users.country,
-        departure=users.departure,
-        drift_start=users.drift_start,
-        drift_days=world.section.drift_days,
-        drift_strength=world.section.drift_strength,
-        travel_taste=world.section.travel_taste,
-        friend_offsets=world.friendships.offsets,
-        friend=world.friendships.friend,
-        mix=groups.mix,
-        created=groups.created,
-        influence=groups.acting(Role.INFLUENCE),
-        half_life=world.section.roles.influence_half_life,
-        inviting=groups.acting(Role.INVITER),
-        operator=groups.operator,
-        shelf=_shelf(world, groups.mix),
-        target_shelf=_target_shelf(world),
-        source_end=cumulative_weights(shares, section.sources.model_dump()),
-        mechanism=np.array([row.mechanism for row in SOURCE_TABLE], np.uint8),
-        confirm=confirmed,
-        gysj_holdout=users.arms.gysj,
-        attempts=section.attempts,
-        refit_days=section.refit_days,
-        gap_shape=world.section.gap_shape,
-    )
+    table = empty_table(len(SOURCE_TABLE), SOURCE)
+    table.end = cumulative_weights(shares, section.sources.model_dump())
+    table.confirm = confirmation() if section.confirmation else 1.0
+    table.mechanism = [row.mechanism for row in SOURCE_TABLE]
+    table.guide = _guide(table.end)
+    return table
 
 
-def build_senders(world: World) -> Senders:
-    """Return who invites how much; PYMI raises the chance of those who have it."""
-    section = world.config.simulation
-    factor = np.where(world.users.arms.pymi, 1.0, section.pymi_factor)
-    chance = np.minimum(world.users.invite_chance * factor, 1.0)
-    return Senders(chance.astype(np.float64), world.section.invite_tail, section.bulk)
+def _guide(end: Float64) -> npt.NDArray[np.int64]:
+    """For each of as many even parts as there are items, the first item that reaches into it.
 
-
-def _reach(world: World) -> Float64:
-    """How much of a group's appeal reaches users of a country, shape (n_countries, n_groups)."""
-    foreign = world.groups.country[None, :] != np.arange(len(world.countries))[:, None]
-    return np.where(foreign, 1 - world.section.home_bias, 1.0) * world.groups.appeal
-
-
-def _shelf(world: World, mix: npt.NDArray[np.float32]) -> Float64:
-    """Cumulative weight of each group on the shelf of a topic, as seen from a country.
-
-    Shape (n_countries, n_topics + 1, n_groups): mix times appeal, times 1 - home_bias for
-    groups of another country.
+    A hair early, so that rounding where parts meet cannot lead past an item.
     """
-    return np.cumsum(mix.T[None, :, :] * _reach(world)[:, None, :], axis=2, dtype=np.float64)
+    parts = np.arange(len(end)) / len(end) * end[-1] * (1 - 1e-9)
+    return np.asarray(np.searchsorted(end, parts, side="right"), np.int64)
 
 
-def _target_shelf(world: World) -> Float64:
-    """Cumulative appeal of planted targets of the first kind, by country."""
-    is_near = (world.groups.role == Role.TARGET) & (world.groups.topic == 0)
-    return np.cumsum(_reach(world) * is_near, axis=1)
+def _shelves(world: World) -> tuple[Table, npt.NDArray[np.int64]]:
+    """Groups by country and topic with the cumulative weight that a search there gives them.
+
+    The weight is mix times appeal, times 1 - home_bias for groups of another country. After
+    its topics a country has a shelf of planted targets of the first kind, by appeal.
+    """
+    groups = world.groups
+    is_near = (groups.role == Role.TARGET) & (groups.topic == 0)
+    columns = [(np.flatnonzero(share), share[share != 0]) for share in (*groups.mix.T, is_near)]
+    sizes = [len(at) for at, _ in columns] * len(world.countries)
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    shelf = empty_table(int(start[-1]), SHELF)
+    for c in range(len(world.countries)):
+        away = np.where(groups.country != c, 1 - world.section.home_bias, 1.0) * groups.appeal
+        for k, (at, share) in enumerate(columns):
+            i = c * len(columns) + k
+            _fill_shelf(shelf[start[i] : start[i + 1]].view(np.recarray), at, share * away[at])
+    return shelf, start
+
+
+def _fill_shelf(shelf: Table, at: npt.NDArray[np.int64], weight: Float64) -> None:
+    if len(at):
+        shelf.end, shelf.group = np.cumsum(weight), at
+        shelf.guide = _guide(shelf.end)

@@ -4,7 +4,10 @@
 ``replay_kernels`` into a scratch copy. All randomness is Philox, key (seed, stream),
 counter (user, occasion, draw), so that both draw the same numbers.
 
-Letters as in docs/simulator.md: u user, g group, k topic, theta interest, m mix.
+Letters as in docs/simulator.md: u user, g group, k topic, theta interest, m mix. ``me`` is
+the record of user u, ``it`` that of group g (see ``tables``).
+
+Arguments are few on purpose: an array costs seven words in every call that is not inlined.
 """
 
 from __future__ import annotations
@@ -13,12 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway._numba import kernel
+from gateway._numba import inner_kernel
 from gateway.randomness_kernels import gamma, philox, uniform, uniform52
+from gateway.simulate.tables import NO_DAY, Table
 from gateway.world.model import NEVER
 
 __all__ = [
     "FRIENDS",
+    "HELD_FROM_GYSJ",
+    "HELD_FROM_PYMI",
     "INVITATION",
     "MEMBER",
     "NEVER",
@@ -29,14 +35,17 @@ __all__ = [
     "Answer",
     "Inbox",
     "Labels",
-    "Others",
     "Policies",
-    "Scenery",
+    "Stage",
+    "add_influence",
     "decide",
     "heat",
+    "is_membership",
     "next_clock",
     "occasions_before",
-    "search",
+    "source_row",
+    "take_from",
+    "write",
 ]
 
 NOTHING, REQUEST, MEMBER = 0, 1, 2
@@ -44,41 +53,14 @@ NOTHING, REQUEST, MEMBER = 0, 1, 2
 UNCONFIRMED = 128
 RECOMMENDATION, FRIENDS, INVITATION = 0, 1, 2
 _GYSJ = 0
+# Bits of ``holdouts``.
+HELD_FROM_GYSJ, HELD_FROM_PYMI = 1, 2
 # Draws of one occasion beyond its attempts.
 _DRAW_CONFIRM = 1 << 20
 _DRAW_OPERATOR = 1 << 21
 _DRAW_FRICTION = 1 << 22
 # First draw of an occasion's time for what comes after its gap.
 _DRAW_REST = 1 << 20
-
-
-class Scenery(NamedTuple):
-    """What does not change while users join."""
-
-    interest: np.ndarray  # theta[u, k]; the last column is the travellers' topic
-    country: np.ndarray
-    departure: np.ndarray  # first day after the user's last
-    drift_start: np.ndarray  # day on which the user's taste begins to drift, or NEVER
-    drift_days: float
-    drift_strength: float
-    travel_taste: float
-    friend_offsets: np.ndarray
-    friend: np.ndarray
-    mix: np.ndarray  # m[g, k]
-    created: np.ndarray
-    influence: np.ndarray  # beta[g]
-    half_life: float  # of that influence, in days; 0 = it lasts
-    inviting: np.ndarray  # probability that an occasion remembers g's operator
-    operator: np.ndarray  # who invites the members of g into targets
-    shelf: np.ndarray  # cumulative topic x appeal by [country, topic, group]
-    target_shelf: np.ndarray  # cumulative appeal of planted targets by [country, group]
-    source_end: np.ndarray
-    mechanism: np.ndarray
-    confirm: np.ndarray
-    gysj_holdout: np.ndarray
-    attempts: int
-    refit_days: int
-    gap_shape: float  # of the gaps between a user's occasions
 
 
 class Labels(NamedTuple):
@@ -100,22 +82,39 @@ class Policies(NamedTuple):
     invite_cap: np.ndarray  # [step]: most people invited at once
 
 
-class Others(NamedTuple):
-    """What a user sees of the others: user v's occasions are cells start[v] to start[v + 1].
+class Stage(NamedTuple):
+    """All that the kernels read and write, in the rows of ``tables``.
 
-    ``time`` is NEVER until an occasion has come; cells of today are passed over, so that
+    What a user sees of the others ends last night: cells of today are passed over, so that
     it does not matter which of them are written already.
     """
 
-    start: np.ndarray
-    group: np.ndarray
-    source: np.ndarray
-    time: np.ndarray
-    extra_count: np.ndarray  # friends found by PYMK: how many,
-    extra_friend: np.ndarray  # who [user, i],
-    extra_day: np.ndarray  # and since when [user, i]
+    users: Table
+    cells: Table
+    groups: Table
+    interest: np.ndarray  # theta[u, k]; the travellers' topic is one more
+    friend: np.ndarray
+    found: np.ndarray  # friends found by PYMK [user, i],
+    found_day: np.ndarray  # and since when
     neighbour: np.ndarray  # recommender [refit, group, i]
     weight: np.ndarray  # cumulative
+    source: Table
+    shelf: Table  # topic x appeal,
+    shelf_start: np.ndarray  # by country and topic; after the topics, planted targets
+    drift_days: float
+    drift_strength: float
+    travel_taste: float
+    half_life: float  # of influence, in days; 0 = it lasts
+    demotion: float  # by moderation
+    pymi_factor: float
+    invite_tail: float  # bulk size is the whole part of a Pareto draw of this exponent
+    bulk: int
+    attempts: int
+    refit_days: int
+    gap_shape: float  # of the gaps between a user's occasions
+    filters: bool  # whether any intervention filters seeds,
+    demotes: bool  # demotes groups,
+    shields: bool  # or shields members from invitations
 
 
 class Inbox(NamedTuple):
@@ -131,41 +130,55 @@ class Answer(NamedTuple):
     outcome: int
     group: np.int64
     row: np.int64  # of the source table
-    seed_cell: np.int64  # number of the own occasion whose group seeded it, or -1
-    inviter: np.int64
+    via: np.int64  # as in a cell
     exposed: bool  # a GYSJ unit was shown
     looked: bool  # the invitation in the inbox was looked at
     took: bool  # and led to a join
 
 
-@kernel
-def search(cumulative, x):  # type: ignore[no-untyped-def]
-    """Return the first position whose cumulative weight exceeds x."""
-    low, high = 0, len(cumulative) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cumulative[middle] > x:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+@inner_kernel
+def take_from(shelf, first, end, x):  # type: ignore[no-untyped-def]
+    """Return the first group of a shelf whose cumulative weight exceeds x times the total.
+
+    Indexed search (Devroye 1986, III.2.4): the guide of the place that x points to names
+    the first item that can be meant; from there one or two steps are expected.
+    """
+    if first == end:
+        return np.int64(-1)
+    point = x * shelf[end - 1].end
+    i = first + np.int64(shelf[first + np.int64(x * (end - first))].guide)
+    while i < end - 1 and shelf[i].end <= point:
+        i += 1
+    return np.int64(shelf[i].group)
 
 
-@kernel
-def occasions_before(others, v, day):  # type: ignore[no-untyped-def]
+@inner_kernel
+def source_row(source, x):  # type: ignore[no-untyped-def]
+    """Return the first row of the source table that ends beyond x."""
+    row = source[np.int64(x * len(source))].guide
+    while row < len(source) - 1 and source[row].end <= x:
+        row += 1
+    return row
+
+
+@inner_kernel
+def occasions_before(users, cells, v, day):  # type: ignore[no-untyped-def]
     """Return how many occasions user v had before ``day``."""
-    first = others.start[v]
-    low, high = first, others.start[v + 1]
+    first = users[v].start
+    low, high = first, first + np.int64(users[v].taken)
+    # While the platform lives hardly anybody had an occasion today.
+    if low < high and cells[high - 1].time < day:
+        return high - first
     while low < high:
         middle = (low + high) // 2
-        if others.time[middle] < day:
+        if cells[middle].time < day:
             low = middle + 1
         else:
             high = middle
     return low - first
 
 
-@kernel
+@inner_kernel
 def next_clock(seed, stream, u, occasion, clock, remaining, end, gap_shape):  # type: ignore[no-untyped-def]
     """Return the time of the next of ``remaining`` points in (clock, end).
 
@@ -182,202 +195,232 @@ def next_clock(seed, stream, u, occasion, clock, remaining, end, gap_shape):  # 
     return clock + (end - clock) * (gap / (gap + rest))
 
 
-@kernel
-def _drift(scenery, u, day):  # type: ignore[no-untyped-def]
-    """How far the user's taste has drifted for outside reasons, 0 to 1."""
-    start = scenery.drift_start[u]
-    if day < start:
-        return 0.0
-    return min(1.0, (day - start + 1.0) / scenery.drift_days)
+@inner_kernel
+def add_influence(half_life, boost, since, day, beta):  # type: ignore[no-untyped-def]
+    """Return the influence on a user after a join of a gateway, faded until ``day``."""
+    if half_life > 0.0:
+        boost = boost * 0.5 ** ((day - since) / half_life)
+    return boost + beta
 
 
-@kernel
-def heat(scenery, u, day, boost, since):  # type: ignore[no-untyped-def]
+@inner_kernel
+def heat(stage, me, day, boost, since):  # type: ignore[no-untyped-def]
     """Return (factor on the taste for harm, taste for the travellers' topic)."""
-    if scenery.half_life > 0.0 and boost != 0.0:
-        boost = boost * 0.5 ** ((day - since) / scenery.half_life)
-    drift = _drift(scenery, u, day)
-    travels = scenery.travel_taste if 0.0 < drift < 1.0 else 0.0
-    return np.exp(boost + scenery.drift_strength * drift), travels
+    if stage.half_life > 0.0 and boost != 0.0:
+        boost = boost * 0.5 ** ((day - since) / stage.half_life)
+    drift = 0.0
+    start = np.int64(me.drift_start)
+    if day >= start and start != NO_DAY:
+        drift = min(1.0, (day - start + 1.0) / stage.drift_days)
+    travels = stage.travel_taste if 0.0 < drift < 1.0 else 0.0
+    return np.exp(boost + stage.drift_strength * drift), travels
 
 
-@kernel
-def _taste(scenery, u, k, harm, travels):  # type: ignore[no-untyped-def]
+@inner_kernel
+def _taste(interest, u, k, harm, travels):  # type: ignore[no-untyped-def]
     """w[u, k]: theta, times the factor for the gateways' harm topic; the travellers' own."""
     if k == 0:
-        return np.float64(scenery.interest[u, 0]) * harm
-    if k == scenery.interest.shape[1]:
+        return np.float64(interest[u, 0]) * harm
+    if k == interest.shape[1]:
         return travels
-    return np.float64(scenery.interest[u, k])
+    return np.float64(interest[u, k])
 
 
-@kernel
-def _taste_total(scenery, u, harm, travels):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for k in range(scenery.interest.shape[1] + 1):
-        total += _taste(scenery, u, k, harm, travels)
-    return total
+@inner_kernel
+def _taste_total(interest, u, harm, travels):  # type: ignore[no-untyped-def]
+    total = np.float64(interest[u, 0]) * harm
+    for k in range(1, interest.shape[1]):
+        total += np.float64(interest[u, k])
+    return total + travels
 
 
-@kernel
-def _by_intent(scenery, u, harm, travels, x_topic, x_group):  # type: ignore[no-untyped-def]
-    """Draw a topic by taste, then a group of that topic by appeal, as seen from u's country."""
-    point = x_topic * _taste_total(scenery, u, harm, travels)
-    last = scenery.interest.shape[1]
+@inner_kernel
+def _topic(interest, u, harm, travels, point):  # type: ignore[no-untyped-def]
+    """Return the first topic whose cumulative taste exceeds ``point``."""
+    last = interest.shape[1]
     k = 0
-    below = _taste(scenery, u, 0, harm, travels)
+    below = np.float64(interest[u, 0]) * harm
     while below <= point and k < last:
         k += 1
-        below += _taste(scenery, u, k, harm, travels)
-    row = scenery.shelf[scenery.country[u], k]
-    if row[-1] <= 0.0:
-        return -1
-    return search(row, x_group * row[-1])
+        below += _taste(interest, u, k, harm, travels)
+    return k
 
 
-@kernel
-def _accepts(scenery, u, g, harm, travels, x):  # type: ignore[no-untyped-def]
+@inner_kernel
+def _accepts(interest, it, u, harm, travels, total, x):  # type: ignore[no-untyped-def]
     """Whether u joins a group put before it: 1 - exp(-K <m_g, w_u>)."""
-    n_topics = scenery.interest.shape[1]
-    match = 0.0
-    for k in range(n_topics + 1):
-        match += scenery.mix[g, k] * _taste(scenery, u, k, harm, travels)
-    affinity = n_topics * match / _taste_total(scenery, u, harm, travels)
+    match = it.mix0 * _taste(interest, u, it.topic0, harm, travels)
+    match += it.mix1 * _taste(interest, u, it.topic1, harm, travels)
+    match += it.mix2 * _taste(interest, u, it.topic2, harm, travels)
+    affinity = interest.shape[1] * match / total
     return x < 1.0 - np.exp(-affinity)
 
 
-@kernel
-def _is_member(group, source, base, n, g):  # type: ignore[no-untyped-def]
+@inner_kernel
+def is_membership(cell):  # type: ignore[no-untyped-def]
+    """Whether an occasion led to a membership."""
+    return cell.group >= 0 and cell.source < UNCONFIRMED
+
+
+@inner_kernel
+def _is_member(cells, base, n, g):  # type: ignore[no-untyped-def]
     for i in range(base, base + n):
-        if group[i] == g and source[i] < UNCONFIRMED:
+        if cells[i].group == g and cells[i].source < UNCONFIRMED:
             return True
     return False
 
 
-@kernel
-def _remember(group, source, base, n, x):  # type: ignore[no-untyped-def]
+@inner_kernel
+def _remember(cells, base, n, x):  # type: ignore[no-untyped-def]
     """Pick one of the user's n occasions so far; return (its number, group or -1).
 
     An occasion, not a group: what else the user joined does not shift the pick, so that a
     replay without one join differs only where that join mattered.
     """
     if n == 0:
-        return -1, -1
-    i = min(np.int64(x * n), n - 1)
-    if group[base + i] < 0 or source[base + i] >= UNCONFIRMED:
-        return i, -1
-    return i, np.int64(group[base + i])
+        return np.int64(-1), np.int64(-1)
+    i = min(np.int64(x * n), np.int64(n - 1))
+    if cells[base + i].source >= UNCONFIRMED:
+        return i, np.int64(-1)
+    return i, np.int64(cells[base + i].group)
 
 
-@kernel
-def _recommended(scenery, labels, policies, others, seed_group, day, x):  # type: ignore[no-untyped-def]
+@inner_kernel
+def _recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-untyped-def]
     """A group recommended from a current group, -1 where there is none to show."""
-    if seed_group < 0 or policies.seed_filter[policies.step[day], seed_group]:
-        return -1
-    refit = day // scenery.refit_days
-    weight = others.weight[refit, seed_group]
-    if weight[-1] <= 0.0:
-        return -1
-    g = np.int64(others.neighbour[refit, seed_group, search(weight, x * weight[-1])])
-    return -1 if labels.non_rec[g] <= day else g
+    last = weight.shape[2] - 1
+    total = np.float64(weight[refit, seed_group, last])
+    if total <= 0.0:
+        return np.int64(-1)
+    i = 0
+    while i < last and weight[refit, seed_group, i] <= x * total:
+        i += 1
+    return np.int64(neighbour[refit, seed_group, i])
 
 
-@kernel
-def _of_a_friend(scenery, labels, others, u, day, x_friend, x_group):  # type: ignore[no-untyped-def]
-    """A group that a friend joined before today, -1 where there is none to show."""
-    own = scenery.friend_offsets[u + 1] - scenery.friend_offsets[u]
-    extra = 0
-    while extra < others.extra_count[u] and others.extra_day[u, extra] <= day:
-        extra += 1
-    if own + extra == 0:
-        return -1
-    i = min(np.int64(x_friend * (own + extra)), own + extra - 1)
-    f = (
-        scenery.friend[scenery.friend_offsets[u] + i]
-        if i < own
-        else others.extra_friend[u, i - own]
-    )
-    n = occasions_before(others, f, day)
-    _, g = _remember(others.group, others.source, others.start[f], n, x_group)
-    return -1 if g >= 0 and labels.non_amp[g] <= day else g
+@inner_kernel
+def _some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
+    """One of u's friends as of ``day``, -1 for somebody without."""
+    own, found = np.int64(me.degree), 0
+    while found < me.found and stage.found_day[u, found] <= day:
+        found += 1
+    if own + found == 0:
+        return np.int64(-1)
+    i = min(np.int64(x * (own + found)), own + found - 1)
+    return np.int64(stage.friend[me.friends + i] if i < own else stage.found[u, i - own])
 
 
-@kernel
-def _passes(labels, policies, g, day, x):  # type: ignore[no-untyped-def]
-    """Whether a group still reaches the user when moderation or a policy demotes it."""
-    share = 1.0 - policies.demotion[policies.step[day], g]
-    if labels.demoted[g] <= day:
-        share *= 1.0 - labels.demotion
-    return share >= 1.0 or x < share
+@inner_kernel
+def _of_a_friend(users, cells, f, day, x):  # type: ignore[no-untyped-def]
+    """A group that friend f joined before today, -1 where there is none to show."""
+    n = occasions_before(users, cells, f, day)
+    _, g = _remember(cells, users[f].start, n, x)
+    return g
 
 
-@kernel
-def _friction(policies, group, source, base, n, day):  # type: ignore[no-untyped-def]
+@inner_kernel
+def _friction(policies, cells, base, n, day):  # type: ignore[no-untyped-def]
     """Chance that an invitation is dropped: the largest over the user's groups."""
     share = 0.0
     step = policies.step[day]
     for i in range(base, base + n):
-        g = group[i]
-        if g >= 0 and source[i] < UNCONFIRMED and policies.friction[step, g] > share:
+        g = cells[i].group
+        if g >= 0 and cells[i].source < UNCONFIRMED and policies.friction[step, g] > share:
             share = policies.friction[step, g]
     return share
 
 
-@kernel
+@inner_kernel
 def decide(  # type: ignore[no-untyped-def]
-    scenery, labels, policies, others, group, source, base, n, u, day, harm, travels, barred,
-    inbox, seed, stream,
-):  # fmt: skip
+    stage, policies, own, base, n, u, day, harm, travels, barred, inbox, seed, stream
+):
     """Return what comes of occasion number n of user u.
 
-    ``group`` and ``source`` hold the user's own occasions from ``base`` on. ``barred`` is
-    a group that does not exist for this user (-1 for none). Up to ``attempts`` groups are
-    looked at; the first that fits is requested.
+    ``own`` holds the user's own occasions from ``base`` on. ``barred`` is a group that does
+    not exist for this user (-1 for none). Up to ``attempts`` groups are looked at; the
+    first that fits is requested.
     """
+    me = stage.users[u]
     exposed = False
     looked = False
-    for attempt in range(scenery.attempts):
+    total = _taste_total(stage.interest, u, harm, travels)
+    # Shelves of u's country: one for each topic, the travellers' and the targets'.
+    shelves = np.int64(me.country) * (stage.interest.shape[1] + 2)
+    for attempt in range(stage.attempts):
         w0, w1, w2, w3 = philox(seed, stream, u, n, attempt)
         x1, x2, x3 = uniform(w1), uniform(w2), uniform(w3)
-        row = search(scenery.source_end, uniform(w0))
-        how = scenery.mechanism[row]
-        g, seed_cell, inviter, from_inbox = np.int64(-1), np.int64(-1), np.int64(-1), False
+        row = source_row(stage.source, uniform(w0))
+        how = stage.source[row].mechanism
+        g, via, from_inbox = np.int64(-1), np.int64(-1), False
         if how == RECOMMENDATION:
-            if row == _GYSJ and scenery.gysj_holdout[u]:
+            if row == _GYSJ and me.holdouts & HELD_FROM_GYSJ:
                 continue
-            seed_cell, seed_group = _remember(group, source, base, n, x1)
-            g = _recommended(scenery, labels, policies, others, seed_group, day, x2)
+            via, seed_group = _remember(own, base, n, x1)
+            shown = not stage.filters or not policies.seed_filter[policies.step[day], seed_group]
+            if seed_group >= 0 and shown:
+                refit = day // stage.refit_days
+                g = _recommended(stage.neighbour, stage.weight, refit, seed_group, x2)
+            if g >= 0 and stage.groups[g].non_rec <= day:
+                g = np.int64(-1)
             exposed = exposed or (row == _GYSJ and g >= 0)
         elif how == FRIENDS:
-            g = _of_a_friend(scenery, labels, others, u, day, x1, x2)
+            f = _some_friend(stage, me, u, day, x1)
+            if f >= 0:
+                g = _of_a_friend(stage.users, stage.cells, f, day, x2)
+            if g >= 0 and stage.groups[g].non_amp <= day:
+                g = np.int64(-1)
         elif how == INVITATION:
-            v0, _, _, _ = philox(seed, stream, u, n, _DRAW_OPERATOR + attempt)
-            cell, host = _remember(group, source, base, n, x1)
-            if host >= 0 and uniform(v0) < scenery.inviting[host]:
-                shelf = scenery.target_shelf[scenery.country[u]]
-                g = search(shelf, x2 * shelf[-1]) if shelf[-1] > 0.0 else -1
-                seed_cell, inviter = np.int64(cell), np.int64(scenery.operator[host])
+            cell, host = _remember(own, base, n, x1)
+            by_operator = False
+            if host >= 0 and stage.groups[host].inviting > 0.0:
+                v0, _, _, _ = philox(seed, stream, u, n, _DRAW_OPERATOR + attempt)
+                by_operator = uniform(v0) < stage.groups[host].inviting
+            if by_operator:
+                k = shelves + stage.interest.shape[1] + 1
+                g = take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], x2)
+                via = -2 - cell
             elif inbox.group >= 0 and not looked:
-                g, inviter = np.int64(inbox.group), np.int64(inbox.sender)
+                g, via = np.int64(inbox.group), np.int64(inbox.sender)
                 from_inbox, looked = True, True
-            if g >= 0:
-                v0, _, _, _ = philox(seed, stream, u, n, _DRAW_FRICTION + attempt)
-                if uniform(v0) < _friction(policies, group, source, base, n, day):
-                    g = -1
+            if g >= 0 and stage.shields:
+                friction = _friction(policies, own, base, n, day)
+                if friction > 0.0:
+                    v0, _, _, _ = philox(seed, stream, u, n, _DRAW_FRICTION + attempt)
+                    if uniform(v0) < friction:
+                        g = np.int64(-1)
         else:
-            g = _by_intent(scenery, u, harm, travels, x1, x2)
-        if g < 0 or g == barred or scenery.created[g] > day:
+            k = shelves + _topic(stage.interest, u, harm, travels, x1 * total)
+            g = take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], x2)
+        if g < 0 or g == barred:
             continue
-        if _is_member(group, source, base, n, g):
+        it = stage.groups[g]
+        if it.created > day or _is_member(own, base, n, g):
             continue
         if how == RECOMMENDATION or how == FRIENDS:
-            v0, _, _, _ = philox(seed, stream, u, n, _DRAW_CONFIRM + 1 + attempt)
-            if not _passes(labels, policies, g, day, uniform(v0)):
-                continue
-        if how <= INVITATION and not _accepts(scenery, u, g, harm, travels, x3):
+            share = 1.0
+            if stage.demotes:
+                share -= policies.demotion[policies.step[day], g]
+            if it.demoted <= day:
+                share *= 1.0 - stage.demotion
+            # Only who is demoted needs a draw.
+            if share < 1.0:
+                v0, _, _, _ = philox(seed, stream, u, n, _DRAW_CONFIRM + 1 + attempt)
+                if uniform(v0) >= share:
+                    continue
+        if how <= INVITATION and not _accepts(stage.interest, it, u, harm, travels, total, x3):
             continue
         v0, _, _, _ = philox(seed, stream, u, n, _DRAW_CONFIRM)
-        outcome = MEMBER if uniform(v0) < scenery.confirm[row] else REQUEST
-        took = from_inbox and outcome == MEMBER
-        return Answer(outcome, g, row, seed_cell, inviter, exposed, looked, took)
-    return Answer(NOTHING, -1, -1, -1, -1, exposed, looked, False)
+        outcome = MEMBER if uniform(v0) < stage.source[row].confirm else REQUEST
+        return Answer(outcome, g, row, via, exposed, looked, from_inbox and outcome == MEMBER)
+    return Answer(NOTHING, np.int64(-1), np.int64(-1), np.int64(-1), exposed, looked, False)
+
+
+@inner_kernel
+def write(cell, day, answer):  # type: ignore[no-untyped-def]
+    """Write an occasion's answer into its cell."""
+    cell.group = answer.group
+    cell.via = answer.via
+    cell.time = day
+    cell.source = 0
+    if answer.outcome != NOTHING:
+        cell.source = answer.row + (0 if answer.outcome == MEMBER else UNCONFIRMED)

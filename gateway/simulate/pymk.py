@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.randomness import Stream
-from gateway.simulate.occasion_kernels import Others
+from gateway.simulate.occasion_kernels import Stage
 from gateway.simulate.pymk_kernels import add_friends_of_friends
 from gateway.world import World
 
@@ -13,7 +13,7 @@ __all__ = ["SPARE_FRIENDS", "find_friends"]
 SPARE_FRIENDS = 8
 
 
-def find_friends(world: World, others: Others, day: int) -> None:
+def find_friends(world: World, stage: Stage, day: int) -> None:
     """Add friendships between two refits; users of the holdout arm are not shown anybody.
 
     Somebody of that arm can still be found by another: the arm is about what one is shown.
@@ -21,7 +21,6 @@ def find_friends(world: World, others: Others, day: int) -> None:
     section = world.config.simulation
     if section.pymk_share > 0:
         add_friends_of_friends(
-            world.friendships.offsets, world.friendships.friend, others.extra_count,
-            others.extra_friend, others.extra_day, world.users.arms.pymk, section.pymk_share,
-            day, world.seed, int(Stream.PYMK),
+            stage.users, stage.friend, stage.found, stage.found_day, world.users.arms.pymk,
+            section.pymk_share, day, world.seed, int(Stream.PYMK),
         )  # fmt: skip

@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel
+from gateway._numba import inner_kernel
 from gateway.randomness_kernels import philox, uniform
 
 __all__ = ["add_friends_of_friends"]
 
 
-@kernel
-def _are_friends(offsets, friend, extra_count, extra_friend, u, v):  # type: ignore[no-untyped-def]
-    for i in range(offsets[u], offsets[u + 1]):
+@inner_kernel
+def _are_friends(users, friend, found, u, v):  # type: ignore[no-untyped-def]
+    first = users[u].friends
+    for i in range(first, first + users[u].degree):
         if friend[i] == v:
             return True
-    for i in range(extra_count[u]):
-        if extra_friend[u, i] == v:
+    for i in range(np.int64(users[u].found)):
+        if found[u, i] == v:
             return True
     return False
 
 
-@kernel
-def _add(extra_count, extra_friend, extra_day, u, v, day):  # type: ignore[no-untyped-def]
-    extra_friend[u, extra_count[u]] = v
-    extra_day[u, extra_count[u]] = day
-    extra_count[u] += 1
+@inner_kernel
+def _add(me, found, found_day, u, v, day):  # type: ignore[no-untyped-def]
+    found[u, me.found] = v
+    found_day[u, me.found] = day
+    me.found += 1
 
 
-@kernel
+@inner_kernel
+def _one_of(friend, me, x):  # type: ignore[no-untyped-def]
+    """One of the friends at the start."""
+    n = np.int64(me.degree)
+    return np.int64(friend[me.friends + min(np.int64(x * n), n - 1)])
+
+
+@inner_kernel
 def add_friends_of_friends(  # type: ignore[no-untyped-def]
-    offsets, friend, extra_count, extra_friend, extra_day, held_out, share, day, seed, stream
+    users, friend, found, found_day, held_out, share, day, seed, stream
 ):
     """Let a share of users find one friend of a friend each; in order of users.
 
     A friendship that either side has no room for is not made.
     """
-    room = extra_friend.shape[1]
-    for u in range(len(held_out)):
-        n_u = offsets[u + 1] - offsets[u]
-        if held_out[u] or n_u == 0 or extra_count[u] >= room:
+    room = found.shape[1]
+    for u in range(len(users)):
+        me = users[u]
+        if held_out[u] or me.degree == 0 or me.found >= room:
             continue
         w0, w1, w2, _ = philox(seed, stream, u, day, 0)
         if uniform(w0) >= share:
             continue
-        f = friend[offsets[u] + min(np.int64(uniform(w1) * n_u), n_u - 1)]
-        n_f = offsets[f + 1] - offsets[f]
-        v = friend[offsets[f] + min(np.int64(uniform(w2) * n_f), n_f - 1)]
-        if v == u or extra_count[v] >= room:
+        v = _one_of(friend, users[_one_of(friend, me, uniform(w1))], uniform(w2))
+        if v == u or users[v].found >= room or _are_friends(users, friend, found, u, v):
             continue
-        if _are_friends(offsets, friend, extra_count, extra_friend, u, v):
-            continue
-        _add(extra_count, extra_friend, extra_day, u, v, day)
-        _add(extra_count, extra_friend, extra_day, v, u, day)
+        _add(me, found, found_day, u, v, day)
+        _add(users[v], found, found_day, v, u, day)

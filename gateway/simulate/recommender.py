@@ -7,8 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.simulate.platform_kernels import State
-from gateway.simulate.recommender_kernels import count_members, list_members, nearest_groups
+from gateway.simulate.recommender_kernels import (
+    count_memberships,
+    list_members,
+    list_memberships,
+    nearest_groups,
+)
+from gateway.simulate.tables import Table
 from gateway.world import Role, World
 
 __all__ = ["Recommender", "fit_recommender", "no_recommender"]
@@ -40,7 +45,7 @@ def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
 
 
 def fit_recommender(
-    recommender: Recommender, refit: int, state: State, *, sample: int = 2**31
+    recommender: Recommender, refit: int, users: Table, cells: Table, *, sample: int = 2**31
 ) -> None:
     """Fit one layer on the memberships as they stand.
 
@@ -49,15 +54,17 @@ def fit_recommender(
     about ``sample`` of them are looked at: every second, third, ... one (ids carry no
     meaning).
     """
-    step = -(-len(state.taken) // sample)
-    n_groups = recommender.neighbour.shape[1]
-    count = np.zeros(n_groups, np.int64)
-    count_members(state, step, count)
-    offsets = np.concatenate([[0], np.cumsum(count)])
-    member = np.empty(offsets[-1], np.int32)
-    list_members(state, step, offsets[:-1].copy(), member)
+    step = -(-len(users) // sample)
+    offsets = np.zeros(-(-len(users) // step) + 1, np.int64)
+    count_memberships(users, cells, step, offsets)
+    joined = np.empty(offsets[-1], np.int32)
+    list_memberships(users, cells, step, offsets, joined, CHUNKS)
+    size = np.bincount(np.maximum(joined, ~joined), minlength=recommender.neighbour.shape[1])
+    starts = np.concatenate([[0], np.cumsum(size)])
+    member = np.empty(len(joined), np.int64)
+    list_members(offsets, joined, starts[:-1].copy(), member)
     layer = recommender.neighbour[refit], recommender.weight[refit]
-    nearest_groups(state, offsets, member, CHUNKS, *layer)
+    nearest_groups(joined, starts, member, size.astype(np.float64), CHUNKS, *layer)
 
 
 def steer_recommender(recommender: Recommender, refit: int, world: World) -> None:

@@ -4,34 +4,128 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
-from gateway.simulate.occasion_kernels import UNCONFIRMED
+from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
+from gateway.simulate.occasion_kernels import is_membership
 
-__all__ = ["count_members", "list_members", "nearest_groups"]
+__all__ = ["count_memberships", "list_members", "list_memberships", "nearest_groups"]
 
-
-@kernel
-def count_members(state, step, count):  # type: ignore[no-untyped-def]
-    """Count the members of each group among every ``step``-th user."""
-    for u in range(0, len(state.taken), step):
-        for i in range(state.start[u], state.start[u] + state.taken[u]):
-            if state.group[i] >= 0 and state.source[i] < UNCONFIRMED:
-                count[state.group[i]] += 1
+# Lets no candidate be passed over by the roundings of the quick comparison.
+_HAIR = 1.0 - 1e-9
+# Members whose groups are asked for ahead of their turn.
+_AHEAD = 8
 
 
-@kernel
-def list_members(state, step, fill, member):  # type: ignore[no-untyped-def]
-    """Put each group's members into its stretch of ``member``; ``fill`` moves to its end."""
-    for u in range(0, len(state.taken), step):
-        for i in range(state.start[u], state.start[u] + state.taken[u]):
-            g = state.group[i]
-            if g >= 0 and state.source[i] < UNCONFIRMED:
-                member[fill[g]] = u
-                fill[g] += 1
+@inner_kernel
+def count_memberships(users, cells, step, offsets):  # type: ignore[no-untyped-def]
+    """Fill the offsets of the memberships of every ``step``-th user."""
+    for m in range(len(offsets) - 1):
+        first = users[m * step].start
+        n = 0
+        for i in range(first, first + np.int64(users[m * step].taken)):
+            n += is_membership(cells[i])
+        offsets[m + 1] = offsets[m] + n
+
+
+@inner_kernel
+def _list_one(users, cells, u, row, joined):  # type: ignore[no-untyped-def]
+    first = users[u].start
+    first_row = row
+    for i in range(first, first + np.int64(users[u].taken)):
+        if is_membership(cells[i]):
+            joined[row] = cells[i].group
+            row += 1
+    if row > first_row:
+        joined[row - 1] = ~joined[row - 1]
 
 
 @parallel_kernel
-def nearest_groups(state, offsets, member, chunks, neighbour, weight):  # type: ignore[no-untyped-def]
+def list_memberships(users, cells, step, offsets, joined, chunks):  # type: ignore[no-untyped-def]
+    """Fill ``joined`` with the groups of every ``step``-th user; the last of each is ~g."""
+    n = len(offsets) - 1
+    for chunk in prange(chunks):
+        for m in range(chunk * n // chunks, (chunk + 1) * n // chunks):
+            _list_one(users, cells, m * step, offsets[m], joined)
+
+
+@inner_kernel
+def list_members(offsets, joined, fill, member):  # type: ignore[no-untyped-def]
+    """Put where each group's members' groups begin into its stretch of ``member``.
+
+    ``fill`` moves to the end of the stretches.
+    """
+    for m in range(len(offsets) - 1):
+        for i in range(offsets[m], offsets[m + 1]):
+            g = max(joined[i], ~joined[i])
+            member[fill[g]] = offsets[m]
+            fill[g] += 1
+
+
+@inner_kernel
+def _count_common(joined, member, first, end, common, touched):  # type: ignore[no-untyped-def]
+    """Count the members that each group shares; return how many groups share any."""
+    n_touched = 0
+    for m in range(first, end):
+        prefetch(joined, member[min(m + _AHEAD, end - 1)])
+        i = member[m]
+        last = False
+        while not last:
+            last = joined[i] < 0
+            h = max(joined[i], ~joined[i])
+            # No branch: whether a group was met before is a coin toss for the processor.
+            touched[n_touched] = h
+            n_touched += common[h] == 0
+            common[h] += 1
+            i += 1
+    return n_touched
+
+
+@inner_kernel
+def _insert(best, who, cosine, h):  # type: ignore[no-untyped-def]
+    """Put h into the list of the nearest, if it belongs there."""
+    n_nearest = len(best)
+    place = n_nearest
+    while place > 0 and (
+        cosine > best[place - 1] or (cosine == best[place - 1] and h < who[place - 1])
+    ):
+        place -= 1
+    if place == n_nearest:
+        return
+    for j in range(n_nearest - 1, place, -1):
+        best[j] = best[j - 1]
+        who[j] = who[j - 1]
+    best[place] = cosine
+    who[place] = h
+
+
+@inner_kernel
+def _nearest(g, size, touched, common, best, who):  # type: ignore[no-untyped-def]
+    """Rank the touched groups by cosine; sets their counts back to zero."""
+    best[:] = 0.0
+    who[:] = -1
+    bar = 0.0
+    for h in touched:
+        n_gh = np.float64(common[h])
+        common[h] = 0
+        # Few are near enough to be worth a square root.
+        if h == g or n_gh * n_gh < bar * size[h]:
+            continue
+        _insert(best, who, n_gh / np.sqrt(size[g] * size[h]), h)
+        bar = best[-1] * best[-1] * size[g] * _HAIR
+
+
+@inner_kernel
+def _keep(best, who, neighbour, weight):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for j in range(len(best)):
+        total += best[j]
+        neighbour[j] = who[j]
+        weight[j] = total
+
+
+@parallel_kernel
+def nearest_groups(  # type: ignore[no-untyped-def]
+    joined, starts, member, size, chunks, neighbour, weight
+):
     """Fill each group's nearest groups by cosine, and their cumulative cosines.
 
     cos(g, h) = n_gh / sqrt(n_g n_h), n_gh the number of common members. Equal cosines
@@ -39,45 +133,11 @@ def nearest_groups(state, offsets, member, chunks, neighbour, weight):  # type: 
     """
     n_groups, n_nearest = neighbour.shape
     for chunk in prange(chunks):
-        common = np.zeros(n_groups, np.int64)
-        touched = np.empty(n_groups, np.int32)
+        common = np.zeros(n_groups, np.int32)
+        touched = np.empty(n_groups + 1, np.int32)
         best = np.empty(n_nearest, np.float64)
         who = np.empty(n_nearest, np.int32)
         for g in range(chunk * n_groups // chunks, (chunk + 1) * n_groups // chunks):
-            n_touched = 0
-            for m in range(offsets[g], offsets[g + 1]):
-                u = member[m]
-                for i in range(state.start[u], state.start[u] + state.taken[u]):
-                    h = state.group[i]
-                    if h < 0 or state.source[i] >= UNCONFIRMED:
-                        continue
-                    if common[h] == 0:
-                        touched[n_touched] = h
-                        n_touched += 1
-                    common[h] += 1
-            n_g = np.float64(offsets[g + 1] - offsets[g])
-            best[:] = 0.0
-            who[:] = -1
-            for t in range(n_touched):
-                h = touched[t]
-                n_gh = common[h]
-                common[h] = 0
-                if h == g:
-                    continue
-                cosine = n_gh / np.sqrt(n_g * np.float64(offsets[h + 1] - offsets[h]))
-                place = n_nearest
-                while place > 0 and (
-                    cosine > best[place - 1] or (cosine == best[place - 1] and h < who[place - 1])
-                ):
-                    place -= 1
-                if place < n_nearest:
-                    for j in range(n_nearest - 1, place, -1):
-                        best[j] = best[j - 1]
-                        who[j] = who[j - 1]
-                    best[place] = cosine
-                    who[place] = h
-            total = 0.0
-            for j in range(n_nearest):
-                total += best[j]
-                neighbour[g, j] = who[j]
-                weight[g, j] = total
+            n = _count_common(joined, member, starts[g], starts[g + 1], common, touched)
+            _nearest(g, size, touched[:n], common, best, who)
+            _keep(best, who, neighbour[g], weight[g])

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from gateway.randomness import Stream
 from gateway.simulate.platform import History
-from gateway.simulate.replay_kernels import direct_effects
+from gateway.simulate.replay_kernels import Scratch, direct_effects
+from gateway.simulate.tables import CELL
 
 __all__ = ["DirectEffects", "measure_direct_effects"]
 
@@ -57,13 +58,10 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
     RuntimeError
         If a replay without any change does not give back the history: a fault of ours.
     """
-    n_groups = len(is_target)
-    sums, wrong = np.zeros((CHUNKS, n_groups, 3), np.int64), np.zeros(CHUNKS, np.int64)
-    longest = int(np.diff(history.state.start).max(initial=0))
+    sums, wrong = np.zeros((CHUNKS, len(is_target), 3), np.int64), np.zeros(CHUNKS, np.int64)
     direct_effects(
-        history.scenery, history.labels, history.policies, history.others,
-        history.invitations.mail(len(history.world.users)), is_target, longest,
-        history.world.seed, int(Stream.JOINS), sums, wrong,
+        history.stage, history.policies, history.invitations.mail(len(history.world.users)),
+        _scratch(history), is_target, history.world.seed, int(Stream.JOINS), sums, wrong,
     )  # fmt: skip
     if wrong.any():
         raise RuntimeError(f"{wrong.sum()} occasions were not reproduced by their replay")
@@ -73,3 +71,16 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
         variance = (squares - n * effect**2) / (n - 1)
         error = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0) / n), np.nan)
     return DirectEffects(effect, error, n.astype(np.int64))
+
+
+def _scratch(history: History) -> Scratch:
+    """Return room for the log of the user with the most occasions, for each chunk."""
+    longest = int(history.stage.users.occasions.max(initial=0))
+    shape = (CHUNKS, longest)
+    return Scratch(
+        cells=np.zeros(shape, CELL).view(np.recarray),
+        boost=np.zeros(shape),
+        since=np.zeros(shape, np.int64),
+        looked=np.zeros(shape, np.int64),
+        memory=np.zeros((*shape, history.stage.attempts), np.int16),
+    )

@@ -11,6 +11,10 @@ from gateway.world.topics import topic_shares
 
 __all__ = ["draw_users"]
 
+# Users whose interests are drawn at a time: double precision takes room. Any number gives the
+# same draws.
+BATCH = 65_536
+
 
 def draw_users(section: WorldSection, *, seed: int) -> Users:
     """Draw the users of a world."""
@@ -69,9 +73,15 @@ def _draw_interest(section: WorldSection, *, seed: int) -> Float32:
     b = (1 - section.harm_interest) * section.harm_concentration
     harm = rng.beta(a, b, size=(section.users, n_harm))
     harm /= np.maximum(1.0, harm.sum(axis=1, keepdims=True))
-    plain = _dirichlet(rng, section.users, section.interest_concentration * topic_shares(section))
-    plain *= 1 - harm.sum(axis=1, keepdims=True)
-    return np.hstack([harm, plain]).astype(np.float32)
+    interest = np.empty((section.users, section.topics), np.float32)
+    interest[:, :n_harm] = harm
+    concentration = section.interest_concentration * topic_shares(section)
+    for first in range(0, section.users, BATCH):
+        rows = slice(first, min(first + BATCH, section.users))
+        plain = _dirichlet(rng, rows.stop - first, concentration)
+        plain *= 1 - harm[rows].sum(axis=1, keepdims=True)
+        interest[rows, n_harm:] = plain
+    return interest
 
 
 def _dirichlet(rng: np.random.Generator, rows: int, concentration: Float64) -> Float64:

@@ -1,0 +1,71 @@
+"""What a platform leaves behind: the log of joins, and that of requests."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.joins import SOURCES, JoinLog, numbered_names
+from gateway.simulate.log_kernels import count_joins, count_members, list_joins
+from gateway.simulate.occasion_kernels import UNCONFIRMED, Stage
+from gateway.simulate.sources import source_codes
+from gateway.simulate.tables import Table
+from gateway.world import World
+
+__all__ = ["as_log", "as_table", "count_sizes"]
+
+UNIX_EPOCH = date(1970, 1, 1)
+# Work is cut into a fixed number of chunks of users, whatever the number of threads.
+CHUNKS = 256
+
+
+def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
+    """Return the number of members of each group as it stands, shape (n_groups,)."""
+    sizes = np.zeros(len(stage.groups), np.int64)
+    count_members(stage.users, stage.cells, sizes)
+    return sizes
+
+
+def as_log(world: World, stage: Stage) -> JoinLog:
+    """Return the confirmed joins as a log, ties in canonical order."""
+    offsets = np.zeros(len(world.users) + 1, np.int64)
+    count_joins(stage, offsets)
+    n_joins = int(offsets[-1])
+    group, time, inviter, seed_group = (np.empty(n_joins, np.int32) for _ in range(4))
+    source = np.empty(n_joins, np.uint8)
+    list_joins(stage, source_codes(), offsets, group, time, source, inviter, seed_group, CHUNKS)
+    return JoinLog(
+        offsets=offsets,
+        group=group,
+        time=time,
+        users=numbered_names("u", np.arange(len(world.users), dtype=np.int32)),
+        groups=numbered_names("g", np.arange(len(world.groups), dtype=np.int32)),
+        tick="day",
+        origin=(world.section.start - UNIX_EPOCH).days,
+        observed_from=world.users.arrival,
+        observed_until=world.users.departure - np.int32(1),
+        source=source,
+        inviter=inviter,
+        seed_group=seed_group,
+    )
+
+
+def as_table(
+    stage: Stage, cell: npt.NDArray[np.int64], *, owner: npt.NDArray[np.int32]
+) -> pa.Table:
+    """Return the requests of some cells: user, group, time, source, confirmed."""
+    cells: Table = stage.cells[cell].view(np.recarray)
+    row = cells.source & np.uint8(UNCONFIRMED - 1)
+    names = pa.array([SOURCES[code] for code in source_codes()], pa.string())
+    return pa.table(
+        {
+            "user": numbered_names("u", owner),
+            "group": numbered_names("g", cells.group),
+            "time": pa.array(cells.time.astype(np.int32)),
+            "source": pa.DictionaryArray.from_arrays(pa.array(row.astype(np.int8)), names),
+            "confirmed": pa.array(cells.source < UNCONFIRMED),
+        }
+    )

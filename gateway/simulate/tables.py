@@ -1,0 +1,116 @@
+"""Rows that the kernels read and write: one record for each user, group and occasion.
+
+What is looked at together lies together: the record of a user or a group is one line of the
+processor's cache (64 bytes), and five occasions of a user share one. A column of a table is a
+view (``users.clock``), in kernels and outside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "CELL",
+    "GROUP",
+    "LETTER",
+    "LINE",
+    "NO_DAY",
+    "SHELF",
+    "SOURCE",
+    "USER",
+    "Table",
+    "empty_table",
+]
+
+Table = np.recarray[Any, Any]
+
+# A day that does not come, in columns of 16 bits; a world has at most 36,500 days.
+NO_DAY = 2**16 - 1
+# Bytes in a line of the cache.
+LINE = 64
+
+# User u's occasions are cells ``start`` to ``start + occasions``.
+USER = np.dtype(
+    {
+        "names": [
+            "start", "friends", "clock", "boost", "letter", "degree", "invite_chance", "occasions",
+            "taken", "since", "exposed", "departure", "drift_start", "country", "found", "holdouts",
+        ],
+        "formats": [
+            np.int64,  # first cell
+            np.int64,  # first place among the friends
+            np.float64,  # time of the next occasion
+            np.float64,  # influence so far,
+            np.int64,  # latest invitation not looked at, -1 for none
+            np.int32,  # friends at the start
+            np.float32,
+            np.uint16,
+            np.uint16,  # occasions so far
+            np.uint16,  # ... the influence as of this day
+            np.uint16,  # first day on which a GYSJ unit was shown, or NO_DAY
+            np.uint16,  # first day after the user's last
+            np.uint16,  # day on which the taste begins to drift, or NO_DAY
+            np.uint8,
+            np.uint8,  # friends found by PYMK
+            np.uint8,  # GYSJ + 2 PYMI
+        ],
+        "offsets": [0, 8, 16, 24, 32, 40, 44, 48, 50, 52, 54, 56, 58, 60, 61, 62],
+        "itemsize": LINE,
+    }
+)  # fmt: skip
+
+# Topics that a group does not hold have weight zero.
+GROUP = np.dtype(
+    {
+        "names": [
+            "influence", "inviting", "created", "non_rec", "non_amp", "demoted", "operator",
+            "topic0", "topic1", "topic2", "mix0", "mix1", "mix2",
+        ],
+        "formats": [
+            np.float64,  # beta
+            np.float64,  # probability that an occasion remembers the group's operator
+            np.int32,  # days from which it exists and labels hold
+            np.int32,
+            np.int32,
+            np.int32,
+            np.int32,  # who invites its members into targets
+            np.uint8, np.uint8, np.uint8,
+            np.float32, np.float32, np.float32,
+        ],
+        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 37, 38, 40, 44, 48],
+        "itemsize": LINE,
+    }
+)  # fmt: skip
+
+# One occasion. ``via`` is the inviter, or the number of the own occasion that seeded a
+# recommendation; -2 - that number for an operator's invitation; -1 for neither.
+CELL = np.dtype(
+    {
+        "names": ["group", "via", "time", "source"],
+        # Requested group or -1; via; day or NO_DAY; row of the source table, + UNCONFIRMED.
+        "formats": [np.int32, np.int32, np.uint16, np.uint8],
+        "offsets": [0, 4, 8, 10],
+        "itemsize": 12,
+    }
+)
+
+LETTER = np.dtype([("sender", np.int32), ("receiver", np.int32), ("group", np.int32)])
+
+# A shelf is a stretch of these, groups in order. ``end`` is their cumulative weight; ``guide``
+# belongs to the place, not to the group (see ``occasion_kernels.take_from``).
+SHELF = np.dtype([("end", np.float64), ("group", np.int32), ("guide", np.int32)])
+
+SOURCE = np.dtype(
+    [("end", np.float64), ("confirm", np.float64), ("mechanism", np.int64), ("guide", np.int64)]
+)
+
+
+def empty_table(n: int, row: npt.DTypeLike) -> Table:
+    """Return ``n`` rows of zeros that begin at a line of the cache."""
+    size = np.dtype(row).itemsize * n
+    room = np.zeros(size + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + size].view(row).view(np.recarray)
