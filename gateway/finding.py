@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +47,29 @@ EXPLAINED = 10
 
 
 def score_where_needed(
-    config: Config, joins: JoinLog, targets: TargetSet, *, talk: Talk
+    config: Config,
+    joins: JoinLog,
+    targets: TargetSet,
+    *,
+    talk: Talk,
+    cost: dict[str, float] | None = None,
 ) -> Scores | None:
-    """Score once for all detectors of the config; None where none of them needs it."""
+    """Score once for all detectors of the config; None where none of them needs it.
+
+    ``cost`` gets the processor seconds of it, all threads together.
+    """
     if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
         return None
-    return _train(config, joins, targets, talk)
+    with _timed("scores", cost):
+        return _train(config, joins, targets, talk)
+
+
+@contextmanager
+def _timed(name: str, cost: dict[str, float] | None) -> Iterator[None]:
+    begun = time.process_time()
+    yield
+    if cost is not None:
+        cost[name] = round(time.process_time() - begun, 3)
 
 
 def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Scores:
@@ -77,12 +96,18 @@ def _scorer(config: Config) -> Scorer:
 
 
 def run_detectors(
-    config: Config, joins: JoinLog, targets: TargetSet, scores: Scores | None, *, talk: Talk
+    config: Config,
+    joins: JoinLog,
+    targets: TargetSet,
+    scores: Scores | None,
+    *,
+    talk: Talk,
+    cost: dict[str, float] | None = None,
 ) -> dict[str, Detection]:
-    """Run every detector of the config, in its order."""
+    """Run every detector of the config, in its order; ``cost`` gets what each one took."""
     found: dict[str, Detection] = {}
     for name in config.detect.detectors:
-        with talk.stage(f"detecting gateways: {name}"):
+        with talk.stage(f"detecting gateways: {name}"), _timed(name, cost):
             found[name] = run_detector(
                 name,
                 joins,

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, analyse_note, record_of, until
+from gateway.analyses import Explanation, analyse_note, record_of
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
-from gateway.errors import ConfigError, LogError, Problem, ResultError
-from gateway.evaluate import evaluate_planted
+from gateway.errors import ConfigError, Problem, ResultError
+from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     explain_one,
     leading,
@@ -31,9 +29,9 @@ from gateway.finding import (
 )
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
+from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores
-from gateway.simulate import History, live_through
 from gateway.store import (
     Draft,
     Result,
@@ -44,8 +42,6 @@ from gateway.store import (
     stands,
 )
 from gateway.talk import SILENT, Talk
-from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
-from gateway.world import GATEWAYS, Role, World, draw_world
 
 __all__ = [
     "Illustrate",
@@ -59,28 +55,6 @@ __all__ = [
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Platform:
-    """Joins and targets, and what is known of the groups: all of it in a simulated run."""
-
-    joins: JoinLog
-    targets: TargetSet
-    history: History | None = None
-
-    @property
-    def world(self) -> World | None:
-        """The simulated world, None for a real log."""
-        return None if self.history is None else self.history.world
-
-    @property
-    def role(self) -> npt.NDArray[np.str_]:
-        """Planted role of every group, ``unknown`` in a real log."""
-        if self.world is None:
-            return np.full(self.joins.n_groups, "unknown")
-        names = np.array([role.name.lower() for role in Role])
-        return np.asarray(names[self.world.groups.role])
 
 
 def execute(
@@ -130,17 +104,18 @@ def execute(
     begun = time.monotonic()
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
-        seen = _as_known(config, platform)
+        seen = as_known(config, platform)
         joins, targets = seen.joins, seen.targets
-        scores = score_where_needed(config, joins, targets, talk=talk)
-        detections = run_detectors(config, joins, targets, scores, talk=talk)
+        cost: dict[str, float] = {}
+        scores = score_where_needed(config, joins, targets, talk=talk, cost=cost)
+        detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
         tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
-        provenance = _provenance(config, begun)
+        provenance = _provenance(config, begun) | {"cpu_seconds": cost}
         if illustrate is not None:
             with talk.stage("drawing figures and report"):
                 illustrate(draft, tables, config, provenance)
@@ -210,11 +185,6 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
     return final
 
 
-def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
-    """Simulate the platform, or read a real log, and choose the targets."""
-    return _read_platform(config) if config.log is not None else _simulate_platform(config, talk)
-
-
 def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
     """Say why a group stands where it does in the run of a config.
 
@@ -228,54 +198,6 @@ def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
     """
     platform = obtain_platform(config, talk=talk)
     return explain_one(config, platform.joins, platform.targets, group=group, talk=talk)
-
-
-def _simulate_platform(config: Config, talk: Talk) -> Platform:
-    with talk.stage("drawing the world"):
-        world = draw_world(config)
-    with talk.stage("simulating joins", world.days) as advance:
-        history = live_through(world, progress=lambda day: advance(day + 1))
-        joins = history.joins()
-    targets = _choose_targets(config, history, joins)
-    check_learnable(joins, targets)
-    return Platform(joins, targets, history)
-
-
-def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
-    wanted, world, strikes = config.targets, history.world, history.strikes
-    if wanted.groups is not None:
-        return named_targets(joins, wanted.groups)
-    country = np.array(world.countries)[world.groups.country]
-    counted = strikes.of(str(wanted.kind), str(wanted.month))
-    description = (
-        f"groups based in {wanted.country} with at least {wanted.min_strikes} strikes "
-        f"for {wanted.kind} in {wanted.month}"
-    )
-    meets = (country == wanted.country) & (counted >= (wanted.min_strikes or 1))
-    return targets_by_rule(joins, meets, description)
-
-
-def _read_platform(config: Config) -> Platform:
-    assert config.log is not None  # noqa: S101  (the config's own rule)
-    log = config.log
-    if log.digest is not None and file_digest(log.path) != log.digest:
-        raise LogError(
-            f"{log.path} is not the file that the config names: its sha256 is "
-            f"{file_digest(log.path)}, the config says {log.digest}"
-        )
-    joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
-    targets = named_targets(joins, config.targets.groups or ())
-    check_learnable(joins, targets)
-    return Platform(joins, targets)
-
-
-def _as_known(config: Config, platform: Platform) -> Platform:
-    """Return the platform with the log that detectors may see: before the workflow's day."""
-    if config.note is None:
-        return platform
-    joins = until(platform.joins, config.note.workflow_day)
-    check_learnable(joins, platform.targets)
-    return replace(platform, joins=joins)
 
 
 def _note(
@@ -302,11 +224,13 @@ def _tables(
 ) -> dict[str, pa.Table]:
     """Everything that is stored as a table."""
     found = [d.to_arrow() for d in detections.values()]
+    gateways = pa.concat_tables(found, promote_options="default")
+    otherwise = _counterfactual(config, platform, gateways, talk)
     with talk.stage("evaluating"):
-        evaluation = _evaluate(config, platform, scores, detections)
+        evaluation = _evaluate(config, platform, scores, detections, otherwise.get("truth"))
     tables = {
         "groups": groups_table(platform, config),
-        "gateways": pa.concat_tables(found, promote_options="default"),
+        "gateways": gateways,
         "evaluation": evaluation,
         "summary": _summary(config, platform, detections),
     }
@@ -317,7 +241,7 @@ def _tables(
         )  # fmt: skip
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
-    return tables | _counterfactual(config, platform, tables["gateways"], talk)
+    return tables | otherwise
 
 
 def _counterfactual(
@@ -333,55 +257,27 @@ def _counterfactual(
 
 
 def _evaluate(
-    config: Config, platform: Platform, scores: Scores | None, detections: dict[str, Detection]
+    config: Config,
+    platform: Platform,
+    scores: Scores | None,
+    detections: dict[str, Detection],
+    truth: pa.Table | None,
 ) -> pa.Table:
-    """Detectors against the planted truth, and the scorer against the outcomes."""
+    """Detectors against every truth that is known, and the scorer against the outcomes."""
     scorer = scorer_quality(scores)
-    if platform.world is None:
+    if platform.world is None or truth is None:
         return scorer
-    strength = platform.world.groups.strength
-    planted = [
-        evaluate_planted(d, platform.role, strength, seed=config.experiment.seed)
-        for d in detections.values()
-    ]
-    return pa.concat_tables([*planted, scorer])
-
-
-def groups_table(platform: Platform, config: Config) -> pa.Table:
-    """Return what is known of every group; null where a real log does not tell."""
-    n, world = platform.joins.n_groups, platform.world
-    columns: dict[str, Any] = {
-        "group": platform.joins.groups,
-        "role": pa.array(platform.role.tolist(), pa.string()),
-        "mechanism": pa.nulls(n, pa.string()),
-        "strength": pa.nulls(n, pa.float64()),
-        "topic": pa.nulls(n, pa.int16()),
-        "country": pa.nulls(n, pa.string()),
-        "created": pa.nulls(n, pa.int32()),
-        "size": pa.array(platform.joins.sizes()),
-        "is_target": pa.array(platform.targets.mask),
-        "strikes": pa.nulls(n, pa.int64()),
-    }
-    if world is not None:
-        columns |= _world_columns(world)
-    if platform.history is not None and config.targets.kind and config.targets.month:
-        counted = platform.history.strikes.of(config.targets.kind, config.targets.month)
-        columns["strikes"] = pa.array(counted)
-    return pa.table(columns)
-
-
-def _world_columns(world: World) -> dict[str, Any]:
-    groups = world.groups
-    acts = np.isin(groups.role, GATEWAYS)
-    country = np.array(world.countries)[groups.country]
-    mechanism = np.array([role.name.lower() for role in Role])[groups.role]
-    return {
-        "mechanism": pa.array(mechanism.tolist(), pa.string(), mask=~acts),
-        "strength": pa.array(groups.strength),
-        "topic": pa.array(groups.topic),
-        "country": pa.array(country.tolist(), pa.string()),
-        "created": pa.array(groups.created),
-    }
+    draws, seed = config.evaluate.bootstrap, config.experiment.seed
+    strength, found = platform.world.groups.strength, detections.values()
+    parts = [evaluate_planted(d, platform.role, strength, seed=seed, draws=draws) for d in found]
+    for kind in ("direct", "total"):
+        effect, error = (truth[f"{kind}_{part}"].to_numpy() for part in ("effect", "se"))
+        if not np.isnan(effect).all():
+            parts += [
+                evaluate_effects(d, effect, error, truth=kind, seed=seed, draws=draws)
+                for d in found
+            ]
+    return pa.concat_tables([*parts, scorer])
 
 
 def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:

@@ -38,6 +38,7 @@ __all__ = [
     "Config",
     "Count",
     "DetectSection",
+    "EvaluateSection",
     "ExperimentSection",
     "FiguresSection",
     "InterventionSection",
@@ -149,6 +150,14 @@ class SpikeSection(Section):
     )
 
 
+class EvaluateSection(Section):
+    """How detectors are measured against the truth."""
+
+    bootstrap: Annotated[Count, Field(ge=0, le=100_000)] = Field(
+        default=500, description="resamples of the groups for the intervals; 0 = no intervals"
+    )
+
+
 class FiguresSection(Section):
     """What the figures and the report show."""
 
@@ -208,6 +217,7 @@ class Config(Section):
     matching: MatchingSection = MatchingSection()
     order: OrderSection = OrderSection()
     self_controlled: SelfControlledSection = SelfControlledSection()
+    evaluate: EvaluateSection = EvaluateSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()
     interventions: Annotated[tuple[InterventionSection, ...], AfterValidator(in_any_order)] = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -60,8 +59,9 @@ def evaluate_effects(
     effect: Float64,
     standard_error: Float64,
     *,
-    truth: Literal["direct", "total"],
+    truth: str,
     seed: int,
+    draws: int = 500,
 ) -> pa.Table:
     """Measure a ranking against a measured effect of each group.
 
@@ -80,9 +80,9 @@ def evaluate_effects(
         Later target joins per join of the group, and its standard error, shape
         (n_groups,); NaN where not measured.
     truth
-        What the effect is, for the table.
-    seed
-        Seed of the bootstrap over groups.
+        What the effect is, for the table: ``direct`` or ``total``.
+    seed, draws
+        Seed and size of the bootstrap over groups; 0 draws leave the intervals out.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def evaluate_effects(
     rows = []
     for index, (metric, measure) in enumerate(measures.items()):
         rng = generator(seed, Purpose.BOOTSTRAP, index)
-        low, high = bootstrap_interval(measure, len(score), rng=rng, draws=200)
+        low, high = bootstrap_interval(measure, len(score), rng=rng, draws=draws)
         rows.append((detection.detector, truth, metric, measure(np.arange(len(score))), low, high))
     return evaluation_table(rows)
 

@@ -47,6 +47,7 @@ def evaluate_planted(
     strength: npt.NDArray[np.float64],
     *,
     seed: int,
+    draws: int = 500,
 ) -> pa.Table:
     """Measure a ranking of all candidate groups against the planted roles.
 
@@ -65,8 +66,8 @@ def evaluate_planted(
         Findings.
     role, strength
         Planted role and beta of every group, shape (n_groups,).
-    seed
-        Seed of the bootstrap over groups.
+    seed, draws
+        Seed and size of the bootstrap over groups; 0 draws leave the intervals out.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def evaluate_planted(
     rows = []
     for index, (metric, measure) in enumerate(measures.items()):
         rng = generator(seed, Purpose.BOOTSTRAP, index)
-        low, high = bootstrap_interval(measure, len(score), rng=rng)
+        low, high = bootstrap_interval(measure, len(score), rng=rng, draws=draws)
         value = measure(np.arange(len(score)))
         rows.append((detection.detector, "planted", metric, value, low, high))
     return evaluation_table(rows)

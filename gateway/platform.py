@@ -1,0 +1,134 @@
+"""Joins and targets of a config: simulated or read, and what is known of the groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.analyses import until
+from gateway.config import Config
+from gateway.errors import LogError
+from gateway.joins import JoinLog
+from gateway.joins_io import file_digest
+from gateway.simulate import History, live_through
+from gateway.talk import SILENT, Talk
+from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
+from gateway.world import GATEWAYS, Role, World, draw_world
+
+__all__ = ["Platform", "as_known", "groups_table", "obtain_platform"]
+
+
+@dataclass(frozen=True, eq=False)
+class Platform:
+    """Joins and targets, and what is known of the groups: all of it in a simulated run."""
+
+    joins: JoinLog
+    targets: TargetSet
+    history: History | None = None
+
+    @property
+    def world(self) -> World | None:
+        """The simulated world, None for a real log."""
+        return None if self.history is None else self.history.world
+
+    @property
+    def role(self) -> npt.NDArray[np.str_]:
+        """Planted role of every group, ``unknown`` in a real log."""
+        if self.world is None:
+            return np.full(self.joins.n_groups, "unknown")
+        names = np.array([role.name.lower() for role in Role])
+        return np.asarray(names[self.world.groups.role])
+
+
+def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
+    """Simulate the platform, or read a real log, and choose the targets."""
+    return _read_platform(config) if config.log is not None else _simulate_platform(config, talk)
+
+
+def _simulate_platform(config: Config, talk: Talk) -> Platform:
+    with talk.stage("drawing the world"):
+        world = draw_world(config)
+    with talk.stage("simulating joins", world.days) as advance:
+        history = live_through(world, progress=lambda day: advance(day + 1))
+        joins = history.joins()
+    targets = _choose_targets(config, history, joins)
+    check_learnable(joins, targets)
+    return Platform(joins, targets, history)
+
+
+def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
+    wanted, world, strikes = config.targets, history.world, history.strikes
+    if wanted.groups is not None:
+        return named_targets(joins, wanted.groups)
+    country = np.array(world.countries)[world.groups.country]
+    counted = strikes.of(str(wanted.kind), str(wanted.month))
+    description = (
+        f"groups based in {wanted.country} with at least {wanted.min_strikes} strikes "
+        f"for {wanted.kind} in {wanted.month}"
+    )
+    meets = (country == wanted.country) & (counted >= (wanted.min_strikes or 1))
+    return targets_by_rule(joins, meets, description)
+
+
+def _read_platform(config: Config) -> Platform:
+    assert config.log is not None  # noqa: S101  (the config's own rule)
+    log = config.log
+    if log.digest is not None and file_digest(log.path) != log.digest:
+        raise LogError(
+            f"{log.path} is not the file that the config names: its sha256 is "
+            f"{file_digest(log.path)}, the config says {log.digest}"
+        )
+    joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
+    targets = named_targets(joins, config.targets.groups or ())
+    check_learnable(joins, targets)
+    return Platform(joins, targets)
+
+
+def as_known(config: Config, platform: Platform) -> Platform:
+    """Return the platform with the log that detectors may see: before the workflow's day."""
+    if config.note is None:
+        return platform
+    joins = until(platform.joins, config.note.workflow_day)
+    check_learnable(joins, platform.targets)
+    return replace(platform, joins=joins)
+
+
+def groups_table(platform: Platform, config: Config) -> pa.Table:
+    """Return what is known of every group; null where a real log does not tell."""
+    n, world = platform.joins.n_groups, platform.world
+    columns: dict[str, Any] = {
+        "group": platform.joins.groups,
+        "role": pa.array(platform.role.tolist(), pa.string()),
+        "mechanism": pa.nulls(n, pa.string()),
+        "strength": pa.nulls(n, pa.float64()),
+        "topic": pa.nulls(n, pa.int16()),
+        "country": pa.nulls(n, pa.string()),
+        "created": pa.nulls(n, pa.int32()),
+        "size": pa.array(platform.joins.sizes()),
+        "is_target": pa.array(platform.targets.mask),
+        "strikes": pa.nulls(n, pa.int64()),
+    }
+    if world is not None:
+        columns |= _world_columns(world)
+    if platform.history is not None and config.targets.kind and config.targets.month:
+        counted = platform.history.strikes.of(config.targets.kind, config.targets.month)
+        columns["strikes"] = pa.array(counted)
+    return pa.table(columns)
+
+
+def _world_columns(world: World) -> dict[str, Any]:
+    groups = world.groups
+    acts = np.isin(groups.role, GATEWAYS)
+    country = np.array(world.countries)[groups.country]
+    mechanism = np.array([role.name.lower() for role in Role])[groups.role]
+    return {
+        "mechanism": pa.array(mechanism.tolist(), pa.string(), mask=~acts),
+        "strength": pa.array(groups.strength),
+        "topic": pa.array(groups.topic),
+        "country": pa.array(country.tolist(), pa.string()),
+        "created": pa.array(groups.created),
+    }
