@@ -190,6 +190,22 @@ def test_plan__that_was_stored_is_the_same(tmp_path, share) -> None:
     assert [p.key for p in again.points] == [p.key for p in plan.points]
 
 
+@pytest.mark.parametrize("design", ["grid", "sobol", "random", "latin_hypercube"])
+def test_plan__that_was_stored_keeps_the_order_of_lists_and_ranges(tmp_path, design) -> None:
+    """TOML has plain values stand before tables, which a list and a range are."""
+    points = ", points=3" if design == "grid" else ""
+    text = f'[sweep]\ndesign = "{design}"\n' + ("points = 6\n" if not points else "")
+    text += (
+        f'[sweep.over]\n"world.users" = {{low=400, high=900{points}}}\n'
+        f'"spike.alpha" = [0.1, 0.2]\n"score.tolerance" = {{low=1e-9, high=1e-7{points}}}\n'
+    )
+    plan = plan_of(tmp_path, TINY + text)
+    again = plan_of(tmp_path, plan.toml)
+    assert [p.settings for p in again.points] == [p.settings for p in plan.points]
+    assert [p.key for p in again.points] == [p.key for p in plan.points]
+    assert list(again.sweep.over) == list(plan.sweep.over)
+
+
 def test_keys__change_with_what_is_changed_alone(tmp_path) -> None:
     keys = {p.key for p in plan_of(tmp_path).points}
     wider = plan_of(tmp_path, TINY + OVER.replace("0.5,", "0.5, 1.0,"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -106,5 +106,18 @@ def _plan(variants: Variants) -> Plan:
         key = result_id(config)
         settings = {setting.key: setting.value for setting in variant.settings}
         points.setdefault(key, Point(key, variant.index, variant.replicate, settings, config))
-    written = tomli_w.dumps(dict(variants.written))
-    return Plan(variants.config, written, variants.sweep, tuple(points.values()))
+    return Plan(variants.config, _toml(variants.written), variants.sweep, tuple(points.values()))
+
+
+def _toml(written: Mapping[str, Any]) -> str:
+    """Return settings as text, with the swept keys in their order.
+
+    It says which one changes first, and which dimension of a drawn design is whose. TOML
+    writes plain values before tables, so every axis becomes a table.
+    """
+    sweep = dict(written["sweep"])
+    sweep["over"] = {
+        key: {"values": axis} if isinstance(axis, list) else axis
+        for key, axis in sweep["over"].items()
+    }
+    return tomli_w.dumps({**written, "sweep": sweep})
