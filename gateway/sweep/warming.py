@@ -12,13 +12,14 @@ import platform
 
 from gateway import _numba
 from gateway.config import parse_config
+from gateway.detect import DETECTORS
 from gateway.pipeline import execute
 from gateway.provenance import cpu_name, result_versions
 from gateway.store import node_cache_lock, scratch_folder
 
 __all__ = ["warm_up"]
 
-# The smallest world that goes through every stage.
+# The smallest world that goes through every stage and every detector.
 TINY = """
 [experiment]
 name = "warm-up"
@@ -59,4 +60,5 @@ def warm_up() -> None:
     with node_cache_lock(marker) as cold:
         if cold and _numba.is_compiled():
             with scratch_folder() as scratch:
-                execute(parse_config(TINY), folder=scratch / "warm-up")
+                every = f"detect.detectors={json.dumps(list(DETECTORS))}"
+                execute(parse_config(TINY, overrides=[every]), folder=scratch / "warm-up")
