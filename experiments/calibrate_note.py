@@ -13,6 +13,9 @@ squared), each claim with the same weight. What chance alone decides in one worl
 confirmed shares, whose probabilities are the note's own; R6's equivalence) is shown and
 not fitted.
 
+``configs/note.toml`` came from thirteen evaluations of this search and then from steps by
+hand that used its fit of the sources: docs/note.md tells which, and what is not reached.
+
 The search is seeded: the same config, seed and number of evaluations give the same
 parameters.
 
