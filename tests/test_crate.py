@@ -1,5 +1,4 @@
-"""A result as an RO-Crate. The official validator (roc-validator 0.x) found nothing that is
-required missing; it needs the network, so these tests look at the rules themselves."""
+"""A result as an RO-Crate: the rules themselves, since validators need the network."""
 
 from __future__ import annotations
 
