@@ -318,6 +318,8 @@ def open_tables(folder: Path) -> Result:
     ResultError
         When the folder is missing or holds no table.
     """
+    if not folder.is_dir():
+        raise ResultError(f"{folder} is not a folder of results: it does not exist")
     result = Result(folder)
     if not result.table_names:
         raise ResultError(f"{folder} is not a folder of results: it holds no tables")
