@@ -29,7 +29,16 @@ def test_mean_interval__is_near_the_bootstrap_of_many_worlds():
 
 
 def test_mean_interval__does_not_vanish_when_all_worlds_agree():
-    assert mean_interval(np.zeros(100))[2] > 0.03
+    assert mean_interval(np.zeros(100), binary=True)[2] > 0.03
+    # A share of fifty groups that is zero everywhere is no yes or no.
+    assert mean_interval(np.zeros(100)) == (0, 0, 0)
+
+
+def test_summarise_replicates__takes_false_shares_for_a_yes_or_no():
+    table = pa.table({"metric": ["false_share_q05", "share_hub_at_50"] * 5, "value": [0.0] * 10})
+    got = summarise_replicates(table, by=["metric"])
+    assert got["ci_high"].to_pylist()[0] > 0.3
+    assert got["ci_high"].to_pylist()[1] == 0
 
 
 def test_mean_interval__leaves_out_what_is_not_known():

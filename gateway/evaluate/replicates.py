@@ -13,20 +13,26 @@ from gateway.errors import GatewayError, Problem
 
 __all__ = ["mean_interval", "summarise_replicates"]
 
+# Where nothing is true a share of false calls is 1 as soon as there is a call.
+BINARY = "false_share"
+
 
 def mean_interval(
-    values: npt.NDArray[np.float64], *, level: float = 0.95
+    values: npt.NDArray[np.float64], *, binary: bool = False, level: float = 0.95
 ) -> tuple[float, float, float]:
     """Return the mean over independent worlds and its interval; NaN values are left out.
 
-    Student's t interval of the mean. Where every value is 0 or 1 - whether anything was
-    called in a world where nothing is true - Wilson's interval of a share (1927), which
-    does not shrink to nothing when all worlds agree.
+    Student's t interval of the mean; nothing wide where all worlds agree. For what is
+    ``binary`` by nature - whether anything was called in a world where nothing is true -
+    and shows only 0 and 1, Wilson's interval of a share (1927), which does not shrink to
+    nothing.
 
     Parameters
     ----------
     values
         One for each world, shape (n_worlds,).
+    binary
+        Whether values of 0 and 1 alone are those of a yes or no.
     level
         Of the interval, in (0, 1).
 
@@ -37,7 +43,7 @@ def mean_interval(
 
     Examples
     --------
-    >>> mean, low, high = mean_interval(np.zeros(100))
+    >>> mean, low, high = mean_interval(np.zeros(100), binary=True)
     >>> mean, low, round(high, 3)
     (0.0, 0.0, 0.037)
     """
@@ -48,7 +54,7 @@ def mean_interval(
     mean = float(known.mean())
     if n < 2:
         return mean, float("nan"), float("nan")
-    if np.isin(known, (0.0, 1.0)).all():
+    if binary and np.isin(known, (0.0, 1.0)).all():
         share = binomtest(int(known.sum()), n).proportion_ci(level, method="wilson")
         return mean, max(float(share.low), 0.0), min(float(share.high), 1.0)
     half = float(t.ppf((1 + level) / 2, n - 1) * known.std(ddof=1) / np.sqrt(n))
@@ -57,6 +63,8 @@ def mean_interval(
 
 def summarise_replicates(table: pa.Table, *, by: Sequence[str], value: str = "value") -> pa.Table:
     """Summarise a value over the rows that agree in the columns ``by``.
+
+    False-discovery proportions (metrics named ``false_share...``) count as binary.
 
     Parameters
     ----------
@@ -83,9 +91,13 @@ def summarise_replicates(table: pa.Table, *, by: Sequence[str], value: str = "va
         rule = f"is not a column of the table; it has {', '.join(table.column_names)}"
         raise GatewayError(str(Problem(missing[0], rule)))
     grouped = table.group_by(list(by), use_threads=False).aggregate([(value, "list")])
+    metrics = grouped["metric"].to_pylist() if "metric" in by else [""] * grouped.num_rows
     found = [
-        mean_interval(np.array([np.nan if v is None else v for v in values], np.float64))
-        for values in grouped[f"{value}_list"].to_pylist()
+        mean_interval(
+            np.array([np.nan if v is None else v for v in values], np.float64),
+            binary=metric.startswith(BINARY),
+        )
+        for values, metric in zip(grouped[f"{value}_list"].to_pylist(), metrics, strict=True)
     ]
     mean, low, high = zip(*found, strict=True) if found else ((), (), ())
     counts = [
