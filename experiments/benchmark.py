@@ -26,7 +26,7 @@ COLUMNS = {
     ("planted", "false_share_q10"): "false at q < .10",
     ("direct", "average_precision"): "average precision, direct effect",
     ("direct", "ndcg"): "nDCG",
-    ("direct", "spearman"): "Spearman",
+    ("direct", "spearman_clear"): "Spearman, clear direct effects",
     ("total", "spearman"): "Spearman, total effect",
 }
 
