@@ -27,8 +27,8 @@ ALL_ROLES = (
 def digest(history) -> str:
     sent = history.invitations
     arrays = [
-        history.state, history.stage.users, history.stage.found, history.stage.neighbour,
-        sent.letters[: sent.count], sent.taken[: sent.count], *history.labels[:3],
+        history.state, history.stage.users, history.stage.finds, history.stage.neighbour,
+        sent.letters, sent.taken, *history.labels[:3],
     ]  # fmt: skip
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
@@ -378,13 +378,18 @@ def test_super_inviters__are_the_top_share_with_ties(history):
     assert (counts > counts[got].min()).sum() < 8
 
 
+def finds_of(history, u):
+    """(friend, day) of those whom PYMK found for user u, the last one first."""
+    at = history.stage.last_find[u]
+    for _ in range(history.stage.users[u].found):
+        find = history.stage.finds[at]
+        yield int(find.friend), int(find.day)
+        at = find.before
+
+
 def test_pymk__adds_mutual_friends_of_friends(world, history):
-    stage, f = history.stage, world.friendships
-    pairs = {
-        (u, int(stage.found[u, i]), int(stage.found_day[u, i]))
-        for u in range(len(world.users))
-        for i in range(stage.users[u].found)
-    }
+    f = world.friendships
+    pairs = {(u, v, day) for u in range(len(world.users)) for v, day in finds_of(history, u)}
     assert pairs
     neighbours = [set(f.friend[f.offsets[u] : f.offsets[u + 1]].tolist()) for u in range(800)]
     for u, v, day in pairs:
