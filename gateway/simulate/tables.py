@@ -137,7 +137,8 @@ def last_rows_freed(table: Table, n: int) -> Table:
         room = room.base
     first, size = table.ctypes.data - room.ctypes.data, table.dtype.itemsize * n
     room.resize(first + size, refcheck=False)
-    return room[first : first + size].view(table.dtype).view(np.recarray)
+    kept: Table = room[first : first + size].view(table.dtype).view(np.recarray)
+    return kept
 
 
 def owners(users: Table, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
