@@ -1,12 +1,16 @@
 """The simulator against size: throughput, direct effects and peak memory.
 
-Each size runs in a process of its own, after a small world has loaded the kernels. The
-memory of the process before it draws a world is measured too, so that what the simulation
-adds can be told from what Python and its libraries take. Everything is on, as in the
-quickstart; 50,000 groups at every size, or a quarter of the users where that is less.
+Each size runs in a process of its own, after a small world has loaded the kernels; what it
+found is printed and stored before the next one starts, and a size that fails (no memory, no
+time left) leaves the others as they are. The memory of the process before it draws a world is
+measured too, so that what the simulation adds can be told from what Python and its libraries
+take. Measured is ``simulate``, which gives the log of joins. With ``--history`` a second
+process measures ``live_through`` with its log, which keep what a replay reads; ``--direct``
+adds the direct effects of all groups to that. Everything is on, as in the quickstart; 50,000
+groups at every size, or a quarter of the users where that is less.
 
-Run: python experiments/bench_simulation.py [--users 100000 1000000] [--joins 18] [--direct]
-     [--out results/scaling]
+Run: python experiments/bench_simulation.py [--users 100000 1000000] [--joins 18] [--history]
+     [--direct] [--out results/scaling]
 """
 
 from __future__ import annotations
@@ -24,8 +28,9 @@ import pyarrow as pa
 
 from gateway.figures import csv_bytes, render
 from gateway.figures.scaling import draw
+from gateway.joins import JoinLog
 from gateway.provenance import peak_memory_mib
-from gateway.simulate import live_through, measure_direct_effects
+from gateway.simulate import History, live_through, measure_direct_effects, simulate
 from gateway.store import load_config
 from gateway.world import Role, World, draw_world
 
@@ -47,65 +52,111 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float, float]:
     return work(), time.perf_counter() - wall, time.process_time() - cpu
 
 
-def measure(users: int, joins: float, *, direct: bool) -> dict[str, Any]:
-    """Simulate once with warm kernels."""
-    warm = live_through(world_of(SMALL, joins))
-    measure_direct_effects(warm, warm.world.groups.role == Role.TARGET)
-    log = warm.joins()
+def measure(users: int, joins: float) -> dict[str, Any]:
+    """Simulate the log of joins once with warm kernels."""
+    simulate(world_of(SMALL, joins))
     base = peak_memory_mib()
     world, world_wall, _ = timed(lambda: world_of(users, joins))
-    history, wall, cpu = timed(lambda: live_through(world))
-    log, log_wall, log_cpu = timed(history.joins)
-    found = {
-        "users": users, "groups": log.n_groups, "occasions": len(history.state),
-        "joins": log.n_joins, "world_seconds": world_wall, "seconds": wall + log_wall,
-        "cpu_seconds": cpu + log_cpu, "base_mib": base, "peak_mib": peak_memory_mib(),
+    log, wall, cpu = timed(lambda: simulate(world))
+    peak = peak_memory_mib()
+    return {
+        "users": users, "groups": log.n_groups, "occasions": int(world.users.occasions.sum()),
+        "joins": log.n_joins, "world_seconds": world_wall, "seconds": wall, "cpu_seconds": cpu,
+        "base_mib": base, "peak_mib": peak, "added_mib": peak - base,
+        "budget_mib": (300 * users + 24 * log.n_joins) / 2**20,
     }  # fmt: skip
+
+
+def measure_history(users: int, joins: float, *, direct: bool) -> dict[str, Any]:
+    """Live through the platform, keep all of it beside its log; then replay every join."""
+    warm = live_through(world_of(SMALL, joins))
+    measure_direct_effects(warm, warm.world.groups.role == Role.TARGET)
+    warm.joins()
+    base = peak_memory_mib()
+    world = world_of(users, joins)
+    (history, _log), wall, cpu = timed(lambda: lived(world))
+    found = {"history_seconds": wall, "history_added_mib": peak_memory_mib() - base}
     if direct:
         is_target = (world.groups.role == Role.TARGET) & (world.groups.topic == 0)
-        _, direct_wall, direct_cpu = timed(lambda: measure_direct_effects(history, is_target))
-        found |= {"direct_seconds": direct_wall, "direct_cpu_seconds": direct_cpu}
+        _, replay_wall, replay_cpu = timed(lambda: measure_direct_effects(history, is_target))
+        found |= {
+            "direct_seconds": replay_wall, "direct_over_history": replay_cpu / cpu,
+            "direct_added_mib": peak_memory_mib() - base,
+        }  # fmt: skip
     return found
 
 
-def apart(users: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure one size in a process of its own."""
-    words = [sys.executable, __file__, "--one", str(users), "--joins", str(options.joins)]
-    words += ["--direct"] if options.direct else []
-    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+def lived(world: World) -> tuple[History, JoinLog]:
+    """The platform with everything that it keeps, and its log."""
+    history = live_through(world)
+    return history, history.joins()
+
+
+def apart(users: int, options: argparse.Namespace, *words: str) -> dict[str, Any] | None:
+    """Measure one size in a process of its own; None where that did not end well."""
+    call = [sys.executable, __file__, "--one", str(users), "--joins", str(options.joins), *words]
+    done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        print(f"{users:,} users: ended with code {done.returncode}", flush=True)
+        return None
     row: dict[str, Any] = json.loads(done.stdout)
-    allowed = (300 * row["users"] + 24 * row["joins"]) / 2**20
+    return row
+
+
+def row_of(users: int, options: argparse.Namespace) -> dict[str, Any] | None:
+    """All that is measured of one size, printed as soon as it is known."""
+    row = apart(users, options)
+    if row is None:
+        return None
     print(
         f"{users:,} users: {row['joins']:,} joins in {row['seconds']:.1f} s "
         f"({row['joins'] / row['seconds'] / 1e6:.2f} M/s; {row['cpu_seconds']:.1f} CPU s), world "
-        f"{row['world_seconds']:.1f} s, peak {row['peak_mib']:,.0f} MiB, of which "
-        f"{row['base_mib']:,.0f} before the world (300 B a user + 24 B a join: {allowed:,.0f})",
+        f"{row['world_seconds']:.1f} s; peak {row['added_mib']:,.0f} MiB beyond the start's "
+        f"{row['base_mib']:,.0f} (300 B a user + 24 B a join: {row['budget_mib']:,.0f})",
         flush=True,
     )
-    if options.direct:
-        ratio = row["direct_cpu_seconds"] / row["cpu_seconds"]
-        print(f"  direct effects: {row['direct_seconds']:.1f} s, {ratio:.1f} times (CPU)")
+    if options.history or options.direct:
+        kept = apart(users, options, "--history", *(["--direct"] if options.direct else []))
+        row |= kept or {}
+        words = ", ".join(f"{name} {value:,.1f}" for name, value in (kept or {}).items())
+        print(f"  all kept: {words}", flush=True)
     return row
 
 
 def main() -> None:
-    """Measure every size; write the table and the figure."""
+    """Measure every size; write the table after each of them, and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--joins", type=float, default=18.0)
+    parser.add_argument("--history", action="store_true")
     parser.add_argument("--direct", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--one", type=int)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(options.one, options.joins, direct=options.direct)))
+    if options.one and options.history:
+        print(json.dumps(measure_history(options.one, options.joins, direct=options.direct)))
         return
-    table = pa.Table.from_pylist([apart(users, options) for users in options.users])
-    if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "scaling.csv").write_bytes(csv_bytes(table))
-        for kind, data in render(draw(table)).items():
-            (options.out / f"scaling.{kind}").write_bytes(data)
+    if options.one:
+        print(json.dumps(measure(options.one, options.joins)))
+        return
+    rows: list[dict[str, Any]] = []
+    for users in options.users:
+        row = row_of(users, options)
+        if row is not None:
+            rows.append(row)
+            store(rows, options.out)
+
+
+def store(rows: list[dict[str, Any]], folder: Path | None) -> None:
+    """Write what is known so far; a size whose second process failed has empty cells."""
+    if folder is None:
+        return
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scaling.csv").write_bytes(csv_bytes(table))
+    for kind, data in render(draw(table)).items():
+        (folder / f"scaling.{kind}").write_bytes(data)
 
 
 if __name__ == "__main__":

@@ -508,3 +508,43 @@ def own_pairs(joins, outcome, candidate, mass, *, risk_window=0, pre_window=0):
 def ratio_likelihood(theta, pairs):
     """Conditional log-likelihood of one log rate ratio, from (A, n, F)."""
     return sum(a * theta - n * np.log(1 - f + f * np.exp(theta)) for a, n, f in pairs)
+
+
+# Invitations, sent again from the cells.
+
+
+def invitations(history):
+    """(day, sender, receiver, group, taken) of every invitation, night after night."""
+    stage, seed = history.stage, history.world.seed
+    inbox, sent = {}, []
+    for day in range(history.world.days):
+        nights_letters = []
+        for u in range(len(stage.users)):
+            me = stage.users[u]
+            for occasion in range(int(me.taken)):
+                cell = stage.cells[int(me.start) + occasion]
+                if cell.time != day or cell.group < 0 or cell.source >= 128:
+                    continue
+                how = int(stage.source.mechanism[cell.source])
+                if how == 2 and cell.via >= 0:
+                    sent[inbox[u]][-1] = True
+                nights_letters += _letters_of(history, u, occasion, cell, seed)
+        for letter in nights_letters:
+            inbox[letter[2]] = len(sent)
+            sent.append(letter)
+    return [tuple(letter) for letter in sent]
+
+
+def _letters_of(history, u, occasion, cell, seed):
+    """What one join sends: a Pareto number of invitations, each to a friend drawn at random."""
+    stage, users, graph = history.stage, history.world.users, history.world.friendships
+    friends = graph.friend[graph.offsets[u] : graph.offsets[u + 1]]
+    w0, w1, _, _ = philox(seed, 3, u, occasion, 0)
+    factor = 1.0 if users.arms.pymi[u] else stage.pymi_factor
+    if len(friends) == 0 or uniform(w0) >= float(users.invite_chance[u]) * factor:
+        return []
+    n = min(int(uniform(w1) ** (-1.0 / stage.invite_tail)), stage.bulk)
+    cap = int(history.policies.invite_cap[history.policies.step[cell.time]])
+    words = [philox(seed, 4, u, occasion, i)[0] for i in range(min(n, cap))]
+    to = [friends[min(int(uniform(w) * len(friends)), len(friends) - 1)] for w in words]
+    return [[int(cell.time), u, int(v), int(cell.group), False] for v in to]

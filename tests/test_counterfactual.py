@@ -31,6 +31,7 @@ from gateway.simulate.occasion_kernels import (
     add_influence,
     write,
 )
+from gateway.simulate.replay import relived_stage
 from gateway.simulate.replay_kernels import _decide_again
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
@@ -377,7 +378,7 @@ def test_total_effect__is_the_direct_effect_of_lone_users_who_look_once(confirma
 
 def targets_without(history, u: int, g: int, mask) -> int:
     """Target joins of user u living every occasion again in a world without g."""
-    stage, mail = history.stage, history.invitations.mail(len(history.world.users))
+    stage, mail = relived_stage(history), history.invitations.mail(len(history.world.users))
     fact = cells_of(history, u)
     n_done = int((fact.time < NO_DAY).sum())
     own = empty_table(n_done, CELL)

@@ -19,6 +19,7 @@ import pytest
 
 from gateway.errors import LogError
 from gateway.joins import SOURCES, JoinLog, numbered_names
+from gateway.joins_io import ids, invariants
 
 
 @pytest.fixture
@@ -205,10 +206,23 @@ def test_join_log__arrays_cannot_be_written_and_the_callers_still_can() -> None:
         ({"seed_group": np.array([0, -2, -1], np.int32)}, "seed_group must be in [-1, 2)"),
     ],
 )
-def test_join_log__refuses_columns_that_break_its_rules(changes: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 1 << 20])
+def test_join_log__refuses_columns_that_break_its_rules(
+    changes: dict[str, Any], said: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is checked in several batches is checked across their ends too.
+    monkeypatch.setattr(invariants, "_BATCH", batch)
     assert _log().n_joins == 3
     with pytest.raises(ValueError, match=re.escape(said)):
         _log(**changes)
+
+
+def test_numbered_names__do_not_depend_on_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [f"u{i:07d}" for i in range(7)]
+    for batch in (1, 3, 7, 100):
+        monkeypatch.setattr(ids, "_BATCH", batch)
+        assert numbered_names("u", np.arange(7)).to_pylist() == expected
+    assert numbered_names("u", np.arange(0)).to_pylist() == []
 
 
 def test_join_log__may_hold_users_and_no_join() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from gateway.simulate import (
     measure_total_effects,
 )
 from gateway.simulate.occasion_kernels import MEMBER, UNCONFIRMED, add_influence, write
+from gateway.simulate.replay import relived_stage
 from gateway.simulate.replay_kernels import _decide_again
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import Role, draw_world
@@ -32,12 +34,15 @@ def targets_of(world):
     return (world.groups.role == Role.TARGET) & (world.groups.topic == 0)
 
 
+relived = cache(relived_stage)
+
+
 def replay_plainly(history, u, skip):
     """(groups, sources) of user u without the join of occasion ``skip``, every step decided.
 
     The twin of the kernel's short cut: nothing is taken over from the factual log.
     """
-    stage, mail = history.stage, history.invitations.mail(len(history.world.users))
+    stage, mail = relived(history), history.invitations.mail(len(history.world.users))
     fact = cells_of(history, u)
     n_done = int((fact.time < NO_DAY).sum())
     own = empty_table(n_done, CELL)

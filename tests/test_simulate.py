@@ -12,8 +12,9 @@ from gateway.simulate import live_through, simulate
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from
 from gateway.simulate.platform_kernels import wind_up
 from gateway.simulate.recommender import fit_recommender, no_recommender
+from gateway.simulate.replay import relived_stage
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
-from gateway.simulate.tables import CELL, LINE, NO_DAY, SHELF, USER, empty_table
+from gateway.simulate.tables import CELL, LINE, NO_DAY, SHELF, USER, empty_table, last_rows_freed
 from gateway.world import Role, draw_world
 from tests import naive
 from tests.worlds import small_config
@@ -27,8 +28,8 @@ ALL_ROLES = (
 def digest(history) -> str:
     sent = history.invitations
     arrays = [
-        history.state, history.stage.users, history.stage.found, history.stage.neighbour,
-        sent.letters[: sent.count], sent.taken[: sent.count], *history.labels[:3],
+        history.state, history.stage.users, history.stage.finds, history.stage.neighbour,
+        sent.letters, sent.taken, *history.labels[:3],
     ]  # fmt: skip
     return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()
 
@@ -332,6 +333,37 @@ def test_invitations__go_to_friends_and_carry_groups_of_the_sender(world, histor
     assert sent.taken[: sent.count].sum() > 0
 
 
+def test_invitations__drawn_again_are_those_of_every_night(history):
+    sent = history.invitations
+    columns = (sent.time, sent.sender, sent.receiver, sent.group, sent.taken)
+    got = list(zip(*(column.tolist() for column in columns), strict=True))
+    assert got == naive.invitations(history)
+    assert sent.taken.any()
+
+
+def test_recommender__of_any_day_can_be_fitted_again(world, history):
+    """The last of all layers is the one that the platform kept."""
+    layers = relived_stage(history)
+    last = (world.days - 1) // world.config.simulation.refit_days
+    assert len(layers.neighbour) == last + 1
+    assert (layers.neighbour[0] == -1).all()
+    assert (layers.neighbour[1] != layers.neighbour[last]).any()
+    np.testing.assert_array_equal(layers.neighbour[last], history.stage.neighbour[0])
+    np.testing.assert_array_equal(layers.weight[last], history.stage.weight[0])
+
+
+def test_simulate__gives_the_log_of_the_history_whose_room_it_takes(world, joins):
+    assert simulate(world).equals(joins)
+
+
+@pytest.mark.parametrize("n", [1, 7, 5_000])
+def test_last_rows_freed__keeps_the_first(n):
+    table = empty_table(50_000, CELL)
+    table.group = np.arange(50_000)
+    kept = last_rows_freed(table, n)
+    assert kept.group.tolist() == list(range(n))
+
+
 def test_invitations__accepted_ones_are_joins_with_that_inviter(history, joins):
     sent = history.invitations
     taken = np.flatnonzero(sent.taken[: sent.count])
@@ -378,13 +410,18 @@ def test_super_inviters__are_the_top_share_with_ties(history):
     assert (counts > counts[got].min()).sum() < 8
 
 
+def finds_of(history, u):
+    """(friend, day) of those whom PYMK found for user u, the last one first."""
+    at = history.stage.last_find[u]
+    for _ in range(history.stage.users[u].found):
+        find = history.stage.finds[at]
+        yield int(find.friend), int(find.day)
+        at = find.before
+
+
 def test_pymk__adds_mutual_friends_of_friends(world, history):
-    stage, f = history.stage, world.friendships
-    pairs = {
-        (u, int(stage.found[u, i]), int(stage.found_day[u, i]))
-        for u in range(len(world.users))
-        for i in range(stage.users[u].found)
-    }
+    f = world.friendships
+    pairs = {(u, v, day) for u in range(len(world.users)) for v, day in finds_of(history, u)}
     assert pairs
     neighbours = [set(f.friend[f.offsets[u] : f.offsets[u + 1]].tolist()) for u in range(800)]
     for u, v, day in pairs:

@@ -19,6 +19,8 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 _DIGITS = 7
+# Names that are made at a time.
+_BATCH = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,15 @@ def numbered_names(letter: str, ids: npt.NDArray[Any]) -> pa.StringArray:
     ['u0000007', 'u0000012']
     """
     width = max(_DIGITS, len(str(ids.max(initial=0))))
+    # In batches: each step on the way to the names takes as much room as they do.
+    parts = [
+        _padded(letter, ids[first : first + _BATCH], width)
+        for first in range(0, max(len(ids), 1), _BATCH)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+
+def _padded(letter: str, ids: npt.NDArray[Any], width: int) -> pa.StringArray:
     digits = pc.utf8_lpad(pa.array(ids).cast(pa.string()), width, "0")
     return pc.binary_join_element_wise(pa.scalar(letter), digits, "")
 

@@ -17,6 +17,9 @@ __all__ = ["DTYPES", "check_rows", "check_windows", "checked_columns"]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
+# Rows or users that are checked at a time: what is compared takes room beside the log.
+_BATCH = 1 << 20
+
 DTYPES: dict[str, Any] = {
     "offsets": np.int64,
     "group": np.int32,
@@ -85,15 +88,27 @@ def check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
     """
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(group):
         raise ValueError(f"offsets must run from 0 to the number of joins, {len(group)}")
-    if (np.diff(offsets) < 0).any():
+    if (offsets[1:] < offsets[:-1]).any():
         raise ValueError("offsets must not decrease")
-    later = time[1:] > time[:-1]
-    beside = (time[1:] == time[:-1]) & (group[1:] > group[:-1])
-    in_order = np.concatenate([[True], later | beside])
-    in_order[offsets[:-1][offsets[:-1] < len(group)]] = True
-    if len(group) and not in_order.all():
-        row = int(np.argmin(in_order))
-        raise ValueError(f"joins of a user must stand by time, then group; join {row} does not")
+    for first in range(0, len(group), _BATCH):
+        rows = slice(first, min(first + _BATCH, len(group)))
+        in_order = _are_in_order(offsets, group, time, rows)
+        if not in_order.all():
+            row = first + int(np.argmin(in_order))
+            raise ValueError(f"joins of a user must stand by time, then group; join {row} does not")
+
+
+def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt.NDArray[np.bool_]:
+    """Whether each of some rows belongs after the one before it, or to another user."""
+    before = slice(max(rows.start - 1, 0), rows.stop - 1)
+    here = slice(before.start + 1, rows.stop)
+    later = time[here] > time[before]
+    beside = (time[here] == time[before]) & (group[here] > group[before])
+    in_order = np.ones(rows.stop - rows.start, np.bool_)
+    in_order[here.start - rows.start :] = later | beside
+    begin, end = np.searchsorted(offsets, (rows.start, rows.stop))
+    in_order[offsets[begin:end] - rows.start] = True
+    return in_order
 
 
 def check_windows(offsets: Int64, time: Int32, first: Int32, last: Int32) -> None:
@@ -114,14 +129,16 @@ def check_windows(offsets: Int64, time: Int32, first: Int32, last: Int32) -> Non
     if (first > last).any():
         user = int(np.argmax(first > last))
         raise ValueError(f"observed_from must not be after observed_until; it is for user {user}")
-    active = np.flatnonzero(np.diff(offsets))
-    early = time[offsets[active]] < first[active]
-    late = time[offsets[active + 1] - 1] > last[active]
-    if (early | late).any():
-        user = int(active[np.argmax(early | late)])
-        raise ValueError(
-            f"joins must lie in [observed_from, observed_until]; those of user {user} do not"
-        )
+    for begin in range(0, len(first), _BATCH):
+        ends = offsets[begin : begin + _BATCH + 1]
+        active = np.flatnonzero(np.diff(ends))
+        early = time[ends[active]] < first[begin + active]
+        late = time[ends[active + 1] - 1] > last[begin + active]
+        if (early | late).any():
+            user = begin + int(active[np.argmax(early | late)])
+            raise ValueError(
+                f"joins must lie in [observed_from, observed_until]; those of user {user} do not"
+            )
 
 
 def _view(array: Any, name: str) -> npt.NDArray[Any]:

@@ -2,96 +2,70 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.joins import numbered_names
 from gateway.randomness import Stream
+from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
 from gateway.simulate.occasion_kernels import Policies, Stage
-from gateway.simulate.platform_kernels import send_invitations
-from gateway.simulate.replay_kernels import Mail
-from gateway.simulate.tables import LETTER, Table
+from gateway.simulate.tables import LETTER, Table, owners
 
-__all__ = ["InvitationLog"]
+__all__ = ["InvitationLog", "list_invitations"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-_FIRST_CAPACITY = 1024
 
-
+@dataclass(frozen=True, eq=False)
 class InvitationLog:
-    """Invitations in the order in which they were sent; room for them grows by a quarter.
+    """Invitations in the order in which they were sent.
 
-    ``letters`` has a row for each (see ``tables.LETTER``), ``taken`` says whether it led to a
-    join; entries from ``count`` on are not used yet. ``first`` is the first one of each day.
+    Parameters
+    ----------
+    letters
+        A row for each (see ``tables.LETTER``).
+    taken
+        bool, shape (count,): whether it led to a join.
+    first
+        int64, shape (days + 1,): the first one of each day.
     """
 
-    def __init__(self, days: int) -> None:
-        self.count = 0
-        self._room = np.zeros(_FIRST_CAPACITY, LETTER)
-        self.letters: Table = self._room.view(np.recarray)
-        self.taken = np.zeros(_FIRST_CAPACITY, np.bool_)
-        self.first = np.zeros(days + 1, np.int64)
+    letters: Table
+    taken: npt.NDArray[np.bool_]
+    first: Int64
+
+    @property
+    def count(self) -> int:
+        """Number of invitations."""
+        return len(self.letters)
 
     @property
     def sender(self) -> Int32:
         """Users who invited, int32, shape (count,)."""
-        return np.asarray(self.letters.sender[: self.count])
+        return np.asarray(self.letters.sender)
 
     @property
     def receiver(self) -> Int32:
         """Users who were invited, int32, shape (count,)."""
-        return np.asarray(self.letters.receiver[: self.count])
+        return np.asarray(self.letters.receiver)
 
     @property
     def group(self) -> Int32:
         """Groups to which they were invited, int32, shape (count,)."""
-        return np.asarray(self.letters.group[: self.count])
+        return np.asarray(self.letters.group)
 
     @property
     def time(self) -> Int32:
         """Days on which they were invited, int32, shape (count,)."""
         return np.repeat(np.arange(len(self.first) - 1, dtype=np.int32), np.diff(self.first))
 
-    def send(
-        self, stage: Stage, policies: Policies, who: Int64, invited: Int64, day: int, *, seed: int
-    ) -> None:
-        """Send what the joins of a day send.
-
-        Parameters
-        ----------
-        who, invited
-            Users who had an occasion today, ascending, and how many people each invites.
-        """
-        self._make_room(int(invited.sum()))
-        self.count = int(
-            send_invitations(
-                stage, policies, self.letters, self.count, who[invited > 0], day, seed,
-                int(Stream.SENDING), int(Stream.RECEIVERS),
-            )
-        )  # fmt: skip
-        self.first[day + 1 :] = self.count
-
-    def _make_room(self, more: int) -> None:
-        if self.count + more <= len(self.letters):
-            return
-        capacity = max(len(self.letters) * 5 // 4, self.count + more)
-        # In place: nobody holds a view of the room while the platform lives.
-        self._room.resize(capacity, refcheck=False)
-        self.taken.resize(capacity, refcheck=False)
-        self.letters = self._room.view(np.recarray)
-
     def mail(self, n_users: int) -> Mail:
         """Return the invitations by receiver, each receiver's in the order sent."""
-        counts = np.bincount(self.receiver, minlength=n_users)
-        return Mail(
-            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            letter=np.argsort(self.receiver, kind="stable"),
-            letters=self.letters,
-            first=self.first,
-        )
+        return _sort_mail(self.letters, self.first, n_users)
 
     def to_arrow(self) -> pa.Table:
         """Return sender, receiver, group, time and whether it was accepted."""
@@ -101,7 +75,7 @@ class InvitationLog:
                 "receiver": numbered_names("u", self.receiver),
                 "group": numbered_names("g", self.group),
                 "time": pa.array(self.time),
-                "accepted": pa.array(self.taken[: self.count]),
+                "accepted": pa.array(self.taken),
             }
         )
 
@@ -113,3 +87,38 @@ class InvitationLog:
         sent = np.bincount(self.sender, minlength=n_users)
         least = np.partition(sent, -max(1, int(share * n_users)))[-max(1, int(share * n_users))]
         return np.asarray((sent >= least) & (sent > 0))
+
+
+def list_invitations(stage: Stage, policies: Policies, *, days: int, seed: int) -> InvitationLog:
+    """Return every invitation of a platform that has lived, each drawn again.
+
+    Parameters
+    ----------
+    stage, policies
+        The platform, and the policies under which it lived.
+    """
+    count = np.zeros(len(stage.cells), np.int32)
+    count_sent(stage, policies, seed, int(Stream.SENDING), count)
+    cell = np.flatnonzero(count)
+    # A night's invitations go out in the order of senders, as cells stand.
+    cell = cell[np.argsort(stage.cells.time[cell], kind="stable")]
+    sent, owner = count[cell], owners(stage.users, cell)
+    offsets = np.concatenate([[0], np.cumsum(sent, dtype=np.int64)])
+    letters = np.empty(offsets[-1], LETTER).view(np.recarray)
+    letters.sender = np.repeat(owner, sent)
+    letters.group = np.repeat(stage.cells.group[cell], sent)
+    draw_receivers(stage, owner, cell, offsets, seed, int(Stream.RECEIVERS), letters.receiver)
+    first = offsets[np.searchsorted(stage.cells.time[cell], np.arange(days + 1))]
+    taken = np.zeros(len(letters), np.bool_)
+    mark_taken(stage, _sort_mail(letters, first, len(stage.users)), taken)
+    return InvitationLog(letters, taken, first)
+
+
+def _sort_mail(letters: Table, first: Int64, n_users: int) -> Mail:
+    counts = np.bincount(letters.receiver, minlength=n_users)
+    return Mail(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        letter=np.argsort(letters.receiver, kind="stable"),
+        letters=letters,
+        first=first,
+    )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.joins import SOURCES, JoinLog, numbered_names
-from gateway.simulate.log_kernels import count_joins, count_members, list_joins
+from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
 from gateway.simulate.occasion_kernels import UNCONFIRMED, Stage
 from gateway.simulate.sources import source_codes
-from gateway.simulate.tables import Table
+from gateway.simulate.tables import Table, last_rows_freed
 from gateway.world import World
 
-__all__ = ["as_log", "as_table", "count_sizes"]
+__all__ = ["as_log", "as_table", "count_sizes", "occasions_of"]
 
 UNIX_EPOCH = date(1970, 1, 1)
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 256
+# Parts of the users whose joins are listed at a time.
+PARTS = 16
 
 
 def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
@@ -29,19 +32,44 @@ def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
     return sizes
 
 
-def as_log(world: World, stage: Stage) -> JoinLog:
-    """Return the confirmed joins as a log, ties in canonical order."""
+def occasions_of(stage: Stage) -> Occasions:
+    """Return what the log of joins is made from; only the cells are shared with the stage."""
+    return Occasions(
+        cells=stage.cells,
+        start=np.append(stage.users.start, len(stage.cells)),
+        taken=stage.users.taken.copy(),
+        mechanism=stage.source.mechanism.copy(),
+        operator=stage.groups.operator.copy(),
+    )
+
+
+def as_log(world: World, occasions: Occasions, *, spent: bool = False) -> JoinLog:
+    """Return the confirmed joins as a log, ties in canonical order.
+
+    With ``spent`` the cells give back their room as the log takes it: nothing may hold them.
+    """
+    users = numbered_names("u", np.arange(len(world.users), dtype=np.int32))
     offsets = np.zeros(len(world.users) + 1, np.int64)
-    count_joins(stage, offsets)
+    count_joins(occasions, offsets)
     n_joins = int(offsets[-1])
     group, time, inviter, seed_group = (np.empty(n_joins, np.int32) for _ in range(4))
     source = np.empty(n_joins, np.uint8)
-    list_joins(stage, source_codes(), offsets, group, time, source, inviter, seed_group, CHUNKS)
+    cuts = np.arange(PARTS + 1) * len(world.users) // PARTS
+    # From the end: memory can be cut off there.
+    for first, end in reversed(list(pairwise(cuts))):
+        list_joins(
+            occasions, source_codes(), offsets, first, end, group, time, source, inviter,
+            seed_group, CHUNKS,
+        )  # fmt: skip
+        n_kept = int(occasions.start[first])
+        if spent and n_kept > 0:
+            kept = last_rows_freed(occasions.cells, n_kept)
+            occasions = occasions._replace(cells=kept)
     return JoinLog(
         offsets=offsets,
         group=group,
         time=time,
-        users=numbered_names("u", np.arange(len(world.users), dtype=np.int32)),
+        users=users,
         groups=numbered_names("g", np.arange(len(world.groups), dtype=np.int32)),
         tick="day",
         origin=(world.section.start - UNIX_EPOCH).days,

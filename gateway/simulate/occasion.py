@@ -15,11 +15,21 @@ from gateway.simulate.occasion_kernels import (
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
-from gateway.simulate.tables import CELL, GROUP, NO_DAY, SHELF, SOURCE, USER, Table, empty_table
+from gateway.simulate.tables import (
+    CELL,
+    FIND,
+    GROUP,
+    NO_DAY,
+    SHELF,
+    SOURCE,
+    USER,
+    Table,
+    empty_table,
+)
 from gateway.world import Role, World
 from gateway.world.model import NEVER
 
-__all__ = ["MOST_TOPICS", "build_stage", "put_labels", "without_surroundings"]
+__all__ = ["MOST_TOPICS", "build_stage", "put_labels"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -39,15 +49,15 @@ def build_stage(
     """
     section = world.config.simulation
     shelf, shelf_start = _shelves(world)
-    spare = SPARE_FRIENDS if section.pymk_share > 0 else 0
+    found = SPARE_FRIENDS * len(world.users) if section.pymk_share > 0 else 0
     return Stage(
         users=_users(world),
         cells=_cells(int(world.users.occasions.sum(dtype=np.int64))),
         groups=_groups(world, labels),
         interest=world.users.interest,
         friend=world.friendships.friend,
-        found=np.zeros((len(world.users), spare), np.int32),
-        found_day=np.zeros((len(world.users), spare), np.uint16),
+        finds=empty_table(found, FIND),
+        last_find=np.full(len(world.users), -1, np.int32),
         neighbour=recommender.neighbour,
         weight=recommender.weight,
         source=_sources(world),
@@ -70,17 +80,6 @@ def build_stage(
     )
 
 
-def without_surroundings(stage: Stage) -> Stage:
-    """Return the tables without what users saw: the log needs room, and none of that."""
-    nobody, nothing = np.zeros((0, 0), np.int32), np.zeros((0, 0, 0), np.int32)
-    return stage._replace(
-        found=nobody,
-        found_day=nobody.astype(np.uint16),
-        neighbour=nothing,
-        weight=nothing.astype(np.float64),
-    )
-
-
 def _users(world: World) -> Table:
     users, friendships = world.users, world.friendships
     table = empty_table(len(users), USER)
@@ -88,7 +87,7 @@ def _users(world: World) -> Table:
     table.start = ends - users.occasions
     table.friends = friendships.offsets[:-1]
     table.degree = np.diff(friendships.offsets)
-    table.letter = -1
+    table.inviter, table.invited_to = -1, -1
     table.invite_chance = users.invite_chance
     table.occasions = users.occasions
     table.exposed = NO_DAY

@@ -94,9 +94,9 @@ class Stage(NamedTuple):
     groups: Table
     interest: np.ndarray  # theta[u, k]; the travellers' topic is one more
     friend: np.ndarray
-    found: np.ndarray  # friends found by PYMK [user, i],
-    found_day: np.ndarray  # and since when
-    neighbour: np.ndarray  # recommender [refit, group, i]
+    finds: Table  # friends found by PYMK,
+    last_find: np.ndarray  # and each user's last one
+    neighbour: np.ndarray  # recommender [refit, group, i]; the last refit alone while it lives
     weight: np.ndarray  # cumulative
     source: Table
     shelf: Table  # topic x appeal,
@@ -301,13 +301,20 @@ def _recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-un
 @inner_kernel
 def _some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
     """One of u's friends as of ``day``, -1 for somebody without."""
-    own, found = np.int64(me.degree), 0
-    while found < me.found and stage.found_day[u, found] <= day:
-        found += 1
+    own, found, at = np.int64(me.degree), np.int64(me.found), np.int64(0)
+    if found > 0:
+        at = np.int64(stage.last_find[u])
+        while found > 0 and stage.finds[at].day > day:
+            at = np.int64(stage.finds[at].before)
+            found -= 1
     if own + found == 0:
         return np.int64(-1)
     i = min(np.int64(x * (own + found)), own + found - 1)
-    return np.int64(stage.friend[me.friends + i] if i < own else stage.found[u, i - own])
+    if i < own:
+        return np.int64(stage.friend[me.friends + i])
+    for _ in range(own + found - 1 - i):
+        at = np.int64(stage.finds[at].before)
+    return np.int64(stage.finds[at].friend)
 
 
 @inner_kernel
@@ -358,7 +365,7 @@ def decide(  # type: ignore[no-untyped-def]
             via, seed_group = _remember(own, base, n, x1)
             shown = not stage.filters or not policies.seed_filter[policies.step[day], seed_group]
             if seed_group >= 0 and shown:
-                refit = day // stage.refit_days
+                refit = min(day // stage.refit_days, len(stage.neighbour) - 1)
                 g = _recommended(stage.neighbour, stage.weight, refit, seed_group, x2)
             if g >= 0 and stage.groups[g].non_rec <= day:
                 g = np.int64(-1)

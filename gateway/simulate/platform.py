@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +12,16 @@ import pyarrow as pa
 
 from gateway.joins import JoinLog
 from gateway.randomness import Stream
-from gateway.simulate.invitations import InvitationLog
-from gateway.simulate.log import as_log, as_table, count_sizes
+from gateway.simulate.invitations import InvitationLog, list_invitations
+from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
 from gateway.simulate.moderation import Moderation, Strikes
-from gateway.simulate.occasion import build_stage, put_labels, without_surroundings
+from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.occasion_kernels import Labels, Policies, Stage
-from gateway.simulate.platform_kernels import advance_day, wind_up
+from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
 from gateway.simulate.policies import Intervention, as_policies
 from gateway.simulate.pymk import find_friends
-from gateway.simulate.recommender import (
-    Recommender,
-    fit_recommender,
-    no_recommender,
-    steer_recommender,
-)
-from gateway.simulate.tables import NO_DAY, Table
+from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
+from gateway.simulate.tables import NO_DAY, Table, owners
 from gateway.world import World
 from gateway.world.model import NEVER
 
@@ -45,11 +41,10 @@ class History:
     world, policies
         What it was made from.
     stage
-        The tables that the kernels saw and wrote; a replay reads them.
+        The tables that the kernels saw and wrote. Of the recommender they hold the last
+        layer only; ``replay.relived_stage`` gives all.
     labels
         What moderation said of each group, and when.
-    invitations
-        Every invitation sent.
     strikes
         Strikes by group, month and kind.
     """
@@ -58,7 +53,6 @@ class History:
     policies: Policies
     stage: Stage
     labels: Labels
-    invitations: InvitationLog
     strikes: Strikes
 
     @property
@@ -66,9 +60,15 @@ class History:
         """Every occasion of every user, one row each (``tables.CELL``)."""
         return self.stage.cells
 
+    @cached_property
+    def invitations(self) -> InvitationLog:
+        """Every invitation sent: drawn again when first asked for, and kept."""
+        world = self.world
+        return list_invitations(self.stage, self.policies, days=world.days, seed=world.seed)
+
     def joins(self) -> JoinLog:
         """Return the confirmed joins as a log, with source, inviter and seed group."""
-        return as_log(self.world, self.stage)
+        return as_log(self.world, occasions_of(self.stage))
 
     def requests(self) -> pa.Table:
         """Return every join request: user, group, time, source, confirmed."""
@@ -82,10 +82,7 @@ class History:
 
     def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Return the user of each cell, shape (len(cell),)."""
-        # Users without occasions own nothing: the last of equal starts is the one who does.
-        start: npt.NDArray[np.int64] = np.ascontiguousarray(self.stage.users.start)
-        owner = np.searchsorted(start, cell, side="right") - 1
-        return owner.astype(np.int32)
+        return owners(self.stage.users, cell)
 
 
 def simulate(
@@ -102,8 +99,11 @@ def simulate(
         Confirmed joins with ``source``, ``inviter`` and ``seed_group``. The same bits for
         any number of threads.
     """
-    stage = live_through(world, interventions=interventions, progress=progress).stage
-    return as_log(world, without_surroundings(stage))
+    lived = live_through(world, interventions=interventions, progress=progress)
+    occasions = occasions_of(lived.stage)
+    # The log takes the room of all else, and of the occasions as it goes.
+    del lived
+    return as_log(world, occasions, spent=True)
 
 
 def live_through(
@@ -129,11 +129,10 @@ def live_through(
     progress
         Called with the number of each day that is done; None for nobody.
     """
-    recommender = _recommender(world)
+    recommender = no_recommender(1, len(world.groups), world.config.simulation.neighbours)
     moderation = Moderation(world, world.config.moderation)
     policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     stage = build_stage(world, recommender, moderation.labels, policies)
-    invitations = InvitationLog(world.days)
     due = np.full(len(world.users), NO_DAY, np.uint16)
     wind_up(
         stage.users, due, world.users.arrival, stage.gap_shape, world.seed,
@@ -141,10 +140,10 @@ def live_through(
     )  # fmt: skip
     for day in range(world.days):
         _between_days(world, stage, recommender, moderation, day)
-        _advance(world, stage, policies, invitations, due, day)
+        _advance(world, stage, policies, due, day)
         if progress is not None:
             progress(day)
-    return History(world, policies, stage, moderation.labels, invitations, moderation.strikes())
+    return History(world, policies, stage, moderation.labels, moderation.strikes())
 
 
 def _between_days(
@@ -155,12 +154,8 @@ def _between_days(
     if month is not None:
         moderation.begin_month(month, count_sizes(stage))
         put_labels(stage.groups, moderation.labels)
-    section = world.config.simulation
-    refit_days = section.refit_days
-    if day > 0 and day % refit_days == 0:
-        sample = section.recommender_sample
-        fit_recommender(recommender, day // refit_days, stage.users, stage.cells, sample=sample)
-        steer_recommender(recommender, day // refit_days, world)
+    if day > 0 and day % world.config.simulation.refit_days == 0:
+        refit_recommender(recommender, 0, world, stage.users, stage.cells, day=day)
         find_friends(world, stage, day)
 
 
@@ -168,20 +163,16 @@ def _advance(
     world: World,
     stage: Stage,
     policies: Policies,
-    invitations: InvitationLog,
     due: npt.NDArray[np.uint16],
     day: int,
 ) -> None:
     who = np.flatnonzero(due == day)
     invited = np.zeros(len(who), np.int64)
     advance_day(
-        stage, policies, invitations.letters, invitations.taken, due, who, invited, day,
-        world.seed, int(Stream.EVENT_TIMES), int(Stream.JOINS), int(Stream.SENDING), CHUNKS,
+        stage, policies, due, who, invited, day, world.seed, int(Stream.EVENT_TIMES),
+        int(Stream.JOINS), int(Stream.SENDING), CHUNKS,
     )  # fmt: skip
-    invitations.send(stage, policies, who, invited, day, seed=world.seed)
-
-
-def _recommender(world: World) -> Recommender:
-    section = world.config.simulation
-    n_refits = (world.days - 1) // section.refit_days + 1
-    return no_recommender(n_refits, len(world.groups), section.neighbours)
+    send_invitations(
+        stage, policies, who[invited > 0], day, world.seed, int(Stream.SENDING),
+        int(Stream.RECEIVERS),
+    )  # fmt: skip

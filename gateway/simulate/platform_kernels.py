@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
-from gateway.randomness_kernels import philox, uniform
+from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import (
-    HELD_FROM_PYMI,
     MEMBER,
     Inbox,
     add_influence,
@@ -47,18 +46,8 @@ def wind_up(users, due, arrival, gap_shape, seed, stream):  # type: ignore[no-un
 
 
 @inner_kernel
-def _bulk(stage, me, u, occasion, seed, stream):  # type: ignore[no-untyped-def]
-    """How many people user u invites to the group that it just joined; mostly nobody."""
-    w0, w1, _, _ = philox(seed, stream, u, occasion, 0)
-    factor = 1.0 if me.holdouts & HELD_FROM_PYMI else stage.pymi_factor
-    if uniform(w0) >= np.float64(me.invite_chance) * factor:
-        return np.int64(0)
-    return min(np.int64(uniform(w1) ** (-1.0 / stage.invite_tail)), np.int64(stage.bulk))
-
-
-@inner_kernel
 def _visit(  # type: ignore[no-untyped-def]
-    stage, policies, letters, taken, due, u, day, seed, clock_stream, join_stream, send_stream
+    stage, policies, due, u, day, seed, clock_stream, join_stream, send_stream
 ):
     """Let user u take the occasion that is due, and wind the clock to the next.
 
@@ -67,10 +56,7 @@ def _visit(  # type: ignore[no-untyped-def]
     me = stage.users[u]
     n, base = np.int64(me.taken), me.start
     harm, travels = heat(stage, me, day, me.boost, np.int64(me.since))
-    letter = me.letter
-    inbox = Inbox(np.int64(-1), np.int64(-1))
-    if letter >= 0:
-        inbox = Inbox(np.int64(letters[letter].group), np.int64(letters[letter].sender))
+    inbox = Inbox(np.int64(me.invited_to), np.int64(me.inviter))
     answer = decide(
         stage, policies, stage.cells, base, n, u, day, harm, travels, -1, inbox, seed, join_stream
     )
@@ -82,11 +68,10 @@ def _visit(  # type: ignore[no-untyped-def]
             me.boost = add_influence(stage.half_life, me.boost, np.int64(me.since), day, beta)
             me.since = day
         bulk = min(
-            _bulk(stage, me, u, n, seed, send_stream), policies.invite_cap[policies.step[day]]
+            bulk_size(stage, me, u, n, seed, send_stream), policies.invite_cap[policies.step[day]]
         )
     if answer.looked:
-        me.letter = -1
-        taken[letter] = answer.took
+        me.invited_to = -1
     if answer.exposed and me.exposed > day:
         me.exposed = day
     n += 1
@@ -113,8 +98,8 @@ def _ask_for(stage, u):  # type: ignore[no-untyped-def]
 
 @inner_kernel
 def _spend_day(  # type: ignore[no-untyped-def]
-    stage, policies, letters, taken, due, who, invited, first, end, day, seed, clock_stream,
-    join_stream, send_stream,
+    stage, policies, due, who, invited, first, end, day, seed, clock_stream, join_stream,
+    send_stream,
 ):  # fmt: skip
     for i in range(first, end):
         # Beyond the end of a chunk the last user is asked for again.
@@ -124,33 +109,28 @@ def _spend_day(  # type: ignore[no-untyped-def]
         invited[i] = 0
         while due[u] == day:
             invited[i] += _visit(
-                stage, policies, letters, taken, due, u, day, seed, clock_stream, join_stream,
-                send_stream,
-            )  # fmt: skip
+                stage, policies, due, u, day, seed, clock_stream, join_stream, send_stream
+            )
 
 
 @parallel_kernel
 def advance_day(  # type: ignore[no-untyped-def]
-    stage, policies, letters, taken, due, who, invited, day, seed, clock_stream, join_stream,
-    send_stream, chunks,
-):  # fmt: skip
+    stage, policies, due, who, invited, day, seed, clock_stream, join_stream, send_stream, chunks
+):
     """Let those whose occasion is due today take it, and note how many people they invite."""
     n = len(who)
     for chunk in prange(chunks):
         _spend_day(
-            stage, policies, letters, taken, due, who, invited, chunk * n // chunks,
-            (chunk + 1) * n // chunks, day, seed, clock_stream, join_stream, send_stream,
+            stage, policies, due, who, invited, chunk * n // chunks, (chunk + 1) * n // chunks,
+            day, seed, clock_stream, join_stream, send_stream,
         )  # fmt: skip
 
 
 @inner_kernel
-def send_invitations(  # type: ignore[no-untyped-def]
-    stage, policies, letters, n_log, who, day, seed, send_stream, stream
-):
-    """Log today's invitations, each to a random friend, and put them into the inboxes.
+def send_invitations(stage, policies, who, day, seed, send_stream, stream):  # type: ignore[no-untyped-def]
+    """Put today's invitations, each to a random friend, into the inboxes.
 
     Serial, in order of senders: a later invitation replaces an earlier one in an inbox.
-    Returns the length of the log.
     """
     cap = policies.invite_cap[policies.step[day]]
     last = len(who) - 1
@@ -169,14 +149,8 @@ def send_invitations(  # type: ignore[no-untyped-def]
             # What it invited is drawn again: cheaper than a place for it in every cell.
             bulk = np.int64(0)
             if is_membership(cell):
-                bulk = _bulk(stage, me, u, occasion, seed, send_stream)
+                bulk = bulk_size(stage, me, u, occasion, seed, send_stream)
             for i in range(min(bulk, cap)):
-                w0, _, _, _ = philox(seed, stream, u, occasion, i)
-                which = min(np.int64(uniform(w0) * me.degree), np.int64(me.degree) - 1)
-                to = stage.friend[me.friends + which]
-                letters[n_log].sender = u
-                letters[n_log].receiver = to
-                letters[n_log].group = cell.group
-                stage.users[to].letter = n_log
-                n_log += 1
-    return n_log
+                to = receiver_of(stage, me, u, occasion, i, seed, stream)
+                stage.users[to].inviter = u
+                stage.users[to].invited_to = cell.group

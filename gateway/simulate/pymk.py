@@ -9,7 +9,7 @@ from gateway.world import World
 
 __all__ = ["SPARE_FRIENDS", "find_friends"]
 
-# Room for friends found by PYMK, for each user.
+# Most friends that a user finds by PYMK.
 SPARE_FRIENDS = 8
 
 
@@ -21,6 +21,7 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
     section = world.config.simulation
     if section.pymk_share > 0:
         add_friends_of_friends(
-            stage.users, stage.friend, stage.found, stage.found_day, world.users.arms.pymk,
-            section.pymk_share, day, world.seed, int(Stream.PYMK),
+            stage.users, stage.friend, stage.finds, stage.last_find, int(stage.users.found.sum()),
+            SPARE_FRIENDS, world.users.arms.pymk, section.pymk_share, day, world.seed,
+            int(Stream.PYMK),
         )  # fmt: skip

@@ -11,21 +11,25 @@ __all__ = ["add_friends_of_friends"]
 
 
 @inner_kernel
-def _are_friends(users, friend, found, u, v):  # type: ignore[no-untyped-def]
+def _are_friends(users, friend, finds, last_find, u, v):  # type: ignore[no-untyped-def]
     first = users[u].friends
     for i in range(first, first + users[u].degree):
         if friend[i] == v:
             return True
-    for i in range(np.int64(users[u].found)):
-        if found[u, i] == v:
+    at = last_find[u]
+    for _ in range(np.int64(users[u].found)):
+        if finds[at].friend == v:
             return True
+        at = finds[at].before
     return False
 
 
 @inner_kernel
-def _add(me, found, found_day, u, v, day):  # type: ignore[no-untyped-def]
-    found[u, me.found] = v
-    found_day[u, me.found] = day
+def _add(me, finds, last_find, n, u, v, day):  # type: ignore[no-untyped-def]
+    finds[n].friend = v
+    finds[n].before = last_find[u]
+    finds[n].day = day
+    last_find[u] = n
     me.found += 1
 
 
@@ -38,13 +42,13 @@ def _one_of(friend, me, x):  # type: ignore[no-untyped-def]
 
 @inner_kernel
 def add_friends_of_friends(  # type: ignore[no-untyped-def]
-    users, friend, found, found_day, held_out, share, day, seed, stream
+    users, friend, finds, last_find, n_finds, room, held_out, share, day, seed, stream
 ):
     """Let a share of users find one friend of a friend each; in order of users.
 
-    A friendship that either side has no room for is not made.
+    A friendship that either side has no room for is not made. ``n_finds`` rows of ``finds``
+    are taken; ``last_find`` is the last one of each user.
     """
-    room = found.shape[1]
     for u in range(len(users)):
         me = users[u]
         if held_out[u] or me.degree == 0 or me.found >= room:
@@ -53,7 +57,8 @@ def add_friends_of_friends(  # type: ignore[no-untyped-def]
         if uniform(w0) >= share:
             continue
         v = _one_of(friend, users[_one_of(friend, me, uniform(w1))], uniform(w2))
-        if v == u or users[v].found >= room or _are_friends(users, friend, found, u, v):
+        if v == u or users[v].found >= room or _are_friends(users, friend, finds, last_find, u, v):
             continue
-        _add(me, found, found_day, u, v, day)
-        _add(users[v], found, found_day, v, u, day)
+        _add(me, finds, last_find, n_finds, u, v, day)
+        _add(users[v], finds, last_find, n_finds + 1, v, u, day)
+        n_finds += 2

@@ -13,10 +13,16 @@ from gateway.simulate.recommender_kernels import (
     list_memberships,
     nearest_groups,
 )
-from gateway.simulate.tables import Table
+from gateway.simulate.tables import NO_DAY, Table
 from gateway.world import Role, World
 
-__all__ = ["Recommender", "fit_recommender", "no_recommender"]
+__all__ = [
+    "Recommender",
+    "fit_all_layers",
+    "fit_recommender",
+    "no_recommender",
+    "refit_recommender",
+]
 
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64
@@ -45,9 +51,15 @@ def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
 
 
 def fit_recommender(
-    recommender: Recommender, refit: int, users: Table, cells: Table, *, sample: int = 2**31
+    recommender: Recommender,
+    layer: int,
+    users: Table,
+    cells: Table,
+    *,
+    before: int = NO_DAY,
+    sample: int = 2**31,
 ) -> None:
-    """Fit one layer on the memberships as they stand.
+    """Fit one layer on the memberships as they stood when day ``before`` began.
 
     Sarwar et al. (2001), "Item-based collaborative filtering recommendation algorithms",
     WWW'01. Costs the sum over users of their squared number of groups, so that at most
@@ -56,18 +68,40 @@ def fit_recommender(
     """
     step = -(-len(users) // sample)
     offsets = np.zeros(-(-len(users) // step) + 1, np.int64)
-    count_memberships(users, cells, step, offsets)
+    count_memberships(users, cells, step, before, offsets)
     joined = np.empty(offsets[-1], np.int32)
-    list_memberships(users, cells, step, offsets, joined, CHUNKS)
+    list_memberships(users, cells, step, before, offsets, joined, CHUNKS)
     size = np.bincount(np.maximum(joined, ~joined), minlength=recommender.neighbour.shape[1])
     starts = np.concatenate([[0], np.cumsum(size)])
     member = np.empty(len(joined), np.int64)
     list_members(offsets, joined, starts[:-1].copy(), member)
-    layer = recommender.neighbour[refit], recommender.weight[refit]
-    nearest_groups(joined, starts, member, size.astype(np.float64), CHUNKS, *layer)
+    filled = recommender.neighbour[layer], recommender.weight[layer]
+    nearest_groups(joined, starts, member, size.astype(np.float64), CHUNKS, *filled)
 
 
-def steer_recommender(recommender: Recommender, refit: int, world: World) -> None:
+def refit_recommender(
+    recommender: Recommender, layer: int, world: World, users: Table, cells: Table, *, day: int
+) -> None:
+    """Fit one layer as the platform does before ``day``, recommender gateways included."""
+    sample = world.config.simulation.recommender_sample
+    fit_recommender(recommender, layer, users, cells, before=day, sample=sample)
+    _steer(recommender, layer, world)
+
+
+def fit_all_layers(world: World, users: Table, cells: Table) -> Recommender:
+    """Return the layers of a platform that has lived: what it was before each refit and after.
+
+    A platform that lives keeps the last layer only; the cells tell all of them.
+    """
+    section = world.config.simulation
+    n_refits = (world.days - 1) // section.refit_days + 1
+    recommender = no_recommender(n_refits, len(world.groups), section.neighbours)
+    for layer in range(1, n_refits):
+        refit_recommender(recommender, layer, world, users, cells, day=layer * section.refit_days)
+    return recommender
+
+
+def _steer(recommender: Recommender, layer: int, world: World) -> None:
     """Let recommender gateways show targets: the planted share of what is shown from them.
 
     The last half of their list becomes the most appealing targets of the first kind in
@@ -82,10 +116,10 @@ def steer_recommender(recommender: Recommender, refit: int, world: World) -> Non
         if len(targets) == 0:
             continue
         keep = n_nearest - len(targets)
-        steps = np.diff(recommender.weight[refit, g], prepend=0.0)[:keep]
+        steps = np.diff(recommender.weight[layer, g], prepend=0.0)[:keep]
         share = groups.strength[g] if steps.sum() > 0 else 1.0
         total = max(float(steps.sum()), 1.0)
         steps = steps * (1 - share) * (total / steps.sum()) if steps.sum() > 0 else steps
         planted = np.full(len(targets), share * total / len(targets))
-        recommender.neighbour[refit, g, keep:] = targets
-        recommender.weight[refit, g] = np.cumsum(np.concatenate([steps, planted]))
+        recommender.neighbour[layer, g, keep:] = targets
+        recommender.weight[layer, g] = np.cumsum(np.concatenate([steps, planted]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
-from gateway.simulate.occasion_kernels import is_membership
+from gateway.simulate.occasion_kernels import is_membership, occasions_before
 
 __all__ = ["count_memberships", "list_members", "list_memberships", "nearest_groups"]
 
@@ -16,21 +16,21 @@ _AHEAD = 8
 
 
 @inner_kernel
-def count_memberships(users, cells, step, offsets):  # type: ignore[no-untyped-def]
-    """Fill the offsets of the memberships of every ``step``-th user."""
+def count_memberships(users, cells, step, day, offsets):  # type: ignore[no-untyped-def]
+    """Fill the offsets of what every ``step``-th user joined before ``day``."""
     for m in range(len(offsets) - 1):
         first = users[m * step].start
         n = 0
-        for i in range(first, first + np.int64(users[m * step].taken)):
+        for i in range(first, first + occasions_before(users, cells, m * step, day)):
             n += is_membership(cells[i])
         offsets[m + 1] = offsets[m] + n
 
 
 @inner_kernel
-def _list_one(users, cells, u, row, joined):  # type: ignore[no-untyped-def]
+def _list_one(users, cells, u, day, row, joined):  # type: ignore[no-untyped-def]
     first = users[u].start
     first_row = row
-    for i in range(first, first + np.int64(users[u].taken)):
+    for i in range(first, first + occasions_before(users, cells, u, day)):
         if is_membership(cells[i]):
             joined[row] = cells[i].group
             row += 1
@@ -39,12 +39,12 @@ def _list_one(users, cells, u, row, joined):  # type: ignore[no-untyped-def]
 
 
 @parallel_kernel
-def list_memberships(users, cells, step, offsets, joined, chunks):  # type: ignore[no-untyped-def]
+def list_memberships(users, cells, step, day, offsets, joined, chunks):  # type: ignore[no-untyped-def]
     """Fill ``joined`` with the groups of every ``step``-th user; the last of each is ~g."""
     n = len(offsets) - 1
     for chunk in prange(chunks):
         for m in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-            _list_one(users, cells, m * step, offsets[m], joined)
+            _list_one(users, cells, m * step, day, offsets[m], joined)
 
 
 @inner_kernel

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.randomness import Stream
+from gateway.simulate.occasion_kernels import Stage
 from gateway.simulate.platform import History
+from gateway.simulate.recommender import fit_all_layers
 from gateway.simulate.replay_kernels import Scratch, direct_effects
 from gateway.simulate.tables import CELL
 
-__all__ = ["DirectEffects", "measure_direct_effects"]
+__all__ = ["DirectEffects", "measure_direct_effects", "relived_stage"]
 
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 32
@@ -59,9 +61,10 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
         If a replay without any change does not give back the history: a fault of ours.
     """
     sums, wrong = np.zeros((CHUNKS, len(is_target), 3), np.int64), np.zeros(CHUNKS, np.int64)
+    mail = history.invitations.mail(len(history.world.users))
     direct_effects(
-        history.stage, history.policies, history.invitations.mail(len(history.world.users)),
-        _scratch(history), is_target, history.world.seed, int(Stream.JOINS), sums, wrong,
+        relived_stage(history), history.policies, mail, _scratch(history), is_target,
+        history.world.seed, int(Stream.JOINS), sums, wrong,
     )  # fmt: skip
     if wrong.any():
         raise RuntimeError(f"{wrong.sum()} occasions were not reproduced by their replay")
@@ -71,6 +74,13 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
         variance = (squares - n * effect**2) / (n - 1)
         error = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0) / n), np.nan)
     return DirectEffects(effect, error, n.astype(np.int64))
+
+
+def relived_stage(history: History) -> Stage:
+    """Return the tables of a history with every layer of its recommender, fitted again."""
+    stage = history.stage
+    layers = fit_all_layers(history.world, stage.users, stage.cells)
+    return stage._replace(neighbour=layers.neighbour, weight=layers.weight)
 
 
 def _scratch(history: History) -> Scratch:

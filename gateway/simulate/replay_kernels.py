@@ -11,6 +11,7 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform
+from gateway.simulate.invitations_kernels import latest_letter
 from gateway.simulate.occasion_kernels import (
     INVITATION,
     MEMBER,
@@ -24,16 +25,7 @@ from gateway.simulate.occasion_kernels import (
     write,
 )
 
-__all__ = ["Mail", "Scratch", "direct_effects"]
-
-
-class Mail(NamedTuple):
-    """Invitations by receiver: those to u are ``letter[offsets[u]:offsets[u + 1]]``, by time."""
-
-    offsets: np.ndarray
-    letter: np.ndarray
-    letters: np.ndarray
-    first: np.ndarray  # first letter of each day
+__all__ = ["Scratch", "direct_effects"]
 
 
 class Scratch(NamedTuple):
@@ -47,28 +39,12 @@ class Scratch(NamedTuple):
 
 
 @inner_kernel
-def _latest(mail, u, looked, day):  # type: ignore[no-untyped-def]
-    """The latest invitation to u before ``day`` and after the last one looked at, or -1."""
-    low, high = mail.offsets[u], mail.offsets[u + 1]
-    first, end = low, mail.first[day]
-    while low < high:
-        middle = (low + high) // 2
-        if mail.letter[middle] < end:
-            low = middle + 1
-        else:
-            high = middle
-    if low == first or mail.letter[low - 1] <= looked:
-        return np.int64(-1)
-    return np.int64(mail.letter[low - 1])
-
-
-@inner_kernel
 def _decide_again(  # type: ignore[no-untyped-def]
     stage, policies, mail, own, n, u, day, boost, since, looked, barred, seed, stream
 ):
     """Return (answer, last invitation looked at) of occasion n on the scratch log."""
     harm, travels = heat(stage, stage.users[u], day, boost, since)
-    letter = _latest(mail, u, looked, day)
+    letter = latest_letter(mail, u, looked, day)
     inbox = Inbox(np.int64(-1), np.int64(-1))
     if letter >= 0:
         sent = mail.letters[letter]

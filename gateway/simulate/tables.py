@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 __all__ = [
     "CELL",
+    "FIND",
     "GROUP",
     "LETTER",
     "LINE",
@@ -23,6 +24,8 @@ __all__ = [
     "USER",
     "Table",
     "empty_table",
+    "last_rows_freed",
+    "owners",
 ]
 
 Table = np.recarray[Any, Any]
@@ -36,15 +39,17 @@ LINE = 64
 USER = np.dtype(
     {
         "names": [
-            "start", "friends", "clock", "boost", "letter", "degree", "invite_chance", "occasions",
-            "taken", "since", "exposed", "departure", "drift_start", "country", "found", "holdouts",
+            "start", "friends", "clock", "boost", "inviter", "invited_to", "degree",
+            "invite_chance", "occasions", "taken", "since", "exposed", "departure",
+            "drift_start", "country", "found", "holdouts",
         ],
         "formats": [
             np.int64,  # first cell
             np.int64,  # first place among the friends
             np.float64,  # time of the next occasion
             np.float64,  # influence so far,
-            np.int64,  # latest invitation not looked at, -1 for none
+            np.int32,  # who sent the latest invitation not looked at,
+            np.int32,  # and its group, -1 for none
             np.int32,  # friends at the start
             np.float32,
             np.uint16,
@@ -57,7 +62,7 @@ USER = np.dtype(
             np.uint8,  # friends found by PYMK
             np.uint8,  # GYSJ + 2 PYMI
         ],
-        "offsets": [0, 8, 16, 24, 32, 40, 44, 48, 50, 52, 54, 56, 58, 60, 61, 62],
+        "offsets": [0, 8, 16, 24, 32, 36, 40, 44, 48, 50, 52, 54, 56, 58, 60, 61, 62],
         "itemsize": LINE,
     }
 )  # fmt: skip
@@ -97,6 +102,9 @@ CELL = np.dtype(
     }
 )
 
+# A friend found by PYMK, since which day, and the user's find before that one.
+FIND = np.dtype([("friend", np.int32), ("before", np.int32), ("day", np.uint16)], align=True)
+
 LETTER = np.dtype([("sender", np.int32), ("receiver", np.int32), ("group", np.int32)])
 
 # A shelf is a stretch of these, groups in order. ``end`` is their cumulative weight; ``guide``
@@ -109,8 +117,32 @@ SOURCE = np.dtype(
 
 
 def empty_table(n: int, row: npt.DTypeLike) -> Table:
-    """Return ``n`` rows of zeros that begin at a line of the cache."""
+    """Return ``n`` rows of zeros that begin at a line of the cache.
+
+    The system lends their pages when they are first written: rows never used cost nothing.
+    """
     size = np.dtype(row).itemsize * n
     room = np.zeros(size + LINE, np.uint8)
     first = -room.ctypes.data % LINE
     return room[first : first + size].view(row).view(np.recarray)
+
+
+def last_rows_freed(table: Table, n: int) -> Table:
+    """Return the first ``n`` rows of an ``empty_table``; the room of the others is given back.
+
+    Nothing else may hold the table: where its memory moves, that would read what is gone.
+    """
+    room: Any = table
+    while room.base is not None:
+        room = room.base
+    first, size = table.ctypes.data - room.ctypes.data, table.dtype.itemsize * n
+    room.resize(first + size, refcheck=False)
+    kept: Table = room[first : first + size].view(table.dtype).view(np.recarray)
+    return kept
+
+
+def owners(users: Table, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    """Return the user of each cell, shape (len(cell),)."""
+    # Users without occasions own nothing: the last of equal starts is the one who does.
+    start: npt.NDArray[np.int64] = np.ascontiguousarray(users.start)
+    return (np.searchsorted(start, cell, side="right") - 1).astype(np.int32)
