@@ -18,11 +18,10 @@ def claims_as_markdown(claims: Sequence[Claim]) -> str:
 
 
 def _cells(claim: Claim) -> list[str]:
-    command = f"`gateway reproduce{' --full' if claim.when == 'full' else ''} --claim {claim.id}`"
     return [
         claim.claim,
         f"{claim.expected:g}",
-        command,
+        f"`gateway reproduce --claim {claim.id}`",
         f"`{claim.config}`: `{claim.table}`",
         f"± {claim.tolerance:g}: {claim.reason}",
         f"{claim.seconds:g}",
