@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 CLAIM: dict[str, Any] = {
     "id": "users", "claim": "How many users have a join", "config": "tiny.toml",
     "table": "log_shape", "where": {"statistic": "joins_mean"}, "value": "value",
-    "expected": 3.0, "tolerance": 3.0, "reason": "it is small", "seconds": 1.0, "when": "quick",
+    "expected": 7.0, "tolerance": 5.0, "reason": "it is small", "seconds": 1.0, "when": "quick",
 }  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_reproduce__inside_is_0_and_outside_is_4(tmp_path) -> None:
     got = pq.read_table(tmp_path / "out" / "claims.parquet")
     assert got["id"].to_pylist() == ["users", "far"]
     assert got["within"].to_pylist() == [True, False]
-    assert 1.0 <= got["measured"][0].as_py() <= 20.0
+    assert 2.0 <= got["measured"][0].as_py() <= 12.0
 
 
 @pytest.mark.compiled
