@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from gateway.analyses.comparison import Row, compare
 from gateway.analyses.labelled import LABEL_TIMES_SCHEMA
+from gateway.analyses.pathways import PATHWAYS_SCHEMA
 from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER
 from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
 
@@ -70,6 +71,7 @@ def result_tables(
         tables |= _interventions(rng, names)
         tables["analyses/comparison"] = _comparison()
         tables["analyses/label_times"] = _label_times()
+        tables["analyses/pathways"] = _pathways(gateways)
     return tables
 
 
@@ -155,6 +157,20 @@ def _label_times() -> pa.Table:
         arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
         parts.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
     return pa.concat_tables(parts)
+
+
+def _pathways(gateways: pa.Table) -> pa.Table:
+    """Requests after each of the first thirty groups, by three sources and then by one."""
+    rows = [
+        (group, source, requests, requests - requests // divisor)
+        for i, group in enumerate(gateways.slice(0, 30)["group"].to_pylist())
+        for source, requests, divisor in (("gysj", 60 - i, 9), ("search", 40 - i, 4),
+                                          ("permalink", i % 3, 2))
+        if requests
+    ]  # fmt: skip
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, PATHWAYS_SCHEMA, strict=True)]
+    return pa.table(arrays, schema=PATHWAYS_SCHEMA)
 
 
 def _groups(

@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
@@ -38,13 +39,14 @@ ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
 NAMES = list(BY_NAME)
 NEED_TRUTH = {
-    "precision_recall", "direct_effects", "interventions", "join_sources", "exposure_contrast",
+    "precision_recall", "direct_effects", "interventions", "join_sources", "pathways",
+    "exposure_contrast",
     "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
 }  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
 WIDE = {
     "probability_curves", "interventions", "signal_correlations", "benchmark", "dose_response",
-    "phase_diagram",
+    "phase_diagram", "pathways",
 }  # fmt: skip
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
@@ -769,6 +771,35 @@ def test_join_sources__plot_shares_that_sum_to_one_largest_published_first() -> 
     assert "2,713 requests" in BY_NAME["join_sources"].caption(data)
 
 
+def test_pathways__plot_every_request_largest_role_and_source_first() -> None:
+    data, stored = plotted("pathways"), simulated()["analyses/pathways"]
+    for key in ("requests", "confirmed"):
+        assert pc.sum(data[key]).as_py() == pc.sum(stored[key]).as_py()
+    sums = data.group_by("role", use_threads=False).aggregate([("requests", "sum")])
+    got = sums["requests_sum"].to_pylist()
+    assert got == sorted(got, reverse=True)
+    assert data["source"].to_pylist()[:3] == ["gysj", "search", "permalink"]
+
+
+def test_pathways__draw_ribbons_as_high_as_their_requests() -> None:
+    data = plotted("pathways")
+    (axes,) = BY_NAME["pathways"].draw(data).axes
+    ribbons = [patch for patch in axes.patches if isinstance(patch, PathPatch)]
+    height = [
+        patch.get_path().vertices[0, 1] - patch.get_path().vertices[7, 1] for patch in ribbons
+    ]
+    requests = data["requests"].to_pylist()
+    got = np.array(height[: len(requests)]) / height[0]
+    np.testing.assert_allclose(got, np.array(requests) / requests[0], rtol=1e-9)
+    # On both sides of a source there is as much: what came in, and what became of it.
+    assert sum(height[len(requests) :]) == pytest.approx(sum(height[: len(requests)]))
+
+
+def test_pathways__of_a_platform_without_known_roles_are_drawn_in_one_colour() -> None:
+    tables = {name: table for name, table in simulated().items() if name != "groups"}
+    assert set(plotted("pathways", tables)["role"].to_pylist()) == {"unknown"}
+
+
 def test_exposure_contrast__plots_the_note_s_answer_the_corrected_and_the_truth() -> None:
     data = plotted("exposure_contrast")
     assert data["how"].to_pylist() == ["observational", "corrected", "randomised"]
@@ -784,7 +815,7 @@ def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["join_sources", "exposure_contrast", "label_times", "signal_correlations"]
+    "name", ["join_sources", "pathways", "exposure_contrast", "label_times", "signal_correlations"]
 )
 def test_caption__of_the_note_s_figures_says_that_a_fit_is_no_evidence(name: str) -> None:
     assert "not evidence about the real platform" in BY_NAME[name].caption(plotted(name))

@@ -31,14 +31,27 @@ def everything() -> dict[str, str]:
 
 def test_tex_tables__are_one_file_for_each_table_and_detector() -> None:
     expected = {
-        "claims-table", "ranked-spike", "ranked-self_controlled", "compared-planted",
+        "claims-table", "claims-R1", "claims-R3", "claims-R10", "ranked-spike",
+        "ranked-self_controlled", "compared-planted",
         "metrics-spike", "metrics-self_controlled", "dose-response-averted",
         "dose-response-lost", "scorer-metrics", "target-groups", "benchmark-planted",
         "benchmark-direct", "arms", "displacement",
     }  # fmt: skip
     got = set(everything())
     assert expected <= got
-    assert {key for key in got - expected if not key.startswith("benchmark-table-")} == set()
+    others = {key for key in got - expected if not key.startswith("benchmark-table-")}
+    assert all(re.fullmatch(r"claims-R\d+", key) for key in others)
+
+
+def test_tex_tables__hold_each_claim_by_itself() -> None:
+    got = everything()
+    assert "gysj, requests" in got["claims-R1"]
+    assert "exposed" not in got["claims-R1"]
+    assert r"\multicolumn" not in got["claims-R1"]
+    parts = [text for key, text in got.items() if re.fullmatch(r"claims-R\d+", key)]
+    rows = [line for text in parts for line in text.splitlines() if line.endswith(r"\\")]
+    whole = [line for line in got["claims-table"].splitlines() if line in rows]
+    assert len(whole) == len(rows) - len(parts) + 1  # one head instead of one each
 
 
 def test_tex_tables__hold_the_top_groups_in_order() -> None:

@@ -250,6 +250,42 @@ def test_join_sources__count_by_hand(asking):
     assert value(table, "group_mall: confirmed") is None
 
 
+def test_pathways__belong_to_the_gateway_joined_last_and_of_a_day_to_the_best():
+    # Groups 1, 2, 3 are gateways, best first; user 0 joins 2, then 3 and 1 on one day, then 3's
+    # neighbour 4, which is none; user 1 joins 3 alone.
+    requests = _requests(
+        [
+            (0, 0, 11, "gysj", True),  # after 2
+            (0, 0, 20, "gysj", True),  # on the day of 3 and 1: still after 2
+            (0, 0, 21, "search", False),  # after 3 and 1, of which 1 ranks best
+            (0, 0, 90, "search", True),  # 4 is no gateway: still 1
+            (1, 0, 50, "permalink", True),
+            (1, 0, 5, "permalink", True),  # before any gateway: not counted
+        ]
+    )
+    joins = [(0, 2, 10), (0, 3, 20), (0, 1, 20), (0, 4, 80), (1, 3, 6)]
+    record = make_record(
+        joins, n_users=2, n_groups=5, targets=[0], top=[1, 2, 3], requests=requests
+    )
+    got = [tuple(row.values()) for row in analyses.pathways(record).to_pylist()]
+    expected = [
+        ("g000001", "search", 2, 1), ("g000002", "gysj", 2, 2), ("g000003", "permalink", 1, 1),
+    ]  # fmt: skip
+    assert got == expected
+
+
+def test_pathways__hold_every_request_of_r1(asking):
+    table = analyses.pathways(asking)
+    got = pc.sum(table["requests"]).as_py()
+    assert got == value(analyses.join_sources(asking), "requests")
+    assert pc.sum(table["confirmed"]).as_py() / got == 0.75
+
+
+def test_pathways__of_nothing_have_no_row():
+    record = make_record([(0, 1, 3)], n_users=1, n_groups=2, targets=[0], top=[1])
+    assert analyses.pathways(record).num_rows == 0
+
+
 def test_join_sources__have_the_note_s_shares_beside_them(asking):
     table = analyses.join_sources(asking)
     assert value(table, "gysj: share of requests", "published") == 1_326_540 / 4_805_574
@@ -680,7 +716,9 @@ def test_run__stores_the_analyses_of_gateways_found_before_the_workflow_s_day(tm
 
     config = small_config(*SMALL_NOTE)
     result = execute(config, folder=tmp_path / "a")
-    assert {"analyses/comparison", "analyses/label_times"} <= set(result.table_names)
+    assert {"analyses/comparison", "analyses/label_times", "analyses/pathways"} <= set(
+        result.table_names
+    )
     platform = obtain_platform(config)
     seen = until(platform.joins, 152)
     scores = score_joins(seen, platform.targets, horizon=60, seed=5)

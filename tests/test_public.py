@@ -12,12 +12,12 @@ PUBLIC = {
         "named_targets", "open_result", "run", "simulate",
     ],
     "gateway.analyses": [
-        "COMPARISON_SCHEMA", "Explanation", "Invitations", "RateRatio", "Record", "Requests",
-        "Row", "analyse_note", "compare", "entity_model", "event_study", "explain_group",
-        "explain_top", "exposure_contrast", "group_signals", "invited_members", "join_sources",
-        "label_times", "labelled_gateways", "probability_curves", "pymi_holdout", "pymk_arms",
-        "rate_ratio", "recent_join_sources", "record_of", "signal_correlations", "top_groups",
-        "until",
+        "COMPARISON_SCHEMA", "Explanation", "Invitations", "PATHWAYS_SCHEMA", "RateRatio",
+        "Record", "Requests", "Row", "analyse_note", "compare", "entity_model", "event_study",
+        "explain_group", "explain_top", "exposure_contrast", "group_signals", "invited_members",
+        "join_sources", "label_times", "labelled_gateways", "pathways", "probability_curves",
+        "pymi_holdout", "pymk_arms", "rate_ratio", "recent_join_sources", "record_of",
+        "signal_correlations", "top_groups", "until",
     ],
     "gateway.detect": [
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
@@ -33,6 +33,10 @@ PUBLIC = {
         "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
         "evaluate_planted", "mean_interval", "precision_at",
         "recall_at", "share_at", "summarise_replicates",
+    ],
+    "gateway.reproduce": [
+        "CLAIMS_SCHEMA", "Claim", "Reproduction", "claims_as_markdown", "read_claims",
+        "reproduce_claims",
     ],
     "gateway.score": [
         "BoostedScorer", "LogisticModel", "LogisticScorer", "Logits", "MarkovScorer", "Model",

@@ -17,11 +17,13 @@ from gateway.analyses.invited_members import invited_members
 from gateway.analyses.join_sources import join_sources, recent_join_sources
 from gateway.analyses.labelled import label_times, labelled_gateways
 from gateway.analyses.note import analyse_note
+from gateway.analyses.pathways import PATHWAYS_SCHEMA, pathways
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
 from gateway.analyses.signals import group_signals, signal_correlations
 
 __all__ = [
     "COMPARISON_SCHEMA",
+    "PATHWAYS_SCHEMA",
     "Explanation",
     "Invitations",
     "RateRatio",
@@ -40,6 +42,7 @@ __all__ = [
     "join_sources",
     "label_times",
     "labelled_gateways",
+    "pathways",
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",

@@ -10,6 +10,7 @@ from gateway.analyses.friend_products import pymi_holdout, pymk_arms
 from gateway.analyses.invited_members import invited_members
 from gateway.analyses.join_sources import join_sources, recent_join_sources
 from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.pathways import pathways
 from gateway.analyses.record import Record
 from gateway.analyses.signals import signal_correlations
 from gateway.config.schema import NoteSection
@@ -21,7 +22,8 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
     """Return the note's analyses by name.
 
     ``comparison`` holds every row of R1 to R10, published beside simulated;
-    ``label_times`` what the figure of labels over time draws. Where the simulator's
+    ``label_times`` what the figure of labels over time draws, ``pathways`` the requests of R1
+    by gateway group and source. Where the simulator's
     parameters were fitted to the published numbers, agreement is not evidence about the
     real platform.
 
@@ -50,4 +52,5 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
             ]
         ),
         "label_times": label_times(record),
+        "pathways": pathways(record),
     }

@@ -1,7 +1,8 @@
 """The command line: one thin command per job. stdout is data, stderr is talk.
 
-Exit codes: 0 done; 1 a fault of ours; 2 wrong usage, config or data; 130 and 143 for
-the signals INT and TERM.
+Exit codes: 0 done; 1 a fault of ours; 2 wrong usage, config or data; 3 finished, some
+points of a sweep failed; 4 a reproduced number is outside its tolerance; 130 and 143 for the
+signals INT and TERM.
 """
 
 from __future__ import annotations

@@ -290,6 +290,38 @@ def report(folder: ResultDir) -> None:
 
 
 @app.command()
+def reproduce(
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="every claim, or those of about a minute")
+    ] = False,
+    claim: Annotated[
+        list[str] | None, typer.Option("--claim", metavar="ID", help="only this claim; repeat")
+    ] = None,
+    file: Annotated[
+        Path, typer.Option("--file", metavar="FILE", help="where the claims stand")
+    ] = Path("claims.toml"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="where claims.parquet goes")
+    ] = Path("results/reproduce"),
+    threads: Threads = None,
+    list_only: Annotated[
+        bool, typer.Option("--list", help="print the claims as Markdown and run nothing")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the README's claims anew; exit code 4 where one is outside its tolerance."""
+    from gateway.cli.reproducing import list_claims, reproduce_and_show  # noqa: PLC0415
+
+    if list_only:
+        list_claims(file)
+        return
+    code = reproduce_and_show(
+        file, names=claim or (), full=full, out=out, threads=threads, as_json=as_json
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def validate(config: ConfigFile, settings: Settings = None) -> None:
     """Check a config; every problem at once."""
     from gateway.store import load_config  # noqa: PLC0415  (quick help)

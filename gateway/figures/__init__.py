@@ -7,7 +7,8 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
  'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
- 'reliability', 'join_sources', 'exposure_contrast', 'label_times', 'signal_correlations']
+ 'reliability', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
+ 'signal_correlations']
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("phase_diagram"),
     StoredFigure("reliability"),
     StoredFigure("join_sources"),
+    StoredFigure("pathways"),
     StoredFigure("exposure_contrast"),
     StoredFigure("label_times"),
     StoredFigure("signal_correlations"),

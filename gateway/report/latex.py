@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from gateway.report.blocks import Body, Filter, Row, Table
 from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
+from gateway.report.sections.claims import CLAIMS_KEY
 from gateway.report.stored import Result
 
 __all__ = ["escape", "render_tabular", "tex_tables"]
@@ -53,7 +54,7 @@ def tex_tables(tables: Mapping[str, pa.Table], *, top: int = 30) -> dict[str, st
     """Return the report's tables as LaTeX, by the stem of the file.
 
     A table over several detectors, of which the report shows one at a time, gives one file
-    for each.
+    for each. The note's claims come all in one, and one by one: ``claims-R1``, ``claims-R2``.
 
     Parameters
     ----------
@@ -75,9 +76,20 @@ def _split(table: Table) -> Iterator[tuple[str, Table]]:
     by = next((one for one in table.filters if one.initial), None)
     if by is None:
         yield table.key, table
+        yield from _claims(table)
         return
     for value, _ in by.options:
         yield f"{table.key}-{value}", _chosen(table, by, value)
+
+
+def _claims(table: Table) -> Iterator[tuple[str, Table]]:
+    """Each claim of the note by itself, too: all of them fill more than a page."""
+    if table.key != CLAIMS_KEY or len(table.bodies) < 2:
+        return
+    for body in table.bodies:
+        claim = (body.heading or "").partition(".")[0]
+        caption = f"{table.caption} {body.heading}."
+        yield f"claims-{claim}", replace(table, bodies=[Body(body.rows)], caption=caption)
 
 
 def _chosen(table: Table, by: Filter, value: str) -> Table:

@@ -34,6 +34,7 @@ _TITLES: Mapping[str, str] = {
     "dose_response": "What acting on more groups averts",
     "phase_diagram": "Where each detector holds, and where it breaks",
     "join_sources": "Sources of joins of target groups, published and simulated",
+    "pathways": "From gateway groups through sources to target groups",
     "exposure_contrast": "Exposure to recommendations: the note's contrast and the truth",
     "label_times": "Labels of the top gateway groups over time",
     "signal_correlations": "Correlations of group signals, published and simulated",

@@ -16,7 +16,10 @@ from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.numbers import MISSING, count, decimal, interval, is_missing, significant
 from gateway.report.stored import ANALYSES, Result
 
-__all__ = ["CLAIM_COLUMNS", "claims"]
+__all__ = ["CLAIMS_KEY", "CLAIM_COLUMNS", "claims"]
+
+CLAIMS_KEY = "claims-table"
+"""Of the table with every claim."""
 
 CLAIM_COLUMNS = ("id", "quantity", "published", "simulated", "ci_low", "ci_high")
 
@@ -65,7 +68,7 @@ def claims(result: Result) -> Section | None:
     ]
     caption = "The note's numbers and ours, claim by claim."
     return Section("claims", "The note's claims, published and simulated",
-                   [_WARNING, Table("claims-table", caption, columns, bodies)])  # fmt: skip
+                   [_WARNING, Table(CLAIMS_KEY, caption, columns, bodies)])  # fmt: skip
 
 
 def _heading(key: str) -> str:

@@ -1,0 +1,188 @@
+"""Run what claims need, each config once; read their numbers; judge them; store the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from gateway.analyses.shape import log_shape
+from gateway.config import Config, config_digest
+from gateway.errors import ConfigError, Problem, ResultError
+from gateway.pipeline import obtain_platform
+from gateway.publish import run
+from gateway.reproduce.claims import Claim
+from gateway.reproduce.metrics import metric_of
+from gateway.store import draft_result, load_config
+from gateway.talk import SILENT, Talk
+
+__all__ = ["CLAIMS_SCHEMA", "Reproduction", "reproduce_claims"]
+
+CLAIMS_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("claim", pa.string()),
+        ("config", pa.string()),
+        ("table", pa.string()),
+        ("expected", pa.float64()),
+        ("tolerance", pa.float64()),
+        ("measured", pa.float64()),
+        ("within", pa.bool_()),
+    ]
+)
+# A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
+_ROUNDING = 1e-12
+_SHAPE = "log_shape"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What became of some claims.
+
+    Parameters
+    ----------
+    folder
+        Where ``claims.parquet`` lies.
+    table
+        A row for each claim, of ``CLAIMS_SCHEMA``.
+    """
+
+    folder: Path
+    table: pa.Table
+
+    @property
+    def n_outside(self) -> int:
+        """Claims that are outside their tolerance."""
+        return sum(not within for within in self.table["within"].to_pylist())
+
+
+def reproduce_claims(
+    claims: Sequence[Claim],
+    *,
+    beside: Path,
+    folder: Path,
+    n_threads: int | None = None,
+    talk: Talk = SILENT,
+) -> Reproduction:
+    """Compute claims and store the verdict.
+
+    A config is run once however many claims are about it, and its result stays in
+    ``results/`` as of any run; a finished one there is not computed again.
+
+    Parameters
+    ----------
+    claims
+        What to judge.
+    beside
+        Folder that the claims' configs are relative to.
+    folder
+        Where the verdict goes; an earlier one there is replaced.
+    n_threads
+        Threads of the kernels; None for all cores.
+    talk
+        Who hears of the progress.
+
+    Raises
+    ------
+    ConfigError
+        When a config cannot be used, with every problem of every config, before anything
+        is run.
+    ResultError
+        When a run lacks the table, row or column of a claim, or ``folder`` holds something
+        else. Nothing is stored then.
+    """
+    configs = _load_configs(claims, beside)
+    with draft_result(folder) as draft:
+        table = _judged(claims, _measured(claims, configs, n_threads=n_threads, talk=talk))
+        found = Reproduction(folder, table)
+        draft.write_table("claims", table)
+        counts = {"claims": len(claims), "outside": found.n_outside}
+        draft.write_json("status.json", {"state": "done", "kind": "reproduction", **counts})
+    return found
+
+
+def _measured(
+    claims: Sequence[Claim], configs: Mapping[str, Config], *, n_threads: int | None, talk: Talk
+) -> dict[str, float]:
+    """Run what is needed and return each claim's number by its id."""
+    measured: dict[str, float] = {}
+    problems = []
+    for config, mine in _by_config(claims, configs):
+        table_of = _tables_of(config, mine, n_threads=n_threads, talk=talk)
+        for claim in mine:
+            try:
+                measured[claim.id] = _measure(claim, table_of)
+            except ResultError as error:
+                problems.append(str(error))
+    if problems:
+        raise ResultError("\n".join(problems))
+    return measured
+
+
+def _load_configs(claims: Sequence[Claim], beside: Path) -> dict[str, Config]:
+    """Return the config of each claim by the claim's id."""
+    configs, problems = {}, []
+    for claim in claims:
+        try:
+            config = load_config(beside / claim.config, overrides=claim.set)
+        except ConfigError as error:
+            where = f"claim '{claim.id}'"
+            problems += [p if p.where else replace(p, where=where) for p in error.problems]
+            continue
+        if config.sweep is not None:
+            problems.append(Problem(claim.config, "must be of one run: it has a [sweep]"))
+        configs[claim.id] = config
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return configs
+
+
+def _by_config(
+    claims: Sequence[Claim], configs: Mapping[str, Config]
+) -> list[tuple[Config, list[Claim]]]:
+    """Put claims about the same run together, runs in the order of their first claim."""
+    groups: dict[str, list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault(config_digest(configs[claim.id]), []).append(claim)
+    return [(configs[mine[0].id], mine) for mine in groups.values()]
+
+
+TableOf = Callable[[str], pa.Table]
+
+
+def _tables_of(
+    config: Config, claims: Sequence[Claim], *, n_threads: int | None, talk: Talk
+) -> TableOf:
+    """Run what the claims are about; return how to get a table of it by name."""
+    shape = None
+    if any(claim.table == _SHAPE for claim in claims):
+        platform = obtain_platform(config, talk=talk)
+        world = platform.world
+        category = None if world is None else world.groups.topic
+        shape = log_shape(platform.joins, category).to_arrow()
+    if all(claim.table == _SHAPE for claim in claims):
+        return lambda _: shape
+    result = run(config, n_threads=n_threads, talk=talk)
+    return lambda name: shape if name == _SHAPE else result.table(name)
+
+
+def _measure(claim: Claim, table_of: TableOf) -> float:
+    try:
+        table = table_of(claim.table)
+    except ResultError as error:
+        raise ResultError(f"claim '{claim.id}': {error}") from None
+    groups = table_of("groups").select(["group", "role"]) if "role" in claim.where else None
+    return metric_of(claim, table, groups=groups)
+
+
+def _judged(claims: Sequence[Claim], measured: Mapping[str, float]) -> pa.Table:
+    rows = []
+    for claim in claims:
+        got = measured[claim.id]
+        named = {name: getattr(claim, name) for name in CLAIMS_SCHEMA.names[:6]}
+        within = abs(got - claim.expected) <= claim.tolerance + _ROUNDING
+        rows.append({**named, "measured": None if math.isnan(got) else got, "within": within})
+    return pa.Table.from_pylist(rows, schema=CLAIMS_SCHEMA)
