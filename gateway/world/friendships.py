@@ -3,8 +3,8 @@
 A degree-corrected block model (Karrer, Newman 2011) whose blocks are country and main
 interest, and on top of it introductions that close triangles (Peixoto 2022). The graph
 is what exists before anyone joins, and is never changed; friendships that come later
-(PYMK) belong to whoever simulates them. The plan for those: a fixed number of spare
-places per user beside these rows, so that a new friend moves nobody else's row.
+(PYMK) belong to whoever simulates them, in a table of their own, so that a new friend moves
+nobody else's row.
 """
 
 from __future__ import annotations
