@@ -115,12 +115,15 @@ def row_of(users: int, options: argparse.Namespace) -> dict[str, Any] | None:
         f"{row['base_mib']:,.0f} (300 B a user + 24 B a join: {row['budget_mib']:,.0f})",
         flush=True,
     )
-    if options.history or options.direct:
-        kept = apart(users, options, "--history", *(["--direct"] if options.direct else []))
-        row |= kept or {}
-        words = ", ".join(f"{name} {value:,.1f}" for name, value in (kept or {}).items())
-        print(f"  all kept: {words}", flush=True)
     return row
+
+
+def kept_of(users: int, options: argparse.Namespace) -> dict[str, Any]:
+    """What is measured of a platform that is kept, empty where that did not end well."""
+    kept = apart(users, options, "--history", *(["--direct"] if options.direct else [])) or {}
+    words = ", ".join(f"{name} {value:,.1f}" for name, value in kept.items())
+    print(f"  all kept: {words}", flush=True)
+    return kept
 
 
 def main() -> None:
@@ -142,8 +145,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for users in options.users:
         row = row_of(users, options)
-        if row is not None:
-            rows.append(row)
+        if row is None:
+            continue
+        rows.append(row)
+        store(rows, options.out)
+        if options.history or options.direct:
+            row |= kept_of(users, options)
             store(rows, options.out)
 
 
