@@ -52,7 +52,6 @@ def draw(data: pa.Table) -> Figure:
     allowed = (300 * users + 24 * joins) / 2**20
     _line(right, users, allowed, "300 B a user, 24 B a join", MUTED)
     right.set_ylabel("MiB")
-    figure.tight_layout()
     return figure
 
 
