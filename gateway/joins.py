@@ -27,8 +27,9 @@ from gateway.joins_io import (
 from gateway.joins_io.frames import as_table
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
-from gateway.joins_io.messages import complaint
+from gateway.joins_io.partitioned import read_manifest
 from gateway.joins_io.rows import assembled
+from gateway.joins_io.span import check_span
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ SOURCES: tuple[str, ...] = (
 )
 
 _COLUMNS = ("user", "group", "time")
-_LARGEST_TICK = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -246,7 +246,9 @@ class JoinLog:
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
-        return cls._from_columns(read_parquet(path, user=user, group=group, time=time), path)
+        table = read_parquet(path, user=user, group=group, time=time)
+        manifest = read_manifest(path)
+        return cls._from_columns(table, path, last=None if manifest is None else manifest.last)
 
     @classmethod
     def from_dataframe(
@@ -270,18 +272,16 @@ class JoinLog:
         return cls._from_columns(columns, where)
 
     @classmethod
-    def _from_columns(cls, table: pa.Table, where: object) -> Self:
+    def _from_columns(cls, table: pa.Table, where: object, *, last: int | None = None) -> Self:
+        """Make a log of three columns; ``last`` is its last tick, where rows were left out."""
         ticks = table["time"].to_numpy()
-        origin, last = int(ticks.min()), int(ticks.max())
+        origin, last = int(ticks.min()), int(ticks.max()) if last is None else last
         tick = tick_of(table)
-        if last - origin > _LARGEST_TICK:
-            unit = "in all" if tick == "integer" else f"{tick}s"
-            rule = f"must span at most {_LARGEST_TICK:,} {unit}, so that it fits into 32 bits"
-            ends = instants(pa.array([origin, last]), tick).cast(pa.string())
-            raise complaint(where, "the time", rule, got=" to ".join(ends.to_pylist()))
+        check_span(where, origin, last, tick=tick)
         return cls.from_arrays(
-            table["user"], table["group"], ticks - origin, tick=tick, origin=origin
-        )
+            table["user"], table["group"], ticks - origin, tick=tick, origin=origin,
+            observed_until=last - origin,
+        )  # fmt: skip
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:

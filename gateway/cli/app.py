@@ -42,6 +42,9 @@ Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
 ]
 Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
+]
 _DETECTORS = (
     "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
     "order, self_controlled; repeat for several"
@@ -124,6 +127,28 @@ def detect(
         settings=settings or [],
     )
     run_and_show(config, out=out, threads=threads, as_json=as_json, force=force)
+
+
+@app.command()
+def convert(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
+    user_column: Annotated[str, typer.Option("--user-column")] = "user",
+    group_column: Annotated[str, typer.Option("--group-column")] = "group",
+    time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    memory: Memory = "2GiB",
+    joins_per_part: Annotated[
+        int | None, typer.Option("--joins-per-part", min=1, help="default: 1,048,576")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a log of any size into Parquet parts by user, for detect --memory."""
+    from gateway.cli.converting import convert_and_show  # noqa: PLC0415  (quick help)
+
+    columns = {"user": user_column, "group": group_column, "time": time_column}
+    convert_and_show(
+        log, out=out, columns=columns, memory=memory, joins_per_part=joins_per_part, as_json=as_json
+    )
 
 
 @app.command()

@@ -18,7 +18,8 @@ from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.ticks import with_tick
 from gateway.joins_io.times import Times, parse_times
 
-__all__ = ["as_columns", "check_names", "read_columns", "read_csv", "read_parquet"]
+__all__ = ["Part", "as_columns", "check_kind", "check_names", "checked_part", "read_columns",
+           "read_csv", "read_parquet"]  # fmt: skip
 
 _TEXT_OR_INTEGERS = "must hold text or integers"
 _TEXTS = (
@@ -74,7 +75,7 @@ def read_csv(
     roles = {"user": user, "group": group, "time": time}
     check_names(read_header(path, kind=kind), roles, where=path)
     table = read_text_columns(path, list(roles.values()), kind=kind)
-    return _combined([_checked(table, roles, path)], path)
+    return _combined([checked_part(table, roles, path)], path)
 
 
 def read_parquet(
@@ -109,7 +110,7 @@ def as_columns(
     """
     roles = {"user": user, "group": group, "time": time}
     check_names(table.column_names, roles, where=where)
-    return _combined([_checked(table, roles, where)], where)
+    return _combined([checked_part(table, roles, where)], where)
 
 
 def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: object) -> None:
@@ -153,16 +154,30 @@ class Part:
 
 def _parquet_part(path: Path, roles: Mapping[str, str]) -> Part:
     check_names(read_names_of_columns(path), roles, where=path)
-    return _checked(read_raw_columns(path, list(roles.values())), roles, path)
+    return checked_part(read_raw_columns(path, list(roles.values())), roles, path)
 
 
-def _checked(table: pa.Table, roles: Mapping[str, str], where: object) -> Part:
+def checked_part(
+    table: pa.Table, roles: Mapping[str, str], where: object, *, first_row: int | None = None
+) -> Part:
+    """Return the columns of a file, or of a block of it that begins at ``first_row``, checked.
+
+    Raises
+    ------
+    LogError
+        If a value cannot be used.
+    """
     labels = {role: f"column {shown(name)}" for role, name in roles.items()}
     plain = {
-        role: _filled(_plain(table.column(name), where, labels[role]), where, labels[role])
+        role: _filled(
+            _plain(table.column(name), where, labels[role], first_row),
+            where, labels[role], first_row,
+        )
         for role, name in roles.items()
-    }
-    times = parse_times(plain["time"], where=where, what=labels["time"]) if len(table) else None
+    }  # fmt: skip
+    times = None
+    if len(table):
+        times = parse_times(plain["time"], where=where, what=labels["time"], first_row=first_row)
     return Part(
         where=where,
         user=_named(plain["user"], where, labels["user"]),
@@ -177,9 +192,7 @@ def _combined(parts: Sequence[Part], where: object) -> pa.Table:
         raise complaint(where, "the log", "must hold at least one join; it holds no rows")
     first, times = filled[0]
     for part, others in filled:
-        if others.kind != times.kind:
-            rule = f"must be of the same kind as in {first.where}, {times.phrase}"
-            raise complaint(part.where, "the time", rule, got=others.phrase)
+        check_kind(others, part.where, first=times, first_where=first.where)
     columns = {
         "user": _chained(part.user for part, _ in filled),
         "group": _chained(part.group for part, _ in filled),
@@ -188,11 +201,26 @@ def _combined(parts: Sequence[Part], where: object) -> pa.Table:
     return with_tick(pa.table(columns), times.tick)
 
 
+def check_kind(times: Times, where: object, *, first: Times, first_where: object) -> None:
+    """Check that two parts of a log count time in the same way.
+
+    Raises
+    ------
+    LogError
+        If they do not.
+    """
+    if times.kind != first.kind:
+        rule = f"must be of the same kind as in {first_where}, {first.phrase}"
+        raise complaint(where, "the time", rule, got=times.phrase)
+
+
 def _chained(columns: Iterable[pa.ChunkedArray]) -> pa.ChunkedArray:
     return pa.chunked_array([chunk for column in columns for chunk in column.chunks])
 
 
-def _plain(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+def _plain(
+    column: pa.ChunkedArray, where: object, what: str, first_row: int | None
+) -> pa.ChunkedArray:
     """Return the column without dictionary, and any kind of text as valid ``string``."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -202,12 +230,14 @@ def _plain(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray
         text = column.cast(pa.string())
         text.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise _undecodable(column, where, what) from error
+        raise _undecodable(column, where, what, first_row) from error
     return text
 
 
-def _undecodable(column: pa.ChunkedArray, where: object, what: str) -> LogError:
-    for row, value in enumerate(column.cast(pa.binary())):
+def _undecodable(
+    column: pa.ChunkedArray, where: object, what: str, first_row: int | None
+) -> LogError:
+    for row, value in enumerate(column.cast(pa.binary()), start=first_row or 0):
         try:
             (value.as_py() or b"").decode("utf-8")
         except UnicodeDecodeError:
@@ -216,13 +246,16 @@ def _undecodable(column: pa.ChunkedArray, where: object, what: str) -> LogError:
     return complaint(where, what, "must be UTF-8 text")
 
 
-def _filled(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+def _filled(
+    column: pa.ChunkedArray, where: object, what: str, first_row: int | None
+) -> pa.ChunkedArray:
     missing = pc.is_null(column, nan_is_null=True)
     if pa.types.is_string(column.type):
         missing = pc.or_kleene(missing, pc.equal(column, ""))
     if pc.any(missing).as_py():
         row, count = pc.index(missing, True).as_py(), pc.sum(missing).as_py()
-        raise complaint(where, what, "must not be empty", got=rows_like_it("nothing", row, count))
+        got = rows_like_it("nothing", row, count, first_row=first_row)
+        raise complaint(where, what, "must not be empty", got=got)
     return column
 
 

@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -21,7 +21,7 @@ from gateway.joins_io.gzip_files import open_gzip
 from gateway.joins_io.messages import complaint, listed
 from gateway.joins_io.paths import Format, unreadable
 
-__all__ = ["read_header", "read_text_columns"]
+__all__ = ["iterate_text_columns", "read_header", "read_text_columns"]
 
 
 def read_header(path: Path, *, kind: Format) -> list[str]:
@@ -63,17 +63,39 @@ def read_text_columns(path: Path, names: Sequence[str], *, kind: Format) -> pa.T
     LogError
         If the file is not UTF-8, has ragged rows, or its gzip stream is broken.
     """
-    text = dict.fromkeys(names, pa.string())
-    convert = pyarrow.csv.ConvertOptions(
-        include_columns=list(names), column_types=text, null_values=[], strings_can_be_null=False
-    )
-    # A quoted name may hold a line break.
-    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     try:
         with _opened(path, kind) as stream:
-            return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=convert)
+            return pyarrow.csv.read_csv(stream, **_as_text(names))
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise _explained(path, kind, error) from error
+
+
+def iterate_text_columns(
+    path: Path, names: Sequence[str], *, kind: Format, block: int
+) -> Iterator[pa.Table]:
+    """Yield the rows of ``read_text_columns`` in blocks of about ``block`` bytes of text."""
+    options = pyarrow.csv.ReadOptions(block_size=block, use_threads=False)
+    try:
+        with (
+            _opened(path, kind) as stream,
+            pyarrow.csv.open_csv(stream, read_options=options, **_as_text(names)) as reader,
+        ):
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise _explained(path, kind, error) from error
+
+
+def _as_text(names: Sequence[str]) -> dict[str, Any]:
+    text = dict.fromkeys(names, pa.string())
+    return {
+        # A quoted name may hold a line break.
+        "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            include_columns=list(names), column_types=text, null_values=[],
+            strings_can_be_null=False,
+        ),
+    }  # fmt: skip
 
 
 def _opened(path: Path, kind: Format) -> BinaryIO:

@@ -65,7 +65,13 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     return found[0] if found else None
 
 
-def rows_like_it(value: str, row: int, count: int) -> str:
-    """Return ``value in data row 7, and 3 more rows``: ``row`` from 0, ``count`` in all."""
+def rows_like_it(value: str, row: int, count: int, *, first_row: int | None = None) -> str:
+    """Return ``value in data row 7, and 3 more rows``: ``row`` from 0, ``count`` in all.
+
+    With ``first_row`` the rows are a block that begins there, and what stands beyond it is
+    not known: nothing is said of more rows.
+    """
+    if first_row is not None:
+        return f"{value} in data row {first_row + row + 1}"
     more = f", and {count - 1} more row{'s' if count != 2 else ''}" if count > 1 else ""
     return f"{value} in data row {row + 1}{more}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +14,11 @@ from gateway.errors import LogError
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.paths import parquet_parts, unreadable
 
-__all__ = ["marked_table", "read_names_of_columns", "read_raw_columns", "write_parquet"]
+__all__ = ["iterate_raw_columns", "marked_table", "metadata_at", "read_names_of_columns",
+           "read_raw_columns", "write_parquet"]  # fmt: skip
 
 _ROW_GROUP = 1 << 20
+_BUFFER = 1 << 18
 # A join takes a user, a group and a time, at four bytes each at the very least.
 _BYTES_PER_ROW = 12
 
@@ -32,8 +34,12 @@ def read_names_of_columns(path: Path) -> list[str]:
     return list(_schema(path).names)
 
 
-def read_raw_columns(path: Path, names: Sequence[str]) -> pa.Table:
+def read_raw_columns(
+    path: Path, names: Sequence[str], *, as_dictionary: Sequence[str] = ()
+) -> pa.Table:
     """Return the named columns of one Parquet file, of whatever type they are.
+
+    Columns of text in ``as_dictionary`` are not spelt out.
 
     Raises
     ------
@@ -43,9 +49,20 @@ def read_raw_columns(path: Path, names: Sequence[str]) -> pa.Table:
     """
     try:
         # A ParquetFile is this one file; read_table would look for partitions in the path.
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=list(as_dictionary)) as file:
             _refuse_beyond_memory(path, file.metadata.num_rows)
             return file.read(columns=list(names))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def iterate_raw_columns(path: Path, names: Sequence[str], *, rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of ``read_raw_columns`` in blocks of at most ``rows``, whatever its size."""
+    try:
+        # With a buffer a column is read piece by piece; without, a whole row group of it.
+        with pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER) as file:
+            for batch in file.iter_batches(rows, columns=list(names), use_threads=False):
+                yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(path, error) from error
 
@@ -67,7 +84,16 @@ def marked_table(path: str | Path, mark: bytes) -> pa.Table | None:
     return read_raw_columns(parts[0], schema.names) if mark in (schema.metadata or {}) else None
 
 
-def write_parquet(table: pa.Table, path: str | Path, *, row_group: int = _ROW_GROUP) -> None:
+def metadata_at(path: str | Path, mark: bytes) -> bytes | None:
+    """Return what stands under ``mark`` in the metadata of a Parquet log of one part."""
+    parts = parquet_parts(Path(path))
+    metadata = _schema(parts[0]).metadata if len(parts) == 1 else None
+    return (metadata or {}).get(mark)
+
+
+def write_parquet(
+    table: pa.Table, path: str | Path, *, row_group: int = _ROW_GROUP, keep_schema: bool = True
+) -> None:
     """Write a table to a Parquet file (zstd): the whole file or nothing.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and take
@@ -81,6 +107,9 @@ def write_parquet(table: pa.Table, path: str | Path, *, row_group: int = _ROW_GR
         The file; its folder is made if need be. An existing file is replaced.
     row_group
         Rows in a row group, at least 1.
+    keep_schema
+        Whether the types of Arrow and the metadata are kept. Without them dictionaries are
+        read back as what they stand for.
 
     Raises
     ------
@@ -90,17 +119,20 @@ def write_parquet(table: pa.Table, path: str | Path, *, row_group: int = _ROW_GR
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, table, row_group)
+        _replace(path, table, row_group, keep_schema=keep_schema)
     except OSError as error:
         got = error.strerror or str(error)
         raise complaint(path, "the file", "cannot be written", got=got) from error
 
 
-def _replace(path: Path, table: pa.Table, row_group: int) -> None:
+def _replace(path: Path, table: pa.Table, row_group: int, *, keep_schema: bool) -> None:
     temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         with temporary.open("xb") as stream:
-            pyarrow.parquet.write_table(table, stream, compression="zstd", row_group_size=row_group)
+            pyarrow.parquet.write_table(
+                table, stream, compression="zstd", row_group_size=row_group,
+                store_schema=keep_schema,
+            )  # fmt: skip
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

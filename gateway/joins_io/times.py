@@ -78,7 +78,9 @@ class Times:
         return _PHRASES[self.kind]
 
 
-def parse_times(column: pa.ChunkedArray, *, where: object, what: str) -> Times:
+def parse_times(
+    column: pa.ChunkedArray, *, where: object, what: str, first_row: int | None = None
+) -> Times:
     """Return a column of times as ticks.
 
     Text is read as dates, ISO timestamps (fractions of a second are cut off, which is
@@ -91,6 +93,8 @@ def parse_times(column: pa.ChunkedArray, *, where: object, what: str) -> Times:
         Times, at least one, no nulls.
     where, what
         For messages: the file, and the column in words.
+    first_row
+        Number of the first row, from 0, where the column is a block of a longer one.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def parse_times(column: pa.ChunkedArray, *, where: object, what: str) -> Times:
     """
     kind = column.type
     if pa.types.is_string(kind):
-        return _from_text(column, where, what)
+        return _from_text(column, where, what, first_row)
     if pa.types.is_date32(kind):
         return Times(column.cast(pa.int32()).cast(pa.int64()), "date")
     if pa.types.is_date64(kind):
@@ -108,7 +112,7 @@ def parse_times(column: pa.ChunkedArray, *, where: object, what: str) -> Times:
         seconds = _floored(column, _PER_SECOND[kind.unit])
         return Times(seconds, "zoned" if kind.tz else "naive")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return Times(_whole_numbers(column, where, what), "integer")
+        return Times(_whole_numbers(column, where, what, first_row), "integer")
     raise complaint(where, what, _READABLE, got=f"values of type {kind}")
 
 
@@ -118,7 +122,9 @@ def _floored(column: pa.ChunkedArray, per_tick: int) -> pa.ChunkedArray:
     return pa.chunked_array([fine // per_tick], type=pa.int64())
 
 
-def _whole_numbers(column: pa.ChunkedArray, where: object, what: str) -> pa.ChunkedArray:
+def _whole_numbers(
+    column: pa.ChunkedArray, where: object, what: str, first_row: int | None
+) -> pa.ChunkedArray:
     if pa.types.is_signed_integer(column.type):
         return column.cast(pa.int64())
     values = column.to_numpy()
@@ -126,22 +132,22 @@ def _whole_numbers(column: pa.ChunkedArray, where: object, what: str) -> pa.Chun
     limit = 2**53 if values.dtype.kind == "f" else 2**63 - 1
     bad = (np.abs(values) > limit) | (np.floor(values) != values)
     if bad.any():
-        raise _unreadable(column, pa.array(bad), where, what)
+        raise _unreadable(column, pa.array(bad), where, what, first_row)
     return pa.chunked_array([values.astype(np.int64)])
 
 
-def _from_text(column: pa.ChunkedArray, where: object, what: str) -> Times:
+def _from_text(column: pa.ChunkedArray, where: object, what: str, first_row: int | None) -> Times:
     first = column[0].as_py()
     kind = _kind_of(first)
     if kind is None:
-        raise _unreadable(column, _of_no_kind(column), where, what)
+        raise _unreadable(column, _of_no_kind(column), where, what, first_row)
     fits = pc.match_substring_regex(column, _PATTERNS[kind])
     if not pc.all(fits).as_py():
-        raise _mixed(column, pc.invert(fits), kind, where, what)
+        raise _mixed(column, pc.invert(fits), kind, where, what, first_row)
     try:
         return Times(_ticks(column, kind), kind)
     except pa.ArrowInvalid as error:
-        raise _unreadable(column, _impossible(column, kind), where, what) from error
+        raise _unreadable(column, _impossible(column, kind), where, what, first_row) from error
 
 
 def _ticks(text: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
@@ -177,23 +183,33 @@ def _castable(value: pa.Scalar, kind: Kind) -> bool:
 
 
 def _unreadable(
-    column: pa.ChunkedArray, bad: pa.ChunkedArray | pa.BooleanArray, where: object, what: str
+    column: pa.ChunkedArray,
+    bad: pa.ChunkedArray | pa.BooleanArray,
+    where: object,
+    what: str,
+    first_row: int | None,
 ) -> LogError:
     row, count = pc.index(bad, True).as_py(), pc.sum(bad).as_py()
-    got = rows_like_it(shown(column[row].as_py()), row, count)
+    got = rows_like_it(shown(column[row].as_py()), row, count, first_row=first_row)
     return complaint(where, what, _READABLE, got=got)
 
 
 def _mixed(
-    column: pa.ChunkedArray, bad: pa.ChunkedArray, kind: Kind, where: object, what: str
+    column: pa.ChunkedArray,
+    bad: pa.ChunkedArray,
+    kind: Kind,
+    where: object,
+    what: str,
+    first_row: int | None,
 ) -> LogError:
     row, count = pc.index(bad, True).as_py(), pc.sum(bad).as_py()
     value = column[row].as_py()
     other = _kind_of(value)
     if other is None:
-        return _unreadable(column, pc.and_(bad, _of_no_kind(column)), where, what)
-    rule = f"must be of one kind; data row 1 holds {_PHRASES[kind]} ({shown(column[0].as_py())})"
-    got = rows_like_it(f"{_PHRASES[other]} ({shown(value)})", row, count)
+        return _unreadable(column, pc.and_(bad, _of_no_kind(column)), where, what, first_row)
+    first = f"data row {(first_row or 0) + 1:d} holds {_PHRASES[kind]}"
+    rule = f"must be of one kind; {first} ({shown(column[0].as_py())})"
+    got = rows_like_it(f"{_PHRASES[other]} ({shown(value)})", row, count, first_row=first_row)
     zones = {kind, other} == {"naive", "zoned"}
     hint = "give every timestamp a zone, or none" if zones else None
     return complaint(where, what, rule, got=got, hint=hint)

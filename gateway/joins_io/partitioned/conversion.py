@@ -1,0 +1,212 @@
+"""Any log into parts by ranges of users, in bounded memory: an external merge sort."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.errors import LogError
+from gateway.joins_io.columns import Part
+from gateway.joins_io.ids import dense_ids
+from gateway.joins_io.messages import complaint
+from gateway.joins_io.parquet_files import metadata_at, read_names_of_columns, write_parquet
+from gateway.joins_io.partitioned.blocks import iterate_blocks
+from gateway.joins_io.partitioned.manifest import GROUPS_FILE, Manifest, write_manifest
+from gateway.joins_io.partitioned.parts import JOINS_PER_PART, PartWriter, SortedJoins
+from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
+from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+from gateway.joins_io.paths import file_digest, format_of, parquet_parts
+from gateway.joins_io.rows import canonical_joins
+from gateway.joins_io.span import check_span
+from gateway.joins_io.stored import MARK
+from gateway.joins_io.ticks import Tick
+
+__all__ = ["partition_log"]
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+_LEAST_MEMORY = 2**26
+# Of it the libraries' own buffers take so much whatever the work (docs/logs.md: measured).
+_RESERVE = 2**25
+# Copies of a part while it is made and written, for each of its joins.
+_BYTES_PER_JOIN = 256
+# Shares of the memory: what is read at once, sorted at once, and merged at once.
+_BLOCK, _RUN, _MERGE = 256, 12, 12
+_LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
+
+
+def partition_log(
+    path: str | Path,
+    folder: str | Path,
+    *,
+    memory: int,
+    user: str = "user",
+    group: str = "group",
+    time: str = "time",
+    joins_per_part: int = JOINS_PER_PART,
+) -> Manifest:
+    """Write a log into a folder of Parquet parts, each a range of users.
+
+    The result depends on the joins alone: not on the order of the rows, nor on the memory.
+    It is what ``JoinLog.read`` would make of the log: of several joins of one user and
+    group the earliest counts.
+
+    Parameters
+    ----------
+    path
+        CSV, gzip CSV, Parquet, or a folder of Parquet parts.
+    folder
+        An empty folder, to be renamed by the caller when all is well. A scratch file of
+        about the size of the log unpacked lies in it for the time being.
+    memory
+        Bytes that the work may take beside the program itself; the names of the groups,
+        some 200 bytes each, come on top.
+    user, group, time
+        Names of the columns.
+    joins_per_part
+        A part ends with the user with whom it reaches so many joins.
+
+    Returns
+    -------
+    Manifest
+        As written into the folder.
+
+    Raises
+    ------
+    LogError
+        If the log cannot be used (file, column, row and rule), or the memory is too little.
+    """
+    path, folder = Path(path), Path(folder)
+    _check_memory(memory, joins_per_part)
+    _refuse_windows(path)
+    roles = {"user": user, "group": group, "time": time}
+    scratch = folder / ".spill"
+    try:
+        with frugal_arrow(), Spill(scratch) as spill:
+            seen = _Seen(path)
+            for run in _runs(path, roles, memory, seen):
+                spill.add(run)
+                give_back()
+            return _write(folder, spill, seen, memory, joins_per_part)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(folder, "the folder", "cannot be written", got=got) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _check_memory(memory: int, joins_per_part: int) -> None:
+    if joins_per_part < 1:
+        raise LogError(f"joins per part must be at least 1; got {joins_per_part}")
+    least = max(_LEAST_MEMORY, _RESERVE + joins_per_part * _BYTES_PER_JOIN)
+    if memory < least:
+        rule = f"must be at least {least / 2**20:,.0f} MiB for parts of {joins_per_part:,} joins"
+        hint = "smaller parts need less: --joins-per-part"
+        raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB ({hint})")
+
+
+def _refuse_windows(path: Path) -> None:
+    """Refuse a log that ``JoinLog.to_parquet`` wrote if it says more than its rows."""
+    noted = metadata_at(path, MARK) if format_of(path) == "parquet" else None
+    if noted is None:
+        return
+    facts = json.loads(noted)
+    names = read_names_of_columns(parquet_parts(path)[0])
+    if "observed_from" in names or facts.get("idle_users") or facts.get("idle_groups"):
+        rule = "must hold joins alone: when each user was observed, and who joined nothing, "
+        raise complaint(path, "the stored log", rule + "would be lost")
+
+
+@dataclass
+class _Seen:
+    """What is known of the log as a whole while it is read."""
+
+    path: Path
+    groups: dict[str, int] = field(default_factory=dict)
+    tick: Tick = "integer"
+    first: int = 2**63 - 1
+    last: int = -(2**63)
+    rows: int = 0
+
+    def number(self, part: Part) -> tuple[Int32, Int64]:
+        """Return provisional ids of the groups, and the ticks, of a block."""
+        assert part.times is not None  # noqa: S101  (iterate_blocks leaves out empty ones)
+        ticks: Int64 = part.times.ticks.to_numpy()
+        self.tick = part.times.tick
+        self.first = min(self.first, int(ticks.min()))
+        self.last = max(self.last, int(ticks.max()))
+        self.rows += len(ticks)
+        check_span(self.path, self.first, self.last, tick=self.tick)
+        encoded = part.group.dictionary_encode().combine_chunks()
+        names = encoded.dictionary.to_pylist()
+        ids = [self.groups.setdefault(name, len(self.groups)) for name in names]
+        return np.array(ids, np.int32)[encoded.indices.to_numpy()], ticks
+
+
+def _runs(path: Path, roles: Mapping[str, str], memory: int, seen: _Seen) -> Iterator[pa.Table]:
+    """Yield sorted runs, each of a twelfth of the free memory."""
+    free = memory - _RESERVE
+    block, most = min(free // _BLOCK, _LARGEST_BLOCK), min(free // _RUN, _LARGEST_RUN)
+    held: list[pa.Table] = []
+    size = 0
+    for part in iterate_blocks(path, roles=roles, block=block):
+        group, ticks = seen.number(part)
+        held.append(pa.table([part.user, group, ticks], schema=SCHEMA))
+        size += held[-1].nbytes
+        if size >= most:
+            yield _sorted_run(pa.concat_tables(held))
+            held, size = [], 0
+    if held:
+        yield _sorted_run(pa.concat_tables(held))
+
+
+def _sorted_run(rows: pa.Table) -> pa.Table:
+    ticks = rows["tick"].to_numpy()
+    joins = _sorted_joins(rows, int(ticks.min()), rank=None)
+    user = np.repeat(np.arange(len(joins.users), dtype=np.int32), joins.counts)
+    tick = joins.time.astype(np.int64) + int(ticks.min())
+    return pa.table([joins.users.take(pa.array(user)), joins.group, tick], schema=SCHEMA)
+
+
+def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> SortedJoins:
+    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
+    users = dense_ids(rows["user"])
+    group = rows["group"].to_numpy()
+    since = (rows["tick"].to_numpy() - origin).astype(np.int32)
+    user, group, time = canonical_joins(users.ids, group if rank is None else rank[group], since)
+    counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
+    return SortedJoins(users.names, counts, group, time)
+
+
+def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
+    groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
+    writer = PartWriter(
+        folder, groups=groups.names, tick=seen.tick, origin=seen.first,
+        joins_per_part=joins_per_part,
+    )  # fmt: skip
+    for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
+        writer.add(_sorted_joins(rows, seen.first, rank=groups.ids))
+    writer.close()
+    table = pa.table({"group": groups.names, "members": writer.members})
+    write_parquet(table, folder / GROUPS_FILE)
+    manifest = Manifest(
+        tick=seen.tick,
+        origin=seen.first,
+        last=seen.last,
+        users=sum(part.users for part in writer.facts),
+        groups=len(groups.names),
+        joins=sum(part.joins for part in writer.facts),
+        rows=seen.rows,
+        joins_per_part=joins_per_part,
+        groups_digest=file_digest(folder / GROUPS_FILE),
+        parts=tuple(writer.facts),
+    )
+    write_manifest(folder, manifest)
+    return manifest

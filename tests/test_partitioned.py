@@ -1,0 +1,357 @@
+"""Logs larger than memory: converted into parts by user, and read part by part."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
+from gateway.errors import GatewayError, LogError
+from gateway.joins import JoinLog
+from gateway.joins_io import file_digest
+from gateway.joins_io.partitioned import (
+    Manifest,
+    parse_size,
+    partition_log,
+    read_groups,
+    read_manifest,
+    read_part,
+)
+from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+
+ROOT = Path(__file__).parents[1]
+MEMORY = 2**26
+
+
+def _rows(n: int = 3_000, seed: int = 1) -> dict[str, list]:
+    """Rows of days, with ties and with repeated memberships."""
+    rng = np.random.default_rng(seed)
+    days = np.datetime64("2019-12-20") + rng.integers(0, 60, n)
+    return {
+        "user": [f"üser {u}" for u in rng.integers(0, 400, n)],
+        "group": [f"g,{g}" for g in rng.zipf(1.4, n) % 50],
+        "time": [str(day) for day in days],
+    }
+
+
+def _write_csv(path: Path, rows: dict[str, list], order: np.ndarray | None = None) -> Path:
+    table = pa.table(rows)
+    pyarrow.csv.write_csv(table if order is None else table.take(order), path)
+    return path
+
+
+def _convert(log: Path, out: Path, *, joins_per_part: int = 500, **kwargs) -> Manifest:
+    out.mkdir()
+    return partition_log(log, out, memory=MEMORY, joins_per_part=joins_per_part, **kwargs)
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_partition_log__gives_the_log_that_join_log_reads(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    made = _convert(log, tmp_path / "parts")
+    got, expected = JoinLog.read(tmp_path / "parts"), JoinLog.read(log)
+    assert got.equals(expected)
+    assert (made.users, made.groups, made.joins) == (
+        expected.n_users, expected.n_groups, expected.n_joins,
+    )  # fmt: skip
+    assert made.rows == 3_000 > made.joins
+    assert len(made.parts) > 2
+    assert read_manifest(tmp_path / "parts") == made
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "by_user", "gzip", "parquet", "folder"])
+def test_partition_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kind):
+    rows = _rows()
+    n = len(rows["user"])
+    _convert(_write_csv(tmp_path / "a.csv", rows), tmp_path / "expected")
+    shuffled = np.random.default_rng(5).permutation(n)
+    other = tmp_path / "other"
+    if kind == "gzip":
+        other.write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
+    elif kind == "parquet":
+        pq.write_table(pa.table(rows).take(shuffled), other, row_group_size=100)
+    elif kind == "folder":
+        other.mkdir()
+        for k, start in enumerate((0, 1_000, 2_500)):
+            piece = pa.table(rows).take(shuffled)[start : (1_000, 2_500, n)[k]]
+            pq.write_table(piece, other / f"{k}.parquet")
+    else:
+        order = shuffled if kind == "shuffled" else np.argsort(rows["user"])
+        _write_csv(other, rows, order)
+    _convert(other, tmp_path / "got")
+    assert _content(tmp_path / "got") == _content(tmp_path / "expected")
+
+
+@pytest.mark.parametrize(("block", "run"), [(2**14, 2**13), (2**16, 2**15), (2**21, 2**28)])
+def test_partition_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch, block, run):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    _convert(log, tmp_path / "expected")
+    module = "gateway.joins_io.partitioned.conversion"
+    monkeypatch.setattr(f"{module}._LARGEST_BLOCK", block)
+    monkeypatch.setattr(f"{module}._LARGEST_RUN", run)
+    _convert(log, tmp_path / "got")
+    assert _content(tmp_path / "got") == _content(tmp_path / "expected")
+
+
+@pytest.mark.parametrize("joins_per_part", [1, 7, 10**5])
+def test_parts__end_with_the_user_who_fills_them(tmp_path, joins_per_part):
+    log = _write_csv(tmp_path / "a.csv", _rows(120))
+    made = _convert(log, tmp_path / "parts", joins_per_part=joins_per_part)
+    joins = JoinLog.read(log)
+    of_user = np.diff(joins.offsets)
+    expected, held, users = [], 0, 0
+    for count in of_user:
+        held, users = held + int(count), users + 1
+        if held >= joins_per_part:
+            expected.append((users, held))
+            held = users = 0
+    expected += [(users, held)] if users else []
+    assert [(part.users, part.joins) for part in made.parts] == expected
+    assert JoinLog.read(tmp_path / "parts").equals(joins)
+
+
+def test_parts__are_plain_parquet_with_a_digest_each(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    made = _convert(log, tmp_path / "parts")
+    joins = JoinLog.read(log)
+    names, members = read_groups(tmp_path / "parts", made)
+    assert names.equals(joins.groups)
+    assert members.tolist() == joins.sizes().tolist()
+    for part in made.parts:
+        path = tmp_path / "parts" / part.file
+        schema = pq.read_schema(path)
+        assert [str(kind) for kind in schema.types] == ["string", "string", "date32[day]", "int32"]
+        assert pq.ParquetFile(path).metadata.num_row_groups == 1
+        assert part.digest == file_digest(path)
+        table = pq.read_table(path)
+        assert table["group"].to_pylist() == names.take(table["group_id"]).to_pylist()
+        assert (table["user"][0].as_py(), table["user"][-1].as_py()) == (
+            part.first_user, part.last_user,
+        )  # fmt: skip
+
+
+def test_parts__are_read_as_rows_of_the_whole_log(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    made = _convert(log, tmp_path / "parts")
+    parts = [read_part(tmp_path / "parts", made, part) for part in made.parts]
+    joins = JoinLog.read(log)
+    assert np.concatenate([part.group for part in parts]).tolist() == joins.group.tolist()
+    assert np.concatenate([part.time for part in parts]).tolist() == joins.time.tolist()
+    assert pa.concat_arrays([part.users for part in parts]).equals(joins.users)
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    assert counts.tolist() == np.diff(joins.offsets).tolist()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2020-01-01T10:00:00Z", "2020-01-01T09:59:59.5+00:00", "1969-12-31T23:59:59Z"],
+        ["2020-01-01 10:00", "2020-01-02 10:00", "2020-01-03 10:00"],
+        ["-7", "12", "2000000000"],
+    ],
+)
+def test_partition_log__keeps_every_kind_of_time(tmp_path, times):
+    rows = {"user": ["a", "b", "a"], "group": ["x", "x", "y"], "time": times}
+    log = _write_csv(tmp_path / "a.csv", rows)
+    _convert(log, tmp_path / "parts")
+    assert JoinLog.read(tmp_path / "parts").equals(JoinLog.read(log))
+
+
+def test_partition_log__keeps_the_last_tick_of_a_repeated_row(tmp_path):
+    """The last row repeats a membership: it does not count, but the log ran until then."""
+    rows = {"user": ["a", "b", "a"], "group": ["x", "x", "x"], "time": ["1", "2", "9"]}
+    log = _write_csv(tmp_path / "a.csv", rows)
+    made = _convert(log, tmp_path / "parts")
+    got = JoinLog.read(tmp_path / "parts")
+    assert (made.last, got.observed_until.tolist()) == (9, [8, 8])
+    assert got.equals(JoinLog.read(log))
+
+
+def test_merged__gives_every_user_whole_and_in_order(tmp_path):
+    rng = np.random.default_rng(0)
+    every = []
+    with Spill(tmp_path / "spill") as spill:
+        for _ in range(7):
+            users = sorted(f"{u:04}" for u in rng.zipf(1.2, 20_000) % 3_000)
+            every += users
+            spill.add(pa.table([users, [0] * len(users), [1] * len(users)], schema=SCHEMA))
+        tables = [table["user"].to_pylist() for table in spill.merged(memory=1)]
+    assert sorted(user for table in tables for user in table) == sorted(every)
+    assert len(tables) > 3
+    assert all(max(a) < min(b) for a, b in pairwise(tables))
+
+
+# Errors ----------------------------------------------------------------------------------
+
+BAD = {
+    "empty user": ("b,g,5\n" * 9_000 + ",g,5\n", "column 'user' must not be empty", 9_001),
+    "no time": ("b,g,5\n" * 9_000 + "b,g,x\n", "column 'time' must hold dates", 9_001),
+    "ragged": ("b,g,5\n" * 9_000 + "b,g\n", "must have as many cells as the header", 9_001),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_partition_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
+    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**12)
+    text, rule, row = BAD[case]
+    (tmp_path / "a.csv").write_text("user,group,time\n" + text)
+    with pytest.raises(LogError) as raised:
+        _convert(tmp_path / "a.csv", tmp_path / "parts")
+    assert rule in str(raised.value)
+    assert str(tmp_path / "a.csv") in str(raised.value)
+    assert f"data row {row}" in str(raised.value)
+    assert not any((tmp_path / "parts").iterdir())
+
+
+def test_partition_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**10)
+    text = "user,group,time\n" + "b,g,5\n" * 5_000 + "b,g,2020-01-01\n" * 5_000
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(LogError, match="kind"):
+        _convert(tmp_path / "a.csv", tmp_path / "parts")
+
+
+def test_partition_log__refuses_a_span_beyond_32_bits(tmp_path):
+    rows = {"user": ["a", "b"], "group": ["x", "y"], "time": ["0", str(2**31)]}
+    with pytest.raises(LogError, match="must span at most"):
+        _convert(_write_csv(tmp_path / "a.csv", rows), tmp_path / "parts")
+
+
+def test_partition_log__refuses_a_log_without_rows(tmp_path):
+    (tmp_path / "a.csv").write_text("user,group,time\n")
+    with pytest.raises(LogError, match="at least one join"):
+        _convert(tmp_path / "a.csv", tmp_path / "parts")
+
+
+def test_partition_log__refuses_a_stored_log_that_says_more_than_its_rows(tmp_path):
+    joins = JoinLog.from_arrays([0, 1], [0, 1], [3, 4], observed_from=0, observed_until=9)
+    joins.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(LogError, match="would be lost"):
+        _convert(tmp_path / "a.parquet", tmp_path / "parts")
+    JoinLog.from_arrays([0, 1], [0, 1], [3, 4]).to_parquet(tmp_path / "b.parquet")
+    assert _convert(tmp_path / "b.parquet", tmp_path / "parts2").joins == 2
+
+
+def test_partition_log__asks_for_memory_enough_for_a_part(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows(10))
+    with pytest.raises(LogError, match="--joins-per-part"):
+        partition_log(log, tmp_path, memory=2**26, joins_per_part=2**20)
+
+
+@pytest.mark.parametrize("text", ["", "2", "2XB", "-1GiB", "1e9", "GiB", "9" * 40])
+def test_parse_size__takes_amounts_alone(text):
+    if text == "2":
+        assert parse_size(text) == 2
+    else:
+        with pytest.raises(LogError, match="such as 2GiB"):
+            parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda m: m | {"format": "gateway partitioned join log, 2"}, "another version"),
+        (lambda m: m | {"joins": 1}, "joins must be those of the parts"),
+        (lambda m: m | {"tick": "year"}, "unknown tick"),
+        (lambda m: {"format": m["format"]}, "cannot be used"),
+        (lambda m: m | {"parts": [m["parts"][0] | {"file": "../x"}]}, "must be a file"),
+        (lambda m: m | {"parts": [m["parts"][0] | {"file": "x"}, *m["parts"][1:]]}, "missing"),
+    ],
+)
+def test_read_manifest__refuses_one_that_was_changed(tmp_path, change, rule):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(100)), tmp_path / "parts")
+    place = tmp_path / "parts/manifest.json"
+    place.write_text(json.dumps(change(json.loads(place.read_text()))))
+    with pytest.raises(LogError, match=rule):
+        JoinLog.read(tmp_path / "parts")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "mine"}', "\xff", "[" * 10_000])
+def test_read_manifest__leaves_other_files_alone(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
+    assert read_manifest(tmp_path) is None
+
+
+# The command -----------------------------------------------------------------------------
+
+
+def test_convert__writes_a_folder_and_says_what_is_in_it(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    out = tmp_path / "parts"
+    done = CliRunner().invoke(
+        app, ["convert", str(log), "--out", str(out), "--joins-per-part", "500", "--json"]
+    )
+    assert done.exit_code == 0
+    got = json.loads(done.stdout)
+    joins = JoinLog.read(out)
+    assert (got["joins"], got["users"], got["rows"]) == (joins.n_joins, joins.n_users, 3_000)
+
+
+def test_convert__leaves_nothing_of_a_bad_log_and_nothing_over_a_filled_folder(tmp_path):
+    bad = tmp_path / "a.csv"
+    bad.write_text("user,group,time\na,b,1\na,b,x\n")
+    for out in (tmp_path / "parts", tmp_path):
+        done = CliRunner().invoke(app, ["convert", str(bad), "--out", str(out)])
+        assert isinstance(done.exception, GatewayError)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+_MEASURE = """
+import sys
+from itertools import pairwise
+from pathlib import Path
+import gateway.cli.converting
+from gateway.joins_io.partitioned import partition_log
+from gateway.provenance import peak_memory_mib
+
+log, small, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+for path in (small, log):
+    start = peak_memory_mib()
+    out = path.with_suffix(".parts")
+    out.mkdir()
+    partition_log(path, out, memory=memory, joins_per_part=50_000)
+print(peak_memory_mib() - start)
+"""
+
+
+def test_partition_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path):
+    rng = np.random.default_rng(2)
+    names = np.array([hashlib.sha256(b"%d" % k).hexdigest() for k in range(30_000)])
+    groups = np.array([f"group {k}" for k in range(5_000)])
+    log = tmp_path / "large.csv"
+    with log.open("wb") as stream:
+        stream.write(b'"user","group","time"\n')
+        options = pyarrow.csv.WriteOptions(include_header=False)
+        while stream.tell() < 4 * MEMORY:
+            n = 100_000
+            table = pa.table(
+                {
+                    "user": names[rng.integers(0, len(names), n)],
+                    "group": groups[rng.zipf(1.3, n) % 5_000],
+                    "time": rng.integers(0, 10**8, n),
+                }
+            )
+            pyarrow.csv.write_csv(table, stream, options)
+    small = _write_csv(tmp_path / "small.csv", _rows(100))
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURE, str(log), str(small), str(MEMORY)],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert float(done.stdout) < MEMORY / 2**20
