@@ -21,6 +21,7 @@ from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import (
     BoostedScorer,
     LogisticScorer,
@@ -48,7 +49,7 @@ EXPLAINED = 10
 
 def score_where_needed(
     config: Config,
-    joins: JoinLog,
+    joins: AnyLog,
     targets: TargetSet,
     *,
     talk: Talk,
@@ -56,9 +57,12 @@ def score_where_needed(
 ) -> Scores | None:
     """Score once for all detectors of the config; None where none of them needs it.
 
+    No detector that works on a log on disk needs scores.
+
     ``cost`` gets the processor seconds of it, all threads together.
     """
-    if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
+    needed = any(REGISTRY[name].needs_scores for name in config.detect.detectors)
+    if isinstance(joins, PartitionedLog) or not needed:
         return None
     with _timed("scores", cost):
         return _train(config, joins, targets, talk)
@@ -97,7 +101,7 @@ def _scorer(config: Config) -> Scorer:
 
 def run_detectors(
     config: Config,
-    joins: JoinLog,
+    joins: AnyLog,
     targets: TargetSet,
     scores: Scores | None,
     *,

@@ -310,6 +310,11 @@ class JoinLog:
         """Number of joins."""
         return len(self.group)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Ticks of the first and the last join, of which there must be one."""
+        return int(self.time.min()), int(self.time.max())
+
     def user(self) -> Int32:
         """Return the dense user id of each join, int32, shape (n_joins,)."""
         return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.offsets))

@@ -27,8 +27,8 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
+from gateway.partitioned import AnyLog
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores
@@ -66,6 +66,7 @@ def execute(
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
     keep: Collection[str] | None = None,
+    memory: int | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -86,6 +87,9 @@ def execute(
         Adds figures and report before the result gets its name.
     keep
         Names of the tables to store; None for all.
+    memory
+        Bytes that the work may take: a converted log then stays on disk, and the result is
+        the same. None for a log in memory.
 
     Raises
     ------
@@ -103,9 +107,9 @@ def execute(
         set_threads(n_threads)
     begun = time.monotonic()
     with draft_result(final) as draft:
-        platform = obtain_platform(config, talk=talk)
+        platform = obtain_platform(config, talk=talk, memory=memory)
         seen = as_known(config, platform)
-        joins, targets = seen.joins, seen.targets
+        joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
         scores = score_where_needed(config, joins, targets, talk=talk, cost=cost)
         detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
@@ -282,7 +286,7 @@ def _evaluate(
 
 def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
     """What the report says first, as text."""
-    joins, found = platform.joins, leading(detections)
+    joins, found = platform.log, leading(detections)
     horizon = config.score.horizon
     unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
@@ -306,9 +310,9 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
     )
 
 
-def _span(joins: JoinLog) -> str:
+def _span(joins: AnyLog) -> str:
     """First and last tick of the log, as dates where they are."""
-    ends = [int(joins.time.min()) + joins.origin, int(joins.time.max()) + joins.origin]
+    ends = [tick + joins.origin for tick in joins.span]
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     if joins.tick == "integer":
         return f"{ends[0]} to {ends[1]}"

@@ -32,6 +32,7 @@ def run(
     force: bool = False,
     n_threads: int | None = None,
     talk: Talk = SILENT,
+    memory: int | None = None,
 ) -> Result:
     """Run a config and store tables, figures and report.
 
@@ -48,6 +49,8 @@ def run(
         Threads of the kernels; None for all cores. It does not change the result.
     talk
         Who hears of the progress; nobody by default.
+    memory
+        Bytes that the work may take; the log must be a converted one.
 
     Returns
     -------
@@ -55,8 +58,9 @@ def run(
         The stored result, open.
     """
     return execute(
-        config, folder=folder, force=force, n_threads=n_threads, talk=talk, illustrate=_illustrate
-    )
+        config, folder=folder, force=force, n_threads=n_threads, talk=talk,
+        illustrate=_illustrate, memory=memory,
+    )  # fmt: skip
 
 
 def redraw(folder: str | Path, *, report_only: bool = False) -> Result:

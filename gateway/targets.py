@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.messages import nearest, shown
+from gateway.partitioned import AnyLog, pieces_of
 
 __all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
 
@@ -61,13 +62,13 @@ class TargetSet:
         """Number of target groups."""
         return int(np.count_nonzero(self.mask))
 
-    def names(self, joins: JoinLog) -> list[str]:
+    def names(self, joins: AnyLog) -> list[str]:
         """Return the names of the target groups, sorted."""
         names: list[str] = joins.groups.filter(pa.array(self.mask)).to_pylist()
         return names
 
 
-def named_targets(joins: JoinLog, names: str | Sequence[str]) -> TargetSet:
+def named_targets(joins: AnyLog, names: str | Sequence[str]) -> TargetSet:
     """Return the target set of the groups with the given names.
 
     Parameters
@@ -123,7 +124,7 @@ def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: s
     return TargetSet(mask=meets.copy(), description=description)
 
 
-def check_learnable(joins: JoinLog, targets: TargetSet) -> None:
+def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
     """Check that a log can teach what leads to the targets.
 
     Parameters
@@ -148,19 +149,27 @@ def check_learnable(joins: JoinLog, targets: TargetSet) -> None:
             f"the log must hold at least {_FEWEST_USERS} users, as those of some are compared "
             f"with those of others; got {joins.n_users}"
         )
-    is_target_join = targets.mask[joins.group]
-    converts, first = np.unique(joins.user()[is_target_join], return_index=True)
-    _check_counts(joins, targets, len(converts))
-    earliest = joins.time[joins.offsets[converts]]
-    if not (earliest < joins.time[is_target_join][first]).any():
+    found = [_converts(piece, targets) for piece in pieces_of(joins)]
+    converts, prepared = (sum(counts) for counts in zip(*found, strict=True))
+    _check_counts(joins, targets, converts)
+    if not prepared:
         raise LogError(
             f"some user must join another group before a target group ({targets.description}); "
-            f"for all {len(converts)} users who join a target it is the first thing they join, "
+            f"for all {converts} users who join a target it is the first thing they join, "
             f"or in the same {joins.tick} as the first"
         )
 
 
-def _check_counts(joins: JoinLog, targets: TargetSet, converts: int) -> None:
+def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
+    """Return how many users join a target, and how many of them something else before."""
+    is_target_join = targets.mask[joins.group]
+    converts, first = np.unique(joins.user()[is_target_join], return_index=True)
+    earliest = joins.time[joins.offsets[converts]]
+    before = earliest < joins.time[is_target_join][first]
+    return len(converts), int(np.count_nonzero(before))
+
+
+def _check_counts(joins: AnyLog, targets: TargetSet, converts: int) -> None:
     which = f"a target group ({targets.description})"
     if converts < _FEWEST_USERS:
         got = "no user does" if converts == 0 else "one user does"
@@ -186,7 +195,7 @@ def _described(names: Sequence[str]) -> str:
     return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{listed}"
 
 
-def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
+def _unknown(unknown: Sequence[str], count: int, joins: AnyLog) -> LogError:
     known = joins.groups.to_pylist()
     shown_ = [_with_guess(name, known) for name in unknown[:_MOST_UNKNOWN]]
     more = len(unknown) - _MOST_UNKNOWN

@@ -105,6 +105,10 @@ def detect(
         str | None,
         typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="2GiB: leave a converted log on disk"),
+    ] = None,
     settings: Settings = None,
     out: Out = None,
     seed: Seed = None,
@@ -126,7 +130,7 @@ def detect(
         seed=seed,
         settings=settings or [],
     )
-    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force)
+    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force, memory=memory)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
+from gateway.joins_io.partitioned import parse_size
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.store import Result
@@ -23,11 +24,18 @@ SHOWN = 15
 
 
 def run_and_show(
-    config: Config, *, out: Path | None, threads: int | None, as_json: bool, force: bool
+    config: Config,
+    *,
+    out: Path | None,
+    threads: int | None,
+    as_json: bool,
+    force: bool,
+    memory: str | None = None,
 ) -> None:
     """Run, then print the top groups and where the report is."""
     talk = TerminalTalk()
-    result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
+    limit = None if memory is None else parse_size(memory)
+    result = run(config, folder=out, force=force, n_threads=threads, talk=talk, memory=limit)
     if as_json:
         sys.stdout.write(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n")
         return

@@ -13,6 +13,7 @@ from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest, parse_duration, read_names
+from gateway.joins_io.partitioned import read_manifest
 
 __all__ = ["config_for_log"]
 
@@ -65,7 +66,9 @@ def _ticks(path: Path, horizon: str, columns: Mapping[str, str]) -> int:
     """A bare number needs no look at the log; a unit does."""
     if horizon.strip().isdigit():
         return parse_duration(horizon, "integer")
-    return parse_duration(horizon, JoinLog.read(path, **columns).tick)
+    manifest = read_manifest(path)
+    tick = JoinLog.read(path, **columns).tick if manifest is None else manifest.tick
+    return parse_duration(horizon, tick)
 
 
 def _slug(path: Path) -> str:

@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.detect.detection import Detection
-from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
+from gateway.detect.registry import DETECTORS, REGISTRY, check_in_parts, run_detector
 from gateway.errors import GatewayError, Problem
-from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 
@@ -16,7 +16,7 @@ __all__ = ["detect"]
 
 
 def detect(
-    joins: JoinLog,
+    joins: AnyLog,
     targets: TargetSet,
     *,
     detector: str = "spike",
@@ -30,7 +30,8 @@ def detect(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log and the target set. A ``PartitionedLog`` stays on disk; not every detector
+        can work on one.
     detector
         One of ``DETECTORS``.
     scores
@@ -52,7 +53,7 @@ def detect(
     Raises
     ------
     GatewayError
-        For an unknown detector or option.
+        For an unknown detector or option, or one that needs the log in memory.
     """
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
@@ -63,7 +64,9 @@ def detect(
     if horizon is not None and (type(horizon) is not int or horizon < 1):
         rule = "must be a whole number of ticks, at least 1, or None"
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
-    if scores is None and REGISTRY[detector].needs_scores:
+    if isinstance(joins, PartitionedLog):
+        check_in_parts([detector])
+    elif scores is None and REGISTRY[detector].needs_scores:
         scores = score_joins(joins, targets, horizon=horizon, seed=seed)
     return run_detector(
         detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed

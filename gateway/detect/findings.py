@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy.typing as npt
 
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.significance import benjamini_hochberg
-from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog
 from gateway.targets import TargetSet
 
-__all__ = ["Findings", "count_by_group", "sum_by_group"]
+__all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -28,6 +29,11 @@ def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
 def sum_by_group(group: npt.NDArray[np.int32], x: Float64, n_groups: int) -> Float64:
     """Return the sum of x over the rows of each group, float64, shape (n_groups,)."""
     return np.bincount(group, weights=x, minlength=n_groups).astype(np.float64)
+
+
+def add_up(counts: Iterable[tuple[npt.NDArray[Any], ...]]) -> tuple[npt.NDArray[Any], ...]:
+    """Return the sums of the counts of several parts of a log, added in their order."""
+    return reduce(lambda so_far, more: tuple(map(np.add, so_far, more)), counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +60,7 @@ class Findings:
     def rank(
         self,
         detector: str,
-        joins: JoinLog,
+        joins: AnyLog,
         targets: TargetSet,
         *,
         min_joiners: int,

@@ -9,9 +9,10 @@ import numpy.typing as npt
 from scipy.stats import beta, hypergeom
 
 from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group
+from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.shrinkage import beta_prior, ratio
 from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, pieces_of
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
@@ -35,7 +36,7 @@ class FrequentistOptions:
 
 
 def detect_frequentist(
-    joins: JoinLog,
+    joins: AnyLog,
     targets: TargetSet,
     *,
     options: FrequentistOptions | None = None,
@@ -64,7 +65,7 @@ def detect_frequentist(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log, in memory or in parts on disk, and the target set.
     options
         Choices; by default ``FrequentistOptions()``.
     horizon
@@ -82,9 +83,7 @@ def detect_frequentist(
     (1973), see ``beta_prior``. Benjamini, Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or FrequentistOptions()
-    rows = build_prefixes(joins, targets, horizon=horizon)
-    n = count_by_group(rows.group[rows.resolved], joins.n_groups)
-    k = count_by_group(rows.group[rows.label == 1], joins.n_groups)
+    n, k = add_up(_counts(piece, targets, horizon) for piece in pieces_of(joins))
     ranked = ~targets.mask & (n >= options.min_joiners)
     a, b = beta_prior(k[ranked], n[ranked])
     posterior = beta(k + a, n - k + b)
@@ -100,6 +99,17 @@ def detect_frequentist(
     )
     return found.rank(
         "frequentist", joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
+    )
+
+
+def _counts(
+    joins: JoinLog, targets: TargetSet, horizon: int | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return n_g and k_g; they add up over users."""
+    rows = build_prefixes(joins, targets, horizon=horizon)
+    return (
+        count_by_group(rows.group[rows.resolved], joins.n_groups),
+        count_by_group(rows.group[rows.label == 1], joins.n_groups),
     )
 
 

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.shrinkage import beta_prior, ratio
 from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, pieces_of
 from gateway.targets import TargetSet
 
 __all__ = ["OrderOptions", "detect_order"]
@@ -47,7 +48,7 @@ class _Ordered(NamedTuple):
 
 
 def detect_order(
-    joins: JoinLog, targets: TargetSet, *, options: OrderOptions | None = None
+    joins: AnyLog, targets: TargetSet, *, options: OrderOptions | None = None
 ) -> Detection:
     """Rank groups by the share of users who joined them before, not after, their first target.
 
@@ -71,7 +72,7 @@ def detect_order(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log, in memory or in parts on disk, and the target set.
     options
         Choices; by default ``OrderOptions()``.
 
@@ -87,10 +88,7 @@ def detect_order(
     symmetry analysis: Hallas (1996), Epidemiology 7(5).
     """
     options = options or OrderOptions()
-    rows = _ordered(joins, targets)
-    n = count_by_group(rows.group, joins.n_groups)
-    k = count_by_group(rows.group[rows.before], joins.n_groups)
-    expected = sum_by_group(rows.group, rows.expected, joins.n_groups)
+    n, k, expected = add_up(_counts(piece, targets) for piece in pieces_of(joins))
     ranked = ~targets.mask & (n >= options.min_joiners)
     a, b = beta_prior(k[ranked], n[ranked])
     posterior = beta(k + a, n - k + b)
@@ -105,6 +103,18 @@ def detect_order(
         extra={"expected_before": ratio(expected, n)},
     )
     return found.rank("order", joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
+
+
+def _counts(
+    joins: JoinLog, targets: TargetSet
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return a_g + b_g, b_g and the expected b_g; they add up over users."""
+    rows = _ordered(joins, targets)
+    return (
+        count_by_group(rows.group, joins.n_groups),
+        count_by_group(rows.group[rows.before], joins.n_groups),
+        sum_by_group(rows.group, rows.expected, joins.n_groups),
+    )
 
 
 def _ordered(joins: JoinLog, targets: TargetSet) -> _Ordered:

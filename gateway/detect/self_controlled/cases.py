@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from gateway.detect.self_controlled.baseline import Baseline, estimate_baseline
 from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, select_users
 
-__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "pairs_of"]
+__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -148,6 +149,24 @@ def list_events(joins: JoinLog, outcome: Mask, *, first_only: bool = False) -> E
     last = joins.observed_until[users].astype(np.int64)
     baseline = estimate_baseline(time, np.bincount(case), first, last)
     return Events(users, first, last, case.astype(np.int64), time, baseline)
+
+
+def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
+    """Return a log in memory that holds at least the cases; the rest of this module needs no more.
+
+    Raises
+    ------
+    LogError
+        If the log is on disk and its cases do not fit into the memory.
+    """
+    if isinstance(joins, JoinLog):
+        return joins
+    return select_users(joins, lambda part: _have_event(part, outcome), what="users with an event")
+
+
+def _have_event(joins: JoinLog, outcome: Mask) -> Mask:
+    event = np.concatenate([[0], np.cumsum(outcome[joins.group])])
+    return np.asarray(event[joins.offsets[1:]] > event[joins.offsets[:-1]])
 
 
 def _joins_of_cases(joins: JoinLog, events: Events, candidate: Mask) -> tuple[Int64, ...]:

@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control, norm
 
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.self_controlled.answer import Answer, fit_answer
+from gateway.detect.self_controlled.cases import only_cases
 from gateway.detect.self_controlled.crude import Crude, count_crudely
 from gateway.detect.self_controlled.null import (
     COARSE,
@@ -23,7 +24,7 @@ from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likel
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.errors import GatewayError, LogError, Problem
-from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog
 from gateway.targets import TargetSet
 
 __all__ = ["detect_self_controlled"]
@@ -34,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def detect_self_controlled(
-    joins: JoinLog,
+    joins: AnyLog,
     targets: TargetSet,
     *,
     options: SelfControlledOptions | None = None,
@@ -72,7 +73,8 @@ def detect_self_controlled(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log, in memory or in parts on disk (then only the users with an event are
+        brought into memory, and nothing else changes), and the target set.
     options
         Choices; by default ``SelfControlledOptions()``.
     seed
@@ -101,14 +103,15 @@ def detect_self_controlled(
     Medicine 25(10). Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    if not targets.mask[joins.group].any():
+    if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, seed=seed)
-    crude = count_crudely(joins, targets, options)
-    answer = fit_answer(joins, targets, surrogate, options, seed)
+    cases = only_cases(joins, targets.mask | surrogate)
+    crude = count_crudely(cases, targets, options)
+    answer = fit_answer(cases, targets, surrogate, options, seed)
     ratios = estimate_ratios(answer.pairs, n_groups=joins.n_groups)
     ranked = ~targets.mask & (joins.sizes() >= options.min_joiners) & ratios.informative
     null = _null(ratios, ranked, inert, options)
@@ -146,7 +149,7 @@ def _p_values(z: Float64, ranked: Mask) -> tuple[Float64, Float64]:
     return p, q
 
 
-def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
+def _named(joins: AnyLog, names: tuple[str, ...]) -> Int64:
     """Return the ids of the inert groups."""
     if not names:
         return np.empty(0, np.int64)

@@ -11,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
 
-from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
+from gateway.detect.findings import add_up, sum_by_group
+from gateway.detect.self_controlled.cases import Cases, build_cases, list_events, only_cases
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.joins import JoinLog
+from gateway.partitioned import AnyLog, pieces_of
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
 __all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
 
 Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
 # Affinities at which the set may be cut; 1 is that of the targets among themselves.
@@ -32,7 +35,7 @@ _PENALTY, _ROUGH = 60.0, 1e-5
 _LEAST_INFORMATION = 1.0
 
 
-def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
+def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
     """Return how much more often than chance a group is joined *after* a target.
 
     O_g counts target joins of g's joiners in ticks before they joined g; X_g expects them
@@ -47,17 +50,11 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     numpy.ndarray
         Shape (n_groups,).
     """
-    hit = targets.mask[joins.group]
-    until = np.concatenate([[0], np.cumsum(hit)])
-    row = np.arange(len(hit))
-    user = joins.user()
-    begins = np.ones(len(hit), bool)
-    begins[1:] = (user[1:] != user[:-1]) | (joins.time[1:] != joins.time[:-1])
-    block = np.maximum.accumulate(np.where(begins, row, 0))
-    before = until[block] - until[joins.offsets[user]]
-    seen = np.searchsorted(np.sort(joins.time[hit]), joins.time) / joins.n_users
-    found = np.bincount(joins.group, before, minlength=joins.n_groups)
-    chance = np.bincount(joins.group, seen, minlength=joins.n_groups)
+    times = np.sort(
+        np.concatenate([piece.time[targets.mask[piece.group]] for piece in pieces_of(joins)])
+    )
+    found, seen = add_up(_joins_before(piece, targets, times) for piece in pieces_of(joins))
+    chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
     usual = float(np.median(lift[~targets.mask]))
@@ -65,7 +62,25 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
 
 
-def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
+def _joins_before(joins: JoinLog, targets: TargetSet, times: Int32) -> tuple[Float64, Float64]:
+    """Of each group: target joins of its joiners, and of all users, before they joined it.
+
+    Sums of whole numbers, so that they do not depend on the order of the users.
+    """
+    hit = targets.mask[joins.group]
+    until = np.concatenate([[0], np.cumsum(hit)])
+    row = np.arange(len(hit))
+    user = joins.user()
+    begins = np.ones(len(hit), bool)
+    begins[1:] = (user[1:] != user[:-1]) | (joins.time[1:] != joins.time[:-1])
+    block = np.maximum.accumulate(np.where(begins, row, 0))
+    before = (until[block] - until[joins.offsets[user]]).astype(np.float64)
+    seen = np.searchsorted(times, joins.time).astype(np.float64)
+    n = joins.n_groups
+    return sum_by_group(joins.group, before, n), sum_by_group(joins.group, seen, n)
+
+
+def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
     """Choose the groups whose joins count as events beside those of the targets.
 
     For each set of the ladder: fit all groups on one half of the users with the set's
@@ -94,10 +109,11 @@ def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
     if not sets:
         return none
     candidate = ~targets.mask & ~sets[-1]
-    plain = _statistics(joins, targets.mask, candidate, seed)
+    cases = only_cases(joins, targets.mask | sets[-1])
+    plain = _statistics(cases, targets.mask, candidate, seed)
     best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
     for chosen in sets:
-        found = _statistics(joins, targets.mask | chosen, ~targets.mask & ~chosen, seed)
+        found = _statistics(cases, targets.mask | chosen, ~targets.mask & ~chosen, seed)
         agreement = _agreement(found, plain)
         if agreement > most:
             best, most = chosen, agreement

@@ -10,13 +10,14 @@ from gateway.joins_io.partitioned.conversion import partition_log
 from gateway.joins_io.partitioned.manifest import Manifest, PartFacts, read_manifest
 from gateway.joins_io.partitioned.parts import JOINS_PER_PART
 from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part
-from gateway.joins_io.partitioned.sizes import parse_size
+from gateway.joins_io.partitioned.sizes import give_back, parse_size
 
 __all__ = [
     "JOINS_PER_PART",
     "Manifest",
     "PartColumns",
     "PartFacts",
+    "give_back",
     "parse_size",
     "partition_log",
     "read_groups",

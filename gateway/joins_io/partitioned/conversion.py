@@ -200,6 +200,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
         tick=seen.tick,
         origin=seen.first,
         last=seen.last,
+        last_join=seen.first + writer.last,
         users=sum(part.users for part in writer.facts),
         groups=len(groups.names),
         joins=sum(part.joins for part in writer.facts),

@@ -54,8 +54,9 @@ class Manifest:
     ----------
     tick, origin
         Unit of time; the first tick of the log since 1970-01-01 (or 0).
-    last
-        Last tick of all rows, repeated memberships included, on the same scale.
+    last, last_join
+        On the same scale, last tick of all rows, repeated memberships included, and of the
+        joins that count.
     users, groups, joins
         How many there are; every membership counts once.
     rows
@@ -71,6 +72,7 @@ class Manifest:
     tick: Tick
     origin: int
     last: int
+    last_join: int
     users: int
     groups: int
     joins: int
@@ -135,6 +137,6 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
         raise ValueError("joins must be those of the parts together")
     if manifest.tick not in ("day", "second", "integer"):
         raise ValueError(f"unknown tick {manifest.tick!r}")
-    if not manifest.origin <= manifest.last <= manifest.origin + 2**31 - 1:
+    if not manifest.origin <= manifest.last_join <= manifest.last <= manifest.origin + 2**31 - 1:
         raise ValueError("the log must not end before it begins")
     return manifest

@@ -81,10 +81,12 @@ class PartWriter:
         self._held = 0
         self.facts: list[PartFacts] = []
         self.members = np.zeros(len(groups), np.int64)
+        self.last = 0
 
     def add(self, joins: SortedJoins) -> None:
         """Take joins of users who come after all users so far."""
         self.members += np.bincount(joins.group, minlength=len(self.members))
+        self.last = max(self.last, int(joins.time.max(initial=0)))
         while self._held + len(joins.group) >= self._limit:
             reached = np.cumsum(joins.counts) + self._held
             head, joins = joins.cut(int(np.searchsorted(reached, self._limit)) + 1)

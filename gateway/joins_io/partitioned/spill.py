@@ -14,7 +14,7 @@ __all__ = ["SCHEMA", "Spill"]
 
 SCHEMA = pa.schema([("user", pa.string()), ("group", pa.int32()), ("tick", pa.int64())])
 # What is read back at once, of each run: small, as there may be hundreds of runs.
-_PIECE = 1 << 16
+_PIECE = 1 << 14
 
 
 class Spill:
