@@ -38,7 +38,7 @@ _RESERVE = 2**25
 class PartitionedLog:
     """A log that ``gateway convert`` wrote.
 
-    Make one with ``open``.
+    Make one with ``at``.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class PartitionedLog:
     memory: int
 
     @classmethod
-    def open(cls, folder: str | Path, *, memory: int) -> Self:
-        """Open a folder.
+    def at(cls, folder: str | Path, *, memory: int) -> Self:
+        """Return the log at a folder.
 
         Raises
         ------

@@ -102,7 +102,7 @@ def _read_platform(config: Config, memory: int | None) -> Platform:
         check_in_parts(config.detect.detectors)
         if (log.user, log.group, log.time) != ("user", "group", "time"):
             raise LogError("a converted log's columns are user, group and time; name no others")
-        joins = PartitionedLog.open(log.path, memory=memory)
+        joins = PartitionedLog.at(log.path, memory=memory)
     targets = named_targets(joins, config.targets.groups or ())
     check_learnable(joins, targets)
     return Platform(joins, targets)

@@ -41,7 +41,7 @@ def _parts(joins: JoinLog, folder: Path, *, per_part: int, seed: int = 0) -> Par
     log = _stored(joins, folder / "log.parquet", seed)
     (folder / "parts").mkdir()
     partition_log(log, folder / "parts", memory=MEMORY, joins_per_part=per_part)
-    return PartitionedLog.open(folder / "parts", memory=MEMORY)
+    return PartitionedLog.at(folder / "parts", memory=MEMORY)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ from gateway.targets import check_learnable, named_targets
 
 for folder, targets in ((sys.argv[1], range(3)), (sys.argv[2], range(3_000, 3_030))):
     start = peak_memory_mib()
-    log = PartitionedLog.open(folder, memory=int(sys.argv[3]))
+    log = PartitionedLog.at(folder, memory=int(sys.argv[3]))
     chosen = named_targets(log, [f"g{k:07}" for k in targets])
     check_learnable(log, chosen)
     detect(log, chosen, detector="frequentist")
@@ -196,17 +196,17 @@ def test_detect__says_which_detector_needs_the_log_in_memory(tmp_path, whole, na
         detect(log, named_targets(log, whole.groups.to_pylist()[:3]), detector=name)
 
 
-def test_open__refuses_what_is_not_converted(tmp_path, whole):
+def test_at__refuses_what_is_not_converted(tmp_path, whole):
     log = _stored(whole, tmp_path / "log.parquet", 0)
     for path in (log, tmp_path, tmp_path / "nowhere"):
         with pytest.raises(LogError, match="gateway convert"):
-            PartitionedLog.open(path, memory=MEMORY)
+            PartitionedLog.at(path, memory=MEMORY)
 
 
-def test_open__refuses_parts_too_large_for_the_memory(tmp_path, whole):
+def test_at__refuses_parts_too_large_for_the_memory(tmp_path, whole):
     _parts(whole, tmp_path, per_part=10**5)
     with pytest.raises(LogError, match=r"must be at least .* for the largest part"):
-        PartitionedLog.open(tmp_path / "parts", memory=2**20)
+        PartitionedLog.at(tmp_path / "parts", memory=2**20)
 
 
 def test_self_controlled__refuses_cases_too_many_for_the_memory(tmp_path, whole, monkeypatch):
