@@ -248,6 +248,15 @@ def test_partition_log__refuses_a_stored_log_that_says_more_than_its_rows(tmp_pa
     assert _convert(tmp_path / "b.parquet", tmp_path / "parts2").joins == 2
 
 
+@pytest.mark.parametrize("noted", [b"{", b"[1]", b"\xff", b"7"])
+def test_partition_log__refuses_a_stored_log_that_was_changed(tmp_path, noted):
+    table = pa.table({"user": ["a"], "group": ["b"], "time": [1]})
+    table = table.replace_schema_metadata({b"gateway.join_log": noted})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(LogError, match="cannot be restored"):
+        _convert(tmp_path / "a.parquet", tmp_path / "parts")
+
+
 def test_partition_log__asks_for_memory_enough_for_a_part(tmp_path):
     log = _write_csv(tmp_path / "a.csv", _rows(10))
     with pytest.raises(LogError, match="--joins-per-part"):

@@ -24,7 +24,7 @@ from gateway.joins_io.partitioned.spill import SCHEMA, Spill
 from gateway.joins_io.paths import file_digest, format_of, parquet_parts
 from gateway.joins_io.rows import canonical_joins
 from gateway.joins_io.span import check_span
-from gateway.joins_io.stored import MARK
+from gateway.joins_io.stored import MARK, not_restored
 from gateway.joins_io.ticks import Tick
 
 __all__ = ["partition_log"]
@@ -117,7 +117,10 @@ def _refuse_windows(path: Path) -> None:
     noted = metadata_at(path, MARK) if format_of(path) == "parquet" else None
     if noted is None:
         return
-    facts = json.loads(noted)
+    try:
+        facts = dict(json.loads(noted))
+    except (TypeError, ValueError) as error:
+        raise not_restored(path, error) from error
     names = read_names_of_columns(parquet_parts(path)[0])
     if "observed_from" in names or facts.get("idle_users") or facts.get("idle_groups"):
         rule = "must hold joins alone: when each user was observed, and who joined nothing, "
