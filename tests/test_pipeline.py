@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -79,9 +80,13 @@ def test_run__with_interventions_stores_their_arms_beside_the_factual_run(result
     by_rank = got.table("gateways").to_pylist()
     expected = {row["group"] for row in by_rank if row["rank"] is not None and row["rank"] <= 5}
     assert {row["group"] for row in chosen if row["arm"] == "top 5"} == expected
-    # The factual run is the one without interventions, but for the truth's new columns.
+    # The factual run is the one without interventions, but for the truth's new columns and
+    # what is measured against them.
     differ = {d.name for d in compare_results(result, got) if d.what == "differs"}
-    assert differ <= {"truth.parquet"}
+    assert differ <= {"truth.parquet", "evaluation.parquet"}
+    measures = got.table("evaluation")
+    known = measures.filter(pc.not_equal(measures["truth"], "total"))
+    assert known.equals(result.table("evaluation"))
     assert got.table("truth")["total_effect"].null_count == 120 - 1
     text = got.text("report.html")
     assert 'id="interventions"' in text
@@ -325,7 +330,8 @@ def test_run__of_several_detectors_stores_and_shows_them_all(tmp_path):
     gateways, evaluation = stored.table("gateways"), stored.table("evaluation")
     assert list(dict.fromkeys(gateways["detector"].to_pylist())) == ["order", "survival", "spike"]
     assert set(config.detect.detectors) < set(evaluation["detector"].to_pylist())
-    assert "by the detector spike" in stored.text("report.html")
+    page = stored.text("report.html")
+    assert all(f'data-detector="{name}"' in page for name in config.detect.detectors)
     curve = stored.text("figures/precision_recall.csv")
     assert all(name in curve for name in config.detect.detectors)
 
