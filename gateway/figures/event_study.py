@@ -46,7 +46,7 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
 @styled
 def draw(data: pa.Table) -> Figure:
     """Draw one curve for each role of the flagged groups, with its band, over the reference."""
-    figure = new_figure(COLUMN, 2.9)
+    figure = new_figure(COLUMN, 3.3)
     axes = figure.subplots()
     axes.axvline(-0.5, color=MUTED, lw=0.8, ls=":", zorder=0.5)
     axes.axhline(0.0, color=MUTED, lw=0.6, zorder=0.5)
@@ -56,7 +56,7 @@ def draw(data: pa.Table) -> Figure:
     axes.set_xlabel("occasions since the join")
     axes.set_ylabel("change of P(join a target),\npercentage points")
     axes.grid(axis="y", color=RULE)
-    figure.legend(handles=keys[::-1], loc="outside lower center", ncols=2)
+    figure.legend(handles=keys[::-1], loc="outside lower center", ncols=1)
     return figure
 
 
