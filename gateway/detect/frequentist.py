@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, hypergeom
+from scipy.stats import hypergeom
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
-from gateway.detect.shrinkage import beta_prior, ratio
+from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.joins import JoinLog
 from gateway.partitioned import AnyLog, pieces_of
 from gateway.score import build_prefixes
@@ -85,13 +85,12 @@ def detect_frequentist(
     options = options or FrequentistOptions()
     n, k = add_up(_counts(piece, targets, horizon) for piece in pieces_of(joins))
     ranked = ~targets.mask & (n >= options.min_joiners)
-    a, b = beta_prior(k[ranked], n[ranked])
-    posterior = beta(k + a, n - k + b)
+    shares = shrink_shares(k, n, among=ranked)
     found = Findings(
-        score=(k + a) / (n + a + b),
+        score=shares.mean,
         estimate=ratio(k, n),
-        ci_low=np.asarray(posterior.ppf(0.025)),
-        ci_high=np.asarray(posterior.ppf(0.975)),
+        ci_low=shares.low,
+        ci_high=shares.high,
         n_joiners=n,
         n_spiking=k,
         p_value=_fisher(k, n),

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
-__all__ = ["beta_prior", "gamma_prior", "normal_prior", "ratio", "tells_nothing"]
+__all__ = [
+    "Shares",
+    "beta_prior",
+    "gamma_prior",
+    "normal_prior",
+    "ratio",
+    "shrink_shares",
+    "tells_nothing",
+]
 
 Float64 = npt.NDArray[np.float64]
 Number = npt.NDArray[Any]
@@ -44,6 +53,25 @@ def beta_prior(k: Number, n: Number) -> tuple[float, float]:
     overdispersion = float(np.clip(excess / most if most > 0 else 0.0, 1e-6, 1 - 1e-6))
     size = (1 - overdispersion) / overdispersion
     return float(p * size), float((1 - p) * size)
+
+
+class Shares(NamedTuple):
+    """Posterior mean of each group's share and its central 95 % interval."""
+
+    mean: Float64
+    low: Float64
+    high: Float64
+
+
+def shrink_shares(k: Number, n: Number, *, among: npt.NDArray[np.bool_]) -> Shares:
+    """Shrink shares k / n towards the pooled one; the groups ``among`` give the prior.
+
+    Beta-binomial: mean (k + a) / (n + a + b), with (a, b) from ``beta_prior``.
+    """
+    a, b = beta_prior(k[among], n[among])
+    posterior = beta(k + a, n - k + b)
+    low, high = (np.asarray(posterior.ppf(end)) for end in (0.025, 0.975))
+    return Shares((k + a) / (n + a + b), low, high)
 
 
 def gamma_prior(observed: Number, expected: Float64) -> tuple[float, float]:

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
 from gateway.detect.detection import Detection, rank_groups
-from gateway.detect.shrinkage import beta_prior, ratio, tells_nothing
+from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
 from gateway.detect.significance import benjamini_hochberg, binomial_bound
 from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
 from gateway.joins import JoinLog
@@ -128,9 +128,8 @@ def detect_spikes(
     add_by_group(rows.group, spike, jump, rows.label, scores.expected, counts, sums)
     joiners, spiking, resolved, outcomes = counts.T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
-    a, b = beta_prior(spiking[ranked], joiners[ranked])
-    posterior = beta(spiking + a, joiners - spiking + b)
-    score = (spiking + a) / (joiners + a + b)
+    shares = shrink_shares(spiking, joiners, among=ranked)
+    score = shares.mean
     if tells_nothing(spiking[ranked], joiners[ranked]):
         score = np.full(joins.n_groups, float(spiking.sum() > 0))
     statistic = _statistic(outcomes, sums)
@@ -143,8 +142,8 @@ def detect_spikes(
         candidate=~targets.mask,
         score=score,
         estimate=ratio(spiking, joiners),
-        ci_low=np.asarray(posterior.ppf(0.025)),
-        ci_high=np.asarray(posterior.ppf(0.975)),
+        ci_low=shares.low,
+        ci_high=shares.high,
         p_value=p,
         q_value=q,
         n_joiners=joiners,
