@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +23,7 @@ from gateway.joins_io import (
     tick_of,
     write_parquet,
 )
-from gateway.joins_io.frames import as_table
+from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
 from gateway.joins_io.partitioned import read_manifest
@@ -354,7 +353,7 @@ class JoinLog:
         ModuleNotFoundError
             If pandas is not installed.
         """
-        _need("pandas")
+        frame_library("pandas")
         frame: pd.DataFrame = self.to_arrow().to_pandas()
         return frame
 
@@ -366,7 +365,7 @@ class JoinLog:
         ModuleNotFoundError
             If polars is not installed.
         """
-        frame: pl.DataFrame = _need("polars").from_arrow(self.to_arrow())
+        frame: pl.DataFrame = frame_library("polars").from_arrow(self.to_arrow())
         return frame
 
     def to_parquet(self, path: str | Path) -> None:
@@ -384,14 +383,6 @@ class JoinLog:
             If the file cannot be written.
         """
         write_parquet(self.to_arrow(), path)
-
-
-def _need(library: str) -> Any:
-    try:
-        return importlib.import_module(library)
-    except ModuleNotFoundError as error:
-        message = f"{library} is not installed; to_arrow() works without it (pip install {library})"
-        raise ModuleNotFoundError(message, name=library) from error
 
 
 def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:

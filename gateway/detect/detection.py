@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
-from gateway.errors import GatewayError
+from gateway.joins_io.frames import frame_library
 
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
 
@@ -101,10 +100,10 @@ class Detection:
 
         Raises
         ------
-        GatewayError
+        ModuleNotFoundError
             When pandas is not installed.
         """
-        _need("pandas")
+        frame_library("pandas")
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> Any:
@@ -112,18 +111,10 @@ class Detection:
 
         Raises
         ------
-        GatewayError
+        ModuleNotFoundError
             When polars is not installed.
         """
-        _need("polars")
-        import polars as pl  # noqa: PLC0415  (optional)
-
-        return pl.from_arrow(self.to_arrow())
-
-
-def _need(package: str) -> None:
-    if find_spec(package) is None:
-        raise GatewayError(f"{package} is not installed: pip install {package}, or use to_arrow()")
+        return frame_library("polars").from_arrow(self.to_arrow())
 
 
 def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:

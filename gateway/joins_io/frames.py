@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from gateway.joins_io.messages import complaint, shown
 
-__all__ = ["as_table"]
+__all__ = ["as_table", "frame_library"]
 
 
 def as_table(frame: Any, *, names: Sequence[str], where: object) -> pa.Table:
@@ -51,3 +52,18 @@ def _selected(frame: Any, names: Sequence[str]) -> Any:
     present = [column for column in columns if isinstance(column, str)]
     wanted = list(dict.fromkeys(names))
     return frame[wanted] if all(present.count(name) == 1 for name in wanted) else frame
+
+
+def frame_library(name: str) -> Any:
+    """Return pandas or polars, which are optional.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not installed; the message names the way round.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        message = f"{name} is not installed; to_arrow() works without it (pip install {name})"
+        raise ModuleNotFoundError(message, name=name) from error
