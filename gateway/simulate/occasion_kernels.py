@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway._numba import inner_kernel
+from gateway._numba import inner_kernel, part_kernel
 from gateway.randomness_kernels import gamma, philox, uniform, uniform52
 from gateway.simulate.tables import NO_DAY, Table
 from gateway.world.model import NEVER
@@ -35,14 +35,24 @@ __all__ = [
     "Answer",
     "Inbox",
     "Labels",
+    "Look",
+    "Occasion",
     "Policies",
     "Stage",
     "add_influence",
+    "attempt_once",
+    "begin",
     "decide",
-    "heat",
+    "draw_look",
     "is_membership",
     "next_clock",
     "occasions_before",
+    "recommended",
+    "refit_of",
+    "remember",
+    "searched_topic",
+    "shelf_of",
+    "some_friend",
     "source_row",
     "take_from",
     "write",
@@ -124,6 +134,31 @@ class Inbox(NamedTuple):
     sender: np.int64
 
 
+class Occasion(NamedTuple):
+    """What is the same for every attempt of an occasion."""
+
+    base: np.int64  # first of the user's own occasions
+    n: np.int64  # their number so far
+    u: np.int64
+    day: np.int64
+    harm: float  # factor on the taste for harm
+    travels: float  # taste for the travellers' topic
+    total: float  # taste for all topics
+    barred: np.int64  # a group that does not exist for this user, -1 for none
+    inbox: Inbox
+
+
+class Look(NamedTuple):
+    """The draws of one attempt."""
+
+    attempt: np.int64
+    row: np.int64  # of the source table
+    how: np.int64  # its mechanism
+    x1: float
+    x2: float
+    x3: float
+
+
 class Answer(NamedTuple):
     """What came of an occasion."""
 
@@ -136,7 +171,7 @@ class Answer(NamedTuple):
     took: bool  # and led to a join
 
 
-@inner_kernel
+@part_kernel
 def take_from(shelf, first, end, x):  # type: ignore[no-untyped-def]
     """Return the first group of a shelf whose cumulative weight exceeds x times the total.
 
@@ -152,7 +187,7 @@ def take_from(shelf, first, end, x):  # type: ignore[no-untyped-def]
     return np.int64(shelf[i].group)
 
 
-@inner_kernel
+@part_kernel
 def source_row(source, x):  # type: ignore[no-untyped-def]
     """Return the first row of the source table that ends beyond x."""
     row = source[np.int64(x * len(source))].guide
@@ -161,7 +196,7 @@ def source_row(source, x):  # type: ignore[no-untyped-def]
     return row
 
 
-@inner_kernel
+@part_kernel
 def occasions_before(users, cells, v, day):  # type: ignore[no-untyped-def]
     """Return how many occasions user v had before ``day``."""
     first = users[v].start
@@ -203,7 +238,7 @@ def add_influence(half_life, boost, since, day, beta):  # type: ignore[no-untype
     return boost + beta
 
 
-@inner_kernel
+@part_kernel
 def heat(stage, me, day, boost, since):  # type: ignore[no-untyped-def]
     """Return (factor on the taste for harm, taste for the travellers' topic)."""
     if stage.half_life > 0.0 and boost != 0.0:
@@ -216,7 +251,7 @@ def heat(stage, me, day, boost, since):  # type: ignore[no-untyped-def]
     return np.exp(boost + stage.drift_strength * drift), travels
 
 
-@inner_kernel
+@part_kernel
 def _taste(interest, u, k, harm, travels):  # type: ignore[no-untyped-def]
     """w[u, k]: theta, times the factor for the gateways' harm topic; the travellers' own."""
     if k == 0:
@@ -226,7 +261,7 @@ def _taste(interest, u, k, harm, travels):  # type: ignore[no-untyped-def]
     return np.float64(interest[u, k])
 
 
-@inner_kernel
+@part_kernel
 def _taste_total(interest, u, harm, travels):  # type: ignore[no-untyped-def]
     total = np.float64(interest[u, 0]) * harm
     for k in range(1, interest.shape[1]):
@@ -234,7 +269,7 @@ def _taste_total(interest, u, harm, travels):  # type: ignore[no-untyped-def]
     return total + travels
 
 
-@inner_kernel
+@part_kernel
 def _topic(interest, u, harm, travels, point):  # type: ignore[no-untyped-def]
     """Return the first topic whose cumulative taste exceeds ``point``."""
     last = interest.shape[1]
@@ -246,7 +281,7 @@ def _topic(interest, u, harm, travels, point):  # type: ignore[no-untyped-def]
     return k
 
 
-@inner_kernel
+@part_kernel
 def _accepts(interest, it, u, harm, travels, total, x):  # type: ignore[no-untyped-def]
     """Whether u joins a group put before it: 1 - exp(-K <m_g, w_u>)."""
     match = it.mix0 * _taste(interest, u, it.topic0, harm, travels)
@@ -256,13 +291,13 @@ def _accepts(interest, it, u, harm, travels, total, x):  # type: ignore[no-untyp
     return x < 1.0 - np.exp(-affinity)
 
 
-@inner_kernel
+@part_kernel
 def is_membership(cell):  # type: ignore[no-untyped-def]
     """Whether an occasion led to a membership."""
     return cell.group >= 0 and cell.source < UNCONFIRMED
 
 
-@inner_kernel
+@part_kernel
 def _is_member(cells, base, n, g):  # type: ignore[no-untyped-def]
     for i in range(base, base + n):
         if cells[i].group == g and cells[i].source < UNCONFIRMED:
@@ -270,8 +305,8 @@ def _is_member(cells, base, n, g):  # type: ignore[no-untyped-def]
     return False
 
 
-@inner_kernel
-def _remember(cells, base, n, x):  # type: ignore[no-untyped-def]
+@part_kernel
+def remember(cells, base, n, x):  # type: ignore[no-untyped-def]
     """Pick one of the user's n occasions so far; return (its number, group or -1).
 
     An occasion, not a group: what else the user joined does not shift the pick, so that a
@@ -285,8 +320,8 @@ def _remember(cells, base, n, x):  # type: ignore[no-untyped-def]
     return i, np.int64(cells[base + i].group)
 
 
-@inner_kernel
-def _recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-untyped-def]
+@part_kernel
+def recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-untyped-def]
     """A group recommended from a current group, -1 where there is none to show."""
     last = weight.shape[2] - 1
     total = np.float64(weight[refit, seed_group, last])
@@ -298,8 +333,8 @@ def _recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-un
     return np.int64(neighbour[refit, seed_group, i])
 
 
-@inner_kernel
-def _some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
+@part_kernel
+def some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
     """One of u's friends as of ``day``, -1 for somebody without."""
     own, found, at = np.int64(me.degree), np.int64(me.found), np.int64(0)
     if found > 0:
@@ -318,14 +353,6 @@ def _some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _of_a_friend(users, cells, f, day, x):  # type: ignore[no-untyped-def]
-    """A group that friend f joined before today, -1 where there is none to show."""
-    n = occasions_before(users, cells, f, day)
-    _, g = _remember(cells, users[f].start, n, x)
-    return g
-
-
-@inner_kernel
 def _friction(policies, cells, base, n, day):  # type: ignore[no-untyped-def]
     """Chance that an invitation is dropped: the largest over the user's groups."""
     share = 0.0
@@ -337,89 +364,176 @@ def _friction(policies, cells, base, n, day):  # type: ignore[no-untyped-def]
     return share
 
 
-@inner_kernel
-def decide(  # type: ignore[no-untyped-def]
-    stage, policies, own, base, n, u, day, harm, travels, barred, inbox, seed, stream
-):
-    """Return what comes of occasion number n of user u.
+@part_kernel
+def draw_look(stage, u, n, attempt, seed, stream):  # type: ignore[no-untyped-def]
+    """Draw where user u looks at an attempt of occasion n, and the numbers that decide it."""
+    w0, w1, w2, w3 = philox(seed, stream, u, n, attempt)
+    row = source_row(stage.source, uniform(w0))
+    how = stage.source[row].mechanism
+    return Look(np.int64(attempt), row, how, uniform(w1), uniform(w2), uniform(w3))
 
-    ``own`` holds the user's own occasions from ``base`` on. ``barred`` is a group that does
-    not exist for this user (-1 for none). Up to ``attempts`` groups are looked at; the
-    first that fits is requested.
-    """
-    me = stage.users[u]
-    exposed = False
-    looked = False
+
+@part_kernel
+def begin(stage, me, base, n, u, day, boost, since, barred, inbox):  # type: ignore[no-untyped-def]
+    """Return what is the same for every attempt of occasion n of user u."""
+    harm, travels = heat(stage, me, day, boost, since)
     total = _taste_total(stage.interest, u, harm, travels)
-    # Shelves of u's country: one for each topic, the travellers' and the targets'.
-    shelves = np.int64(me.country) * (stage.interest.shape[1] + 2)
-    for attempt in range(stage.attempts):
-        w0, w1, w2, w3 = philox(seed, stream, u, n, attempt)
-        x1, x2, x3 = uniform(w1), uniform(w2), uniform(w3)
-        row = source_row(stage.source, uniform(w0))
-        how = stage.source[row].mechanism
-        g, via, from_inbox = np.int64(-1), np.int64(-1), False
-        if how == RECOMMENDATION:
-            if row == _GYSJ and me.holdouts & HELD_FROM_GYSJ:
-                continue
-            via, seed_group = _remember(own, base, n, x1)
-            shown = not stage.filters or not policies.seed_filter[policies.step[day], seed_group]
-            if seed_group >= 0 and shown:
-                refit = min(day // stage.refit_days, len(stage.neighbour) - 1)
-                g = _recommended(stage.neighbour, stage.weight, refit, seed_group, x2)
-            if g >= 0 and stage.groups[g].non_rec <= day:
+    return Occasion(
+        np.int64(base), np.int64(n), np.int64(u), np.int64(day), harm, travels, total,
+        np.int64(barred), inbox,
+    )  # fmt: skip
+
+
+@part_kernel
+def shelf_of(stage, me, k):  # type: ignore[no-untyped-def]
+    """Number of the shelf of u's country that holds topic k.
+
+    After the topics come the travellers' and the targets' shelf.
+    """
+    return np.int64(me.country) * (stage.interest.shape[1] + 2) + k
+
+
+@part_kernel
+def refit_of(stage, day):  # type: ignore[no-untyped-def]
+    """Layer of the recommender on a day."""
+    return min(day // stage.refit_days, len(stage.neighbour) - 1)
+
+
+@part_kernel
+def _shown(stage, policies, own, at, me, look):  # type: ignore[no-untyped-def]
+    """Return (group recommended or -1, via)."""
+    via, seed_group = remember(own, at.base, at.n, look.x1)
+    if seed_group < 0 or (stage.filters and policies.seed_filter[policies.step[at.day], seed_group]):
+        return np.int64(-1), via
+    g = recommended(stage.neighbour, stage.weight, refit_of(stage, at.day), seed_group, look.x2)
+    if g >= 0 and stage.groups[g].non_rec <= at.day:
+        g = np.int64(-1)
+    return g, via
+
+
+@part_kernel
+def _of_friends(stage, at, me, look):  # type: ignore[no-untyped-def]
+    """A group of a friend, -1 where there is none to show."""
+    f = some_friend(stage, me, at.u, at.day, look.x1)
+    if f < 0:
+        return np.int64(-1)
+    n = occasions_before(stage.users, stage.cells, f, at.day)
+    _, g = remember(stage.cells, stage.users[f].start, n, look.x2)
+    if g >= 0 and stage.groups[g].non_amp <= at.day:
+        return np.int64(-1)
+    return g
+
+
+@part_kernel
+def _invited(stage, policies, own, at, me, look, looked, seed, stream):  # type: ignore[no-untyped-def]
+    """Return (group or -1, via, whether it lay in the inbox)."""
+    g, via, from_inbox = np.int64(-1), np.int64(-1), False
+    cell, host = remember(own, at.base, at.n, look.x1)
+    by_operator = False
+    if host >= 0 and stage.groups[host].inviting > 0.0:
+        v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_OPERATOR + look.attempt)
+        by_operator = uniform(v0) < stage.groups[host].inviting
+    if by_operator:
+        k = shelf_of(stage, me, stage.interest.shape[1] + 1)
+        g = take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], look.x2)
+        via = -2 - cell
+    elif at.inbox.group >= 0 and not looked:
+        g, via, from_inbox = at.inbox.group, at.inbox.sender, True
+    if g >= 0 and stage.shields:
+        friction = _friction(policies, own, at.base, at.n, at.day)
+        if friction > 0.0:
+            v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_FRICTION + look.attempt)
+            if uniform(v0) < friction:
                 g = np.int64(-1)
-            exposed = exposed or (row == _GYSJ and g >= 0)
-        elif how == FRIENDS:
-            f = _some_friend(stage, me, u, day, x1)
-            if f >= 0:
-                g = _of_a_friend(stage.users, stage.cells, f, day, x2)
-            if g >= 0 and stage.groups[g].non_amp <= day:
-                g = np.int64(-1)
-        elif how == INVITATION:
-            cell, host = _remember(own, base, n, x1)
-            by_operator = False
-            if host >= 0 and stage.groups[host].inviting > 0.0:
-                v0, _, _, _ = philox(seed, stream, u, n, _DRAW_OPERATOR + attempt)
-                by_operator = uniform(v0) < stage.groups[host].inviting
-            if by_operator:
-                k = shelves + stage.interest.shape[1] + 1
-                g = take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], x2)
-                via = -2 - cell
-            elif inbox.group >= 0 and not looked:
-                g, via = np.int64(inbox.group), np.int64(inbox.sender)
-                from_inbox, looked = True, True
-            if g >= 0 and stage.shields:
-                friction = _friction(policies, own, base, n, day)
-                if friction > 0.0:
-                    v0, _, _, _ = philox(seed, stream, u, n, _DRAW_FRICTION + attempt)
-                    if uniform(v0) < friction:
-                        g = np.int64(-1)
-        else:
-            k = shelves + _topic(stage.interest, u, harm, travels, x1 * total)
-            g = take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], x2)
-        if g < 0 or g == barred:
-            continue
-        it = stage.groups[g]
-        if it.created > day or _is_member(own, base, n, g):
-            continue
-        if how == RECOMMENDATION or how == FRIENDS:
-            share = 1.0
-            if stage.demotes:
-                share -= policies.demotion[policies.step[day], g]
-            if it.demoted <= day:
-                share *= 1.0 - stage.demotion
-            # Only who is demoted needs a draw.
-            if share < 1.0:
-                v0, _, _, _ = philox(seed, stream, u, n, _DRAW_CONFIRM + 1 + attempt)
-                if uniform(v0) >= share:
-                    continue
-        if how <= INVITATION and not _accepts(stage.interest, it, u, harm, travels, total, x3):
-            continue
-        v0, _, _, _ = philox(seed, stream, u, n, _DRAW_CONFIRM)
-        outcome = MEMBER if uniform(v0) < stage.source[row].confirm else REQUEST
-        return Answer(outcome, g, row, via, exposed, looked, from_inbox and outcome == MEMBER)
-    return Answer(NOTHING, np.int64(-1), np.int64(-1), np.int64(-1), exposed, looked, False)
+    return g, via, from_inbox
+
+
+@part_kernel
+def _passed_over(stage, policies, it, g, at, look, seed, stream):  # type: ignore[no-untyped-def]
+    """Whether a demoted group is passed over."""
+    share = 1.0
+    if stage.demotes:
+        share -= policies.demotion[policies.step[at.day], g]
+    if it.demoted <= at.day:
+        share *= 1.0 - stage.demotion
+    # Only who is demoted needs a draw.
+    if share >= 1.0:
+        return False
+    v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_CONFIRM + 1 + look.attempt)
+    return uniform(v0) >= share
+
+
+@part_kernel
+def _fits(stage, policies, own, at, look, g, seed, stream):  # type: ignore[no-untyped-def]
+    """Whether user u requests the group that an attempt put before it."""
+    if g < 0 or g == at.barred:
+        return False
+    it = stage.groups[g]
+    if it.created > at.day or _is_member(own, at.base, at.n, g):
+        return False
+    if look.how <= FRIENDS and _passed_over(stage, policies, it, g, at, look, seed, stream):
+        return False
+    return look.how > INVITATION or _accepts(
+        stage.interest, it, at.u, at.harm, at.travels, at.total, look.x3
+    )
+
+
+@part_kernel
+def attempt_once(  # type: ignore[no-untyped-def]
+    stage, policies, own, at, look, exposed, looked, seed, stream
+):
+    """Return what comes of one attempt; ``exposed`` and ``looked`` are of those before it."""
+    me = stage.users[at.u]
+    g, via, from_inbox = np.int64(-1), np.int64(-1), False
+    if look.how == RECOMMENDATION:
+        if look.row != _GYSJ or not me.holdouts & HELD_FROM_GYSJ:
+            g, via = _shown(stage, policies, own, at, me, look)
+            exposed = exposed or (look.row == _GYSJ and g >= 0)
+    elif look.how == FRIENDS:
+        g = _of_friends(stage, at, me, look)
+    elif look.how == INVITATION:
+        g, via, from_inbox = _invited(
+            stage, policies, own, at, me, look, looked, seed, stream
+        )
+        looked = looked or from_inbox
+    else:
+        g = _searched(stage, at, me, look)
+    if not _fits(stage, policies, own, at, look, g, seed, stream):
+        none = np.int64(-1)
+        return Answer(NOTHING, none, none, none, exposed, looked, False)
+    v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_CONFIRM)
+    outcome = MEMBER if uniform(v0) < stage.source[look.row].confirm else REQUEST
+    return Answer(outcome, g, look.row, via, exposed, looked, from_inbox and outcome == MEMBER)
+
+
+@part_kernel
+def _searched(stage, at, me, look):  # type: ignore[no-untyped-def]
+    """A group found by topic and appeal."""
+    k = shelf_of(stage, me, searched_topic(stage, at, look))
+    return take_from(stage.shelf, stage.shelf_start[k], stage.shelf_start[k + 1], look.x2)
+
+
+@part_kernel
+def searched_topic(stage, at, look):  # type: ignore[no-untyped-def]
+    """The topic for which an attempt searches."""
+    return _topic(stage.interest, at.u, at.harm, at.travels, look.x1 * at.total)
+
+
+@inner_kernel
+def decide(stage, policies, own, at, seed, stream):  # type: ignore[no-untyped-def]
+    """Return what comes of an occasion.
+
+    ``own`` holds the user's own occasions from ``at.base`` on. Up to ``attempts`` groups are
+    looked at; the first that fits is requested.
+    """
+    exposed, looked, attempt = False, False, 0
+    while True:
+        look = draw_look(stage, at.u, at.n, attempt, seed, stream)
+        answer = attempt_once(stage, policies, own, at, look, exposed, looked, seed, stream)
+        exposed, looked = answer.exposed, answer.looked
+        attempt += 1
+        if answer.outcome != NOTHING or attempt == stage.attempts:
+            return answer
 
 
 @inner_kernel

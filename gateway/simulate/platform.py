@@ -21,7 +21,7 @@ from gateway.simulate.platform_kernels import advance_day, send_invitations, win
 from gateway.simulate.policies import Intervention, as_policies
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
-from gateway.simulate.tables import NO_DAY, Table, owners
+from gateway.simulate.tables import NO_DAY, SEAT, Table, owners
 from gateway.world import World
 from gateway.world.model import NEVER
 
@@ -30,6 +30,9 @@ __all__ = ["History", "Progress", "live_through", "simulate"]
 Progress = Callable[[int], object]
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 256
+import os
+SEATS = int(os.environ.get("SEATS","32"))
+LEAST = int(os.environ.get("LEAST","1024"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +171,10 @@ def _advance(
 ) -> None:
     who = np.flatnonzero(due == day)
     invited = np.zeros(len(who), np.int64)
+    seats = np.zeros((min(CHUNKS, 1 + len(who) // LEAST), SEATS), SEAT).view(np.recarray)
     advance_day(
-        stage, policies, due, who, invited, day, world.seed, int(Stream.EVENT_TIMES),
-        int(Stream.JOINS), int(Stream.SENDING), CHUNKS,
+        stage, policies, due, who, seats, invited, day, world.seed, int(Stream.EVENT_TIMES),
+        int(Stream.JOINS), int(Stream.SENDING),
     )  # fmt: skip
     send_invitations(
         stage, policies, who[invited > 0], day, world.seed, int(Stream.SENDING),

@@ -18,8 +18,8 @@ from gateway.simulate.occasion_kernels import (
     RECOMMENDATION,
     Inbox,
     add_influence,
+    begin,
     decide,
-    heat,
     is_membership,
     source_row,
     write,
@@ -43,13 +43,13 @@ def _decide_again(  # type: ignore[no-untyped-def]
     stage, policies, mail, own, n, u, day, boost, since, looked, barred, seed, stream
 ):
     """Return (answer, last invitation looked at) of occasion n on the scratch log."""
-    harm, travels = heat(stage, stage.users[u], day, boost, since)
     letter = latest_letter(mail, u, looked, day)
     inbox = Inbox(np.int64(-1), np.int64(-1))
     if letter >= 0:
         sent = mail.letters[letter]
         inbox = Inbox(np.int64(sent.group), np.int64(sent.sender))
-    answer = decide(stage, policies, own, 0, n, u, day, harm, travels, barred, inbox, seed, stream)
+    at = begin(stage, stage.users[u], 0, n, u, day, boost, since, barred, inbox)
+    answer = decide(stage, policies, own, at, seed, stream)
     return answer, (letter if answer.looked else looked)
 
 

@@ -105,6 +105,18 @@ CELL = np.dtype(
 # A friend found by PYMK, since which day, and the user's find before that one.
 FIND = np.dtype([("friend", np.int32), ("before", np.int32), ("day", np.uint16)], align=True)
 
+# A user in flight: see ``flight_kernels``.
+SEAT = np.dtype(
+    [
+        ("u", np.int64), ("base", np.int64), ("n", np.int64), ("place", np.int64),
+        ("at", np.int64), ("harm", np.float64), ("travels", np.float64), ("total", np.float64),
+        ("x1", np.float64), ("x2", np.float64), ("x3", np.float64),
+        ("group", np.int32), ("sender", np.int32), ("shelf", np.int32), ("attempt", np.int32),
+        ("row", np.uint8), ("how", np.uint8), ("exposed", np.uint8), ("looked", np.uint8),
+    ],
+    align=True,
+)  # fmt: skip
+
 LETTER = np.dtype([("sender", np.int32), ("receiver", np.int32), ("group", np.int32)])
 
 # A shelf is a stretch of these, groups in order. ``end`` is their cumulative weight; ``guide``
