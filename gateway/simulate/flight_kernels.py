@@ -59,7 +59,7 @@ def ask_for(stage, u):  # type: ignore[no-untyped-def]
 
 
 @part_kernel
-def _board(stage, due, who, seat, i, end):  # type: ignore[no-untyped-def]
+def _board(stage, who, seat, i, end):  # type: ignore[no-untyped-def]
     """Give a seat to the user at place i of ``who``."""
     # Beyond the end the last user is asked for again.
     prefetch(stage.users, who[min(i + _FAR, end - 1)])
@@ -67,6 +67,7 @@ def _board(stage, due, who, seat, i, end):  # type: ignore[no-untyped-def]
     seat.place = i
     seat.u = who[i]
     seat.attempt = 0
+    seat.invites = False
 
 
 @part_kernel
@@ -179,7 +180,7 @@ def _conclude(  # type: ignore[no-untyped-def]
 ):
     """Write what came of an occasion, and wind the clock to the next.
 
-    Returns how many people the user invites.
+    Returns whether the user invites anybody.
     """
     u, n = seat.u, seat.n
     me = stage.users[u]
@@ -204,12 +205,12 @@ def _conclude(  # type: ignore[no-untyped-def]
     if remaining > 0:
         me.clock = next_clock(seed, clock_stream, u, n, me.clock, remaining, end, stage.gap_shape)
         due[u] = min(np.int64(me.clock), end - 1)
-    return bulk
+    return bulk > 0
 
 
 @part_kernel
 def _attempt(  # type: ignore[no-untyped-def]
-    stage, policies, due, seat, invited, day, seed, clock_stream, join_stream, send_stream
+    stage, policies, due, who, seat, day, seed, clock_stream, join_stream, send_stream
 ):
     """Let an attempt run; return whether the user has nothing more to do today."""
     answer = attempt_once(
@@ -220,22 +221,28 @@ def _attempt(  # type: ignore[no-untyped-def]
     if answer.outcome == NOTHING and seat.attempt < stage.attempts:
         seat.exposed, seat.looked = answer.exposed, answer.looked
         return False
-    invited[seat.place] += _conclude(
+    seat.invites |= _conclude(
         stage, policies, due, seat, answer, day, seed, clock_stream, send_stream
     )
     seat.attempt = 0
-    return due[seat.u] != day
+    if due[seat.u] == day:
+        return False
+    if not seat.invites:
+        who[seat.place] = ~seat.u
+    return True
 
 
 @inner_kernel
 def fly(  # type: ignore[no-untyped-def]
-    stage, policies, due, who, seats, invited, first, end, day, seed, clock_stream, join_stream,
-    send_stream,
-):  # fmt: skip
-    """Let the users at ``first`` to ``end`` of ``who`` take the occasions that are due."""
+    stage, policies, due, who, seats, first, end, day, seed, clock_stream, join_stream, send_stream
+):
+    """Let the users at ``first`` to ``end`` of ``who`` take the occasions that are due.
+
+    Those who invite nobody become ~u.
+    """
     taken, i = 0, first
     while taken < len(seats) and i < end:
-        _board(stage, due, who, seats[taken], i, end)
+        _board(stage, who, seats[taken], i, end)
         taken += 1
         i += 1
     while taken > 0:
@@ -250,13 +257,12 @@ def fly(  # type: ignore[no-untyped-def]
         j = 0
         while j < taken:
             done = _attempt(
-                stage, policies, due, seats[j], invited, day, seed, clock_stream, join_stream,
-                send_stream,
-            )  # fmt: skip
+                stage, policies, due, who, seats[j], day, seed, clock_stream, join_stream, send_stream
+            )
             if not done:
                 j += 1
             elif i < end:
-                _board(stage, due, who, seats[j], i, end)
+                _board(stage, who, seats[j], i, end)
                 i += 1
                 j += 1
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from gateway.simulate.platform_kernels import advance_day, send_invitations, win
 from gateway.simulate.policies import Intervention, as_policies
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
-from gateway.simulate.tables import NO_DAY, SEAT, Table, owners
+from gateway.simulate.tables import LETTER, NO_DAY, SEAT, Table, empty_table, owners
 from gateway.world import World
 from gateway.world.model import NEVER
 
@@ -32,7 +33,7 @@ Progress = Callable[[int], object]
 CHUNKS = 256
 import os
 SEATS = int(os.environ.get("SEATS","32"))
-LEAST = int(os.environ.get("LEAST","1024"))
+LEAST = int(os.environ.get("LEAST","16384"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,17 +137,36 @@ def live_through(
     moderation = Moderation(world, world.config.moderation)
     policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     stage = build_stage(world, recommender, moderation.labels, policies)
-    due = np.full(len(world.users), NO_DAY, np.uint16)
+    desk = _desk(len(world.users))
     wind_up(
-        stage.users, due, world.users.arrival, stage.gap_shape, world.seed,
+        stage.users, desk.due, world.users.arrival, stage.gap_shape, world.seed,
         int(Stream.EVENT_TIMES),
     )  # fmt: skip
     for day in range(world.days):
         _between_days(world, stage, recommender, moderation, day)
-        _advance(world, stage, policies, due, day)
+        _advance(world, stage, policies, desk, day)
         if progress is not None:
             progress(day)
     return History(world, policies, stage, moderation.labels, moderation.strikes())
+
+
+class Desk(NamedTuple):
+    """What a platform works with while it lives."""
+
+    due: npt.NDArray[np.uint16]  # day of each user's next occasion
+    who: npt.NDArray[np.int64]  # a place for each user
+    seats: Table  # users in flight, by chunk
+    bag: Table  # letters under way
+
+
+def _desk(n_users: int) -> Desk:
+    chunks = min(CHUNKS, 1 + n_users // LEAST)
+    return Desk(
+        due=np.full(n_users, NO_DAY, np.uint16),
+        who=np.zeros(n_users, np.int64),
+        seats=empty_table(chunks * SEATS, SEAT).reshape(chunks, SEATS),
+        bag=empty_table(SEATS, LETTER),
+    )
 
 
 def _between_days(
@@ -162,21 +182,13 @@ def _between_days(
         find_friends(world, stage, day)
 
 
-def _advance(
-    world: World,
-    stage: Stage,
-    policies: Policies,
-    due: npt.NDArray[np.uint16],
-    day: int,
-) -> None:
-    who = np.flatnonzero(due == day)
-    invited = np.zeros(len(who), np.int64)
-    seats = np.zeros((min(CHUNKS, 1 + len(who) // LEAST), SEATS), SEAT).view(np.recarray)
+def _advance(world: World, stage: Stage, policies: Policies, desk: Desk, day: int) -> None:
+    n_senders = np.zeros(len(desk.seats), np.int64)
     advance_day(
-        stage, policies, due, who, seats, invited, day, world.seed, int(Stream.EVENT_TIMES),
-        int(Stream.JOINS), int(Stream.SENDING),
+        stage, policies, desk.due, desk.who, desk.seats, n_senders, day, world.seed,
+        int(Stream.EVENT_TIMES), int(Stream.JOINS), int(Stream.SENDING),
     )  # fmt: skip
     send_invitations(
-        stage, policies, who[invited > 0], day, world.seed, int(Stream.SENDING),
+        stage, policies, desk.who, n_senders, desk.bag, day, world.seed, int(Stream.SENDING),
         int(Stream.RECEIVERS),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
+from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.simulate.flight_kernels import ask_for, fly
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import is_membership, next_clock
@@ -36,44 +36,107 @@ def wind_up(users, due, arrival, gap_shape, seed, stream):  # type: ignore[no-un
         _start_clock(users[u], due, u, arrival[u], gap_shape, seed, stream)
 
 
-@parallel_kernel
-def advance_day(  # type: ignore[no-untyped-def]
-    stage, policies, due, who, seats, invited, day, seed, clock_stream, join_stream, send_stream
-):
-    """Let those whose occasion is due today take it, and note how many people they invite."""
-    n, chunks = len(who), len(seats)
-    for chunk in prange(chunks):
-        fly(
-            stage, policies, due, who, seats[chunk], invited, chunk * n // chunks, (chunk + 1) * n // chunks,
-            day, seed, clock_stream, join_stream, send_stream,
-        )  # fmt: skip
+@part_kernel
+def _list_due(due, day, who, first, end):  # type: ignore[no-untyped-def]
+    """Put the users from ``first`` on who are due into ``who``; return the end of the list."""
+    n = first
+    for u in range(first, end):
+        # No branch: who is due is a surprise to the processor.
+        who[n] = u
+        n += due[u] == day
+    return n
+
+
+@part_kernel
+def _keep_senders(who, first, end):  # type: ignore[no-untyped-def]
+    """Move those who invite somebody to the front, in order; return their number."""
+    n = first
+    for i in range(first, end):
+        u = who[i]
+        who[n] = u
+        n += u >= 0
+    return n - first
 
 
 @inner_kernel
-def send_invitations(stage, policies, who, day, seed, send_stream, stream):  # type: ignore[no-untyped-def]
+def _spend_day(  # type: ignore[no-untyped-def]
+    stage, policies, due, who, seats, first, end, day, seed, clock_stream, join_stream, send_stream
+):
+    listed = _list_due(due, day, who, first, end)
+    fly(
+        stage, policies, due, who, seats, first, listed, day, seed, clock_stream, join_stream,
+        send_stream,
+    )  # fmt: skip
+    return _keep_senders(who, first, listed)
+
+
+@parallel_kernel
+def advance_day(  # type: ignore[no-untyped-def]
+    stage, policies, due, who, seats, n_senders, day, seed, clock_stream, join_stream, send_stream
+):
+    """Let those whose occasion is due today take it.
+
+    Each chunk of users has a row of ``seats`` and its own stretch of ``who``, one place for
+    each of them, which it leaves with those who invite somebody in front: ``n_senders``.
+    """
+    n, chunks = len(due), len(seats)
+    for chunk in prange(chunks):
+        n_senders[chunk] = _spend_day(
+            stage, policies, due, who, seats[chunk], chunk * n // chunks,
+            (chunk + 1) * n // chunks, day, seed, clock_stream, join_stream, send_stream,
+        )  # fmt: skip
+
+
+@part_kernel
+def _deliver(users, letter):  # type: ignore[no-untyped-def]
+    users[letter.receiver].inviter = letter.sender
+    users[letter.receiver].invited_to = letter.group
+
+
+@part_kernel
+def _send(stage, u, cap, day, bag, n_sent, seed, send_stream, stream):  # type: ignore[no-untyped-def]
+    """Put what user u sends today into the bag, which delivers what is in it when full."""
+    me = stage.users[u]
+    if me.degree == 0:
+        return n_sent
+    n = np.int64(me.taken)
+    while n > 0 and stage.cells[me.start + n - 1].time == day:
+        n -= 1
+    for occasion in range(n, np.int64(me.taken)):
+        cell = stage.cells[me.start + occasion]
+        # What it invited is drawn again: cheaper than a place for it in every cell.
+        bulk = np.int64(0)
+        if is_membership(cell):
+            bulk = bulk_size(stage, me, u, occasion, seed, send_stream)
+        for i in range(min(bulk, cap)):
+            letter = bag[n_sent % len(bag)]
+            if n_sent >= len(bag):
+                _deliver(stage.users, letter)
+            letter.receiver = receiver_of(stage, me, u, occasion, i, seed, stream)
+            letter.sender, letter.group = u, cell.group
+            prefetch(stage.users, np.int64(letter.receiver))
+            n_sent += 1
+    return n_sent
+
+
+@inner_kernel
+def send_invitations(  # type: ignore[no-untyped-def]
+    stage, policies, who, n_senders, bag, day, seed, send_stream, stream
+):
     """Put today's invitations, each to a random friend, into the inboxes.
 
-    Serial, in order of senders: a later invitation replaces an earlier one in an inbox.
+    Serial, in order of senders (as ``advance_day`` left them): a later invitation replaces an
+    earlier one in an inbox. Letters wait in ``bag`` until the inbox that they go to has come.
     """
     cap = policies.invite_cap[policies.step[day]]
-    last = len(who) - 1
-    for j in range(len(who)):
-        prefetch(stage.users, who[min(j + _FAR, last)])
-        ask_for(stage, who[min(j + _NEAR, last)])
-        u = who[j]
-        me = stage.users[u]
-        if me.degree == 0:
-            continue
-        n = np.int64(me.taken)
-        while n > 0 and stage.cells[me.start + n - 1].time == day:
-            n -= 1
-        for occasion in range(n, np.int64(me.taken)):
-            cell = stage.cells[me.start + occasion]
-            # What it invited is drawn again: cheaper than a place for it in every cell.
-            bulk = np.int64(0)
-            if is_membership(cell):
-                bulk = bulk_size(stage, me, u, occasion, seed, send_stream)
-            for i in range(min(bulk, cap)):
-                to = receiver_of(stage, me, u, occasion, i, seed, stream)
-                stage.users[to].inviter = u
-                stage.users[to].invited_to = cell.group
+    n, chunks = len(who), len(n_senders)
+    n_sent = 0
+    for chunk in range(chunks):
+        first = chunk * n // chunks
+        last = first + n_senders[chunk] - 1
+        for j in range(first, last + 1):
+            prefetch(stage.users, who[min(j + _FAR, last)])
+            ask_for(stage, who[min(j + _NEAR, last)])
+            n_sent = _send(stage, who[j], cap, day, bag, n_sent, seed, send_stream, stream)
+    for i in range(max(n_sent - len(bag), 0), n_sent):
+        _deliver(stage.users, bag[i % len(bag)])

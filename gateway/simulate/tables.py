@@ -113,6 +113,7 @@ SEAT = np.dtype(
         ("x1", np.float64), ("x2", np.float64), ("x3", np.float64),
         ("group", np.int32), ("sender", np.int32), ("shelf", np.int32), ("attempt", np.int32),
         ("row", np.uint8), ("how", np.uint8), ("exposed", np.uint8), ("looked", np.uint8),
+        ("invites", np.uint8),
     ],
     align=True,
 )  # fmt: skip
