@@ -24,13 +24,19 @@ class Occasions(NamedTuple):
 
 
 @inner_kernel
-def count_members(users, cells, count):  # type: ignore[no-untyped-def]
-    """Count the members of each group."""
-    for u in range(len(users)):
-        first = users[u].start
-        for i in range(first, first + np.int64(users[u].taken)):
-            if is_membership(cells[i]):
-                count[cells[i].group] += 1
+def _count_stretch(cells, first, end, count):  # type: ignore[no-untyped-def]
+    for i in range(first, end):
+        # Cells that nobody has come to hold no group. No branch: what is a membership is a
+        # surprise to the processor.
+        count[max(np.int64(cells[i].group), 0)] += is_membership(cells[i])
+
+
+@parallel_kernel
+def count_members(cells, count):  # type: ignore[no-untyped-def]
+    """Count the members of each group in as many stretches of the cells as ``count`` has rows."""
+    n, stretches = len(cells), len(count)
+    for row in prange(stretches):
+        _count_stretch(cells, row * n // stretches, (row + 1) * n // stretches, count[row])
 
 
 @inner_kernel

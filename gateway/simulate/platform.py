@@ -33,7 +33,7 @@ Progress = Callable[[int], object]
 CHUNKS = 256
 import os
 SEATS = int(os.environ.get("SEATS","32"))
-LEAST = int(os.environ.get("LEAST","16384"))
+LEAST = int(os.environ.get("LEAST","8192"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,6 +119,18 @@ def _send(stage, u, cap, day, bag, n_sent, seed, send_stream, stream):  # type: 
     return n_sent
 
 
+@part_kernel
+def _gather(who, n_senders):  # type: ignore[no-untyped-def]
+    """Move the senders of all chunks to the front; return their number."""
+    n, chunks, last = len(who), len(n_senders), 0
+    for chunk in range(chunks):
+        first = chunk * n // chunks
+        for i in range(first, first + n_senders[chunk]):
+            who[last] = who[i]
+            last += 1
+    return last
+
+
 @inner_kernel
 def send_invitations(  # type: ignore[no-untyped-def]
     stage, policies, who, n_senders, bag, day, seed, send_stream, stream
@@ -129,14 +141,11 @@ def send_invitations(  # type: ignore[no-untyped-def]
     earlier one in an inbox. Letters wait in ``bag`` until the inbox that they go to has come.
     """
     cap = policies.invite_cap[policies.step[day]]
-    n, chunks = len(who), len(n_senders)
+    last = _gather(who, n_senders) - 1
     n_sent = 0
-    for chunk in range(chunks):
-        first = chunk * n // chunks
-        last = first + n_senders[chunk] - 1
-        for j in range(first, last + 1):
-            prefetch(stage.users, who[min(j + _FAR, last)])
-            ask_for(stage, who[min(j + _NEAR, last)])
-            n_sent = _send(stage, who[j], cap, day, bag, n_sent, seed, send_stream, stream)
+    for j in range(last + 1):
+        prefetch(stage.users, who[min(j + _FAR, last)])
+        ask_for(stage, who[min(j + _NEAR, last)])
+        n_sent = _send(stage, who[j], cap, day, bag, n_sent, seed, send_stream, stream)
     for i in range(max(n_sent - len(bag), 0), n_sent):
         _deliver(stage.users, bag[i % len(bag)])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateway.randomness import Stream
 from gateway.simulate.occasion_kernels import Stage
-from gateway.simulate.pymk_kernels import add_friends_of_friends
+from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.world import World
 
 __all__ = ["SPARE_FRIENDS", "find_friends"]
 
 # Most friends that a user finds by PYMK.
 SPARE_FRIENDS = 8
+# Work is cut into a fixed number of chunks of users, whatever the number of threads.
+CHUNKS = 256
 
 
 def find_friends(world: World, stage: Stage, day: int) -> None:
@@ -20,8 +24,14 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
     """
     section = world.config.simulation
     if section.pymk_share > 0:
-        add_friends_of_friends(
+        n = len(stage.users)
+        who, whom = np.empty(n, np.int64), np.empty(n, np.int64)
+        n_asked = np.zeros(CHUNKS, np.int64)
+        ask_friends(
+            stage.users, stage.friend, world.users.arms.pymk, section.pymk_share, who, whom,
+            n_asked, day, world.seed, int(Stream.PYMK),
+        )  # fmt: skip
+        add_friends(
             stage.users, stage.friend, stage.finds, stage.last_find, int(stage.users.found.sum()),
-            SPARE_FRIENDS, world.users.arms.pymk, section.pymk_share, day, world.seed,
-            int(Stream.PYMK),
+            SPARE_FRIENDS, who, whom, n_asked, day,
         )  # fmt: skip
