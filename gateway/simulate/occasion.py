@@ -52,7 +52,7 @@ def build_stage(
     found = SPARE_FRIENDS * len(world.users) if section.pymk_share > 0 else 0
     return Stage(
         users=_users(world),
-        cells=_cells(int(world.users.occasions.sum(dtype=np.int64))),
+        cells=empty_table(int(world.users.occasions.sum(dtype=np.int64)), CELL),
         groups=_groups(world, labels),
         interest=world.users.interest,
         friend=world.friendships.friend,
@@ -96,12 +96,6 @@ def _users(world: World) -> Table:
     table.country = users.country
     table.holdouts = HELD_FROM_GYSJ * users.arms.gysj + HELD_FROM_PYMI * users.arms.pymi
     return table
-
-
-def _cells(n: int) -> Table:
-    cells = empty_table(n, CELL)
-    cells.group, cells.via, cells.time = -1, -1, NO_DAY
-    return cells
 
 
 def _groups(world: World, labels: Labels) -> Table:

@@ -139,7 +139,7 @@ def live_through(
     stage = build_stage(world, recommender, moderation.labels, policies)
     desk = _desk(len(world.users))
     wind_up(
-        stage.users, desk.due, world.users.arrival, stage.gap_shape, world.seed,
+        stage.users, stage.cells, desk.due, world.users.arrival, stage.gap_shape, world.seed,
         int(Stream.EVENT_TIMES),
     )  # fmt: skip
     for day in range(world.days):

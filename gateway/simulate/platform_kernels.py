@@ -12,6 +12,7 @@ from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, p
 from gateway.simulate.flight_kernels import ask_for, fly
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import is_membership, next_clock
+from gateway.simulate.tables import NO_DAY
 
 __all__ = ["advance_day", "send_invitations", "wind_up"]
 
@@ -20,7 +21,11 @@ _FAR, _NEAR = 12, 4
 
 
 @inner_kernel
-def _start_clock(me, due, u, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
+def _start_clock(me, cells, due, u, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
+    for i in range(me.start, me.start + np.int64(me.occasions)):
+        cells[i].group = -1
+        cells[i].via = -1
+        cells[i].time = NO_DAY
     if me.occasions > 0:
         end = np.int64(me.departure)
         n = np.int64(me.occasions)
@@ -30,10 +35,10 @@ def _start_clock(me, due, u, arrival, gap_shape, seed, stream):  # type: ignore[
 
 
 @parallel_kernel
-def wind_up(users, due, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
-    """Set every user's clock to the first occasion."""
+def wind_up(users, cells, due, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
+    """Set every user's clock to the first occasion, and mark all cells as not written."""
     for u in prange(len(arrival)):
-        _start_clock(users[u], due, u, arrival[u], gap_shape, seed, stream)
+        _start_clock(users[u], cells, due, u, arrival[u], gap_shape, seed, stream)
 
 
 @part_kernel

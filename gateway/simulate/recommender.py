@@ -67,8 +67,9 @@ def fit_recommender(
     meaning).
     """
     step = -(-len(users) // sample)
-    offsets = np.zeros(-(-len(users) // step) + 1, np.int64)
-    count_memberships(users, cells, step, before, offsets)
+    count = np.zeros(-(-len(users) // step), np.int64)
+    count_memberships(users, cells, step, before, count, CHUNKS)
+    offsets = np.concatenate([[0], np.cumsum(count)])
     joined = np.empty(offsets[-1], np.int32)
     list_memberships(users, cells, step, before, offsets, joined, CHUNKS)
     size = np.bincount(np.maximum(joined, ~joined), minlength=recommender.neighbour.shape[1])

@@ -16,14 +16,32 @@ _AHEAD = 8
 
 
 @inner_kernel
-def count_memberships(users, cells, step, day, offsets):  # type: ignore[no-untyped-def]
-    """Fill the offsets of what every ``step``-th user joined before ``day``."""
-    for m in range(len(offsets) - 1):
-        first = users[m * step].start
-        n = 0
-        for i in range(first, first + occasions_before(users, cells, m * step, day)):
-            n += is_membership(cells[i])
-        offsets[m + 1] = offsets[m] + n
+def _count_one(users, cells, u, day):  # type: ignore[no-untyped-def]
+    first = users[u].start
+    n = 0
+    for i in range(first, first + occasions_before(users, cells, u, day)):
+        n += is_membership(cells[i])
+    return n
+
+
+@inner_kernel
+def _count_some(users, cells, step, day, count, first, end):  # type: ignore[no-untyped-def]
+    for m in range(first, end):
+        ahead = min(m + _AHEAD, end - 1) * step
+        prefetch(users, ahead + _AHEAD * step)
+        prefetch(cells, users[ahead].start)
+        prefetch(cells, users[ahead].start + np.int64(users[ahead].taken) - 1)
+        count[m] = _count_one(users, cells, m * step, day)
+
+
+@parallel_kernel
+def count_memberships(users, cells, step, day, count, chunks):  # type: ignore[no-untyped-def]
+    """Count what every ``step``-th user joined before ``day``."""
+    n = len(count)
+    for chunk in prange(chunks):
+        _count_some(
+            users, cells, step, day, count, chunk * n // chunks, (chunk + 1) * n // chunks
+        )
 
 
 @inner_kernel
