@@ -38,7 +38,7 @@ from gateway.simulate.occasion_kernels import (
     take_from,
     write,
 )
-from gateway.simulate.tables import NO_DAY
+from gateway.simulate.tables import LINE, NO_DAY
 
 __all__ = ["ask_for", "fly"]
 
@@ -47,15 +47,25 @@ _FAR, _NEAR = 24, 12
 
 
 @part_kernel
+def _ask_for_row(table, row, step):  # type: ignore[no-untyped-def]
+    """Ask for a whole row, of which ``step`` items make a line of the cache."""
+    items = table[row]
+    for i in range(0, len(items), step):
+        prefetch(items, i)
+    prefetch(items, len(items) - 1)
+
+
+@part_kernel
 def ask_for(stage, u):  # type: ignore[no-untyped-def]
     """Ask for what an occasion of user u is sure to look at."""
     me = stage.users[u]
-    # A row of interests can lie on two lines.
-    prefetch(stage.interest, u)
-    prefetch(stage.interest, u + 1)
+    _ask_for_row(stage.interest, u, LINE // 4)
     prefetch(stage.friend, me.friends)
-    prefetch(stage.cells, me.start)
-    prefetch(stage.cells, me.start + np.int64(me.taken))
+    prefetch(stage.last_find, u)
+    end = me.start + np.int64(me.taken)
+    for i in range(me.start, end, LINE // 12):
+        prefetch(stage.cells, i)
+    prefetch(stage.cells, end)
 
 
 @part_kernel
@@ -113,7 +123,7 @@ def _draw(stage, seat, day, seed, stream):  # type: ignore[no-untyped-def]
         prefetch(stage.cells, seat.base + np.int64(look.x1 * seat.n))
     elif look.how == FRIENDS:
         prefetch(stage.friend, me.friends + np.int64(look.x1 * me.degree))
-        prefetch(stage.last_find, seat.u)
+        prefetch(stage.finds, max(np.int64(stage.last_find[seat.u]), 0))
     else:
         k = shelf_of(stage, me, searched_topic(stage, _occasion(seat, day), look))
         first, end = stage.shelf_start[k], stage.shelf_start[k + 1]
@@ -133,11 +143,8 @@ def _second(stage, seat, day):  # type: ignore[no-untyped-def]
             prefetch(stage.groups, g)
         else:
             refit = refit_of(stage, day)
-            weight, neighbour = stage.weight[refit], stage.neighbour[refit]
-            prefetch(weight, g)
-            prefetch(weight, g + 1)
-            prefetch(neighbour, g)
-            prefetch(neighbour, g + 1)
+            _ask_for_row(stage.weight[refit], g, LINE // 8)
+            _ask_for_row(stage.neighbour[refit], g, LINE // 4)
     elif seat.how == FRIENDS:
         seat.at = some_friend(stage, stage.users[seat.u], seat.u, day, seat.x1)
         prefetch(stage.users, max(seat.at, 0))
