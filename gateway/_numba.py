@@ -17,15 +17,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _sources_digest() -> str:
-    """Digest of every kernel source of the package.
+    """Digest of every kernel source of the package, and of the rows and values they share.
 
     numba's cache looks only at the file of the outermost function, so a kernel that
     inlines a callee from another file would go stale when the callee changes. A cache
     folder named after *all* kernel sources cannot.
     """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*_kernels.py")):
-        digest.update(path.read_bytes())
+    here = Path(__file__).parent
+    for pattern in ("*_kernels.py", "tables.py", "stage.py"):
+        for path in sorted(here.rglob(pattern)):
+            digest.update(path.read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:16]
 

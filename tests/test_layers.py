@@ -53,7 +53,10 @@ def _has_init(folder: Path) -> bool:
 
 
 # A kernel module whose API has another name, and which.
-OWNERS: dict[str, str] = {}
+OWNERS: dict[str, str] = {
+    "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
+    "gateway/simulate/flight_kernels.py": "gateway/simulate/platform.py",
+}
 
 
 def _kernels() -> list[str]:

@@ -15,7 +15,7 @@ from gateway.simulate import (
     live_through,
 )
 from gateway.simulate.moderation import Moderation
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, _friction
+from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, friction_of
 from gateway.simulate.policies import as_policies
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import draw_world
@@ -88,9 +88,9 @@ def test_friction__of_a_member_is_the_largest_over_the_groups():
     cells = empty_table(5, CELL)
     cells.group = [4, -1, 3, 0, 5]
     cells.source = [0, 0, UNCONFIRMED, 0, 0]
-    assert _friction(policies, cells, 0, 5, 6) == 0.0  # before its start
-    assert _friction(policies, cells, 0, 5, 7) == 0.6
-    assert _friction(policies, cells, 1, 4, 7) == 0.0  # only asked to join group 3
+    assert friction_of(policies, cells, 0, 5, 6) == 0.0  # before its start
+    assert friction_of(policies, cells, 0, 5, 7) == 0.6
+    assert friction_of(policies, cells, 1, 4, 7) == 0.0  # only asked to join group 3
 
 
 @pytest.fixture(scope="module")

@@ -131,8 +131,8 @@ def test_occasions__are_uniform_from_arrival_to_the_end():
     # section 2.4). First of 4 uniform points: mean 1/5, sd sqrt(4/150) = 0.163.
     n = 4_000
     users, due = empty_table(n, USER), np.full(n, NO_DAY, np.uint16)
-    users.occasions, users.departure = 4, 220
-    wind_up(users, due, np.full(n, 20, np.int32), 1.0, 9, 1)
+    users.start, users.occasions, users.departure = 4 * np.arange(n), 4, 220
+    wind_up(users, empty_table(4 * n, CELL), due, np.full(n, 20, np.int32), 1.0, 9, 1)
     first = (users.clock - 20) / 200
     assert abs(first.mean() - 0.2) < 4 * 0.163 / np.sqrt(n)
     assert abs(first.std() - 0.163) < 0.01

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway._numba import inner_kernel, part_kernel, prefetch
+from gateway.simulate.attempt_kernels import attempt_once, begin, draw_look, searched_topic
 from gateway.simulate.invitations_kernels import bulk_size
 from gateway.simulate.occasion_kernels import (
     FRIENDS,
@@ -21,23 +22,17 @@ from gateway.simulate.occasion_kernels import (
     MEMBER,
     NOTHING,
     RECOMMENDATION,
-    Inbox,
-    Look,
-    Occasion,
     add_influence,
-    attempt_once,
-    begin,
-    draw_look,
     next_clock,
     recommended,
     refit_of,
     remember,
-    searched_topic,
     shelf_of,
     some_friend,
     take_from,
     write,
 )
+from gateway.simulate.stage import Inbox, Look, Occasion
 from gateway.simulate.tables import LINE, NO_DAY
 
 __all__ = ["ask_for", "fly"]
@@ -85,9 +80,8 @@ def _begin(stage, seat, day):  # type: ignore[no-untyped-def]
     """Note what is the same for every attempt of the occasion that is due."""
     me = stage.users[seat.u]
     inbox = Inbox(np.int64(me.invited_to), np.int64(me.inviter))
-    at = begin(
-        stage, me, me.start, np.int64(me.taken), seat.u, day, me.boost, np.int64(me.since), -1, inbox
-    )
+    n, since = np.int64(me.taken), np.int64(me.since)
+    at = begin(stage, me, me.start, n, seat.u, day, me.boost, since, -1, inbox)
     seat.base, seat.n = at.base, at.n
     seat.harm, seat.travels, seat.total = at.harm, at.travels, at.total
     seat.group, seat.sender = at.inbox.group, at.inbox.sender
@@ -264,8 +258,9 @@ def fly(  # type: ignore[no-untyped-def]
         j = 0
         while j < taken:
             done = _attempt(
-                stage, policies, due, who, seats[j], day, seed, clock_stream, join_stream, send_stream
-            )
+                stage, policies, due, who, seats[j], day, seed, clock_stream, join_stream,
+                send_stream,
+            )  # fmt: skip
             if not done:
                 j += 1
             elif i < end:

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from gateway.joins import SOURCES, JoinLog, numbered_names
 from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
-from gateway.simulate.occasion_kernels import UNCONFIRMED, Stage
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes
+from gateway.simulate.stage import Stage
 from gateway.simulate.tables import Table, last_rows_freed
 from gateway.world import World
 
@@ -31,7 +32,7 @@ def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
     """Return the number of members of each group as it stands, shape (n_groups,)."""
     sizes = np.zeros((STRETCHES, len(stage.groups)), np.int64)
     count_members(stage.cells, sizes)
-    return sizes.sum(axis=0)
+    return np.asarray(sizes.sum(axis=0))
 
 
 def occasions_of(stage: Stage) -> Occasions:

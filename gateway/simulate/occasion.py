@@ -5,16 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gateway.simulate.occasion_kernels import (
-    HELD_FROM_GYSJ,
-    HELD_FROM_PYMI,
-    Labels,
-    Policies,
-    Stage,
-)
+from gateway.simulate.occasion_kernels import HELD_FROM_GYSJ, HELD_FROM_PYMI
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
+from gateway.simulate.stage import Labels, Policies, Stage
 from gateway.simulate.tables import (
     CELL,
     FIND,

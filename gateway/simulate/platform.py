@@ -17,11 +17,11 @@ from gateway.simulate.invitations import InvitationLog, list_invitations
 from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
 from gateway.simulate.moderation import Moderation, Strikes
 from gateway.simulate.occasion import build_stage, put_labels
-from gateway.simulate.occasion_kernels import Labels, Policies, Stage
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
 from gateway.simulate.policies import Intervention, as_policies
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
+from gateway.simulate.stage import Labels, Policies, Stage
 from gateway.simulate.tables import LETTER, NO_DAY, SEAT, Table, empty_table, owners
 from gateway.world import World
 from gateway.world.model import NEVER
@@ -29,11 +29,12 @@ from gateway.world.model import NEVER
 __all__ = ["History", "Progress", "live_through", "simulate"]
 
 Progress = Callable[[int], object]
-# Work is cut into a fixed number of chunks of users, whatever the number of threads.
-CHUNKS = 256
-import os
-SEATS = int(os.environ.get("SEATS","32"))
-LEAST = int(os.environ.get("LEAST","8192"))
+# Work is cut into a number of chunks of users that does not depend on that of the threads: at
+# most so many, of at least so many users.
+MOST_CHUNKS = 256
+LEAST_USERS = 8192
+# Users in flight in each of them (see ``flight_kernels``), and letters under way.
+SEATS, BAG = 32, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,12 +161,12 @@ class Desk(NamedTuple):
 
 
 def _desk(n_users: int) -> Desk:
-    chunks = min(CHUNKS, 1 + n_users // LEAST)
+    chunks = min(MOST_CHUNKS, 1 + n_users // LEAST_USERS)
     return Desk(
         due=np.full(n_users, NO_DAY, np.uint16),
         who=np.zeros(n_users, np.int64),
-        seats=empty_table(chunks * SEATS, SEAT).reshape(chunks, SEATS),
-        bag=empty_table(SEATS, LETTER),
+        seats=empty_table(chunks * SEATS, SEAT).reshape(chunks, SEATS).view(np.recarray),
+        bag=empty_table(BAG, LETTER),
     )
 
 

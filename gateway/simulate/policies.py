@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway.simulate.occasion_kernels import NEVER, Policies
+from gateway.simulate.occasion_kernels import NEVER
+from gateway.simulate.stage import Policies
 
 __all__ = [
     "Demotion",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.randomness import Stream
-from gateway.simulate.occasion_kernels import Stage
 from gateway.simulate.pymk_kernels import add_friends, ask_friends
+from gateway.simulate.stage import Stage
 from gateway.world import World
 
 __all__ = ["SPARE_FRIENDS", "find_friends"]

@@ -39,9 +39,7 @@ def count_memberships(users, cells, step, day, count, chunks):  # type: ignore[n
     """Count what every ``step``-th user joined before ``day``."""
     n = len(count)
     for chunk in prange(chunks):
-        _count_some(
-            users, cells, step, day, count, chunk * n // chunks, (chunk + 1) * n // chunks
-        )
+        _count_some(users, cells, step, day, count, chunk * n // chunks, (chunk + 1) * n // chunks)
 
 
 @inner_kernel

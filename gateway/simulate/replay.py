@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.randomness import Stream
-from gateway.simulate.occasion_kernels import Stage
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
 from gateway.simulate.replay_kernels import Scratch, direct_effects
+from gateway.simulate.stage import Stage
 from gateway.simulate.tables import CELL
 
 __all__ = ["DirectEffects", "measure_direct_effects", "relived_stage"]

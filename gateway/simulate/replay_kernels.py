@@ -11,19 +11,18 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform
+from gateway.simulate.attempt_kernels import begin, decide
 from gateway.simulate.invitations_kernels import latest_letter
 from gateway.simulate.occasion_kernels import (
     INVITATION,
     MEMBER,
     RECOMMENDATION,
-    Inbox,
     add_influence,
-    begin,
-    decide,
     is_membership,
     source_row,
     write,
 )
+from gateway.simulate.stage import Inbox
 
 __all__ = ["Scratch", "direct_effects"]
 
