@@ -548,3 +548,27 @@ def _letters_of(history, u, occasion, cell, seed):
     words = [philox(seed, 4, u, occasion, i)[0] for i in range(min(n, cap))]
     to = [friends[min(int(uniform(w) * len(friends)), len(friends) - 1)] for w in words]
     return [[int(cell.time), u, int(v), int(cell.group), False] for v in to]
+
+
+# Friends found by PYMK --------------------------------------------------------------------
+
+
+def found_friends(world, days, *, share, room):
+    """(friend, day) of what each user finds, one user and one refit after the other."""
+    from gateway.randomness import Stream
+    from gateway.randomness_kernels import philox, uniform
+
+    f, n = world.friendships, len(world.users)
+    friends = [f.friend[f.offsets[u] : f.offsets[u + 1]].tolist() for u in range(n)]
+    found = [[] for _ in range(n)]
+    for day, u in product(days, range(n)):
+        if world.users.arms.pymk[u] or not friends[u] or len(found[u]) >= room:
+            continue
+        x0, x1, x2, _ = map(uniform, philox(world.seed, int(Stream.PYMK), u, day, 0))
+        between = friends[friends[u][int(x1 * len(friends[u]))]] if x0 < share else []
+        for v in between[int(x2 * len(between)) :][:1]:
+            known = {u, *friends[u], *(w for w, _ in found[u])}
+            if v not in known and len(found[v]) < room:
+                found[u].append((v, day))
+                found[v].append((u, day))
+    return found

@@ -9,8 +9,10 @@ import pytest
 from gateway._numba import set_threads
 from gateway.joins import SOURCES
 from gateway.simulate import live_through, simulate
+from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from
 from gateway.simulate.platform_kernels import wind_up
+from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import fit_recommender, no_recommender
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
@@ -69,7 +71,19 @@ def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
 def test_simulate__same_bits_when_users_are_cut_into_other_chunks(world, history, monkeypatch):
     from gateway.simulate import platform
 
-    monkeypatch.setattr(platform, "CHUNKS", 3)
+    monkeypatch.setattr(platform, "LEAST_USERS", 300)
+    assert digest(live_through(world)) == digest(history)
+
+
+@pytest.mark.parametrize(("seats", "bag"), [(1, 1), (7, 2)])
+def test_simulate__same_bits_for_any_number_of_users_in_flight(
+    world, history, monkeypatch, seats, bag
+):
+    """One seat is one user after the other: an occasion at a time, as its definition has it."""
+    from gateway.simulate import platform
+
+    monkeypatch.setattr(platform, "SEATS", seats)
+    monkeypatch.setattr(platform, "BAG", bag)
     assert digest(live_through(world)) == digest(history)
 
 
@@ -429,6 +443,18 @@ def test_pymk__adds_mutual_friends_of_friends(world, history):
         assert v not in neighbours[u]
         assert neighbours[u] & neighbours[v]
         assert day % 30 == 0
+
+
+def test_pymk__equals_its_twin(world, history):
+    days = range(30, world.days, 30)
+    expected = naive.found_friends(world, days, share=0.05, room=SPARE_FRIENDS)
+    got = [list(finds_of(history, u)) for u in range(len(world.users))]
+    assert got == [found[::-1] for found in expected]
+
+
+def test_count_sizes__counts_the_memberships_of_each_group(history, joins):
+    expected = np.bincount(joins.group, minlength=joins.n_groups)
+    np.testing.assert_array_equal(count_sizes(history.stage), expected)
 
 
 @pytest.mark.compiled
