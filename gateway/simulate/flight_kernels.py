@@ -82,7 +82,7 @@ def _begin(stage, seat, day):  # type: ignore[no-untyped-def]
     inbox = Inbox(np.int64(me.invited_to), np.int64(me.inviter))
     n, since = np.int64(me.taken), np.int64(me.since)
     at = begin(stage, me, me.start, n, seat.u, day, me.boost, since, -1, inbox)
-    seat.base, seat.n = at.base, at.n
+    seat.first, seat.n = at.base, at.n
     seat.harm, seat.travels, seat.total = at.harm, at.travels, at.total
     seat.group, seat.sender = at.inbox.group, at.inbox.sender
     seat.exposed = False
@@ -92,7 +92,7 @@ def _begin(stage, seat, day):  # type: ignore[no-untyped-def]
 @part_kernel
 def _occasion(seat, day):  # type: ignore[no-untyped-def]
     return Occasion(
-        seat.base, seat.n, seat.u, np.int64(day), seat.harm, seat.travels, seat.total,
+        seat.first, seat.n, seat.u, np.int64(day), seat.harm, seat.travels, seat.total,
         np.int64(-1), Inbox(np.int64(seat.group), np.int64(seat.sender)),
     )  # fmt: skip
 
@@ -114,7 +114,7 @@ def _draw(stage, seat, day, seed, stream):  # type: ignore[no-untyped-def]
     seat.x1, seat.x2, seat.x3 = look.x1, look.x2, look.x3
     me = stage.users[seat.u]
     if look.how == RECOMMENDATION or look.how == INVITATION:
-        prefetch(stage.cells, seat.base + np.int64(look.x1 * seat.n))
+        prefetch(stage.cells, seat.first + np.int64(look.x1 * seat.n))
     elif look.how == FRIENDS:
         prefetch(stage.friend, me.friends + np.int64(look.x1 * me.degree))
         prefetch(stage.finds, max(np.int64(stage.last_find[seat.u]), 0))
@@ -129,7 +129,7 @@ def _draw(stage, seat, day, seed, stream):  # type: ignore[no-untyped-def]
 @part_kernel
 def _second(stage, seat, day):  # type: ignore[no-untyped-def]
     if seat.how == RECOMMENDATION or seat.how == INVITATION:
-        _, g = remember(stage.cells, seat.base, seat.n, seat.x1)
+        _, g = remember(stage.cells, seat.first, seat.n, seat.x1)
         seat.at = g
         if g < 0:
             return
@@ -185,7 +185,7 @@ def _conclude(  # type: ignore[no-untyped-def]
     """
     u, n = seat.u, seat.n
     me = stage.users[u]
-    write(stage.cells[seat.base + n], day, answer)
+    write(stage.cells[seat.first + n], day, answer)
     bulk = np.int64(0)
     if answer.outcome == MEMBER:
         beta = stage.groups[answer.group].influence

@@ -155,7 +155,7 @@ class Desk(NamedTuple):
     """What a platform works with while it lives."""
 
     due: npt.NDArray[np.uint16]  # day of each user's next occasion
-    who: npt.NDArray[np.int64]  # a place for each user
+    who: npt.NDArray[np.int32]  # a place for each user
     seats: Table  # users in flight, by chunk
     bag: Table  # letters under way
 
@@ -164,7 +164,7 @@ def _desk(n_users: int) -> Desk:
     chunks = min(MOST_CHUNKS, 1 + n_users // LEAST_USERS)
     return Desk(
         due=np.full(n_users, NO_DAY, np.uint16),
-        who=np.zeros(n_users, np.int64),
+        who=np.zeros(n_users, np.int32),
         seats=empty_table(chunks * SEATS, SEAT).reshape(chunks, SEATS).view(np.recarray),
         bag=empty_table(BAG, LETTER),
     )

@@ -25,7 +25,7 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
     section = world.config.simulation
     if section.pymk_share > 0:
         n = len(stage.users)
-        who, whom = np.empty(n, np.int64), np.empty(n, np.int64)
+        who, whom = np.empty(n, np.int32), np.empty(n, np.int64)
         n_asked = np.zeros(CHUNKS, np.int64)
         ask_friends(
             stage.users, stage.friend, world.users.arms.pymk, section.pymk_share, who, whom,

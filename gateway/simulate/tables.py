@@ -108,7 +108,7 @@ FIND = np.dtype([("friend", np.int32), ("before", np.int32), ("day", np.uint16)]
 # A user in flight: see ``flight_kernels``.
 SEAT = np.dtype(
     [
-        ("u", np.int64), ("base", np.int64), ("n", np.int64), ("place", np.int64),
+        ("u", np.int64), ("first", np.int64), ("n", np.int64), ("place", np.int64),
         ("at", np.int64), ("harm", np.float64), ("travels", np.float64), ("total", np.float64),
         ("x1", np.float64), ("x2", np.float64), ("x3", np.float64),
         ("group", np.int32), ("sender", np.int32), ("shelf", np.int32), ("attempt", np.int32),
