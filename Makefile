@@ -66,8 +66,8 @@ verify: $(DEV) ## the slow statistical checks
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## time and memory: every experiments/bench_*.py
-	@set -e; for script in experiments/bench_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+bench: $(DEV) ## time every hot path; longer measurements: docs/scaling.md
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-columns=min,median,stddev,rounds $(ARGS)
 
 .PHONY: coverage
 coverage: $(DEV) ## line and branch coverage, kernels run as plain Python

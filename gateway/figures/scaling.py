@@ -1,7 +1,7 @@
-"""The simulator against size: seconds and memory, both axes logarithmic.
+"""Seconds and memory against size, both axes logarithmic: of the simulator, of every stage.
 
-Not a figure of a result: it reads the table that ``experiments/bench_simulation.py``
-measures.
+Not figures of a result: they read the tables that ``experiments/bench_simulation.py`` and
+``experiments/scaling.py`` measure.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from scipy import stats
 
 from gateway.figures.stored import floats
 from gateway.figures.style import BLUE, MUTED, PAGE, styled
 from gateway.figures.style import figure as new_figure
 
-__all__ = ["NAME", "draw", "exponent"]
+__all__ = ["NAME", "draw", "draw_memory", "draw_time", "exponent", "exponent_interval"]
 
 NAME: str = "scaling"
 
@@ -28,6 +31,20 @@ def exponent(size: Floats, cost: Floats) -> float:
     if len(size) < 2:
         return float("nan")
     return float(np.polyfit(np.log(size), np.log(cost), 1)[0])
+
+
+def exponent_interval(size: Floats, cost: Floats) -> tuple[float, float, float]:
+    """Return the slope of log cost on log size and its 95 % interval, Student's t.
+
+    The interval speaks of the scatter around a straight line. NaN where there are too few
+    sizes: two for the slope, three for the interval.
+    """
+    slope = exponent(size, cost)
+    if len(size) < 3:
+        return slope, float("nan"), float("nan")
+    fit = stats.linregress(np.log(size), np.log(cost))
+    half = float(stats.t.ppf(0.975, len(size) - 2) * fit.stderr)
+    return slope, slope - half, slope + half
 
 
 @styled
@@ -61,3 +78,58 @@ def _line(axes: Axes, size: Floats, cost: Floats, label: str, color: str) -> Non
     axes.loglog(size, cost, marker="o", ms=3.5, color=color, label=words)
     axes.set_xlabel("users")
     axes.legend(loc="upper left")
+
+
+COLUMNS_OF_PANELS = 4
+# What varies in a series, and how it is drawn.
+_SERIES = {"joins": BLUE, "users": BLUE, "groups": MUTED}
+
+
+@styled
+def draw_time(data: pa.Table) -> Figure:
+    """Draw the seconds of every stage, a panel each.
+
+    Parameters
+    ----------
+    data
+        A row for each point: ``stage``, ``series`` (what varies: joins, groups or users),
+        ``joins``, ``groups``, ``users``, ``seconds``, ``added_mib``.
+    """
+    return _panels(data, "seconds", "seconds")
+
+
+@styled
+def draw_memory(data: pa.Table) -> Figure:
+    """Draw what every stage adds to the memory at its peak; the table is ``draw_time``'s."""
+    return _panels(data, "added_mib", "MiB")
+
+
+def _panels(data: pa.Table, cost: str, unit: str) -> Figure:
+    stages = list(dict.fromkeys(data["stage"].to_pylist()))
+    rows = -(-len(stages) // COLUMNS_OF_PANELS)
+    figure = new_figure(PAGE, 1.75 * max(rows, 1))
+    for place, stage in enumerate(stages):
+        axes = figure.add_subplot(rows, COLUMNS_OF_PANELS, place + 1)
+        axes.set_title(stage)
+        if place % COLUMNS_OF_PANELS == 0:
+            axes.set_ylabel(unit)
+        for series, color in _SERIES.items():
+            _stage_line(axes, data.filter((pc.field("stage") == stage) & _varies(series)),
+                        series, cost, color)  # fmt: skip
+        axes.legend(loc="upper left", fontsize="x-small")
+    return figure
+
+
+def _varies(series: str) -> pc.Expression:
+    return pc.field("series") == series
+
+
+def _stage_line(axes: Axes, data: pa.Table, series: str, cost: str, color: str) -> None:
+    """One series of a stage; what costs nothing that can be measured has no logarithm."""
+    data = data.filter(pc.field(cost) > 0.0).sort_by(series)
+    if data.num_rows == 0:
+        return
+    size, paid = floats(data, series), floats(data, cost)
+    slope = exponent(size, paid)
+    label = series if np.isnan(slope) else f"{series} ({slope:.2f})"
+    axes.loglog(size, paid, marker="o", ms=2.5, color=color, label=label)

@@ -1,0 +1,228 @@
+"""The stages of the work, each ready to be timed alone: what `scaling.py` measures.
+
+A stage is prepared for a size and gives a call that does its work and nothing else. Sizes
+are users, groups and (about) joins; a simulated stage takes its joins from the number of
+users. Beside each stage stands what it cannot do without: the bytes that it must read and
+write for each row, and the cells of tables of the size of the number of groups that it must
+visit. What it takes beyond the time for those is its distance to the machine's limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiments.synthetic import draw_log, log_of, targets_of
+from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
+from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
+from gateway.joins import JoinLog
+from gateway.score import LogisticModel, LogisticScorer, Prefixes, PrefixLoss, Scores
+from gateway.score import build_prefixes as layout
+from gateway.simulate import live_through, measure_direct_effects, simulate
+from gateway.store import load_config
+from gateway.world import Role, World, draw_world
+
+__all__ = ["STAGES", "Prepared", "Size", "Stage", "draw_to"]
+
+PENALTY = 100.0
+OCCASIONS = 18.0
+FIRST_DAY = 18_262  # 2020-01-01, in days since 1970
+
+
+class Size(NamedTuple):
+    """What is measured: how many of each, and the folder with the log drawn for it."""
+
+    users: int
+    groups: int
+    joins: int
+    folder: Path
+
+
+class Prepared(NamedTuple):
+    """Work to be timed; once it is done, the rows that it went over and how often it did so."""
+
+    work: Callable[[], object]
+    rows: Callable[[], int]
+    evaluations: Callable[[], int] = lambda: 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage.
+
+    Parameters
+    ----------
+    prepare
+        Gives the work for a size.
+    simulated
+        Whether it needs a simulated world instead of a log drawn at random.
+    row_bytes, row_visits
+        Least bytes and visits to cells for each row and evaluation; zero if not stated.
+    """
+
+    prepare: Callable[[Size], Prepared]
+    simulated: bool = False
+    row_bytes: float = 0.0
+    row_visits: float = 0.0
+
+
+def draw_to(size: Size) -> None:
+    """Draw the log of a size into its folder."""
+    arrays = draw_log(size.users, size.groups, size.joins)
+    size.folder.mkdir(parents=True, exist_ok=True)
+    for name, array in zip(("offsets", "group", "time"), arrays, strict=True):
+        np.save(size.folder / f"{name}.npy", array)
+
+
+def _log(size: Size) -> JoinLog:
+    arrays = (np.load(size.folder / f"{name}.npy") for name in ("offsets", "group", "time"))
+    return log_of(*arrays, groups=size.groups)
+
+
+def _prefixes(size: Size) -> Prefixes:
+    return layout(_log(size), targets_of(size.groups))
+
+
+def _everybody(rows: Prefixes) -> npt.NDArray[np.bool_]:
+    return np.ones(rows.n_users, bool)
+
+
+def _prefix_layout(size: Size) -> Prepared:
+    log, targets = _log(size), targets_of(size.groups)
+    return Prepared(lambda: layout(log, targets), lambda: log.n_joins)
+
+
+def _training_evaluation(size: Size) -> Prepared:
+    rows = _prefixes(size)
+    loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY)
+    w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
+    return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
+
+
+def _training_fit(size: Size) -> Prepared:
+    rows = _prefixes(size)
+    found: list[LogisticModel] = []
+
+    def work() -> None:
+        found.append(LogisticScorer(penalty=PENALTY).fit(rows, _everybody(rows)))
+
+    return Prepared(work, lambda: len(rows.group), lambda: found[-1].evaluations)
+
+
+def _scoring(size: Size) -> Prepared:
+    rows = _prefixes(size)
+    w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
+    model = LogisticModel(w, -3.0, PENALTY, 1, converged=True)
+    return Prepared(lambda: model.logits(rows, _everybody(rows)), lambda: len(rows.group))
+
+
+def _spikes(size: Size) -> Prepared:
+    log = _log(size)
+    targets = targets_of(size.groups)
+    rows = layout(log, targets)
+    rng, n = np.random.default_rng(2), len(rows.group)
+    before, after, expected = (0.1 * rng.random(n) for _ in range(3))
+    fold = np.zeros(rows.n_users, np.int8)
+    scores = Scores(rows, before, after, expected, after, fold, (), "drawn at random")
+    options = SpikeOptions(rule="absolute", threshold=0.05)
+    return Prepared(lambda: detect_spikes(log, targets, scores, options=options), lambda: n)
+
+
+def _case_layout(size: Size) -> Prepared:
+    log, targets = _log(size), targets_of(size.groups)
+    return Prepared(lambda: _cases_of(log, targets.mask), lambda: log.n_joins)
+
+
+def _cases_of(log: JoinLog, is_target: npt.NDArray[np.bool_]) -> Cases:
+    return build_cases(log, list_events(log, is_target), ~is_target)
+
+
+def _case_evaluation(size: Size) -> Prepared:
+    cases = _cases_of(_log(size), targets_of(size.groups).mask)
+    loss = ConditionalLoss(cases, penalty=PENALTY)
+    beta = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
+    return Prepared(lambda: loss(beta), lambda: len(cases.group))
+
+
+def _case_fit(size: Size) -> Prepared:
+    cases = _cases_of(_log(size), targets_of(size.groups).mask)
+    found: list[int] = []
+    return Prepared(
+        lambda: found.append(fit_groups(cases, penalty=PENALTY).evaluations),
+        lambda: len(cases.group),
+        lambda: found[-1],
+    )
+
+
+def _reading(size: Size) -> Prepared:
+    """Integers and dates in the order of time, as a log comes from a platform."""
+    path = size.folder / "log.parquet"
+    if not path.exists():
+        log = _log(size)
+        order = np.argsort(log.time.astype(np.int16), kind="stable")
+        days = pa.array(log.time[order] + np.int32(FIRST_DAY)).cast(pa.date32())
+        table = pa.table({"user": log.user()[order], "group": log.group[order], "time": days})
+        pq.write_table(table, path)
+    return Prepared(lambda: JoinLog.read(path), lambda: pq.read_metadata(path).num_rows)
+
+
+def _writing(size: Size) -> Prepared:
+    log = _log(size)
+    return Prepared(lambda: log.to_parquet(size.folder / "written.parquet"), lambda: log.n_joins)
+
+
+def _world(size: Size) -> World:
+    overrides = [
+        f"world.users={size.users}", f"world.groups={size.groups}",
+        f"world.joins_per_user={OCCASIONS}",
+    ]  # fmt: skip
+    return draw_world(load_config("configs/quickstart.toml", overrides=overrides))
+
+
+def _world_drawing(size: Size) -> Prepared:
+    return Prepared(lambda: _world(size), lambda: size.users)
+
+
+def _simulation(size: Size) -> Prepared:
+    world = _world(size)
+    found: list[int] = []
+    return Prepared(lambda: found.append(simulate(world).n_joins), lambda: found[-1])
+
+
+def _direct_effects(size: Size) -> Prepared:
+    history = live_through(_world(size))
+    groups = history.world.groups
+    is_target = (groups.role == Role.TARGET) & (groups.topic == 0)
+    found: list[int] = []
+
+    def work() -> None:
+        found.append(int(measure_direct_effects(history, is_target).n_joins.sum()))
+
+    return Prepared(work, lambda: found[-1])
+
+
+# Bytes: columns that are read or written once, whatever the method. A row has a group (4);
+# its flags and outcome are bytes; a logit is 8, and so are a length and a number of events.
+STAGES: Mapping[str, Stage] = {
+    "draw world": Stage(_world_drawing, simulated=True),
+    "simulate": Stage(_simulation, simulated=True),
+    "direct effects": Stage(_direct_effects, simulated=True),
+    "read": Stage(_reading, row_bytes=20.0),
+    "write": Stage(_writing),
+    "prefixes": Stage(_prefix_layout, row_bytes=8.0 + 19.0),
+    "train, one evaluation": Stage(_training_evaluation, row_bytes=6.0, row_visits=2.0),
+    "train": Stage(_training_fit, row_bytes=6.0, row_visits=2.0),
+    "score": Stage(_scoring, row_bytes=6.0 + 24.0, row_visits=1.0),
+    "spike": Stage(_spikes, row_bytes=29.0, row_visits=1.0),
+    "cases": Stage(_case_layout, row_bytes=8.0),
+    "self-controlled, one evaluation": Stage(_case_evaluation, row_bytes=21.0, row_visits=2.0),
+    "self-controlled fit": Stage(_case_fit, row_bytes=21.0, row_visits=2.0),
+}
