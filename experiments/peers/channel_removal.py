@@ -32,7 +32,7 @@ def removal(given: Arrays) -> Callable[[], Mapping[str, Any]]:
             )  # fmt: skip
         effects = found["removal_effects"]
         group = effects["channel_name"].str[1:].astype(int)
-        return {"group": group, "effect": effects["removal_effects"]}
+        return {"group": group, "effect": effects["removal_effect"]}
 
     return work
 

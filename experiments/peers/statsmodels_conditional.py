@@ -21,7 +21,7 @@ def fit_with(model: type) -> Callable[[Arrays], Callable[[], Mapping[str, Any]]]
 
         def work() -> dict[str, Any]:
             ready = model(given["events"], given["exposure"], groups=given["case"], offset=offset)
-            return {"beta": ready.fit(disp=False).params}
+            return {"beta": ready.fit(maxiter=1_000, skip_hessian=True).params}
 
         return work
 
