@@ -120,8 +120,8 @@ def _training_input(scale: float) -> Arrays:
 
 
 def _training_size(given: Arrays) -> str:
-    place = np.arange(len(given["group"])) - np.repeat(given["offsets"][:-1], np.diff(given["offsets"]))
-    return f"{len(place):,} prefixes, {(place + 1).sum():,} non-zeros"
+    counts = np.diff(given["offsets"])
+    return f"{counts.sum():,} prefixes, {(counts * (counts + 1) // 2).sum():,} non-zeros"
 
 
 def _same_loss(given: Arrays, ours: Answer, theirs: Answer) -> str:
@@ -139,15 +139,15 @@ def _same_logits(_given: Arrays, ours: Answer, theirs: Answer) -> str:
 
 def _removal_input(scale: float) -> Arrays:
     """Users who join something before a target; a path of no group has no name elsewhere."""
-    given, targets = _plain_log(int(200_000 * scale), 500, int(1_600_000 * scale))
-    rows = build_prefixes(log_of(*_columns(given), groups=500), targets)
+    given, targets = _plain_log(int(20_000 * scale), 100, int(160_000 * scale))
+    rows = build_prefixes(log_of(*_columns(given), groups=100), targets)
     keep = np.diff(rows.offsets) > 0
     user = np.repeat(np.arange(len(keep)), np.diff(given["log_offsets"]))
     kept = keep[user]
     counts = np.bincount(user[kept], minlength=len(keep))[keep]
-    given |= {"log_offsets": np.concatenate([[0], np.cumsum(counts)]),
-              "log_group": given["log_group"][kept], "log_time": given["log_time"][kept]}  # fmt: skip
-    rows = build_prefixes(log_of(*_columns(given), groups=500), targets)
+    given["log_offsets"] = np.concatenate([[0], np.cumsum(counts)])
+    given |= {name: given[name][kept] for name in ("log_group", "log_time")}
+    rows = build_prefixes(log_of(*_columns(given), groups=100), targets)
     last = rows.offsets[1:] - 1
     return given | {"offsets": rows.offsets, "group": rows.group,
                     "converts": rows.label[last] == 1}  # fmt: skip
@@ -155,7 +155,8 @@ def _removal_input(scale: float) -> Arrays:
 
 def _same_effects(_given: Arrays, ours: Answer, theirs: Answer) -> str:
     a, b = ours["effect"][theirs["group"]], theirs["effect"]
-    return f"{_largest(a, b)} (largest effect {a.max():.3f}); correlation {np.corrcoef(a, b)[0, 1]:.4f}"
+    together = np.corrcoef(a, b)[0, 1]
+    return f"{_largest(a, b)}, the largest effect is {a.max():.3f}; correlation {together:.4f}"
 
 
 def _survival_input(scale: float) -> Arrays:

@@ -58,9 +58,7 @@ def ask(python: str, script: str, words: list[str], limit: float) -> Run | str:
     return found
 
 
-def take_turns(
-    work: Work, folder: Path, options: argparse.Namespace
-) -> dict[str, list[Run] | str]:
+def take_turns(work: Work, folder: Path, options: argparse.Namespace) -> dict[str, list[Run] | str]:
     """Run all sides round after round; a side that failed is not asked again."""
     sides = [Peer("gateway", "", "ours.py", work.ours), *work.peers]
     found: dict[str, list[Run] | str] = {side.label: [] for side in sides}

@@ -10,6 +10,7 @@ ended. `figures` draws time.png and memory.png from the table. The tables in doc
 are printed by `exponents`, `limits` and `model`.
 
 Run: python experiments/scaling.py run [--sizes quick|full] [--stage NAME ...] [--limit 600]
+       [--again]
      python experiments/scaling.py figures | exponents | limits | model   (all: [--out DIR])
 """
 
@@ -56,8 +57,8 @@ COLUMNS = {
     "stage": pa.string(), "series": pa.string(), "users": pa.int64(), "groups": pa.int64(),
     "joins": pa.int64(), "threads": pa.int64(), "rows": pa.int64(), "evaluations": pa.int64(),
     "repeats": pa.int64(), "seconds": pa.float64(), "cpu_seconds": pa.float64(),
-    "base_mib": pa.float64(), "added_mib": pa.float64(), "bandwidth_gb": pa.float64(),
-    "reads_m": pa.float64(), "status": pa.string(),
+    "start_mib": pa.float64(), "base_mib": pa.float64(), "added_mib": pa.float64(),
+    "bandwidth_gb": pa.float64(), "reads_m": pa.float64(), "status": pa.string(),
 }  # fmt: skip
 
 
@@ -80,6 +81,7 @@ def measure(name: str, size: Size) -> dict[str, Any]:
     """Prepare a stage and time it; in this process."""
     stage = STAGES[name]
     _warm(name, size)
+    start = resident_mib()
     prepared = stage.prepare(size)
     limits = {"bandwidth_gb": bandwidth() / 1e9, "reads_m": gather_rate(size.groups) / 1e6}
     base = resident_mib()
@@ -87,8 +89,8 @@ def measure(name: str, size: Size) -> dict[str, Any]:
     timed = _time(prepared)
     return {
         **timed, **limits, "threads": threads(), "rows": prepared.rows(),
-        "evaluations": prepared.evaluations(), "base_mib": base,
-        "added_mib": peak_mib() - base,
+        "evaluations": prepared.evaluations(), "start_mib": start,
+        "base_mib": base, "added_mib": peak_mib() - base,
     }  # fmt: skip
 
 
@@ -131,6 +133,8 @@ def apart(words: list[str], limit: float) -> tuple[str, str]:
 def run(options: argparse.Namespace) -> None:
     """Measure every point that the table does not have yet."""
     rows = read_table(options.out)
+    if options.again:
+        rows = [row for row in rows if row["status"] == "ok"]
     known = {(row["stage"], row["series"], row["users"], row["groups"]) for row in rows}
     for name, series, users, groups, joins in points(options.sizes, options.stage):
         if (name, series, users, groups) in known:
@@ -197,6 +201,7 @@ def main() -> None:
     parser.add_argument("--sizes", choices=SIZES, default="quick")
     parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for a point")
+    parser.add_argument("--again", action="store_true", help="also what did not finish before")
     parser.add_argument("--out", type=Path, default=Path("results/scaling"))
     options = parser.parse_args()
     if options.what == "run":

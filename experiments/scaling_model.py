@@ -1,15 +1,19 @@
 """From the measured rows of `scaling.py` to tables: exponents, limits, and a projection.
 
-The projection is arithmetic on measured costs, not a measurement. In words, for a stage with
-cost T and memory M at its largest measured number of joins J1, and exponent e of its time:
+The projection is arithmetic on a fitted model, not a measurement. For each stage, by least
+squares of relative errors over all its points, no coefficient below zero:
 
-    time on one machine        T(J) = T (J / J1)^max(e, 1)
-    memory on one machine      M(J) = base + M J / J1, the log's own columns included
-    time on W machines         T(J) / W + E (2 B W / bandwidth + latency)
+    T = c0 + c1 J + c2 J / r(G) + c3 G     seconds, for each evaluation
+    M = m0 + m1 J + m2 G                   bytes beyond those of Python and its libraries
 
-with E evaluations of the loss, B bytes of a gradient or of statistics per group (each
-worker sends them to the scheduler and gets as many back), over a star: the scheduler's own
-line carries all of it.
+J joins, G groups, r(G) the random reads a second from a table of G cells, measured beside
+each point: c1 is what a join costs whatever the groups, c2 how many reads it waits for. A
+stage that was measured over users alone has c0, c1, m0 and m1. A cluster of W workers that
+each hold J / W joins takes, with E evaluations and a network of bandwidth N and latency l,
+
+    E T(J / W) + E (B W / N + l),
+
+B the bytes of each worker and evaluation, to and fro, over the scheduler's one line.
 """
 
 from __future__ import annotations
@@ -19,17 +23,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
 
 from gateway.figures.scaling import exponent_interval
 
-__all__ = ["exponents_table", "limits_table", "markdown", "projections"]
+__all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "projections"]
 
 Row = dict[str, Any]
+Floats = npt.NDArray[np.float64]
 
 # Assumptions of the projection, all stated in docs/scaling.md.
 NETWORK_BYTES = 1.25e9
 LATENCY_SECONDS = 2e-3
-WORKERS = (1, 8, 64)
+WORKERS = (8, 64)
 JOINS = (10**9, 10**10)
 GROUPS = 10**6
 MACHINE_GIB = 24.0
@@ -154,13 +161,63 @@ def projections(rows: list[Row]) -> str:
     return "\n\n".join([_costs(rows), _one_machine(rows), _clusters(rows)])
 
 
-def _cost(rows: list[Row], stage: str) -> tuple[Row, float]:
-    """Largest measured point, and the exponent that it is extrapolated with."""
-    series = _series_of(rows, stage)
-    found = _measured(rows, stage, series)
-    size = np.array([row[series] for row in found], float)
-    slope = exponent_interval(size, np.array([row["seconds"] for row in found]))[0]
-    return found[-1], max(1.0, slope) if len(found) > 1 else 1.0
+@dataclass(frozen=True)
+class Cost:
+    """The fitted model of a stage.
+
+    Parameters
+    ----------
+    time, memory
+        Coefficients (c0, c1, c2, c3) and (m0, m1, m2) of the formulas above.
+    worst
+        Largest relative error of T over the points.
+    evaluations
+        At the largest point.
+    points
+        How many.
+    """
+
+    time: Floats
+    memory: Floats
+    worst: float
+    evaluations: int
+    points: int
+
+    def seconds(self, joins: float, groups: float, reads: float) -> float:
+        """Return the time of one evaluation."""
+        return float(self.time @ [1.0, joins, joins / reads, groups])
+
+    def gib(self, joins: float, groups: float) -> float:
+        """Return the memory at the peak."""
+        return float(self.memory @ [1.0, joins, groups]) / 2**30
+
+
+def cost_of(rows: list[Row], stage: str) -> Cost:
+    """Fit the model of a stage."""
+    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"]
+    joins = np.array([_joins_of(row) for row in found])
+    groups, reads, seconds, evaluations = (
+        np.array([row[name] for row in found], float)
+        for name in ("groups", "reads_m", "seconds", "evaluations")
+    )
+    over_groups = len({row["groups"] for row in found if row["series"] != "users"}) > 1
+    ones, none = np.ones(len(found)), np.zeros(len(found))
+    shape = [ones, joins, joins / (reads * 1e6), groups] if over_groups else [ones, joins]
+    each = seconds / evaluations
+    time = _fitted(np.column_stack(shape), each)
+    peak = np.array([row["base_mib"] + row["added_mib"] - row["start_mib"] for row in found])
+    columns = [ones, joins, groups if over_groups else none]
+    memory = _fitted(np.column_stack(columns), np.maximum(peak, 1.0) * 2**20)
+    worst = float(np.abs(np.column_stack(shape) @ time / each - 1).max())
+    most = int(evaluations[np.argmax(joins)])
+    return Cost(np.pad(time, (0, 4 - len(time))), memory, worst, most, len(found))
+
+
+def _fitted(x: Floats, y: Floats) -> Floats:
+    """Least squares of relative errors, columns brought to one scale first."""
+    weighed = x / y[:, None]
+    size = np.maximum(np.abs(weighed).max(axis=0), 1e-300)
+    return np.asarray(nnls(weighed / size, np.ones(len(y)))[0] / size)
 
 
 def _joins_of(row: Row) -> float:
@@ -168,75 +225,81 @@ def _joins_of(row: Row) -> float:
     return float(row["joins"] or row["rows"])
 
 
-def _seconds(row: Row, e: float, joins: float) -> float:
-    return float(row["seconds"] * (joins / _joins_of(row)) ** e)
-
-
-def _gib(row: Row, joins: float) -> float:
-    return float((row["base_mib"] + row["added_mib"]) / 2**10 * joins / _joins_of(row))
+def _reads(rows: list[Row]) -> float:
+    """Random reads a second at ``GROUPS``, or at the nearest number that was measured."""
+    known = [row for row in rows if row["status"] == "ok"]
+    near = min(abs(np.log(row["groups"] / GROUPS)) for row in known)
+    return 1e6 * float(np.median([row["reads_m"] for row in known
+                                  if abs(np.log(row["groups"] / GROUPS)) == near]))  # fmt: skip
 
 
 def _modelled(rows: list[Row]) -> list[str]:
     skipped = {"draw world", "train, one evaluation", "self-controlled, one evaluation"}
-    return [s for s in _stages(rows) if s not in skipped and _measured(rows, s, _series_of(rows, s))]
+    known = [s for s in _stages(rows) if s not in skipped]
+    return [s for s in known if len(_measured(rows, s, _series_of(rows, s))) > 1]
 
 
 def _costs(rows: list[Row]) -> str:
     lines = []
     for stage in _modelled(rows):
-        row, e = _cost(rows, stage)
-        joins = _joins_of(row)
+        cost = cost_of(rows, stage)
+        c0, c1, c2, c3 = cost.time
         lines.append([
-            stage, f"{joins:,.0f}", f"{row['seconds'] / joins * 1e9:.3g}", f"{e:.2f}",
-            f"{(row['base_mib'] + row['added_mib']) * 2**20 / joins:.3g}",
-            f"{row['evaluations']}",
+            stage, str(cost.points), f"{c0 * 1e3:.2g}", f"{c1 * 1e9:.3g}", f"{c2:.2g}",
+            f"{c3 * 1e9:.3g}", f"{cost.worst:.0%}", str(cost.evaluations),
+            f"{cost.memory[1]:.3g}", f"{cost.memory[2]:.3g}",
         ])  # fmt: skip
-    header = ["stage", "joins J1", "ns a join", "exponent used", "bytes a join at the peak",
-              "evaluations"]  # fmt: skip
-    return "**Measured cost of a join.**\n\n" + markdown(header, lines)
+    header = ["stage", "points", "c0, ms", "c1, ns a join", "c2, reads a join", "c3, ns a group",
+              "worst error of T", "evaluations", "m1, bytes a join",
+              "m2, bytes a group"]  # fmt: skip
+    return "**Fitted costs.**\n\n" + markdown(header, lines)
 
 
 def _one_machine(rows: list[Row]) -> str:
-    lines = []
+    lines, reads = [], _reads(rows)
     for stage in _modelled(rows):
-        row, e = _cost(rows, stage)
+        cost = cost_of(rows, stage)
         cells = [stage]
         for joins in JOINS:
-            gib = _gib(row, joins)
-            fits = "" if gib <= MACHINE_GIB else " (does not fit)"
-            cells += [_duration(_seconds(row, e, joins)), f"{gib:,.0f} GiB{fits}"]
+            seconds = cost.evaluations * cost.seconds(joins, GROUPS, reads)
+            cells += [_duration(seconds), _room(cost.gib(joins, GROUPS))]
         lines.append(cells)
-    header = ["stage", *(f"{joins:.0e} joins: {what}".replace("e+", "e")
+    header = ["stage", *(f"{_power(joins)} joins: {what}"
                          for joins in JOINS for what in ("time", "memory"))]  # fmt: skip
     return "**Projection, one machine like this one.**\n\n" + markdown(header, lines)
 
 
 def _clusters(rows: list[Row]) -> str:
-    lines = []
+    lines, reads = [], _reads(rows)
     for stage in [s for s in _modelled(rows) if s in SHARED]:
-        row, e = _cost(rows, stage)
+        cost = cost_of(rows, stage)
         for joins in JOINS:
-            cells = [stage, f"{joins:.0e}".replace("e+", "e")]
-            for workers in WORKERS[1:]:
-                sent, talk = _communication(stage, row, workers)
-                work = _seconds(row, e, joins / workers)
-                gib = _gib(row, joins / workers)
-                fits = "" if gib <= MACHINE_GIB else ", does not fit"
-                cells += [f"{_duration(work)} + {_duration(talk)}", f"{gib:,.1f} GiB{fits}",
+            cells = [stage, _power(joins)]
+            for workers in WORKERS:
+                sent, talk = _communication(SHARED[stage], cost, workers)
+                work = cost.evaluations * cost.seconds(joins / workers, GROUPS, reads)
+                cells += [f"{_duration(work)} + {_duration(talk)}",
+                          _room(cost.gib(joins / workers, GROUPS)),
                           f"{sent / 2**30:.2g} GiB"]  # fmt: skip
             lines.append(cells)
-    header = ["stage", "joins", *(f"{w} workers: {what}" for w in WORKERS[1:]
+    header = ["stage", "joins", *(f"{w} workers: {what}" for w in WORKERS
               for what in ("work + talk", "memory of each", "sent in all"))]  # fmt: skip
     return "**Projection, a cluster of such machines.**\n\n" + markdown(header, lines)
 
 
-def _communication(stage: str, row: Row, workers: int) -> tuple[float, float]:
+def _communication(shared: Shared, cost: Cost, workers: int) -> tuple[float, float]:
     """Bytes over the scheduler's line in all, and the seconds that they take."""
-    shared = SHARED[stage]
-    times = shared.evaluations or row["evaluations"]
-    each = 8.0 * shared.floats * GROUPS * workers * (2 if shared.back else 1)
-    sent = each * times
+    times = shared.evaluations or cost.evaluations
+    sent = times * 8.0 * shared.floats * GROUPS * workers * (2 if shared.back else 1)
     return sent, sent / NETWORK_BYTES + times * LATENCY_SECONDS
+
+
+def _power(number: int) -> str:
+    return f"10^{round(np.log10(number))}"
+
+
+def _room(gib: float) -> str:
+    return f"{gib:,.3g} GiB" + ("" if gib <= MACHINE_GIB else ", too much")
 
 
 def _duration(seconds: float) -> str:

@@ -839,3 +839,60 @@ def test_scaling__draws_every_size_and_the_exponents_of_a_power_law() -> None:
 
 def test_scaling__of_one_size_has_no_exponent() -> None:
     assert np.isnan(scaling.exponent(np.array([1e5]), np.array([3.0])))
+
+
+def test_exponent_interval__holds_the_slope_that_the_sizes_were_made_with() -> None:
+    size = np.array([1e4, 1e5, 1e6, 1e7])
+    cost = 2e-6 * size**1.1 * np.array([1.05, 0.97, 1.02, 0.99])
+    slope, low, high = scaling.exponent_interval(size, cost)
+    assert low < 1.1 < high
+    assert slope == pytest.approx(scaling.exponent(size, cost))
+    # By hand: t with 2 degrees of freedom, residuals of the line of logarithms.
+    x, y = np.log(size), np.log(cost)
+    rest = y - np.polyval(np.polyfit(x, y, 1), x)
+    error = np.sqrt(rest @ rest / 2 / ((x - x.mean()) ** 2).sum())
+    assert (high - low) / 2 == pytest.approx(4.302653 * error, rel=1e-6)
+
+
+def test_exponent_interval__of_two_sizes_is_unknown() -> None:
+    slope, low, high = scaling.exponent_interval(np.array([1e4, 1e5]), np.array([1.0, 10.0]))
+    assert slope == pytest.approx(1.0)
+    assert np.isnan([low, high]).all()
+
+
+STAGE_ROWS = pa.table(
+    {
+        "stage": ["train"] * 5 + ["simulate"] * 2,
+        "series": ["joins"] * 3 + ["groups"] * 2 + ["users"] * 2,
+        "joins": [10**5, 10**6, 10**7, 10**6, 10**6, 0, 0],
+        "groups": [5_000, 5_000, 5_000, 10**3, 10**5, 2_500, 25_000],
+        "users": [10**4, 10**5, 10**6, 10**5, 10**5, 10**4, 10**5],
+        "seconds": [0.1, 1.0, 10.0, 0.5, 2.0, 0.2, 1.5],
+        "added_mib": [0.0, 10.0, 100.0, 1.0, 5.0, 3.0, 30.0],
+    }
+)
+
+
+def test_stage_scaling__draws_a_panel_for_each_stage_and_a_line_for_what_varies() -> None:
+    train, simulate = scaling.draw_time(STAGE_ROWS).axes
+    assert [axes.get_title("left") for axes in (train, simulate)] == ["train", "simulate"]
+    joins, groups = train.lines
+    assert joins.get_xydata().tolist() == [[1e5, 0.1], [1e6, 1.0], [1e7, 10.0]]
+    assert groups.get_xydata().tolist() == [[1e3, 0.5], [1e5, 2.0]]
+    (users,) = simulate.lines
+    assert users.get_xydata().tolist() == [[1e4, 0.2], [1e5, 1.5]]
+    labels = [text.get_text() for text in train.get_legend().get_texts()]
+    assert labels == ["joins (1.00)", "groups (0.30)"]
+
+
+def test_stage_scaling__leaves_out_memory_too_small_to_be_seen() -> None:
+    train, _ = scaling.draw_memory(STAGE_ROWS).axes
+    assert train.lines[0].get_xydata().tolist() == [[1e6, 10.0], [1e7, 100.0]]
+
+
+def test_stage_scaling__labels_decades_without_mathematics() -> None:
+    figure = scaling.draw_time(STAGE_ROWS)
+    figure.canvas.draw()
+    got = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert {"10k", "1M"} <= set(got)
+    assert not any("$" in text for text in got)

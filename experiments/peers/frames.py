@@ -57,10 +57,12 @@ def by_polars(given: Arrays) -> Answer:
 
 QUERY = """
 WITH jumps AS (
-    SELECT "group", after - coalesce(lag(after) OVER (PARTITION BY "user" ORDER BY row), $base) AS jump
+    SELECT "group",
+           after - coalesce(lag(after) OVER (PARTITION BY "user" ORDER BY row), $base) AS jump
     FROM joins
 )
-SELECT "group", count(*) AS joiners, count(*) FILTER (jump > $threshold) AS spikes, avg(jump) AS mean
+SELECT "group", count(*) AS joiners, count(*) FILTER (jump > $threshold) AS spikes,
+       avg(jump) AS mean
 FROM jumps GROUP BY "group" ORDER BY "group"
 """
 

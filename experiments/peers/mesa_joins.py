@@ -8,7 +8,6 @@ and joins the first that exists and is new. Answer: `sizes` of the groups, and `
 
 from __future__ import annotations
 
-import random
 from bisect import bisect
 from collections.abc import Callable, Mapping
 from itertools import accumulate
@@ -51,7 +50,7 @@ class Searcher(mesa.Agent):
 class Platform(mesa.Model):
     def __init__(self, given: Arrays) -> None:
         super().__init__(seed=1)
-        self.draw = random.Random(1).random
+        self.draw = self.random.random
         self.today, self.attempts = 0, int(given["attempts"])
         self.created = given["created"].tolist()
         self.pulls = []
@@ -59,7 +58,9 @@ class Platform(mesa.Model):
             groups = np.flatnonzero(pull)
             self.pulls.append((np.cumsum(pull[groups]).tolist(), groups.tolist()))
         days: list[list[int]] = [[] for _ in given["interest"]]
-        for user, day in zip(given["user"][::-1].tolist(), given["day"][::-1].tolist(), strict=True):
+        for user, day in zip(
+            given["user"][::-1].tolist(), given["day"][::-1].tolist(), strict=True
+        ):
             days[user].append(day)
         for interest, mine in zip(given["interest"].tolist(), days, strict=True):
             Searcher(self, interest, mine)

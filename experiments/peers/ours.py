@@ -50,8 +50,10 @@ def spike(given: Arrays) -> Answer:
         scores = Scores(rows, before, after, before, after, fold, (), "given")
         found = detect_spikes(log, targets, scores, options=options)
         seen = found.n_joiners > 0
-        return {"group": np.flatnonzero(seen), "joiners": found.n_joiners[seen],
-                "spikes": found.n_spiking[seen], "mean": found.extra["mean_jump"][seen]}  # fmt: skip
+        columns = {"joiners": found.n_joiners, "spikes": found.n_spiking,
+                   "mean": found.extra["mean_jump"]}  # fmt: skip
+        chosen = {name: column[seen] for name, column in columns.items()}
+        return {"group": np.flatnonzero(seen), **chosen}
 
     return work
 
@@ -117,7 +119,9 @@ def friends(given: Arrays) -> Answer:
 
 
 def simulation(given: Arrays) -> Answer:
-    world = draw_world(load_config("configs/quickstart.toml", overrides=given["overrides"].tolist()))
+    world = draw_world(
+        load_config("configs/quickstart.toml", overrides=given["overrides"].tolist())
+    )
 
     def work() -> dict[str, Any]:
         log = simulate(world)

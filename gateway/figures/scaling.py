@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy import stats
 
 from gateway.figures.stored import floats
@@ -76,8 +76,25 @@ def _line(axes: Axes, size: Floats, cost: Floats, label: str, color: str) -> Non
     slope = exponent(size, cost)
     words = label if np.isnan(slope) else f"{label} (exponent {slope:.2f})"
     axes.loglog(size, cost, marker="o", ms=3.5, color=color, label=words)
+    _plain_decades(axes)
     axes.set_xlabel("users")
     axes.legend(loc="upper left")
+
+
+def _plain_decades(axes: Axes) -> None:
+    """Label decades as numbers: our style takes no dollar sign for mathematics."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_major_formatter(FuncFormatter(_short))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _short(value: float, _place: object = None) -> str:
+    """Return 0.01, 100, 10k, 1M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 COLUMNS_OF_PANELS = 4
@@ -117,6 +134,10 @@ def _panels(data: pa.Table, cost: str, unit: str) -> Figure:
             _stage_line(axes, data.filter((pc.field("stage") == stage) & _varies(series)),
                         series, cost, color)  # fmt: skip
         axes.legend(loc="upper left", fontsize="x-small")
+        _plain_decades(axes)
+        # Room for the legend above the lines.
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** 0.35)
     return figure
 
 
