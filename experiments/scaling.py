@@ -12,6 +12,8 @@ are printed by `exponents`, `limits` and `model`.
 Run: python experiments/scaling.py run [--sizes quick|full] [--stage NAME ...] [--limit 600]
        [--again]
      python experiments/scaling.py figures | exponents | limits | model   (all: [--out DIR])
+     python experiments/scaling.py page --out results/reference/scaling
+The last puts these tables, and that of `peers.py`, between the marks in docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ from gateway.figures import csv_bytes, render
 from gateway.figures.scaling import draw_memory, draw_time
 
 TABLE = "stages.csv"
+TABLES = {"exponents": exponents_table, "limits": limits_table, "model": projections}
+PAGE = Path("docs/scaling.md")
 SCRATCH = Path(".cache/scaling")
 # Users, groups and joins of each point by series; what varies gives the series its name.
 JOINS_PER_USER = 10
@@ -192,11 +196,32 @@ def figures(folder: Path) -> None:
         (folder / f"{name}.png").write_bytes(render(draw(table))["png"])
 
 
+def put_tables(page: Path, tables: dict[str, str]) -> None:
+    """Replace what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"{page} has no marks for {name!r}, or several")
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
+    page.write_text(text, encoding="utf-8")
+
+
+def write_page(folder: Path) -> None:
+    """Put every table into the page."""
+    rows = read_table(folder)
+    tables = {name: table(rows) for name, table in TABLES.items()}
+    peers = folder.parent / "peers" / "peers.md"
+    if peers.exists():
+        tables["peers"] = peers.read_text(encoding="utf-8").strip()
+    put_tables(PAGE, tables)
+
+
 def main() -> None:
     """Do what the first word says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    tables = {"exponents": exponents_table, "limits": limits_table, "model": projections}
-    parser.add_argument("what", choices=["run", "figures", *tables, "one", "draw"])
+    parser.add_argument("what", choices=["run", "figures", *TABLES, "page", "one", "draw"])
     parser.add_argument("size", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--sizes", choices=SIZES, default="quick")
     parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
@@ -209,8 +234,10 @@ def main() -> None:
         figures(options.out)
     elif options.what == "figures":
         figures(options.out)
-    elif options.what in tables:
-        print(tables[options.what](read_table(options.out)))
+    elif options.what in TABLES:
+        print(TABLES[options.what](read_table(options.out)))
+    elif options.what == "page":
+        write_page(options.out)
     else:
         users, groups, joins, folder = options.size
         size = Size(int(users), int(groups), int(joins), Path(folder))

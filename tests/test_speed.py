@@ -17,10 +17,10 @@ from gateway._numba import set_threads, threads
 pytestmark = pytest.mark.compiled
 
 SLOWER = 4
-# Rows of the plain loop in the time of one row: 1.8 times what `python experiments/hot_paths.py` prints on the
-# machine of docs/measured.md. There ten runs, some beside four busy processes, differed by
-# 2 %; the rest is for processors that compare an exponential with a read from memory in
-# another way. When a path has got faster, its bound comes down: the second test asks for it.
+# Rows of the plain loop in the time of one row: 1.8 times what `experiments/hot_paths.py`
+# prints on the machine of docs/measured.md, alone or beside busy processes (docs/scaling.md).
+# The rest is for processors that compare an exponential with a read from memory in another
+# way. When a path has got faster, its bound comes down: the second test asks for it.
 BOUNDS = {
     "train, one evaluation": 4.6,
     "score": 2.0,
