@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
+from gateway.detect.self_controlled.multivariate import ConditionalLoss
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes
 from gateway.store import load_config
 from gateway.targets import TargetSet
@@ -26,6 +27,8 @@ Answer = Mapping[str, npt.NDArray[Any]]
 Agree = Callable[[Arrays, Answer, Answer], str]
 
 PENALTY = 100.0
+CASE_COLUMNS = ("offsets", "group", "sign", "partner", "length", "events", "first_length",
+                "first_events", "user")  # fmt: skip
 THRESHOLD, BASE = 0.05, 0.02
 
 
@@ -199,8 +202,7 @@ def _conditional_input(scale: float) -> Arrays:
     columns = np.argsort(-log.sizes() * ~targets.mask)[:20]
     candidate = np.isin(np.arange(500), columns)
     cases = build_cases(log, list_events(log, targets.mask, first_only=True), candidate)
-    given: Arrays = {f"case_{name}": value for name, value in vars(cases).items()
-                     if isinstance(value, np.ndarray)}  # fmt: skip
+    given: Arrays = {f"case_{name}": getattr(cases, name) for name in CASE_COLUMNS}
     return given | _intervals(cases, columns) | {"n_groups": np.array(500), "columns": columns}
 
 
@@ -230,8 +232,17 @@ def _conditional_size(given: Arrays) -> str:
     return f"{len(np.unique(given['case'])):,} cases, {rows:,} intervals, {groups} groups"
 
 
-def _same_beta(_given: Arrays, ours: Answer, theirs: Answer) -> str:
-    return f"beta: {_largest(ours['beta'], theirs['beta'])}"
+def _same_beta(given: Arrays, ours: Answer, theirs: Answer) -> str:
+    """The minimum is one: whose gradient is smaller there is nearer to it."""
+    columns = {name: given[f"case_{name}"] for name in CASE_COLUMNS}
+    loss = ConditionalLoss(Cases(**columns, n_groups=int(given["n_groups"]), n_tied=0), penalty=0.0)
+    steep = []
+    for answer in (ours, theirs):
+        beta = np.zeros(int(given["n_groups"]))
+        beta[given["columns"]] = answer["beta"]
+        steep.append(float(np.abs(loss(beta)[1]).max()))
+    largest = _largest(ours["beta"], theirs["beta"])
+    return f"beta: {largest}; gradient left: {steep[0]:.0e}, theirs {steep[1]:.0e}"
 
 
 def _friends_input(scale: float) -> Arrays:
@@ -268,7 +279,7 @@ SEARCH_ALONE = (
 
 
 def _sized(scale: float) -> tuple[str, str]:
-    return f"world.users={int(20_000 * scale)}", f"world.groups={max(500, int(2_000 * scale))}"
+    return f"world.users={int(100_000 * scale)}", f"world.groups={max(500, int(10_000 * scale))}"
 
 
 def _search_input(scale: float) -> Arrays:
@@ -302,6 +313,15 @@ def _alike_sizes(_given: Arrays, ours: Answer, theirs: Answer) -> str:
     return f"drawn, not equal: {joins}, correlation of group sizes {together:.4f}"
 
 
+def _small_search_input(scale: float) -> Arrays:
+    """T-RECS holds users x groups several times over and goes through all of it at every step."""
+    return _search_input(scale / 20)
+
+
+def _hazard_input(scale: float) -> Arrays:
+    return _survival_input(scale / 10)
+
+
 def _everything_input(scale: float) -> Arrays:
     given = _search_input(scale)
     return given | {"overrides": np.array(_sized(scale))}
@@ -316,10 +336,11 @@ _LIFELINES = "lifelines_hazard.py"
 
 WORKS: Mapping[str, Work] = {
     "simulate": Work("simulate joins, search alone", _search_input, _search_size, "simulation",
-                     (*_MESA, _TRECS), _alike_sizes),
+                     _MESA, _alike_sizes),
+    "simulate-small": Work("the same, small", _small_search_input, _search_size, "simulation",
+                           (*_MESA, _TRECS), _alike_sizes),
     "simulate-all": Work("simulate joins; ours with everything on, theirs search alone",
-                         _everything_input, _search_size, "simulation", (*_MESA, _TRECS),
-                         _alike_sizes),
+                         _everything_input, _search_size, "simulation", _MESA, _alike_sizes),
     "spike": Work("spikes and sums by group, given scores", _spike_input, _log_size, "spike",
                   tuple(Peer(label, "frames", "frames.py", label.lower())
                         for label in ("pandas", "polars", "DuckDB")), _same_spikes),
@@ -336,7 +357,7 @@ WORKS: Mapping[str, Work] = {
     "survival": Work("observed over expected, all groups", _survival_input, _log_size, "survival",
                      (Peer("lifelines, Nelson-Aalen", "lifelines", _LIFELINES, "nelson-aalen"),),
                      _same_ratios),
-    "hazard": Work("hazard ratios: ours of all groups, theirs of three", _survival_input,
+    "hazard": Work("hazard ratios: ours of all groups, theirs of three", _hazard_input,
                    _log_size, "survival",
                    (Peer("lifelines, Cox", "lifelines", _LIFELINES, "cox"),), _near_ratios),
     "conditional": Work("conditional likelihood, no penalty", _conditional_input,
