@@ -27,21 +27,22 @@ __all__ = ["HOT_PATHS", "ratio"]
 
 HOT_PATHS = ("train, one evaluation", "score", "spike", "self-controlled, one evaluation",
              "simulate")  # fmt: skip
-# Small enough for seconds in all, and for tables that stay in the second cache.
-USERS, GROUPS, JOINS = 20_000, 1_000, 200_000
-WORLD_USERS, WORLD_GROUPS = 2_000, 500
-MOST_ROUNDS, FEWEST_ROUNDS = 15, 3
+# Small enough to stay in the second cache: what is beyond it is shared with the neighbours.
+SMALL = (4_000, 500, 40_000)
+# Where each group, or each day, has a cost of its own, more rows for each of them.
+SIZES = {"spike": (20_000, 100, 200_000), "simulate": (2_000, 500, 0)}
+REFERENCE_CELLS, REFERENCE_ROWS = 500, 40_000
+MOST_ROUNDS, FEWEST_ROUNDS = 100, 5
 ENOUGH = 1.0
 
 
 @cache
 def _prepared(name: str) -> tuple[Callable[[], object], int]:
     """Return the work of a stage, warm, and its rows."""
-    simulated = STAGES[name].simulated
-    users, groups = (WORLD_USERS, WORLD_GROUPS) if simulated else (USERS, GROUPS)
+    users, groups, joins = SIZES.get(name, SMALL)
     with TemporaryDirectory() as folder:
-        size = Size(users, groups, JOINS, Path(folder))
-        if not simulated:
+        size = Size(users, groups, joins, Path(folder))
+        if not STAGES[name].simulated:
             draw_to(size)
         prepared = STAGES[name].prepare(size)
     prepared.work()
@@ -51,7 +52,8 @@ def _prepared(name: str) -> tuple[Callable[[], object], int]:
 @cache
 def _reference() -> Callable[[], object]:
     rng = np.random.default_rng(1)
-    table, index = rng.normal(size=GROUPS), rng.integers(0, GROUPS, JOINS, dtype=np.int32)
+    table = rng.normal(size=REFERENCE_CELLS)
+    index = rng.integers(0, REFERENCE_CELLS, REFERENCE_ROWS, dtype=np.int32)
     plain_loop(table, index)
     return lambda: plain_loop(table, index)
 
@@ -70,7 +72,7 @@ def ratio(name: str, *, times: int = 1) -> float:
     while len(ours) < FEWEST_ROUNDS or (sum(ours) < ENOUGH and len(ours) < MOST_ROUNDS):
         ours.append(sum(_seconds(work) for _ in range(times)))
         reference.append(_seconds(plain))
-    return (min(ours) / rows) / (min(reference) / JOINS)
+    return (min(ours) / rows) / (min(reference) / REFERENCE_ROWS)
 
 
 def main() -> None:

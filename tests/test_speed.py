@@ -16,16 +16,17 @@ from gateway._numba import set_threads, threads
 
 pytestmark = pytest.mark.compiled
 
-SLOWER = 4
-# Rows of the plain loop in the time of one row: 1.8 times what `experiments/hot_paths.py`
-# prints on the machine of docs/measured.md, alone or beside busy processes (docs/scaling.md).
-# The rest is for processors that compare an exponential with a read from memory in another
-# way. When a path has got faster, its bound comes down: the second test asks for it.
+SLOWER = 3
+# Rows of the plain loop in the time of one row: what `experiments/hot_paths.py` prints on the
+# machine of docs/measured.md, times 1.4 for loops in the cache, whose ratio neither other
+# processes nor another day moved by more than 3 %, and times 1.8 for the two that go beyond
+# it, which busy neighbours raised by up to a third. The rest of either is for processors that
+# compare an exponential with a read from memory in another way.
 BOUNDS = {
-    "train, one evaluation": 4.6,
-    "score": 2.0,
+    "train, one evaluation": 3.6,
+    "score": 1.4,
     "spike": 10.5,
-    "self-controlled, one evaluation": 9.5,
+    "self-controlled, one evaluation": 5.8,
     "simulate": 1_400.0,
 }
 
@@ -45,4 +46,5 @@ def test_hot_path__costs_less_than_so_many_rows_of_a_plain_loop(name: str) -> No
 
 @pytest.mark.parametrize("name", HOT_PATHS)
 def test_bound__is_passed_by_work_done_several_times(name: str) -> None:
-    assert ratio(name, times=SLOWER) > BOUNDS[name]
+    got = ratio(name, times=SLOWER)
+    assert got > BOUNDS[name], "the path has got so much faster that its bound must come down"
