@@ -137,7 +137,7 @@ def write_rows(rows: list[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = sorted(rows, key=lambda row: list(WORKS).index(row["key"]))
     with (folder / "peers.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     (folder / "peers.md").write_text(table_of(rows) + "\n", encoding="utf-8")

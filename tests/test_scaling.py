@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import peers, scaling, scaling_model
+from experiments.machine_kernels import gather, plain_loop, triad
 from experiments.memory import peak_mib, resident_mib, restart_peak
 from experiments.peer_works import WORKS
 from experiments.stages import STAGES, Size, draw_to
@@ -142,6 +143,19 @@ def test_memory__sees_an_array_come_and_forgets_it() -> None:
     restart_peak()
     assert with_array > 60.0
     assert peak_mib() - before < 30.0
+
+
+def test_machine_kernels__do_what_numpy_does() -> None:
+    rng = np.random.default_rng(1)
+    a, b, c, bounds = np.zeros(103), rng.random(103), rng.random(103), np.array([0, 50, 103])
+    triad(a, b, c, 3.0, bounds)
+    # A compiler may round once where numpy rounds twice.
+    np.testing.assert_allclose(a, b + 3.0 * c, rtol=1e-15)
+    index = rng.integers(0, 103, 80, dtype=np.int32)
+    total = np.zeros(2)
+    gather(b, index, np.array([0, 32, 80]), total)
+    np.testing.assert_allclose(total, [b[index[:32]].sum(), b[index[32:]].sum()], rtol=1e-13)
+    np.testing.assert_allclose(plain_loop(b, index), np.exp(-b[index]).sum(), rtol=1e-13)
 
 
 @pytest.mark.parametrize("key", ["spike", "removal", "survival", "conditional", "friends"])
