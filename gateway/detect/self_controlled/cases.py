@@ -21,7 +21,8 @@ from gateway.detect.self_controlled.baseline import Baseline, estimate_baseline
 from gateway.joins import JoinLog
 from gateway.partitioned import AnyLog, select_users
 
-__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of"]
+__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of",
+           "select_cases"]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -74,7 +75,8 @@ class Cases:
     sign
         int8, shape (n_rows,): 1 it begins, -1 it ends (with a risk window only).
     partner
-        int64, shape (n_rows,): of a beginning, the row at which it ends; else -1.
+        int64, shape (n_rows,): of a beginning, the row at which it ends; else -1. Empty
+        where none ends.
     length, events
         float64, shape (n_rows,): mass of the baseline, and events, between this row's
         tick and the next row's; of rows at the same tick the last has them.
@@ -192,7 +194,7 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
     """
     case, group, time = _joins_of_cases(joins, events, candidate)
     join_key, n = events.key(case, time), len(case)
-    sign, partner = np.ones(n, np.int8), np.full(n, -1)
+    sign, partner = np.ones(n, np.int8), np.empty(0, np.int64)
     if risk_window:
         ends = np.flatnonzero(time + risk_window < events.last[case])
         case, group = np.append(case, case[ends]), np.append(group, group[ends])
@@ -221,6 +223,29 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
         user=events.user,
         n_groups=joins.n_groups,
         n_tied=int(np.count_nonzero(~kept)),
+    )
+
+
+def select_cases(cases: Cases, wanted: Mask) -> Cases:
+    """Return some of the cases; bool, shape (n_cases,), says which."""
+    sizes = np.diff(cases.offsets)
+    row = np.repeat(wanted, sizes)
+    partner = cases.partner[row] if len(cases.partner) else cases.partner
+    if len(partner):
+        left_out = np.cumsum(np.where(wanted, 0, sizes))
+        partner = np.where(partner < 0, -1, partner - np.repeat(left_out[wanted], sizes[wanted]))
+    return Cases(
+        offsets=np.concatenate([[0], np.cumsum(sizes[wanted])]),
+        group=cases.group[row],
+        sign=cases.sign[row],
+        partner=partner,
+        length=cases.length[row],
+        events=cases.events[row],
+        first_length=cases.first_length[wanted],
+        first_events=cases.first_events[wanted],
+        user=cases.user[wanted],
+        n_groups=cases.n_groups,
+        n_tied=cases.n_tied,
     )
 
 

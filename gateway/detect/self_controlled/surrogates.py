@@ -12,7 +12,13 @@ import numpy.typing as npt
 from scipy.stats import gamma
 
 from gateway.detect.findings import add_up, sum_by_group
-from gateway.detect.self_controlled.cases import Cases, build_cases, list_events, only_cases
+from gateway.detect.self_controlled.cases import (
+    Cases,
+    build_cases,
+    list_events,
+    only_cases,
+    select_cases,
+)
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.joins import JoinLog
 from gateway.partitioned import AnyLog, pieces_of
@@ -129,7 +135,7 @@ def _statistics(joins: JoinLog, outcome: Mask, candidate: Mask, seed: int) -> Fl
 
 
 def _one_half(cases: Cases, part: Mask) -> Float64:
-    fit = fit_groups(cases, penalty=_PENALTY, takes_part=part, tolerance=_ROUGH)
+    fit = fit_groups(select_cases(cases, part), penalty=_PENALTY, tolerance=_ROUGH)
     return np.where(fit.information > _LEAST_INFORMATION, _score(fit), np.nan)
 
 
