@@ -26,7 +26,7 @@ from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
 from gateway.joins_io.partitioned import read_manifest
-from gateway.joins_io.rows import assembled
+from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ class JoinLog:
 
     def sizes(self) -> Int64:
         """Return the number of members of each group, int64, shape (n_groups,)."""
-        return np.bincount(self.group, minlength=self.n_groups).astype(np.int64)
+        return count_values(self.group, self.n_groups)
 
     def when(self, ticks: npt.ArrayLike) -> pa.Array:
         """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""

@@ -9,11 +9,18 @@ purpose made.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 __all__ = ["Purpose", "Stream", "generator", "name_uniforms"]
+
+# Below so many names a kernel is not worth loading.
+_MANY = 1 << 15
+_CHUNKS = 16
 
 
 class Stream(IntEnum):
@@ -69,7 +76,7 @@ def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(sequence))
 
 
-def name_uniforms(names: list[str], *, seed: int) -> np.ndarray:
+def name_uniforms(names: Sequence[str] | pa.StringArray, *, seed: int) -> np.ndarray:
     """Return a number in [0, 1) for each name, a hash of the name and the seed.
 
     What is drawn for a user by its name does not depend on the order of the rows, on
@@ -78,18 +85,45 @@ def name_uniforms(names: list[str], *, seed: int) -> np.ndarray:
     Parameters
     ----------
     names
-        Names, any text.
+        Names, any text; ten times as fast as an array of Arrow's, which holds no null.
     seed
         Non-negative; another seed gives unrelated numbers.
 
     Returns
     -------
     numpy.ndarray
-        float64, shape (len(names),), in [0, 1).
+        float64, shape (len(names),), in [0, 1): the upper 53 bits of BLAKE2b.
     """
-    key = int(seed).to_bytes(8, "little")
-    words = b"".join(
+    if isinstance(names, pa.StringArray):
+        words = _words_of_array(names, int(seed))
+    else:
+        words = _words(names, int(seed))
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
+def _words(names: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
+    key = seed.to_bytes(8, "little")
+    digests = b"".join(
         hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
         for name in names
     )
-    return (np.frombuffer(words, dtype="<u8") >> np.uint64(11)) * 2.0**-53
+    return np.frombuffer(digests, dtype="<u8")
+
+
+def _words_of_array(names: pa.StringArray, seed: int) -> npt.NDArray[np.uint64]:
+    from gateway._numba import is_compiled
+    from gateway.blake_kernels import hash_texts, keyed_state
+
+    if len(names) < _MANY or not is_compiled():
+        return _words(names.to_pylist(), seed)
+    _, offsets, text = names.buffers()
+    started, empty = np.empty(8, np.uint64), np.empty(8, np.uint64)
+    keyed_state(np.uint64(seed), False, started)
+    keyed_state(np.uint64(seed), True, empty)
+    words = np.empty(len(names), np.uint64)
+    hash_texts(
+        np.linspace(0, len(names), _CHUNKS + 1).astype(np.int64),
+        np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names) + 1],
+        np.frombuffer(text, np.uint8), started, empty, words,
+    )  # fmt: skip
+    return words

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from gateway.errors import LogError
 from gateway.joins_io.ids import Dense, whole_numbers
 
-__all__ = ["assembled", "canonical_joins", "canonical_rows", "joins_by_user"]
+__all__ = ["assembled", "canonical_joins", "canonical_rows", "count_values", "joins_by_user"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -25,6 +25,7 @@ _KEY_BITS = 63
 _LARGE = 1 << 20
 # Ranges of users that are sorted one by one, whatever the number of threads.
 _RANGES = 64
+_BATCH = 1 << 22
 
 
 def canonical_rows(
@@ -128,6 +129,15 @@ def _dealt_out(user: Int32, group: Int32, time: Int32, n_users: int) -> tuple[In
             close_gaps(offsets, kept, column)
         group, time, offsets = group[:left].copy(), time[:left].copy(), _offsets(kept)
     return offsets, group, time
+
+
+def count_values(values: Int32, n_values: int) -> Int64:
+    """Return how often each of 0 to n_values - 1 occurs, int64."""
+    count = np.zeros(n_values, np.int64)
+    # In batches: numpy's count makes an array of 64 bits of what it counts.
+    for first in range(0, len(values), _BATCH):
+        count += np.bincount(values[first : first + _BATCH], minlength=n_values)
+    return count
 
 
 def _offsets(count: npt.NDArray[Any]) -> Int64:
