@@ -137,8 +137,9 @@ def run_cyclops(
     cases: Cases, folder: Path, library: Path, tolerance: float
 ) -> tuple[float, float, np.ndarray]:
     """Return wall and processor seconds of its fit, and its beta."""
-    subprocess.run(
-        ["Rscript", str(SCRIPT), str(library), name_of(folder), str(PENALTY), str(tolerance), "1"],
+    where = [str(SCRIPT), str(library.resolve()), str(folder.resolve())]
+    subprocess.run(  # noqa: S603  (our own script)
+        ["Rscript", *where, str(PENALTY), str(tolerance), "1"],  # noqa: S607
         check=True,
     )
     beta = np.zeros(cases.n_groups)
@@ -147,11 +148,6 @@ def run_cyclops(
     figures = read_csv(folder / "figures.csv")[0]
     print(f"  Cyclops: {figures['wall']} s, {figures['iterations']} sweeps, {figures['status']}")
     return float(figures["wall"]), float(figures["cpu"]), beta
-
-
-def name_of(folder: Path) -> str:
-    """Return the folder as the other process finds it."""
-    return str(folder.resolve())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -189,10 +185,9 @@ def write_intervals(cases: Cases, folder: Path) -> None:
     whole["row"] = np.arange(1, row + 1)
     order = np.lexsort((whole["covariate_row"], whole["group"]))
     for name, column in whole.items():
-        if name in ("group", "covariate_stratum", "covariate_row"):
-            column = column[order]
+        exposures = name in ("group", "covariate_stratum", "covariate_row")
         kind = "<f8" if name in ("length", "events") else "<i4"
-        column.astype(kind).tofile(folder / f"{name}.bin")
+        (column[order] if exposures else column).astype(kind).tofile(folder / f"{name}.bin")
     print(f"{row:,} intervals, {len(order):,} exposures for Cyclops")
 
 

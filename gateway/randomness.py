@@ -111,8 +111,9 @@ def _words(names: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
 
 
 def _words_of_array(names: pa.StringArray, seed: int) -> npt.NDArray[np.uint64]:
-    from gateway._numba import is_compiled
-    from gateway.blake_kernels import hash_texts, keyed_state
+    # Late: a second to load, and a few names do without.
+    from gateway._numba import is_compiled  # noqa: PLC0415
+    from gateway.blake_kernels import hash_texts, keyed_state  # noqa: PLC0415
 
     if len(names) < _MANY or not is_compiled():
         return _words(names.to_pylist(), seed)

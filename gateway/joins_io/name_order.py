@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from os.path import commonprefix
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -70,8 +68,9 @@ def text_order(names: pa.StringArray) -> Int64:
 
 def _keys(names: pa.StringArray) -> npt.NDArray[np.uint64]:
     """Return the eight bytes after what all names begin with, as a number."""
-    ends = pc.min_max(names).as_py()
-    shared = len(commonprefix([ends["min"].encode(), ends["max"].encode()]))
+    ends = [end.encode() for end in pc.min_max(names).as_py().values()]
+    differ = (a != b for a, b in zip(*ends, strict=False))
+    shared = next((k for k, other in enumerate(differ) if other), len(ends[0]))
     _, where, text = names.buffers()
     offsets = np.frombuffer(where, np.int32)[names.offset : names.offset + len(names) + 1]
     data = np.frombuffer(text, np.uint8)

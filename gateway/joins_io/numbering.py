@@ -110,9 +110,7 @@ class _Texts:
 
     def add(self, block: pa.Array) -> bool:
         kind = block.type
-        if kind not in _TEXTS and not (
-            pa.types.is_dictionary(kind) and kind.value_type in _TEXTS
-        ):
+        if kind not in _TEXTS and not (pa.types.is_dictionary(kind) and kind.value_type in _TEXTS):
             return False
         encoded = block if pa.types.is_dictionary(kind) else block.dictionary_encode()
         names = encoded.dictionary.cast(pa.string())

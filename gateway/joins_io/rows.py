@@ -108,7 +108,13 @@ def joins_by_user(
 
 
 def _dealt_out(user: Int32, group: Int32, time: Int32, n_users: int) -> tuple[Int64, Int32, Int32]:
-    from gateway.joins_io.rows_kernels import close_gaps, count_by_user, deal_out, sort_users
+    # Late: a second to load, and a small log does without.
+    from gateway.joins_io.rows_kernels import (  # noqa: PLC0415
+        close_gaps,
+        count_by_user,
+        deal_out,
+        sort_users,
+    )
 
     count = np.zeros(n_users, np.int64)
     ascending = count_by_user(user, count)

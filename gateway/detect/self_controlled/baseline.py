@@ -88,8 +88,9 @@ def _windows(begin: Int64, end: Int64, count: Int64) -> tuple[Int64, Float64]:
     least = int(begin.min())
     width = int(end.max()) - least + 1
     windows, which = np.unique((begin - least) * width + (end - least), return_inverse=True)
-    weight = np.bincount(which, weights=count)
-    return np.stack([windows // width, windows % width], axis=1) + least, weight
+    weight = np.bincount(which, weights=count).astype(np.float64)
+    pairs: Int64 = np.stack([windows // width, windows % width], axis=1) + least
+    return pairs, weight
 
 
 def _edges(time: Int64, begin: int, end: int) -> Int64:

@@ -66,7 +66,7 @@ class ConditionalLoss:
         c = self.cases
         loss_and_gradient(
             self._bounds, c.offsets, c.group, c.sign, c.length, c.events, c.first_length,
-            self._n, beta, *self._scratch, self._gradient, self._totals,
+            self._n, beta, self._scratch[0], self._scratch[1], self._gradient, self._totals,
         )  # fmt: skip
         penalty = 0.5 * self.penalty * float(beta @ beta)
         gradient = self._gradient.sum(axis=0) + self.penalty * beta
@@ -86,7 +86,8 @@ class ConditionalLoss:
             each = np.empty(rows.stop - rows.start)
             fill_information(
                 _chunks(begin, end), c.offsets, c.group, c.sign, c.partner, c.length,
-                c.first_length, self._n, beta, waning, ratio, *self._scratch, each,
+                c.first_length, self._n, beta, waning, ratio, self._scratch[0], self._scratch[1],
+                each,
             )  # fmt: skip
             add_by_group(c.group[rows], each, total)
         return total

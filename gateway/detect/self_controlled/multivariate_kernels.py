@@ -21,6 +21,7 @@ from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
 __all__ = ["add_by_group", "count_events", "fill_information", "fill_pairs", "invert_effects",
            "loss_and_gradient"]  # fmt: skip
 
+
 @inner_kernel
 def _forward(  # type: ignore[no-untyped-def]
     first, end, group, sign, length, first_length, beta, chunk, eta, rate
@@ -47,9 +48,7 @@ def _add_case(  # type: ignore[no-untyped-def]
     first, end, group, sign, length, events, first_length, n, beta, chunk, eta, rate, gradient
 ):
     """Add a case's part to the gradient and return its part of the loss."""
-    total, top = _forward(
-        first, end, group, sign, length, first_length, beta, chunk, eta, rate
-    )
+    total, top = _forward(first, end, group, sign, length, first_length, beta, chunk, eta, rate)
     if total <= 0.0:
         return 0.0
     # In a loop of its own: these divisions do not wait for each other.
@@ -143,9 +142,7 @@ def _fill_case(  # type: ignore[no-untyped-def]
     first, end, group, sign, partner, length, events, first_length, n, beta, waning, chunk,
     eta, rate, after, count, share,
 ):  # fmt: skip
-    if not _add_up_rates(
-        first, end, group, sign, length, first_length, beta, chunk, eta, rate
-    ):
+    if not _add_up_rates(first, end, group, sign, length, first_length, beta, chunk, eta, rate):
         return
     seen = 0.0
     for i in range(end - 1, first - 1, -1):
@@ -200,9 +197,7 @@ def _inform_case(  # type: ignore[no-untyped-def]
     first, end, group, sign, partner, length, first_length, n, beta, waning, ratio, chunk,
     eta, rate, at, each,
 ):  # fmt: skip
-    if not _add_up_rates(
-        first, end, group, sign, length, first_length, beta, chunk, eta, rate
-    ):
+    if not _add_up_rates(first, end, group, sign, length, first_length, beta, chunk, eta, rate):
         each[at : at + end - first] = 0.0
         return
     for i in range(first, end):
