@@ -8,19 +8,15 @@ purpose made.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Purpose", "Stream", "generator", "name_uniforms"]
+from gateway.name_hash import hash_names
 
-# Below so many names a kernel is not worth loading.
-_MANY = 1 << 15
-_CHUNKS = 16
+__all__ = ["Purpose", "Stream", "generator", "name_uniforms"]
 
 
 class Stream(IntEnum):
@@ -94,37 +90,4 @@ def name_uniforms(names: Sequence[str] | pa.StringArray, *, seed: int) -> np.nda
     numpy.ndarray
         float64, shape (len(names),), in [0, 1): the upper 53 bits of BLAKE2b.
     """
-    if isinstance(names, pa.StringArray):
-        words = _words_of_array(names, int(seed))
-    else:
-        words = _words(names, int(seed))
-    return (words >> np.uint64(11)) * 2.0**-53
-
-
-def _words(names: Iterable[str], seed: int) -> npt.NDArray[np.uint64]:
-    key = seed.to_bytes(8, "little")
-    digests = b"".join(
-        hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-        for name in names
-    )
-    return np.frombuffer(digests, dtype="<u8")
-
-
-def _words_of_array(names: pa.StringArray, seed: int) -> npt.NDArray[np.uint64]:
-    # Late: a second to load, and a few names do without.
-    from gateway._numba import is_compiled  # noqa: PLC0415
-    from gateway.blake_kernels import hash_texts, keyed_state  # noqa: PLC0415
-
-    if len(names) < _MANY or not is_compiled():
-        return _words(names.to_pylist(), seed)
-    _, offsets, text = names.buffers()
-    started, empty = np.empty(8, np.uint64), np.empty(8, np.uint64)
-    keyed_state(np.uint64(seed), False, started)
-    keyed_state(np.uint64(seed), True, empty)
-    words = np.empty(len(names), np.uint64)
-    hash_texts(
-        np.linspace(0, len(names), _CHUNKS + 1).astype(np.int64),
-        np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names) + 1],
-        np.frombuffer(text, np.uint8), started, empty, words,
-    )  # fmt: skip
-    return words
+    return (hash_names(names, seed=int(seed)) >> np.uint64(11)) * 2.0**-53
