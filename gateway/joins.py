@@ -19,16 +19,14 @@ from gateway.joins_io import (
     marked_table,
     parse_duration,
     read_csv,
-    read_parquet,
-    tick_of,
     write_parquet,
 )
+from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
 from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
 from gateway.joins_io.partitioned import read_manifest
-from gateway.joins_io.rows import assembled
-from gateway.joins_io.span import check_span
+from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
 
 if TYPE_CHECKING:
@@ -230,7 +228,7 @@ class JoinLog:
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
     ) -> Self:
         """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        return cls._from_columns(read_csv(path, user=user, group=group, time=time), path)
+        return cls._of(dense_rows(read_csv(path, user=user, group=group, time=time)), path)
 
     @classmethod
     def from_parquet(
@@ -245,9 +243,9 @@ class JoinLog:
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
-        table = read_parquet(path, user=user, group=group, time=time)
+        rows = read_dense(path, user=user, group=group, time=time)
         manifest = read_manifest(path)
-        return cls._from_columns(table, path, last=None if manifest is None else manifest.last)
+        return cls._of(rows, path, last=None if manifest is None else manifest.last)
 
     @classmethod
     def from_dataframe(
@@ -268,19 +266,15 @@ class JoinLog:
         if is_marked(table) and (user, group, time) == _COLUMNS:
             return cls._restored(table, where)
         columns = as_columns(table, user=user, group=group, time=time, where=where)
-        return cls._from_columns(columns, where)
+        return cls._of(dense_rows(columns), where)
 
     @classmethod
-    def _from_columns(cls, table: pa.Table, where: object, *, last: int | None = None) -> Self:
-        """Make a log of three columns; ``last`` is its last tick, where rows were left out."""
-        ticks = table["time"].to_numpy()
-        origin, last = int(ticks.min()), int(ticks.max()) if last is None else last
-        tick = tick_of(table)
-        check_span(where, origin, last, tick=tick)
-        return cls.from_arrays(
-            table["user"], table["group"], ticks - origin, tick=tick, origin=origin,
-            observed_until=last - origin,
-        )  # fmt: skip
+    def _of(cls, rows: DenseRows, where: object, *, last: int | None = None) -> Self:
+        """Make a log of rows; ``last`` is its last tick, where some were left out."""
+        try:
+            return cls(**rows.fields(where, last=last))
+        except ValueError as error:
+            raise LogError(f"the joins cannot be used: {error}") from error
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:
@@ -320,7 +314,7 @@ class JoinLog:
 
     def sizes(self) -> Int64:
         """Return the number of members of each group, int64, shape (n_groups,)."""
-        return np.bincount(self.group, minlength=self.n_groups).astype(np.int64)
+        return count_values(self.group, self.n_groups)
 
     def when(self, ticks: npt.ArrayLike) -> pa.Array:
         """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""

@@ -162,10 +162,10 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
 
 def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     """Return how many users join a target, and how many of them something else before."""
-    is_target_join = targets.mask[joins.group]
-    converts, first = np.unique(joins.user()[is_target_join], return_index=True)
-    earliest = joins.time[joins.offsets[converts]]
-    before = earliest < joins.time[is_target_join][first]
+    row = np.flatnonzero(targets.mask[joins.group])
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    converts, first = np.unique(user, return_index=True)
+    before = joins.time[joins.offsets[converts]] < joins.time[row[first]]
     return len(converts), int(np.count_nonzero(before))
 
 

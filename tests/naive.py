@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from itertools import chain, pairwise, permutations, product
 
@@ -572,3 +573,40 @@ def found_friends(world, days, *, share, room):
                 found[u].append((v, day))
                 found[v].append((u, day))
     return found
+# Big logs: reading, sorting, names ----------------------------------------------------------
+
+
+def name_words(names, seed):
+    """BLAKE2b of each name with the seed as key, as numbers of 64 bits."""
+    key = seed.to_bytes(8, "little")
+    digests = [hashlib.blake2b(n.encode(), digest_size=8, key=key).digest() for n in names]
+    return [int.from_bytes(digest, "little") for digest in digests]
+
+
+def log_rows(user, group, time):
+    """(user, time, group) in order, each user and group once, at the earliest time."""
+    first = {}
+    for u, g, t in zip(user, group, time, strict=True):
+        first[u, g] = min(t, first.get((u, g), t))
+    return sorted((u, t, g) for (u, g), t in first.items())
+
+
+def joins_before(joins, target):
+    """Of each group: target joins before it of its joiners, and of everybody."""
+    own, all_ = np.zeros((2, joins.n_groups), np.int64)
+    user = np.repeat(np.arange(joins.n_users), np.diff(joins.offsets))
+    hits = [(u, t) for u, g, t in zip(user, joins.group, joins.time, strict=True) if target[g]]
+    for u, g, t in zip(user, joins.group, joins.time, strict=True):
+        own[g] += sum(v == u and s < t for v, s in hits)
+        all_[g] += sum(s < t for _, s in hits)
+    return own, all_
+
+
+def information(cases, pairs, beta):
+    """Variance of the events of each exposure, added up by group, from its pairs."""
+    total = np.zeros(cases.n_groups)
+    for g, n, share in zip(pairs.group, pairs.events, pairs.share, strict=True):
+        odds = share * np.exp(beta[g])
+        p = odds / (1 - share + odds)
+        total[g] += n * p * (1 - p)
+    return total

@@ -313,6 +313,17 @@ def test_top_gateways__draw_role_and_flag_of_every_group() -> None:
     assert marks(BY_NAME["top_gateways"].draw(data).axes[0]) == expected
 
 
+def test_top_gateways__draw_an_interval_without_end_to_the_edge() -> None:
+    data = plotted("top_gateways")
+    high = data["ci_high"].to_pylist()
+    endless = data.set_column(
+        data.schema.get_field_index("ci_high"), "ci_high", pa.array([np.inf, *high[1:]])
+    )
+    axes = BY_NAME["top_gateways"].draw(endless).axes[0]
+    longest = max(float(np.max(line.get_xdata())) for line in axes.lines)
+    assert longest == axes.get_xlim()[1] < np.inf
+
+
 def test_top_gateways__draw_a_real_log_in_one_colour() -> None:
     data = plotted("top_gateways", real())
     got = {(shape, color) for shape, color, _ in marks(BY_NAME["top_gateways"].draw(data).axes[0])}

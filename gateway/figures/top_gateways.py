@@ -132,13 +132,17 @@ def caption(data: pa.Table) -> str:
 def _draw_rows(axes: Axes, data: pa.Table) -> None:
     scale = 100.0 if _is_spike(data) else 1.0
     score, low, high = (scale * floats(data, name) for name in ("score", "ci_low", "ci_high"))
+    known = np.concatenate([score, low, high])
+    limits = _limits(known[np.isfinite(known) | np.isnan(known)])
+    # An interval may be without end: its bar goes to the edge.
+    low, high = np.clip(low, *limits), np.clip(high, *limits)
     rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
     for y, (name, is_flagged) in enumerate(rows):
         drawn = role(name)
         axes.plot([low[y], high[y]], [y, y], color=drawn.color, lw=0.9, solid_capstyle="butt")
         face = drawn.color if is_flagged else PAPER
         axes.plot(score[y], y, marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
-    axes.set_xlim(*_limits(np.concatenate([score, low, high])))
+    axes.set_xlim(*limits)
     axes.set_ylim(data.num_rows - 0.4, -0.6)
     axes.grid(axis="x", color=RULE)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError
 from gateway.joins_io.messages import shown
 
-__all__ = ["Dense", "dense_ids", "numbered_names", "whole_numbers"]
+__all__ = ["Dense", "dense_ids", "inverse", "numbered_names", "whole_numbers"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -138,7 +138,7 @@ def _from_texts(values: Any, names: Any, what: str, mentioned: npt.ArrayLike | N
         raise LogError(f"{what} must be given by ids where ids are given beside it; got names")
     encoded = _texts(values, what).dictionary_encode().combine_chunks()
     order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = _inverse(order)
+    rank = inverse(order)
     names = encoded.dictionary.take(pa.array(order))
     return Dense(rank[encoded.indices.to_numpy()], names, np.arange(len(order)), None)
 
@@ -163,12 +163,13 @@ def _from_index(
         got = low if low < 0 else high
         raise LogError(f"{what} ids must be in [0, {len(names)}), the names given; got {got}")
     order = pc.sort_indices(names).to_numpy().astype(np.int64)
-    rank = _inverse(order)
+    rank = inverse(order)
     mentioned = None if others is None else np.where(others < 0, np.int32(-1), rank[others])
     return Dense(rank[ids], names.take(pa.array(order)), order, mentioned)
 
 
-def _inverse(order: npt.NDArray[Any]) -> Int32:
+def inverse(order: npt.NDArray[Any]) -> Int32:
+    """Return the rank of each value, int32, from the order of the values."""
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     return rank

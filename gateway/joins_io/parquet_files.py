@@ -14,8 +14,9 @@ from gateway.errors import LogError
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.paths import parquet_parts, unreadable
 
-__all__ = ["iterate_raw_columns", "marked_table", "metadata_at", "read_names_of_columns",
-           "read_raw_columns", "write_parquet"]  # fmt: skip
+__all__ = ["count_rows", "iterate_batches", "iterate_raw_columns", "marked_table",
+           "metadata_at", "read_names_of_columns", "read_raw_columns",
+           "write_parquet"]  # fmt: skip
 
 _ROW_GROUP = 1 << 20
 _BUFFER = 1 << 18
@@ -65,6 +66,35 @@ def iterate_raw_columns(path: Path, names: Sequence[str], *, rows: int) -> Itera
                 yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(path, error) from error
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a Parquet file says it holds.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file, or they are more than the memory holds.
+    """
+    try:
+        rows = int(pyarrow.parquet.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+    _refuse_beyond_memory(path, rows)
+    return rows
+
+
+def iterate_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]]:
+    """Yield the named columns of a Parquet file by about a million rows, text by dictionary.
+
+    Raises
+    ------
+    pyarrow.ArrowException, OSError
+        If the file is damaged.
+    """
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=list(names)) as file:
+        for batch in file.iter_batches(_ROW_GROUP, columns=list(names)):
+            yield [batch.column(batch.schema.get_field_index(name)) for name in names]
 
 
 def marked_table(path: str | Path, mark: bytes) -> pa.Table | None:

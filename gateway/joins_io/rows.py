@@ -14,13 +14,18 @@ import numpy.typing as npt
 from gateway.errors import LogError
 from gateway.joins_io.ids import Dense, whole_numbers
 
-__all__ = ["assembled", "canonical_rows"]
+__all__ = ["assembled", "canonical_joins", "canonical_rows", "count_values", "joins_by_user"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 # An order key of several columns packed into one int64 must leave the sign alone.
 _KEY_BITS = 63
+# From so many rows on kernels do the work. Below it they would not be worth loading.
+_LARGE = 1 << 20
+# Ranges of users that are sorted one by one, whatever the number of threads.
+_RANGES = 64
+_BATCH = 1 << 22
 
 
 def canonical_rows(
@@ -79,10 +84,85 @@ def canonical_joins(user: Int32, group: Int32, time: Int32) -> tuple[Int32, Int3
     return user_.astype(np.int32), group_.astype(np.int32), ticks.astype(np.int32)
 
 
+def joins_by_user(
+    user: Int32, group: Int32, time: Int32, *, n_users: int
+) -> tuple[Int64, Int32, Int32]:
+    """Return offsets by user, groups and times in the order of ``canonical_rows``.
+
+    Parameters
+    ----------
+    user, group, time
+        int32, shape (n_rows,): dense ids and ticks; at least one row.
+    n_users
+        Number of users.
+
+    Returns
+    -------
+    numpy.ndarray, numpy.ndarray, numpy.ndarray
+        int64, shape (n_users + 1,); int32 and int32, shape (n_joins,).
+    """
+    if len(user) < _LARGE:
+        user, group, time = canonical_joins(user, group, time)
+        return _offsets(np.bincount(user, minlength=n_users)), group, time
+    return _dealt_out(user, group, time, n_users)
+
+
+def _dealt_out(user: Int32, group: Int32, time: Int32, n_users: int) -> tuple[Int64, Int32, Int32]:
+    # Late: a second to load, and a small log does without.
+    from gateway.joins_io.rows_kernels import (  # noqa: PLC0415
+        close_gaps,
+        count_by_user,
+        deal_out,
+        sort_users,
+    )
+
+    count = np.zeros(n_users, np.int64)
+    ascending = count_by_user(user, count)
+    offsets = _offsets(count)
+    bounds = _user_ranges(offsets)
+    least = int(time.min())
+    if ascending:
+        group, time = group.copy(), time.copy()
+    else:
+        columns = np.empty((2, len(user)), np.int32)
+        deal_out(bounds[:: _RANGES // 2], user, group, time, offsets[:-1].copy(), *columns)
+        group, time = columns
+    kept = np.empty(n_users, np.int64)
+    sort_users(bounds, offsets, group, time, least, kept)
+    left = int(kept.sum())
+    if left < len(group):
+        for column in (group, time):
+            close_gaps(offsets, kept, column)
+        group, time, offsets = group[:left].copy(), time[:left].copy(), _offsets(kept)
+    return offsets, group, time
+
+
+def count_values(values: Int32, n_values: int) -> Int64:
+    """Return how often each of 0 to n_values - 1 occurs, int64."""
+    count = np.zeros(n_values, np.int64)
+    # In batches: numpy's count makes an array of 64 bits of what it counts.
+    for first in range(0, len(values), _BATCH):
+        count += np.bincount(values[first : first + _BATCH], minlength=n_values)
+    return count
+
+
+def _offsets(count: npt.NDArray[Any]) -> Int64:
+    offsets = np.zeros(len(count) + 1, np.int64)
+    np.cumsum(count, out=offsets[1:])
+    return offsets
+
+
+def _user_ranges(offsets: Int64) -> Int64:
+    """Cut users into ranges with about the same number of rows."""
+    cuts = np.searchsorted(offsets, np.linspace(0, offsets[-1], _RANGES + 1))
+    cuts[0], cuts[-1] = 0, len(offsets) - 1
+    return cuts.astype(np.int64)
+
+
 def assembled(
     user: Dense,
     group: Dense,
-    time: Int64,
+    time: Int64 | Int32,
     *,
     observed: tuple[npt.ArrayLike | None, npt.ArrayLike | None],
     others: Mapping[str, npt.NDArray[Any]],
@@ -94,7 +174,7 @@ def assembled(
     user, group
         Dense ids, of n_rows values each.
     time
-        int64, shape (n_rows,): ticks.
+        int64 or int32, shape (n_rows,): ticks.
     observed
         First and last tick of the observation: one for all users, one for each in the
         order in which names were given, or None for the log's own.
@@ -113,17 +193,17 @@ def assembled(
         If there is no row, columns differ in length, or a tick does not fit into 32 bits.
     """
     _check_rows({"user": user.ids, "group": group.ids, "time": time, **others})
-    ticks = _narrow(time, "time")
+    ticks, n_users = _narrow(time, "time"), len(user.names)
     if others:
         rows = canonical_rows(user.ids, group.ids, ticks, tuple(others.values()))
-        joins = (user.ids[rows], group.ids[rows], ticks[rows])
+        offsets = _offsets(np.bincount(user.ids[rows], minlength=n_users))
+        joins = (offsets, group.ids[rows], ticks[rows])
         others = {name: column[rows] for name, column in others.items()}
     else:
-        joins = canonical_joins(user.ids, group.ids, ticks)
-    counts = np.bincount(joins[0], minlength=len(user.names))
+        joins = joins_by_user(user.ids, group.ids, ticks, n_users=n_users)
     first, last = observed
     return {
-        "offsets": np.concatenate([[0], np.cumsum(counts)]),
+        "offsets": joins[0],
         "group": joins[1],
         "time": joins[2],
         "users": user.names,
@@ -142,13 +222,13 @@ def _check_rows(columns: Mapping[str, npt.NDArray[Any]]) -> None:
         raise LogError("a log must hold at least one join; got none")
 
 
-def _narrow(ticks: Int64, what: str) -> Int32:
+def _narrow(ticks: Int64 | Int32, what: str) -> Int32:
     low, high = int(ticks.min(initial=0)), int(ticks.max(initial=0))
     limits = np.iinfo(np.int32)
     if low < limits.min or high > limits.max:
         rule = "must fit into 32 bits, as ticks since origin"
         raise LogError(f"{what} {rule}; got {low} to {high}")
-    return ticks.astype(np.int32)
+    return ticks.astype(np.int32, copy=False)
 
 
 def _window(given: npt.ArrayLike, users: Dense, what: str) -> Int32:

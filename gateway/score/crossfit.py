@@ -73,7 +73,7 @@ def assign_folds(joins: JoinLog, *, folds: int, seed: int) -> npt.NDArray[np.int
     The fold of a user depends on the name, the seed and the number of folds alone: not
     on the order of the rows, nor on who else is in the log.
     """
-    return (name_uniforms(joins.users.to_pylist(), seed=seed) * folds).astype(np.int8)
+    return (name_uniforms(joins.users, seed=seed) * folds).astype(np.int8)
 
 
 def score_joins(

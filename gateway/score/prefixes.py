@@ -132,7 +132,7 @@ def build_prefixes(
         ends_block=np.append(starts[1:], True)[: len(starts)],
         label=_labels(time, first_target[user], joins.observed_until[user], horizon),
         join=row,
-        chance=name_uniforms(joins.users.to_pylist(), seed=seed),
+        chance=name_uniforms(joins.users, seed=seed),
         n_groups=joins.n_groups,
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from gateway.detect.self_controlled.cases import (
     Events,
@@ -91,7 +92,7 @@ def _one_answer(
     elif options.penalty_by == "bayes":
         fit = choose_by_bayes(cases)
     else:
-        names = joins.users.take(cases.user).to_pylist()
+        names = joins.users.take(pa.array(cases.user))
         fit = choose_by_validation(cases, name_uniforms(names, seed=seed + _FOLD_SALT))
     return Answer(adjusted_pairs(cases, fit.beta), fit.beta, _posterior_error(fit))
 

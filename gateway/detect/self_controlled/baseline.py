@@ -69,8 +69,7 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
     """
     edges = _edges(time, int(first.min()), int(last.max()) + 1)
     events = np.histogram(time, edges)[0].astype(np.float64)
-    windows, which = np.unique(np.stack([first, last + 1], axis=1), axis=0, return_inverse=True)
-    weight = np.bincount(which.ravel(), weights=count)
+    windows, weight = _windows(first, last + 1, count)
     piece = [np.clip(windows, low, high) for low, high in pairwise(edges)]
     ticks = [(part[:, 1] - part[:, 0]).astype(np.float64) for part in piece]
     rate = np.ones(len(ticks))
@@ -82,6 +81,16 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
         if np.max(np.abs(rate - old)) <= _CLOSE * rate.max():
             break
     return Baseline(edges, np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))]))
+
+
+def _windows(begin: Int64, end: Int64, count: Int64) -> tuple[Int64, Float64]:
+    """Return the distinct windows in ascending order, and the events of the people in each."""
+    least = int(begin.min())
+    width = int(end.max()) - least + 1
+    windows, which = np.unique((begin - least) * width + (end - least), return_inverse=True)
+    weight = np.bincount(which, weights=count).astype(np.float64)
+    pairs: Int64 = np.stack([windows // width, windows % width], axis=1) + least
+    return pairs, weight
 
 
 def _edges(time: Int64, begin: int, end: int) -> Int64:

@@ -18,14 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.self_controlled.baseline import Baseline, estimate_baseline
+from gateway.detect.self_controlled.cases_kernels import count_wanted, cut_time, take_wanted
 from gateway.joins import JoinLog
 from gateway.partitioned import AnyLog, select_users
 
-__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of"]
+__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of",
+           "select_cases", "users_with"]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+# Ranges of users or cases that threads share, whatever their number.
+_RANGES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +80,8 @@ class Cases:
     sign
         int8, shape (n_rows,): 1 it begins, -1 it ends (with a risk window only).
     partner
-        int64, shape (n_rows,): of a beginning, the row at which it ends; else -1.
+        int64, shape (n_rows,): of a beginning, the row at which it ends; else -1. Empty
+        where none ends.
     length, events
         float64, shape (n_rows,): mass of the baseline, and events, between this row's
         tick and the next row's; of rows at the same tick the last has them.
@@ -126,7 +133,14 @@ class Pairs:
     share: Float64
 
 
-def list_events(joins: JoinLog, outcome: Mask, *, first_only: bool = False) -> Events:
+def users_with(joins: JoinLog, outcome: Mask) -> Mask:
+    """Return which users have an event, bool, shape (n_users,)."""
+    return np.asarray(_count(joins, np.arange(joins.n_users), outcome) > 0)
+
+
+def list_events(
+    joins: JoinLog, outcome: Mask, *, first_only: bool = False, among: Mask | None = None
+) -> Events:
     """Find the events of a log; there must be one.
 
     Parameters
@@ -137,18 +151,47 @@ def list_events(joins: JoinLog, outcome: Mask, *, first_only: bool = False) -> E
         bool, shape (n_groups,): whose joins are events.
     first_only
         Whether only a user's first event counts; of several in its tick, one.
+    among
+        bool, shape (n_users,): users who may be cases; None for all.
     """
-    row = np.flatnonzero(outcome[joins.group])
-    user = joins.user()[row].astype(np.int64)
+    users = np.arange(joins.n_users) if among is None else np.flatnonzero(among)
+    count = _count(joins, users, outcome)
+    users, count = users[count > 0], count[count > 0]
     if first_only:
-        user, at = np.unique(user, return_index=True)
-        row = row[at]
-    users, case = np.unique(user, return_inverse=True)
-    time = joins.time[row].astype(np.int64)
+        count[:] = 1
+    _, time = _take(joins, users, outcome, _starts(count))
+    case = np.repeat(np.arange(len(users)), count)
     first = joins.observed_from[users].astype(np.int64)
     last = joins.observed_until[users].astype(np.int64)
-    baseline = estimate_baseline(time, np.bincount(case), first, last)
-    return Events(users, first, last, case.astype(np.int64), time, baseline)
+    ticks = time.astype(np.int64)
+    baseline = estimate_baseline(ticks, count, first, last)
+    return Events(users, first, last, case, ticks, baseline)
+
+
+def _ranges(count: int) -> Int64:
+    """Cut so many users or cases into ranges that threads share."""
+    return np.linspace(0, count, _RANGES + 1).astype(np.int64)
+
+
+def _starts(count: Int64) -> Int64:
+    return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+
+
+def _count(joins: JoinLog, users: Int64, wanted: Mask) -> Int64:
+    """Return how many of each user's joins are of a wanted group."""
+    count = np.empty(len(users), np.int64)
+    count_wanted(_ranges(len(users)), users, joins.offsets, joins.group, wanted, count)
+    return count
+
+
+def _take(joins: JoinLog, users: Int64, wanted: Mask, starts: Int64) -> tuple[Int32, Int32]:
+    """Return group and tick of the users' joins of wanted groups."""
+    group, time = np.empty((2, starts[-1]), np.int32)
+    take_wanted(
+        _ranges(len(users)), users, joins.offsets, joins.group, joins.time, wanted, starts,
+        group, time,
+    )  # fmt: skip
+    return group, time
 
 
 def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
@@ -161,21 +204,7 @@ def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
     """
     if isinstance(joins, JoinLog):
         return joins
-    return select_users(joins, lambda part: _have_event(part, outcome), what="users with an event")
-
-
-def _have_event(joins: JoinLog, outcome: Mask) -> Mask:
-    event = np.concatenate([[0], np.cumsum(outcome[joins.group])])
-    return np.asarray(event[joins.offsets[1:]] > event[joins.offsets[:-1]])
-
-
-def _joins_of_cases(joins: JoinLog, events: Events, candidate: Mask) -> tuple[Int64, ...]:
-    """Return (case, group, tick) of the joins of candidates by cases."""
-    case_of = np.full(joins.n_users, -1)
-    case_of[events.user] = np.arange(len(events.user))
-    case = case_of[joins.user()]
-    row = np.flatnonzero(candidate[joins.group] & (case >= 0))
-    return case[row], joins.group[row].astype(np.int64), joins.time[row].astype(np.int64)
+    return select_users(joins, lambda part: users_with(part, outcome), what="users with an event")
 
 
 def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window: int = 0) -> Cases:
@@ -190,78 +219,76 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
     risk_window
         Ticks after a join in which it counts; 0 for all.
     """
-    case, group, time = _joins_of_cases(joins, events, candidate)
-    join_key, n = events.key(case, time), len(case)
-    sign, partner = np.ones(n, np.int8), np.full(n, -1)
+    offsets = _starts(_count(joins, events.user, candidate))
+    group, time = _take(joins, events.user, candidate, offsets)
+    sign, partner = np.ones(len(group), np.int8), np.empty(0, np.int64)
     if risk_window:
-        ends = np.flatnonzero(time + risk_window < events.last[case])
-        case, group = np.append(case, case[ends]), np.append(group, group[ends])
-        time = np.append(time, time[ends] + risk_window)
-        sign = np.append(sign, np.full(len(ends), -1, np.int8))
-        order = np.lexsort((sign, group, time, case))
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        partner = np.full(len(order), -1)
-        partner[place[ends]] = place[n:]
-        case, group, time, sign = case[order], group[order], time[order], sign[order]
-    key = events.key(case, time)
-    offsets = np.searchsorted(case, np.arange(len(events.user) + 1))
-    length, first_length = _lengths(events, case, time, offsets, _holds(join_key, key))
-    kept = ~_holds(join_key, events.key(events.case, events.time))
-    counted = _count_events(events, kept, key, case)
+        offsets, group, time, sign, partner = _with_ends(events, offsets, group, time, risk_window)
+    n_rows, n_cases = len(group), len(events.user)
+    length, counted = np.empty(n_rows), np.empty(n_rows)
+    first_length, first_counted = np.empty(n_cases), np.empty(n_cases)
+    tied = np.zeros(n_cases, np.int64)
+    edges, mass = events.baseline.edges, events.baseline.mass
+    cut_time(
+        _ranges(n_cases), offsets, time, sign, events.first, events.last,
+        np.searchsorted(events.case, np.arange(n_cases + 1)), events.time, edges, mass,
+        np.diff(mass) / np.diff(edges), length, counted, first_length, first_counted, tied,
+    )  # fmt: skip
     return Cases(
         offsets=offsets,
-        group=group.astype(np.int32),
+        group=group,
         sign=sign,
         partner=partner,
         length=length,
-        events=counted[0],
+        events=counted,
         first_length=first_length,
-        first_events=counted[1],
+        first_events=first_counted,
         user=events.user,
         n_groups=joins.n_groups,
-        n_tied=int(np.count_nonzero(~kept)),
+        n_tied=int(tied.sum()),
     )
 
 
-def _holds(ascending: Int64, key: Int64) -> Mask:
-    """Whether each key is among others that stand in ascending order."""
-    if len(ascending) == 0:
-        return np.zeros(len(key), bool)
-    at = np.minimum(np.searchsorted(ascending, key), len(ascending) - 1)
-    return np.asarray(ascending[at] == key)
+def _with_ends(
+    events: Events, offsets: Int64, group: Int32, time: Int32, risk_window: int
+) -> tuple[Int64, Int32, Int32, npt.NDArray[np.int8], Int64]:
+    """Put a row where each exposure ends, if the case is still observed."""
+    n, case = len(group), np.repeat(np.arange(len(events.user)), np.diff(offsets))
+    until = time.astype(np.int64) + risk_window
+    ends = np.flatnonzero(until < events.last[case])
+    case, group = np.append(case, case[ends]), np.append(group, group[ends])
+    time = np.append(time, until[ends].astype(np.int32))
+    sign = np.append(np.ones(n, np.int8), np.full(len(ends), -1, np.int8))
+    order = np.lexsort((sign, group, time, case))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    partner = np.full(len(order), -1)
+    partner[place[ends]] = place[n:]
+    offsets = np.searchsorted(case[order], np.arange(len(events.user) + 1))
+    return offsets, group[order], time[order], sign[order], partner
 
 
-def _lengths(
-    events: Events, case: Int64, time: Int64, offsets: Int64, is_join: Mask
-) -> tuple[Float64, Float64]:
-    """Mass after each row up to the next tick with a row, and before each case's first.
-
-    A tick of a join belongs to nobody's time; one at which an exposure ends, to the time
-    before it.
-    """
-    stop = time - is_join
-    until = np.append(stop[1:], 0)
-    ends = offsets[1:][np.diff(offsets) > 0] - 1
-    until[ends] = events.last[case[ends]]
-    length = events.baseline.between(time + 1, until)
-    same = (case[1:] == case[:-1]) & (time[1:] == time[:-1])
-    length[:-1][same] = 0.0
-    until = events.last.copy()
-    begins = offsets[:-1][np.diff(offsets) > 0]
-    until[case[begins]] = stop[begins]
-    return length, events.baseline.between(events.first, until)
-
-
-def _count_events(events: Events, kept: Mask, key: Int64, case: Int64) -> tuple[Float64, Float64]:
-    """Events after each row, and before each case's first row."""
-    of, at = events.case[kept], events.key(events.case, events.time)[kept]
-    row = np.searchsorted(key, at) - 1
-    inside = row >= 0
-    inside[inside] = case[row[inside]] == of[inside]
-    after = np.bincount(row[inside], minlength=len(key))
-    before = np.bincount(of[~inside], minlength=len(events.user))
-    return after.astype(np.float64), before.astype(np.float64)
+def select_cases(cases: Cases, wanted: Mask) -> Cases:
+    """Return some of the cases; bool, shape (n_cases,), says which."""
+    sizes = np.diff(cases.offsets)
+    row = np.repeat(wanted, sizes)
+    partner = cases.partner[row] if len(cases.partner) else cases.partner
+    if len(partner):
+        left_out = np.cumsum(np.where(wanted, 0, sizes))
+        partner = np.where(partner < 0, -1, partner - np.repeat(left_out[wanted], sizes[wanted]))
+    return Cases(
+        offsets=np.concatenate([[0], np.cumsum(sizes[wanted])]),
+        group=cases.group[row],
+        sign=cases.sign[row],
+        partner=partner,
+        length=cases.length[row],
+        events=cases.events[row],
+        first_length=cases.first_length[wanted],
+        first_events=cases.first_events[wanted],
+        user=cases.user[wanted],
+        n_groups=cases.n_groups,
+        n_tied=cases.n_tied,
+    )
 
 
 def pairs_of(
@@ -281,7 +308,9 @@ def pairs_of(
         the tick of the join and the window before it; and of that window against the
         time before the join (empty without one).
     """
-    case, group, time = _joins_of_cases(joins, events, candidate)
+    offsets = _starts(_count(joins, events.user, candidate))
+    group, time = (x.astype(np.int64) for x in _take(joins, events.user, candidate, offsets))
+    case = np.repeat(np.arange(len(events.user)), np.diff(offsets))
     first, last = events.first[case], events.last[case]
     stop = np.minimum(time + risk_window, last) if risk_window else last
     start = np.maximum(time - pre_window, first)

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from gateway.detect.self_controlled.cases import Cases, Pairs
-from gateway.detect.self_controlled.multivariate_kernels import fill_pairs, loss_and_gradient
+from gateway.detect.self_controlled.cases import Cases, Pairs, select_cases
+from gateway.detect.self_controlled.multivariate_kernels import (
+    add_by_group,
+    count_events,
+    fill_information,
+    fill_pairs,
+    invert_effects,
+    loss_and_gradient,
+)
 
 __all__ = ["PENALTIES", "ConditionalLoss", "Fit", "adjusted_pairs", "choose_by_bayes",
            "choose_by_validation", "fit_groups"]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
 
 # Work is cut into a fixed number of chunks of cases, whatever the number of threads, so
 # that sums are made in the same order.
 CHUNKS = 16
+# Rows of which the information is worked out at a time.
+_ROWS = 1 << 21
 # Half decades, as for the logistic scorer.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0)
 FOLDS = 5
@@ -34,38 +44,76 @@ _ROUGH = 1e-6
 
 
 class ConditionalLoss:
-    """Negative conditional log-likelihood of some cases, plus penalty / 2 |beta|^2.
+    """Negative conditional log-likelihood, plus penalty / 2 |beta|^2.
 
     Parameters
     ----------
     cases
         The data.
-    takes_part
-        bool, shape (n_cases,): which count; None for all.
     penalty
         Precision of the normal prior with mean zero.
     """
 
-    def __init__(self, cases: Cases, *, penalty: float, takes_part: Mask | None = None) -> None:
+    def __init__(self, cases: Cases, *, penalty: float) -> None:
         self.cases, self.penalty = cases, penalty
-        self.takes_part = np.ones(len(cases.user), bool) if takes_part is None else takes_part
-        self._bounds = np.linspace(0, len(cases.user), CHUNKS + 1).astype(np.int64)
-        self._scratch = np.zeros((2, len(cases.group)))
+        self._bounds, self._n = _chunks(0, len(cases.user)), _counts(cases)
+        self._scratch = _scratch(cases)
         self._gradient = np.empty((CHUNKS, cases.n_groups))
         self._totals = np.zeros(CHUNKS)
 
     def __call__(self, beta: Float64) -> tuple[float, Float64]:
         """Return the loss and its gradient, shape (n_groups,)."""
         c = self.cases
-        self._gradient[:] = 0.0
         loss_and_gradient(
-            c.offsets, c.group, c.sign, c.length, c.events, c.first_length, c.first_events,
-            self.takes_part, beta, self._bounds, self._scratch[0], self._scratch[1],
-            self._gradient, self._totals,
+            self._bounds, c.offsets, c.group, c.sign, c.length, c.events, c.first_length,
+            self._n, beta, self._scratch[0], self._scratch[1], self._gradient, self._totals,
         )  # fmt: skip
         penalty = 0.5 * self.penalty * float(beta @ beta)
         gradient = self._gradient.sum(axis=0) + self.penalty * beta
         return float(self._totals.sum()) + penalty, gradient
+
+    def information(self, beta: Float64) -> Float64:
+        """Return the diagonal of the Hessian, but for the penalty; shape (n_groups,).
+
+        The sums over each group's exposures are made in order of the rows, whatever the
+        number of threads.
+        """
+        c = self.cases
+        waning, ratio, total = _inverse(beta), np.exp(beta), np.zeros(c.n_groups)
+        cuts = np.searchsorted(c.offsets, np.arange(0, len(c.group), _ROWS))
+        for begin, end in pairwise(np.unique(np.append(cuts, len(c.user))).tolist()):
+            rows = slice(c.offsets[begin], c.offsets[end])
+            each = np.empty(rows.stop - rows.start)
+            fill_information(
+                _chunks(begin, end), c.offsets, c.group, c.sign, c.partner, c.length,
+                c.first_length, self._n, beta, waning, ratio, self._scratch[0], self._scratch[1],
+                each,
+            )  # fmt: skip
+            add_by_group(c.group[rows], each, total)
+        return total
+
+
+def _chunks(begin: int, end: int) -> Int64:
+    return np.linspace(begin, end, CHUNKS + 1).astype(np.int64)
+
+
+def _counts(cases: Cases) -> Float64:
+    """Return the number of events of each case."""
+    n = np.empty(len(cases.user))
+    count_events(cases.offsets, cases.events, cases.first_events, _chunks(0, len(n)), n)
+    return n
+
+
+def _scratch(cases: Cases) -> Float64:
+    """Return room for two numbers for each row of the longest case, for each chunk."""
+    return np.empty((2, CHUNKS, int(np.diff(cases.offsets).max(initial=0))))
+
+
+def _inverse(beta: Float64) -> Float64:
+    """Return exp(-beta) as the kernels work it out: numpy's last bit may be another."""
+    waning = np.empty_like(beta)
+    invert_effects(beta, waning)
+    return waning
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +142,6 @@ def fit_groups(
     *,
     penalty: float,
     start: Float64 | None = None,
-    takes_part: Mask | None = None,
     tolerance: float = 1e-9,
 ) -> Fit:
     """Minimise the penalised conditional loss.
@@ -111,8 +158,6 @@ def fit_groups(
         off to infinity.
     start
         Where to begin; zero by default.
-    takes_part
-        Which cases count.
     tolerance
         Relative reduction of the loss at which the optimiser stops.
 
@@ -123,9 +168,9 @@ def fit_groups(
     "Massive parallelization of serial inference algorithms for a complex generalized
     linear model", ACM TOMACS 23(1).
     """
-    loss = ConditionalLoss(cases, penalty=penalty, takes_part=takes_part)
+    loss = ConditionalLoss(cases, penalty=penalty)
     begin = np.zeros(cases.n_groups) if start is None else start
-    curvature = _information(cases, begin, loss.takes_part)
+    curvature = loss.information(begin)
     scale = 1.0 / np.sqrt(np.maximum(curvature + penalty, 1e-6))
 
     def scaled(x: Float64) -> tuple[float, Float64]:
@@ -139,7 +184,7 @@ def fit_groups(
             options={"maxiter": 1_000, "ftol": tolerance, "gtol": 1e-6, "maxcor": 20},
         )  # fmt: skip
     beta = found.x * scale
-    information = _information(cases, beta, loss.takes_part)
+    information = loss.information(beta)
     return Fit(beta, information, penalty, int(found.nfev), bool(found.success))
 
 
@@ -149,25 +194,15 @@ def adjusted_pairs(cases: Cases, beta: Float64) -> Pairs:
     ``share`` is the probability that an event falls into the exposed time if the group
     itself had no effect and all others had theirs.
     """
-    columns = np.zeros((3, len(cases.group)))
-    scratch = np.zeros((2, len(cases.group)))
-    c = cases
+    c, columns = cases, np.zeros((3, len(cases.group)))
     fill_pairs(
-        c.offsets, c.group, c.sign, c.partner, c.length, c.events, c.first_length,
-        c.first_events, beta, *scratch, *columns,
+        _chunks(0, len(c.user)), c.offsets, c.group, c.sign, c.partner, c.length, c.events,
+        c.first_length, _counts(c), beta, _inverse(beta), *_scratch(c), *columns,
     )  # fmt: skip
     row = np.flatnonzero(cases.sign > 0)
     case = np.repeat(np.arange(len(cases.user)), np.diff(cases.offsets))
     after, events, share = columns[:, row]
     return Pairs(cases.group[row].astype(np.int64), case[row], after, events, share)
-
-
-def _information(cases: Cases, beta: Float64, takes_part: Mask) -> Float64:
-    pairs = adjusted_pairs(cases, beta)
-    odds = pairs.share * np.exp(beta[pairs.group])
-    exposed = odds / (1 - pairs.share + odds)
-    each = takes_part[pairs.case] * pairs.events * exposed * (1 - exposed)
-    return np.bincount(pairs.group, each, minlength=cases.n_groups).astype(np.float64)
 
 
 def choose_by_bayes(cases: Cases) -> Fit:
@@ -205,11 +240,10 @@ def choose_by_validation(cases: Cases, chance: Float64) -> Fit:
     fold = (chance * FOLDS).astype(np.int64)
     loss = np.zeros(len(PENALTIES))
     for k in range(FOLDS):
-        start, held_out = None, ConditionalLoss(cases, penalty=0.0, takes_part=fold == k)
+        start, others = None, select_cases(cases, fold != k)
+        held_out = ConditionalLoss(select_cases(cases, fold == k), penalty=0.0)
         for i in reversed(range(len(PENALTIES))):
-            fit = fit_groups(
-                cases, penalty=PENALTIES[i], start=start, takes_part=fold != k, tolerance=_ROUGH
-            )
+            fit = fit_groups(others, penalty=PENALTIES[i], start=start, tolerance=_ROUGH)
             start = fit.beta
             loss[i] += held_out(fit.beta)[0]
     return fit_groups(cases, penalty=PENALTIES[int(np.argmin(loss))])

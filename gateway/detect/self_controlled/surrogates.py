@@ -7,13 +7,23 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
 
-from gateway.detect.findings import add_up, sum_by_group
-from gateway.detect.self_controlled.cases import Cases, build_cases, list_events, only_cases
+from gateway.detect.findings import add_up
+from gateway.detect.self_controlled.cases import (
+    Cases,
+    build_cases,
+    list_events,
+    only_cases,
+    select_cases,
+    users_with,
+)
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
+from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.joins import JoinLog
 from gateway.partitioned import AnyLog, pieces_of
 from gateway.randomness import name_uniforms
@@ -22,6 +32,7 @@ from gateway.targets import TargetSet
 __all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 
@@ -33,6 +44,10 @@ _DOUBT = 0.05
 _PENALTY, _ROUGH = 60.0, 1e-5
 # Below this information a half of the users says nothing about a group.
 _LEAST_INFORMATION = 1.0
+# Of more cases a sample by name is enough to choose one set of five by.
+MOST_CASES = 1 << 19
+# Rows that are looked at together, and ranges of users that threads share.
+_BATCH, _RANGES = 1 << 22, 32
 
 
 def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
@@ -50,10 +65,8 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
     numpy.ndarray
         Shape (n_groups,).
     """
-    times = np.sort(
-        np.concatenate([piece.time[targets.mask[piece.group]] for piece in pieces_of(joins)])
-    )
-    found, seen = add_up(_joins_before(piece, targets, times) for piece in pieces_of(joins))
+    ticks, upto = _calendar(joins, targets)
+    found, seen = add_up(_joins_before(piece, targets, ticks, upto) for piece in pieces_of(joins))
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
@@ -62,22 +75,33 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
 
 
-def _joins_before(joins: JoinLog, targets: TargetSet, times: Int32) -> tuple[Float64, Float64]:
+def _calendar(joins: AnyLog, targets: TargetSet) -> tuple[Int32, Int64]:
+    """Return the ticks with a target join, and how many there are before each, and in all."""
+    counts: Counter[int] = Counter()
+    for piece in pieces_of(joins):
+        for first in range(0, piece.n_joins, _BATCH):
+            rows = slice(first, first + _BATCH)
+            hit = piece.time[rows][targets.mask[piece.group[rows]]]
+            ticks, count = np.unique(hit, return_counts=True)
+            counts.update(dict(zip(ticks.tolist(), count.tolist(), strict=True)))
+    ticks = np.array(sorted(counts), np.int32)
+    count = np.array([counts[tick] for tick in ticks.tolist()], np.int64)
+    return ticks, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+
+
+def _joins_before(
+    joins: JoinLog, targets: TargetSet, ticks: Int32, upto: Int64
+) -> tuple[Float64, Float64]:
     """Of each group: target joins of its joiners, and of all users, before they joined it.
 
     Sums of whole numbers, so that they do not depend on the order of the users.
     """
-    hit = targets.mask[joins.group]
-    until = np.concatenate([[0], np.cumsum(hit)])
-    row = np.arange(len(hit))
-    user = joins.user()
-    begins = np.ones(len(hit), bool)
-    begins[1:] = (user[1:] != user[:-1]) | (joins.time[1:] != joins.time[:-1])
-    block = np.maximum.accumulate(np.where(begins, row, 0))
-    before = (until[block] - until[joins.offsets[user]]).astype(np.float64)
-    seen = np.searchsorted(times, joins.time).astype(np.float64)
-    n = joins.n_groups
-    return sum_by_group(joins.group, before, n), sum_by_group(joins.group, seen, n)
+    found, seen = np.zeros((2, _RANGES, joins.n_groups), np.int64)
+    add_joins_before(
+        np.linspace(0, joins.n_users, _RANGES + 1).astype(np.int64), joins.offsets, joins.group,
+        joins.time, targets.mask, ticks, upto, found, seen,
+    )  # fmt: skip
+    return found.sum(axis=0).astype(np.float64), seen.sum(axis=0).astype(np.float64)
 
 
 def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
@@ -88,7 +112,8 @@ def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
     statistics over the groups; both ways round. A set that stands for the targets brings
     news about them, and the correlation rises; one that does not drowns them, and it
     falls. The best set is taken, none if its correlation is within two standard errors of
-    zero or no better than that of target joins alone. No truth enters.
+    zero or no better than that of target joins alone. No truth enters. Of more than
+    ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
 
     Parameters
     ----------
@@ -110,26 +135,33 @@ def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
         return none
     candidate = ~targets.mask & ~sets[-1]
     cases = only_cases(joins, targets.mask | sets[-1])
-    plain = _statistics(cases, targets.mask, candidate, seed)
+    chance = name_uniforms(cases.users, seed=seed)
+    plain = _statistics(cases, targets.mask, candidate, chance)
     best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
     for chosen in sets:
-        found = _statistics(cases, targets.mask | chosen, ~targets.mask & ~chosen, seed)
+        found = _statistics(cases, targets.mask | chosen, ~targets.mask & ~chosen, chance)
         agreement = _agreement(found, plain)
         if agreement > most:
             best, most = chosen, agreement
     return best
 
 
-def _statistics(joins: JoinLog, outcome: Mask, candidate: Mask, seed: int) -> Float64:
-    """Standardised effect of every group in each half of the users; NaN where unknown."""
-    cases = build_cases(joins, list_events(joins, outcome), candidate)
-    names = joins.users.take(cases.user).to_pylist()
-    half = name_uniforms(names, seed=seed) < 0.5
+def _statistics(joins: JoinLog, outcome: Mask, candidate: Mask, chance: Float64) -> Float64:
+    """Standardised effect of every group in each half of the users; NaN where unknown.
+
+    ``chance``, shape (n_users,) in [0, 1), says in which half a user is, and whether at all
+    where there are more cases than it takes.
+    """
+    has_event = users_with(joins, outcome)
+    share = 0.5 * min(1.0, MOST_CASES / np.count_nonzero(has_event))
+    among = has_event & (chance % 0.5 < share)
+    cases = build_cases(joins, list_events(joins, outcome, among=among), candidate)
+    half = chance[cases.user] < 0.5
     return np.array([_one_half(cases, half), _one_half(cases, ~half)])
 
 
 def _one_half(cases: Cases, part: Mask) -> Float64:
-    fit = fit_groups(cases, penalty=_PENALTY, takes_part=part, tolerance=_ROUGH)
+    fit = fit_groups(select_cases(cases, part), penalty=_PENALTY, tolerance=_ROUGH)
     return np.where(fit.information > _LEAST_INFORMATION, _score(fit), np.nan)
 
 
