@@ -78,8 +78,9 @@ def _search(
     loss: Loss, x: Float64, value: float, step: Float64, slope: float
 ) -> tuple[float, Float64, float, int]:
     """Shorten the step until the loss falls enough: (value, gradient, length, evaluations)."""
-    size = 1.0
-    for tried in range(1, _MOST_CUTS + 1):
+    size, tried = 1.0, 0
+    while tried < _MOST_CUTS:
+        tried += 1
         found, gradient = loss(x + size * step)
         if found <= value + _ENOUGH * size * slope:
             break
@@ -129,7 +130,7 @@ class _InverseHessian:
         weights = np.empty((2, used))
         weights[0, self._rows] = solve_triangular(upper, inner, trans="T")
         weights[1, self._rows] = -c * q
-        found = weights[0] @ steps
+        found: Float64 = weights[0] @ steps
         found += weights[1] @ changes
         found += c * v
         return found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
+from gateway.score.descent import Minimum, minimise
 from gateway.score.packed_kernels import (
     GROUP,
-    LABEL,
-    TRAINS,
     add_chunks,
+    count_flags,
     count_later,
     packed_loss,
     trim_users,
@@ -20,7 +21,7 @@ from gateway.score.packed_kernels import (
 )
 from gateway.score.prefixes import Prefixes
 
-__all__ = ["PackedLoss", "PackedRows", "pack_rows"]
+__all__ = ["PackedLoss", "PackedRows", "fit_packed", "pack_rows"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -49,11 +50,14 @@ class PackedRows:
         int64, shape (n_classes + 1,): rows of class c are ``first[c]:first[c + 1]``.
     n_groups
         Number of groups of the log.
+    longest
+        Most rows of a user.
     """
 
     code: npt.NDArray[np.int32]
     first_of_class: Int64
     n_groups: int
+    longest: int
 
     @property
     def n_classes(self) -> int:
@@ -72,6 +76,12 @@ class PackedRows:
         first, end = np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
         found = np.column_stack([self.first_of_class[first], self.first_of_class[end]])
         return np.asarray(found[found[:, 0] < found[:, 1]], np.int64)
+
+    def count_training(self, first: int, end: int) -> int:
+        """Return the number of rows to train on in a range."""
+        flags = np.zeros((1, 2), np.int64)
+        count_flags(self.code, np.array([[first, end]]), np.array([0, 1]), flags)
+        return int(flags[0, 0])
 
     def next_user(self, row: int) -> int:
         """Return the first row from ``row`` on that starts a user, or the end."""
@@ -109,7 +119,8 @@ def pack_rows(prefixes: Prefixes, class_of_user: npt.NDArray[np.integer], n: int
     write_codes(
         prefixes.offsets, prefixes.group, prefixes.ends_block, prefixes.label, first, length, code
     )
-    return PackedRows(code, np.concatenate([[0], np.cumsum(in_class)]), prefixes.n_groups)
+    first_of_class = np.concatenate([[0], np.cumsum(in_class)])
+    return PackedRows(code, first_of_class, prefixes.n_groups, int(length.max(initial=0)))
 
 
 class PackedLoss:
@@ -129,12 +140,13 @@ class PackedLoss:
         self.rows, self.penalty = rows, penalty
         self._ranges, self._chunks = _cut(rows, rows.ranges(classes))
         n = len(self._chunks) - 1
-        longest = _longest_user(rows) if n else 0
-        self._logits = np.empty((n, max(ROOM, longest)))
+        self._logits = np.empty((n, max(ROOM, rows.longest)))
         self._lanes = np.empty((n, 3, ROOM))
         self._gradient = np.empty((n, rows.n_groups))
         self._totals = np.empty((n, 2))
-        self.n_rows, self.n_positive = _outcomes(rows, self._ranges)
+        flags = np.zeros((n, 2), np.int64)
+        count_flags(rows.code, self._ranges, self._chunks, flags)
+        self.n_rows, self.n_positive = (int(count) for count in flags.sum(axis=0))
         self.evaluations = 0
 
     def __call__(self, w: Float64, b: float) -> tuple[float, Float64, float]:
@@ -153,12 +165,49 @@ class PackedLoss:
         """Share of training rows with outcome 1; half a row is added to either side."""
         return (self.n_positive + 0.5) / (self.n_rows + 1.0)
 
+    def pieces(self) -> Int64:
+        """Return the ranges of rows that go into the sums, in order, shape (n, 2)."""
+        return self._ranges
+
     def later_rows(self) -> Float64:
         """Training rows whose prefix contains each group, shape (n_groups,)."""
         count_later(self.rows.code, self._ranges, self._chunks, self._gradient)
         nothing, total = np.zeros(self.rows.n_groups), np.empty(self.rows.n_groups)
         add_chunks(self._gradient, 0.0, nothing, total)
         return total
+
+
+def fit_packed(loss: PackedLoss, *, tolerance: float, start: Float64 | None = None) -> Minimum:
+    """Minimise over weights and intercept, from ``start`` or from zero and the base rate.
+
+    Each variable is scaled by the square root of the Hessian's diagonal where all weights
+    are zero. One BLAS thread: a threaded product adds in another order.
+
+    Parameters
+    ----------
+    loss
+        What to minimise; its penalty must be positive.
+    tolerance
+        Relative distance to the least loss, as ``descent.minimise`` estimates it.
+    start
+        Weights, then the intercept; shape (n_groups + 1,).
+    """
+    rate = loss.base_rate()
+    bend = rate * (1.0 - rate)
+    diagonal = np.append(bend * loss.later_rows() + loss.penalty, bend * loss.n_rows + 1e-9)
+    scale = 1.0 / np.sqrt(diagonal)
+    if start is None:
+        start = np.zeros(len(scale))
+        start[-1] = np.log(rate / (1.0 - rate))
+
+    def scaled(x: Float64) -> tuple[float, Float64]:
+        x = x * scale
+        value, gradient, slope = loss(x[:-1], float(x[-1]))
+        return value, np.append(gradient, slope) * scale
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        found = minimise(scaled, start / scale, tolerance=tolerance)
+    return replace(found, x=found.x * scale)
 
 
 def _cut(rows: PackedRows, ranges: Int64) -> tuple[Int64, Int64]:
@@ -179,15 +228,3 @@ def _cut(rows: PackedRows, ranges: Int64) -> tuple[Int64, Int64]:
                 chunks.append(len(pieces))
     chunks.append(len(pieces))
     return np.array(pieces, np.int64).reshape(-1, 2), np.array(chunks, np.int64)
-
-
-def _longest_user(rows: PackedRows) -> int:
-    starts = np.flatnonzero(rows.code < 0)
-    return int(np.diff(starts, append=len(rows.code)).max(initial=0))
-
-
-def _outcomes(rows: PackedRows, ranges: Int64) -> tuple[int, int]:
-    """Number of training rows, and of those with outcome 1."""
-    parts = [rows.code[first:end] for first, end in ranges.tolist()]
-    n = sum(int(np.count_nonzero(part & (1 << TRAINS))) for part in parts)
-    return n, sum(int(np.count_nonzero(part & (1 << LABEL))) for part in parts)

@@ -13,8 +13,9 @@ import numpy as np
 from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
 
 __all__ = [
-    "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "count_later", "exponential",
-    "packed_logits", "packed_loss", "packed_platt", "trim_users", "write_codes",
+    "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "count_flags",
+    "count_later", "exponential",
+    "packed_loss", "trim_users", "write_codes",
 ]  # fmt: skip
 
 # Bits of a code: the group's, then two flags; the sign is that the row starts a user.
@@ -242,3 +243,23 @@ def count_later(code, ranges, chunks, count):  # type: ignore[no-untyped-def]
     """Count for each group the training rows whose prefix contains it, chunk by chunk."""
     for c in prange(len(chunks) - 1):
         _chunk_later(code, ranges, chunks[c], chunks[c + 1], count[c])
+
+
+@inner_kernel
+def _range_flags(code):  # type: ignore[no-untyped-def]
+    rows = 0
+    positive = 0
+    for j in range(len(code)):
+        rows += (code[j] >> TRAINS) & 1
+        positive += (code[j] >> LABEL) & 1
+    return rows, positive
+
+
+@parallel_kernel
+def count_flags(code, ranges, chunks, flags):  # type: ignore[no-untyped-def]
+    """Add up, chunk by chunk: rows to train on, and those with outcome 1."""
+    for c in prange(len(chunks) - 1):
+        for k in range(chunks[c], chunks[c + 1]):
+            rows, positive = _range_flags(code[ranges[k, 0] : ranges[k, 1]])
+            flags[c, 0] += rows
+            flags[c, 1] += positive
