@@ -608,7 +608,8 @@ def standardised(prefixes, before, after, cuts, edges):
         mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
         for i in mine:
             blocks[i] = len({prefixes.time[j] for j in mine if prefixes.time[j] < prefixes.time[i]})
-    place = [(int((edges <= k).sum()), int((cuts < p).sum())) for k, p in zip(blocks, before, strict=True)]
+    pairs = zip(blocks, before, strict=True)
+    place = [(int((edges <= k).sum()), int((cuts < p).sum())) for k, p in pairs]
     jump, z = after - before, np.zeros(len(before))
     for cell in set(place):
         at = np.array([c == cell for c in place])

@@ -41,6 +41,9 @@ PARTS, SHARES, HELD_OUT = 3, 100, 20
 # cut time into bins.
 PENALTY_ROWS, START_ROWS, EXPECTATION_ROWS = 8_000_000, 4_000_000, 2_000_000
 _SALT = 2.0**20
+# How much farther from its optimum a fit may end that only calibrates, or only is compared
+# with fits at other penalties.
+_LOOSER_INNER, _LOOSER_PATH = 100.0, 10.0
 CHUNKS = 16
 _LANES = 256
 _NEWTON_STEPS = 50
@@ -134,7 +137,10 @@ class _Fold:
     def score(self, x: Float64, found: Filled) -> None:
         """Fill the rows of the fold's own users."""
         p = self.prefixes
-        inner = [self._fit(self.training & (self.users.class_part != j), x) for j in range(PARTS)]
+        inner = [
+            self._fit(self.training & (self.users.class_part != j), x, _LOOSER_INNER)
+            for j in range(PARTS)
+        ]
         line = self._line(inner)
         base = self._base_rate()
         mine = np.flatnonzero(self.users.fold == self.k)
@@ -153,9 +159,9 @@ class _Fold:
         """Classes of as many hundredths of the users as hold about enough rows."""
         return self.users.class_share < -(-SHARES * enough // max(len(self.rows.code), 1))
 
-    def _fit(self, classes: Mask, start: Float64 | None) -> Float64:
+    def _fit(self, classes: Mask, start: Float64 | None, looser: float = 1.0) -> Float64:
         loss = PackedLoss(self.rows, classes, penalty=self.penalty)
-        return fit_packed(loss, tolerance=self.scorer.tolerance, start=start).x
+        return fit_packed(loss, tolerance=looser * self.scorer.tolerance, start=start).x
 
     def _line(self, inner: list[Float64]) -> Float64:
         """Slope and intercept of the calibrator, on logits out of part."""
@@ -238,7 +244,7 @@ def _choose_penalty(rows: PackedRows, users: _Users, training: Mask, *, toleranc
     best, least, risen, x = PENALTIES[-1], np.inf, 0, None
     for penalty in reversed(PENALTIES):
         loss = PackedLoss(rows, training & learnt, penalty=penalty)
-        x = fit_packed(loss, tolerance=tolerance, start=x).x
+        x = fit_packed(loss, tolerance=_LOOSER_PATH * tolerance, start=x).x
         value = outcome(x[:-1], x[-1])[0]
         if value < least:
             best, least, risen = penalty, value, 0
