@@ -15,8 +15,9 @@ from gateway.detect import spike as spike_module
 from gateway.detect.quantiles import quantiles
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes, crossfit, score_joins
 from gateway.score import packed as packed_module
+from gateway.score.calibration import expectation_edges
 from gateway.score.descent import minimise
-from gateway.score.large import _fit_line
+from gateway.score.large import PARTS, _fit_line, _Sums
 from gateway.score.packed import PackedLoss, fit_packed, pack_rows
 from gateway.score.packed_kernels import GROUP, LABEL, TRAINS, exponential
 from gateway.score.prefixes import POSITION_EDGES
@@ -138,6 +139,28 @@ def test_fit_line__is_scikit_learns_platt():
     expected = minimize(lost, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8}).x
     # Nelder-Mead stops where the loss, of order 1000, no longer changes.
     np.testing.assert_allclose(_fit_line(z, label), expected, atol=1e-4)
+
+
+def test_expectation__gradient_and_hessian_equal_the_twin(prefixes):
+    rng = np.random.default_rng(6)
+    p, n = prefixes, len(prefixes.group)
+    x, line = np.append(rng.normal(size=p.n_groups), -1.0), np.array([1.2, 0.3, -2.0])
+    edges = expectation_edges(p.time, p.tenure())
+    theta = rng.normal(size=1 + sum(len(edge) + 1 for edge in edges)) / 5
+    users = [np.arange(p.n_users) % PARTS == j for j in range(PARTS)]
+    z = line[0] * naive.prefix_logits(p, x[:-1], x[-1])[0] + line[1]
+    z[p.blocks_before() == 0] = line[2]
+    at, column = np.empty((n, 4), int), 1
+    values = (p.blocks_before(), p.block_size(), p.time, p.tenure())
+    for k, (edge, value) in enumerate(zip(edges, values, strict=True)):
+        at[:, k] = column + np.searchsorted(edge, value, side="right")
+        column += len(edge) + 1
+    known = p.resolved
+    expected = naive.expectation_sums(z[known], at[known], p.label[known], theta)
+    got = _Sums(p, [x] * PARTS, line, edges).of(users)(theta)
+    # The same sums in another order.
+    for a, e in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("horizon", [None, 9])
