@@ -41,10 +41,13 @@ def _cache_folder() -> Path:
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
+import numpy as np  # noqa: E402
 from llvmlite import ir  # noqa: E402
 from numba.extending import overload  # noqa: E402
 
 __all__ = [
+    "bits_of",
+    "float_of",
     "inner_kernel",
     "is_compiled",
     "kernel",
@@ -141,6 +144,49 @@ def _compiled_prefetch(table: Any, row: Any) -> Any:  # noqa: ARG001
         _prefetch(table, row)  # type: ignore[call-arg]
 
     return ask
+
+
+def bits_of(x: Any) -> Any:
+    """Return the 64 bits of a float as a signed integer."""
+    return np.float64(x).view(np.int64)
+
+
+def float_of(bits: Any) -> Any:
+    """Return the float that 64 bits stand for."""
+    return np.int64(bits).view(np.float64)
+
+
+def _reinterpreted(signature: Any, kind: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.bitcast(values[0], kind)
+
+    return signature, generate
+
+
+@numba.extending.intrinsic
+def _bits_of(_context: Any, _x: Any) -> Any:
+    return _reinterpreted(numba.types.int64(numba.types.float64), ir.IntType(64))
+
+
+@numba.extending.intrinsic
+def _float_of(_context: Any, _bits: Any) -> Any:
+    return _reinterpreted(numba.types.float64(numba.types.int64), ir.DoubleType())
+
+
+@overload(bits_of, jit_options=_LEAN)
+def _compiled_bits_of(x: Any) -> Any:  # noqa: ARG001
+    def reinterpret(x: Any) -> Any:
+        return _bits_of(x)  # type: ignore[call-arg]
+
+    return reinterpret
+
+
+@overload(float_of, jit_options=_LEAN)
+def _compiled_float_of(bits: Any) -> Any:  # noqa: ARG001
+    def reinterpret(bits: Any) -> Any:
+        return _float_of(bits)  # type: ignore[call-arg]
+
+    return reinterpret
 
 
 def threads() -> int:

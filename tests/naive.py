@@ -573,6 +573,8 @@ def found_friends(world, days, *, share, room):
                 found[u].append((v, day))
                 found[v].append((u, day))
     return found
+
+
 # Big logs: reading, sorting, names ----------------------------------------------------------
 
 
@@ -610,3 +612,48 @@ def information(cases, pairs, beta):
         p = odds / (1 - share + odds)
         total[g] += n * p * (1 - p)
     return total
+
+
+# A large log: packed rows, calibration and expectation, spikes -------------------------------
+
+
+def packed(prefixes, class_of_user, n_classes):
+    """Codes as (starts the user, trains, outcome, group), class after class."""
+    codes = []
+    for c in range(n_classes):
+        for u in np.flatnonzero(class_of_user == c):
+            mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
+            trains = [bool(prefixes.ends_block[i] and prefixes.label[i] >= 0) for i in mine]
+            last = max((j for j, known in enumerate(trains) if known), default=-1)
+            for j, i in enumerate(mine[: last + 1]):
+                outcome = trains[j] and prefixes.label[i] == 1
+                codes.append((j == 0, trains[j], bool(outcome), int(prefixes.group[i])))
+    return codes
+
+
+def expectation_sums(z, at, outcome, theta):
+    """Gradient and Hessian of the log-loss with one column for z and one for each bin."""
+    x = np.zeros((len(z), len(theta)))
+    x[:, 0] = z
+    for k in range(at.shape[1]):
+        x[np.arange(len(z)), at[:, k]] += 1
+    p = 1 / (1 + np.exp(-x @ theta))
+    return x.T @ (p - outcome), (x.T * (p * (1 - p))) @ x
+
+
+def standardised(prefixes, before, after, cuts, edges):
+    """The jump, centred and scaled in cells of position and probability before."""
+    blocks = np.zeros(len(before), int)
+    for u in range(prefixes.n_users):
+        mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
+        for i in mine:
+            blocks[i] = len({prefixes.time[j] for j in mine if prefixes.time[j] < prefixes.time[i]})
+    pairs = zip(blocks, before, strict=True)
+    place = [(int((edges <= k).sum()), int((cuts < p).sum())) for k, p in pairs]
+    jump, z = after - before, np.zeros(len(before))
+    for cell in set(place):
+        at = np.array([c == cell for c in place])
+        sd = jump[at].std(ddof=1) if at.sum() > 1 else 0.0
+        if sd > 1e-9 * abs(jump[at].mean()):
+            z[at] = (jump[at] - jump[at].mean()) / sd
+    return z

@@ -11,9 +11,17 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
 from gateway.detect.significance import benjamini_hochberg, binomial_bound
-from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
+from gateway.detect.spike_kernels import (
+    COLUMNS,
+    add_by_group,
+    add_tables,
+    own_history_z,
+    place_in_cells,
+    standardise,
+)
 from gateway.joins import JoinLog
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
@@ -36,6 +44,10 @@ _CLIP = 1e-12
 # A spread that is only rounding, relative to the mean of the cell.
 _ROUNDING = 1e-9
 _DECILES = np.arange(1, 10) / 10
+# Sums over fewer rows than this are made in one go; over more, in chunks whose number does
+# not depend on the threads.
+_ROWS_PER_CHUNK = 4_000_000
+_MOST_CHUNKS = 16
 
 
 @dataclass(frozen=True)
@@ -120,20 +132,16 @@ def detect_spikes(
     Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or SpikeOptions()
-    rows = scores.prefixes
-    counts = np.zeros((joins.n_groups, 4), np.int64)
-    sums = np.zeros((joins.n_groups, 3))
-    jump = scores.after - scores.before
-    spike = find_spikes(scores, options=options)
-    add_by_group(rows.group, spike, jump, rows.label, scores.expected, counts, sums)
-    joiners, spiking, resolved, outcomes = counts.T
+    sums = _sums_by_group(scores, find_spikes(scores, options=options))
+    joiners, spiking, resolved, outcomes = sums[:, :4].T.astype(np.int64)
+    jumps, expected, variance = sums[:, 4:7].T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
     shares = shrink_shares(spiking, joiners, among=ranked)
     score = shares.mean
     if tells_nothing(spiking[ranked], joiners[ranked]):
         score = np.full(joins.n_groups, float(spiking.sum() > 0))
-    statistic = _statistic(outcomes, sums)
-    p = _p_values(outcomes, resolved, sums[:, 1], statistic, options.p_value)
+    statistic = _statistic(outcomes - expected, variance)
+    p = _p_values(outcomes, resolved, expected, statistic, options.p_value)
     p[~ranked | (resolved == 0)] = np.nan
     q = benjamini_hochberg(p)
     return Detection(
@@ -151,8 +159,8 @@ def detect_spikes(
         flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & (spiking >= options.min_spiking),
         rank=rank_groups(score, ranked),
         extra={
-            "mean_jump": ratio(sums[:, 0], joiners),
-            "realised_effect": ratio(outcomes - sums[:, 1], resolved),
+            "mean_jump": ratio(jumps, joiners),
+            "realised_effect": ratio(outcomes - expected, resolved),
             "statistic": statistic,
             "n_resolved": resolved,
         },
@@ -167,7 +175,8 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
     size, rises = _size_of_jump(scores, options.rule), scores.after > scores.before
     if options.rule == "standardised":
         # At the quantile itself too: it may be the largest value, shared by many rows.
-        return np.asarray((size >= np.quantile(size, options.quantile)) & (size > 0) & rises)
+        least = quantiles(size, options.quantile)[0] if len(size) else 0.0
+        return np.asarray((size >= least) & (size > 0) & rises)
     threshold = options.threshold
     least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
     return np.asarray((size > least) & rises)
@@ -175,34 +184,76 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
 
 def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
     """Return the jump in the rule's own unit."""
-    jump = scores.after - scores.before
-    if rule == "absolute":
-        return np.asarray(jump)
+    if rule == "standardised":
+        return _standardise(scores)
     if rule == "log_odds":
         after, before = (np.clip(p, _CLIP, 1 - _CLIP) for p in (scores.after, scores.before))
         return np.asarray(logit(after) - logit(before))
+    jump = scores.after - scores.before
     if rule == "own_history":
         z = np.empty(len(jump))
         rows = scores.prefixes
         own_history_z(rows.offsets, rows.starts_block, jump, FEWEST_EARLIER_JUMPS, z)
         return z
-    return _standardise(jump, scores)
+    return np.asarray(jump)
 
 
-def _standardise(jump: Float64, scores: Scores) -> Float64:
+def _standardise(scores: Scores) -> Float64:
     """Z = (D - m_c) / s_c in cell c = position bin x decile of the probability before."""
-    cuts = np.unique(np.quantile(scores.before, _DECILES))
-    cell = scores.prefixes.position() * (len(cuts) + 1) + np.searchsorted(
-        cuts, scores.before, side="left"
-    )
+    rows, n = scores.prefixes, len(scores.before)
+    cuts = np.unique(quantiles(scores.before, _DECILES))
     n_cells = (len(POSITION_EDGES) + 1) * (len(cuts) + 1)
-    count, mean, spread = np.zeros(n_cells, np.int64), np.zeros(n_cells), np.zeros(n_cells)
-    cell_moments(cell, jump, count, mean, spread)
-    sd = np.sqrt(spread / np.maximum(count - 1, 1))
-    z: Float64 = np.divide(
-        jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=_varies(sd, mean)[cell]
-    )
+    chunks = _chunks(n)
+    users = np.linspace(0, rows.n_users, chunks + 1).astype(np.int64)
+    cell = np.empty(n, np.uint8)
+    count = np.zeros((chunks, n_cells), np.int64)
+    mean, spread = np.zeros((chunks, n_cells)), np.zeros((chunks, n_cells))
+    place_in_cells(
+        users, rows.offsets, rows.starts_block, scores.before, scores.after, POSITION_EDGES,
+        cuts, cell, count, mean, spread,
+    )  # fmt: skip
+    count_, mean_, spread_ = _pooled(count, mean, spread)
+    sd = np.sqrt(spread_ / np.maximum(count_ - 1, 1))
+    sd[~_varies(sd, mean_)] = 0.0
+    z = np.empty(n)
+    bounds = np.linspace(0, n, _MOST_CHUNKS + 1).astype(np.int64)
+    standardise(bounds, cell, scores.before, scores.after, mean_, sd, z)
     return z
+
+
+def _pooled(count: Int64, mean: Float64, spread: Float64) -> tuple[Int64, Float64, Float64]:
+    """Moments of all chunks together (Chan, Golub, LeVeque 1983, Am. Stat. 37(3))."""
+    n, m, s = count[0], mean[0], spread[0]
+    for k, other, squares in zip(count[1:], mean[1:], spread[1:], strict=True):
+        total, apart = n + k, other - m
+        share = np.divide(k, total, out=np.zeros(len(k)), where=total > 0)
+        m = m + apart * share
+        s = s + squares + apart**2 * n * share
+        n = total
+    return n, m, s
+
+
+def _sums_by_group(scores: Scores, spike: Mask) -> Float64:
+    """Sums over the joiners of each group, shape (n_groups, COLUMNS)."""
+    rows = scores.prefixes
+    chunks = _chunks(len(rows.group), table=rows.n_groups)
+    # Rows of a table begin at lines of the cache.
+    room = np.empty((chunks * rows.n_groups + 1) * COLUMNS)
+    skip = -room.ctypes.data // room.itemsize % COLUMNS
+    tables = room[skip : skip + chunks * rows.n_groups * COLUMNS]
+    tables = tables.reshape(chunks, rows.n_groups, COLUMNS)
+    bounds = np.linspace(0, len(rows.group), chunks + 1).astype(np.int64)
+    add_by_group(
+        bounds, rows.group, spike, scores.before, scores.after, rows.label, scores.expected,
+        tables,
+    )  # fmt: skip
+    add_tables(tables)
+    return np.asarray(tables[0])
+
+
+def _chunks(rows: int, *, table: int = 0) -> int:
+    """Into how many chunks rows are cut, each with sums of its own: one where they are few."""
+    return int(np.clip(rows // max(_ROWS_PER_CHUNK, 16 * table), 1, _MOST_CHUNKS))
 
 
 def _varies(sd: Float64, mean: Float64) -> Mask:
@@ -210,10 +261,8 @@ def _varies(sd: Float64, mean: Float64) -> Mask:
     return np.asarray(sd > _ROUNDING * np.abs(mean))
 
 
-def _statistic(outcomes: Int64, sums: Float64) -> Float64:
+def _statistic(surplus: Float64, variance: Float64) -> Float64:
     """T_g, zero where nothing is resolved."""
-    variance = sums[:, 2]
-    surplus = outcomes - sums[:, 1]
     t: Float64 = np.divide(
         surplus, np.sqrt(variance), out=np.zeros(len(surplus)), where=variance > 0
     )

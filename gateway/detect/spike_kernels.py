@@ -4,20 +4,79 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
 
-__all__ = ["add_by_group", "cell_moments", "own_history_z"]
+__all__ = ["COLUMNS", "add_by_group", "add_tables", "own_history_z", "place_in_cells",
+           "standardise"]  # fmt: skip
+
+# Columns of a group's row in ``add_by_group``: joiners, spikes, resolved, outcomes; jumps,
+# expectation, variance; and one that makes a row as long as a line of the cache.
+COLUMNS = 8
+# Rows ahead of which a group's sums are asked for.
+_AHEAD = 12
+# Groups whose sums are added at a time.
+_STRIPE = 256
 
 
-@kernel
-def cell_moments(cell, x, count, mean, spread):  # type: ignore[no-untyped-def]
-    """Mean and sum of squared deviations of x in each cell (Welford 1962)."""
-    for i in range(len(x)):
+@inner_kernel
+def _cells(first, end, starts_block, before, edges, cuts, cell):  # type: ignore[no-untyped-def]
+    blocks = -1
+    position = 0
+    for i in range(first, end):
+        if starts_block[i]:
+            blocks += 1
+            while position < len(edges) and edges[position] <= blocks:
+                position += 1
+        below = 0
+        for k in range(len(cuts)):
+            below += cuts[k] < before[i]
+        cell[i] = position * (len(cuts) + 1) + below
+
+
+@inner_kernel
+def _moments(cell, before, after, count, mean, spread):  # type: ignore[no-untyped-def]
+    """Mean and sum of squared deviations of the jump in each cell (Welford 1962)."""
+    for i in range(len(cell)):
         c = cell[i]
+        x = after[i] - before[i]
         count[c] += 1
-        d = x[i] - mean[c]
+        d = x - mean[c]
         mean[c] += d / count[c]
-        spread[c] += d * (x[i] - mean[c])
+        spread[c] += d * (x - mean[c])
+
+
+@inner_kernel
+def _place_users(users, end, offsets, starts_block, before, edges, cuts, cell):  # type: ignore[no-untyped-def]
+    for u in range(users, end):
+        _cells(offsets[u], offsets[u + 1], starts_block, before, edges, cuts, cell)
+
+
+@parallel_kernel
+def place_in_cells(  # type: ignore[no-untyped-def]
+    bounds, offsets, starts_block, before, after, edges, cuts, cell, count, mean, spread
+):
+    """Fill the cell of each row, and the moments of its jump, chunk by chunk of users."""
+    for c in prange(len(bounds) - 1):
+        first, end = offsets[bounds[c]], offsets[bounds[c + 1]]
+        _place_users(bounds[c], bounds[c + 1], offsets, starts_block, before, edges, cuts, cell)
+        _moments(cell[first:end], before[first:end], after[first:end], count[c], mean[c], spread[c])
+
+
+@inner_kernel
+def _standardise(cell, before, after, mean, sd, z):  # type: ignore[no-untyped-def]
+    for i in range(len(cell)):
+        c = cell[i]
+        z[i] = 0.0
+        if sd[c] > 0.0:
+            z[i] = ((after[i] - before[i]) - mean[c]) / sd[c]
+
+
+@parallel_kernel
+def standardise(bounds, cell, before, after, mean, sd, z):  # type: ignore[no-untyped-def]
+    """Fill the jump, centred and scaled by its cell; zero where ``sd`` is."""
+    for c in prange(len(bounds) - 1):
+        first, end = bounds[c], bounds[c + 1]
+        _standardise(cell[first:end], before[first:end], after[first:end], mean, sd, z[first:end])
 
 
 @parallel_kernel
@@ -41,16 +100,53 @@ def own_history_z(offsets, starts_block, jump, fewest, z):  # type: ignore[no-un
                     z[i] = (jump[i] - centre) / mad
 
 
-@kernel
-def add_by_group(group, spike, jump, label, expected, counts, sums):  # type: ignore[no-untyped-def]
-    """Add up, by group: joiners, spikes, resolved, outcomes; jumps, expectation, variance."""
-    for i in range(len(group)):
+@inner_kernel
+def _add_rows(group, spike, before, after, label, expected, table):  # type: ignore[no-untyped-def]
+    for g in range(len(table)):
+        for k in range(table.shape[1]):
+            table[g, k] = 0.0
+    n = len(group)
+    for i in range(n):
+        prefetch(table, np.int64(group[min(i + _AHEAD, n - 1)]))
         g = group[i]
-        counts[g, 0] += 1
-        counts[g, 1] += spike[i]
-        sums[g, 0] += jump[i]
+        table[g, 0] += 1.0
+        table[g, 1] += spike[i]
+        table[g, 4] += after[i] - before[i]
         if label[i] >= 0:
-            counts[g, 2] += 1
-            counts[g, 3] += label[i]
-            sums[g, 1] += expected[i]
-            sums[g, 2] += expected[i] * (1.0 - expected[i])
+            e = expected[i]
+            table[g, 2] += 1.0
+            table[g, 3] += label[i]
+            table[g, 5] += e
+            table[g, 6] += e * (1.0 - e)
+
+
+@parallel_kernel
+def add_by_group(bounds, group, spike, before, after, label, expected, tables):  # type: ignore[no-untyped-def]
+    """Add up, chunk by chunk and by group, what ``COLUMNS`` names."""
+    for c in prange(len(bounds) - 1):
+        first, end = bounds[c], bounds[c + 1]
+        _add_rows(
+            group[first:end],
+            spike[first:end],
+            before[first:end],
+            after[first:end],
+            label[first:end],
+            expected[first:end],
+            tables[c],
+        )
+
+
+@inner_kernel
+def _add_stripe(tables, first, end):  # type: ignore[no-untyped-def]
+    for c in range(1, len(tables)):
+        for g in range(first, end):
+            for k in range(tables.shape[2]):
+                tables[0, g, k] += tables[c, g, k]
+
+
+@parallel_kernel
+def add_tables(tables):  # type: ignore[no-untyped-def]
+    """Add the tables of all chunks to the first one, in order."""
+    n = tables.shape[1]
+    for k in prange(-(-n // _STRIPE)):
+        _add_stripe(tables, k * _STRIPE, min(n, (k + 1) * _STRIPE))

@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from gateway.score.prefixes import POSITION_EDGES, Prefixes
 
-__all__ = ["Calibration", "Calibrator", "expectation_features", "fit_calibrator", "fit_expectation"]
+__all__ = ["Calibration", "Calibrator", "expectation_edges", "expectation_features",
+           "fit_calibrator", "fit_expectation"]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -88,10 +89,31 @@ def _indicators(bin_: npt.NDArray[np.int64], count: int) -> csr_array:
     return csr_array((ones, bin_.astype(np.int32), starts), shape=(n, count))
 
 
+def expectation_edges(
+    time: npt.NDArray[np.integer[Any]], tenure: npt.NDArray[np.integer[Any]]
+) -> tuple[Float64, Float64, Float64, Float64]:
+    """Return where the bins of ``expectation_features`` begin, each set's first left out.
+
+    Of blocks before, joins in the block, calendar time and tenure; the last two are cut at
+    quantiles of the rows given.
+    """
+    return (
+        POSITION_EDGES.astype(np.float64),
+        _BLOCK_EDGES.astype(np.float64),
+        _quantile_cuts(time, _CALENDAR_BINS),
+        _quantile_cuts(tenure, _TENURE_BINS),
+    )
+
+
+def _quantile_cuts(x: npt.NDArray[np.integer[Any]], most: int) -> Float64:
+    """Where quantile bins of x begin, with at least 100 values in each."""
+    bins = int(np.clip(len(x) // _ROWS_PER_BIN, 1, most))
+    return np.unique(np.quantile(x, np.arange(1, bins) / bins))
+
+
 def _quantile_indicators(x: npt.NDArray[np.integer[Any]], most: int, fits: Mask) -> csr_array:
     """Indicators of the quantile bins of x but the first; equal values share a bin."""
-    bins = int(np.clip(np.count_nonzero(fits) // _ROWS_PER_BIN, 1, most))
-    cuts = np.unique(np.quantile(x[fits], np.arange(1, bins) / bins))
+    cuts = _quantile_cuts(x[fits], most)
     all_bins = _indicators(np.searchsorted(cuts, x, side="right"), len(cuts) + 1)
     return all_bins[:, 1:]
 

@@ -17,6 +17,7 @@ from gateway.score.calibration import (
     fit_calibrator,
     fit_expectation,
 )
+from gateway.score.large import score_large
 from gateway.score.logistic import LogisticScorer
 from gateway.score.prefixes import Prefixes, build_prefixes
 from gateway.score.quality import Quality, measure_quality
@@ -29,6 +30,8 @@ Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 # Parts into which the training users of a fold are cut to calibrate.
 INNER_FOLDS = 3
+# Rows beyond which a log is scored as ``score.large`` does.
+LARGE = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,19 @@ def score_joins(
     prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed)
     fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
+    if (
+        isinstance(scorer, LogisticScorer)
+        and calibration != "isotonic"
+        and len(prefixes.group) > LARGE
+    ):
+        filled = score_large(prefixes, scorer=scorer, folds=folds, calibration=calibration)
+        trains = prefixes.trains
+        row_fold = np.repeat(fold, np.diff(prefixes.offsets))[trains]
+        quality = measure_quality(
+            filled.at_end[trains], prefixes.label[trains], row_fold, many=True
+        )
+        columns = (filled.before, filled.after, filled.expected, filled.at_end)
+        return Scores(prefixes, *columns, fold, quality, scorer.name)
     n_rows = len(prefixes.group)
     before, after, at_end, expected = (np.empty(n_rows) for _ in range(4))
     # One BLAS thread: a threaded sum adds in another order.
@@ -135,7 +151,7 @@ def score_joins(
 
 def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:
     """Every fold's training users must show both outcomes."""
-    row_fold, trains = fold[prefixes.user()], prefixes.trains
+    row_fold, trains = np.repeat(fold, np.diff(prefixes.offsets)), prefixes.trains
     for k in np.unique(fold):
         label = prefixes.label[trains & (row_fold != k)]
         if len(label) == 0 or label.min() == label.max():

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from gateway.score.logistic_kernels import count_later_rows, loss_and_gradient, prefix_logits
+from gateway.score.packed import PackedLoss, fit_packed, pack_rows
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 
@@ -135,6 +136,10 @@ class LogisticScorer:
         rows suggests.
     tolerance
         Relative reduction of the loss at which the optimiser stops.
+    packed
+        Whether to fit by ``packed.fit_packed``: several times as fast, to the same optimum,
+        and so with other last digits. ``tolerance`` is then the relative distance to the
+        least loss.
 
     References
     ----------
@@ -145,6 +150,7 @@ class LogisticScorer:
     penalty: float | None = None
     tolerance: float = 1e-7
     name: str = "logistic"
+    packed: bool = False
 
     def tune(self, prefixes: Prefixes, users: Mask) -> LogisticScorer:
         """Return the scorer with a penalty, chosen on ``users`` alone where it has none."""
@@ -155,9 +161,21 @@ class LogisticScorer:
 
     def fit(self, prefixes: Prefixes, users: Mask) -> LogisticModel:
         """Fit on the training rows of ``users``."""
-        tuned = self.tune(prefixes, users)
-        loss = PrefixLoss(prefixes, users, penalty=float(tuned.penalty or 0.0))
-        return _fit(loss, tolerance=self.tolerance)
+        penalty = float(self.tune(prefixes, users).penalty or 0.0)
+        if self.packed:
+            return _fit_packed(prefixes, users, penalty=penalty, tolerance=self.tolerance)
+        return _fit(PrefixLoss(prefixes, users, penalty=penalty), tolerance=self.tolerance)
+
+
+def _fit_packed(
+    prefixes: Prefixes, users: Mask, *, penalty: float, tolerance: float
+) -> LogisticModel:
+    rows = pack_rows(prefixes, (~users).astype(np.int8), 2)
+    loss = PackedLoss(rows, np.array([True, False]), penalty=penalty)
+    found = fit_packed(loss, tolerance=tolerance)
+    return LogisticModel(
+        found.x[:-1], float(found.x[-1]), penalty, found.evaluations, found.converged
+    )
 
 
 def choose_penalty(prefixes: Prefixes, users: Mask, *, tolerance: float = 1e-7) -> float:

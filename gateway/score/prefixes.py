@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gateway.joins import JoinLog
 from gateway.randomness import name_uniforms
+from gateway.score.prefixes_kernels import cut_at_target, lay_out
 from gateway.targets import TargetSet
 
 __all__ = ["POSITION_EDGES", "UNRESOLVED", "Prefixes", "build_prefixes"]
@@ -17,7 +18,6 @@ __all__ = ["POSITION_EDGES", "UNRESOLVED", "Prefixes", "build_prefixes"]
 UNRESOLVED = -1
 # Where bins of blocks so far begin, after the bin of none: single ones, then wider.
 POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
-_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,45 +117,16 @@ def build_prefixes(
     seed
         Of the hash that splits users.
     """
-    user = joins.user()
-    is_target = targets.mask[joins.group]
-    first_target = _first_target(joins, user, is_target)
-    row = np.flatnonzero(~is_target & (joins.time < first_target[user]))
-    user, time = user[row], joins.time[row]
-    starts = (np.diff(user, prepend=-1) != 0) | (np.diff(time, prepend=-1) != 0)
-    counts = np.bincount(user, minlength=joins.n_users)
-    return Prefixes(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        group=joins.group[row],
-        time=time,
-        starts_block=starts,
-        ends_block=np.append(starts[1:], True)[: len(starts)],
-        label=_labels(time, first_target[user], joins.observed_until[user], horizon),
-        join=row,
-        chance=name_uniforms(joins.users, seed=seed),
-        n_groups=joins.n_groups,
-    )
-
-
-def _first_target(
-    joins: JoinLog, user: npt.NDArray[np.int32], is_target: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int64]:
-    """Tick of each user's first target join, shape (n_users,)."""
-    first = np.full(joins.n_users, _NEVER)
-    np.minimum.at(first, user[is_target], joins.time[is_target].astype(np.int64))
-    return first
-
-
-def _labels(
-    time: npt.NDArray[np.int32],
-    first_target: npt.NDArray[np.int64],
-    until: npt.NDArray[np.int32],
-    horizon: int | None,
-) -> npt.NDArray[np.int8]:
-    """Outcome of each row; ``time < first_target`` holds already."""
-    if horizon is None:
-        return (first_target < _NEVER).astype(np.int8)
-    reached = time.astype(np.int64) + horizon
-    label = (first_target <= reached).astype(np.int8)
-    label[reached > until] = UNRESOLVED
-    return label
+    first_target = np.empty(joins.n_users, np.int64)
+    count = np.empty(joins.n_users, np.int64)
+    cut_at_target(joins.offsets, joins.group, joins.time, targets.mask, first_target, count)
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    n = int(offsets[-1])
+    group, time, join = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
+    starts, ends, label = np.empty(n, bool), np.empty(n, bool), np.empty(n, np.int8)
+    lay_out(
+        joins.offsets, joins.group, joins.time, first_target, joins.observed_until,
+        -1 if horizon is None else horizon, offsets, group, time, starts, ends, label, join,
+    )  # fmt: skip
+    chance = name_uniforms(joins.users, seed=seed)
+    return Prefixes(offsets, group, time, starts, ends, label, join, chance, joins.n_groups)

@@ -1,0 +1,115 @@
+"""Scoring, spikes and sums by group, given fitted weights: joins per second.
+
+One side are the kernels that ``score_joins`` and ``detect_spikes`` run on a large log; the
+other the same work in NumPy, which the first must agree with. They take turns in one
+process; the best of some rounds counts.
+
+Run: python experiments/bench_scoring.py [--joins 20000000] [--groups 5000] [--rounds 3] [--peer]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from gateway._numba import threads
+from gateway.detect.spike import SpikeOptions, _sums_by_group, find_spikes
+from gateway.score import Prefixes, Scores
+from gateway.score.large_kernels import scored_rows
+from gateway.score.prefixes import POSITION_EDGES
+
+Float64 = npt.NDArray[np.float64]
+LINE, BASE, INTERCEPT = np.array([1.1, 0.2]), 0.02, -3.5
+
+
+def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
+    """Rows of users with ten joins on average, groups of unlike sizes, and weights."""
+    rng = np.random.default_rng(1)
+    counts = 1 + rng.poisson(rng.lognormal(np.log(9.0) - 0.32, 0.8, joins // 10))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    n = int(offsets[-1])
+    weight = np.cumsum((np.arange(groups) + 5.0) ** -0.8)
+    group = rng.permutation(groups)[np.searchsorted(weight, rng.random(n) * weight[-1])]
+    starts = rng.random(n) < 0.93
+    starts[offsets[:-1]] = True
+    time_ = np.cumsum(starts).astype(np.int32)
+    label = np.repeat(rng.random(len(counts)) < 0.03, counts).astype(np.int8)
+    rows = Prefixes(
+        offsets, group.astype(np.int32), time_, starts, np.append(starts[1:], True), label,
+        np.arange(n), np.zeros(len(counts)), groups,
+    )  # fmt: skip
+    return rows, rng.normal(0.0, 0.3, groups)
+
+
+def ours(rows: Prefixes, w: Float64) -> Float64:
+    """By kernels."""
+    before, after, at_end = (np.empty(len(rows.group)) for _ in range(3))
+    scored_rows(
+        np.arange(rows.n_users), rows.offsets, rows.group, rows.starts_block, w, INTERCEPT,
+        LINE, BASE, before, after, at_end,
+    )  # fmt: skip
+    fold = np.zeros(rows.n_users, np.int8)
+    scores = Scores(rows, before, after, before, at_end, fold, (), "")
+    return _sums_by_group(scores, find_spikes(scores, options=SpikeOptions()))
+
+
+def peer(rows: Prefixes, w: Float64) -> Float64:
+    """By NumPy: cumulated sums, quantiles by partial sorts, counts by ``bincount``."""
+    z = np.concatenate([[0.0], np.cumsum(w[rows.group])])
+    block = np.cumsum(rows.starts_block) - 1
+    start = z[np.repeat(rows.offsets[:-1], np.diff(rows.offsets))]
+    first = np.flatnonzero(rows.starts_block)[block]
+    z_before = z[first] - start
+    p = [expit(LINE[0] * (x + INTERCEPT) + LINE[1]) for x in (z_before, z_before + w[rows.group])]
+    before, after = np.where(first == np.repeat(rows.offsets[:-1], np.diff(rows.offsets)),
+                             BASE, p[0]), p[1]  # fmt: skip
+    jump = after - before
+    cuts = np.unique(np.quantile(before, np.arange(1, 10) / 10))
+    cell = rows.position() * (len(cuts) + 1) + np.searchsorted(cuts, before)
+    n_cells = (len(POSITION_EDGES) + 1) * (len(cuts) + 1)
+    count = np.bincount(cell, minlength=n_cells)
+    mean = np.bincount(cell, jump, n_cells) / np.maximum(count, 1)
+    spread = np.bincount(cell, (jump - mean[cell]) ** 2, n_cells)
+    sd = np.sqrt(spread / np.maximum(count - 1, 1))
+    sd[sd <= 1e-9 * np.abs(mean)] = 0.0
+    wide = sd[cell] > 0.0
+    size = np.divide(jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=wide)
+    spike = (size >= np.quantile(size, 0.95)) & (size > 0) & (jump > 0)
+    n = rows.n_groups
+    columns = [None, spike, None, rows.label, jump, before, before * (1.0 - before)]
+    return np.column_stack([np.bincount(rows.group, c, n) for c in columns])
+
+
+def main() -> None:
+    """Take turns and print joins per second."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--joins", type=int, default=20_000_000)
+    parser.add_argument("--groups", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer", action="store_true", help="measure NumPy beside it")
+    options = parser.parse_args()
+    rows, w = draw(options.joins, options.groups)
+    sides = {"kernels": ours} | ({"numpy": peer} if options.peer else {})
+    ours(rows, w)
+    best: dict[str, float] = {}
+    found: dict[str, Float64] = {}
+    for _ in range(options.rounds):
+        for name, run in sides.items():
+            begun = time.perf_counter()
+            found[name] = run(rows, w)
+            best[name] = min(time.perf_counter() - begun, best.get(name, np.inf))
+    if options.peer:
+        # A running sum over the whole log loses digits that sums by user keep.
+        np.testing.assert_allclose(found["numpy"], found["kernels"][:, :7], rtol=1e-6, atol=1e-6)
+    n = len(rows.group)
+    for name, took in best.items():
+        rate = n / took / 1e6
+        print(f"{name}: {rate:.0f} M joins/s ({n:,} joins, {threads()} threads)")
+
+
+if __name__ == "__main__":
+    main()

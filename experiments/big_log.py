@@ -1,0 +1,121 @@
+"""Write a large synthetic join log as Parquet parts, in the layout that ``gateway detect`` reads.
+
+Not the simulator: nobody influences anybody, and everything is drawn in whole arrays, some
+five million joins a second. Users have a home topic, groups a topic and Zipf-like weights.
+Some groups, half of them near the targets and half anywhere, are gateways: after joining one
+a user joins a target with probability ``EFFECT``, a month later on average.
+
+Rows stand by day, users and groups are integers, days are dates. Beside the parts: the
+targets' names in ``targets.txt`` and the planted gateways' in ``gateways.txt``.
+
+Run: python experiments/big_log.py DIR [--users 10000000] [--groups 100000] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+
+Int64 = npt.NDArray[np.int64]
+
+TOPICS = 200
+TARGETS, GATEWAYS = 100, 100
+# Topics whose groups the targets and the near half of the gateways are.
+NEAR = 10
+DAYS = 720
+PARTS = 12
+MEAN_JOINS = 10.3
+AT_HOME = 0.5
+EFFECT = 0.15
+DELAY = 30.0
+FIRST_DAY = 18_262  # 2020-01-01
+BLOCK = 1_000_000
+
+
+def group_weights(groups: int) -> npt.NDArray[np.float64]:
+    """Cumulated weights, groups of a topic side by side: topic = id // (groups / TOPICS)."""
+    rank = np.arange(groups) % (groups // TOPICS)
+    return np.concatenate([[0.0], np.cumsum((rank + 5.0) ** -0.8)])
+
+
+def planted(groups: int) -> tuple[Int64, Int64]:
+    """Targets and gateways: middling ranks of the near topics, and gateways of others too."""
+    each = groups // TOPICS
+    near = (np.arange(NEAR)[:, None] * each).astype(np.int64)
+    targets = (near + each // 10 + np.arange(TARGETS // NEAR)).ravel()
+    close = (near + each // 20 + np.arange(GATEWAYS // NEAR // 2)).ravel()
+    away = NEAR * each + np.arange(GATEWAYS // 2) * each + each // 20
+    return targets, np.concatenate([close, away])
+
+
+def draw_block(rng: np.random.Generator, users: int, groups: int) -> tuple[Int64, Int64, Int64]:
+    """Joins of some users: user (from 0), group, day; sorted by user and group."""
+    each, weights = groups // TOPICS, group_weights(groups)
+    count = rng.poisson(rng.lognormal(np.log(MEAN_JOINS) - 0.5, 1.0, users))
+    user = np.repeat(np.arange(users), count)
+    topic = rng.integers(0, TOPICS, users)[user]
+    home = rng.random(len(user)) < AT_HOME
+    low = np.where(home, weights[topic * each], 0.0)
+    high = np.where(home, weights[(topic + 1) * each], weights[-1])
+    group = np.searchsorted(weights, low + (high - low) * rng.random(len(user)), "right") - 1
+    arrival = rng.integers(0, DAYS * 3 // 4, users)[user]
+    day = arrival + (rng.random(len(user)) * (DAYS - arrival)).astype(np.int64)
+    targets, gateways = planted(groups)
+    is_gateway = np.isin(np.arange(groups), gateways)
+    led = np.flatnonzero(is_gateway[group] & (rng.random(len(user)) < EFFECT))
+    then = day[led] + 1 + rng.exponential(DELAY, len(led)).astype(np.int64)
+    led, then = led[then < DAYS], then[then < DAYS]
+    user = np.concatenate([user, user[led]])
+    group = np.concatenate([group, rng.choice(targets, len(led))])
+    key = np.sort(((user * groups) + group) * DAYS + np.concatenate([day, then]))
+    pair, day = np.divmod(key, DAYS)
+    first = np.diff(pair, prepend=-1) != 0
+    user, group = np.divmod(pair[first], groups)
+    return user, group, day[first]
+
+
+def write_log(folder: Path, *, users: int, groups: int, seed: int) -> int:
+    """Write the parts, ``targets.txt`` and ``gateways.txt``; return the number of joins."""
+    pieces: list[list[tuple[npt.NDArray[np.int32], ...]]] = [[] for _ in range(PARTS)]
+    for first in range(0, users, BLOCK):
+        rng = np.random.default_rng([seed, first])
+        user, group, day = draw_block(rng, min(BLOCK, users - first), groups)
+        part = day * PARTS // DAYS
+        for k in range(PARTS):
+            rows = part == k
+            columns = (user[rows] + first, group[rows], day[rows] + FIRST_DAY)
+            pieces[k].append(tuple(column.astype(np.int32) for column in columns))
+    (folder / "log").mkdir(parents=True, exist_ok=True)
+    joins = 0
+    for k, piece in enumerate(pieces):
+        user_, group_, day_ = (np.concatenate(c) for c in zip(*piece, strict=True))
+        order = np.argsort(day_.astype(np.int16), kind="stable")
+        table = pa.table({"user": user_[order], "group": group_[order],
+                          "time": pa.array(day_[order]).cast(pa.date32())})  # fmt: skip
+        pyarrow.parquet.write_table(table, folder / "log" / f"part-{k:05d}.parquet")
+        joins += len(order)
+        piece.clear()
+    for name, some in zip(("targets", "gateways"), planted(groups), strict=True):
+        (folder / f"{name}.txt").write_text("".join(f"{g}\n" for g in some))
+    return joins
+
+
+def main() -> None:
+    """Write the log."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--users", type=int, default=10_000_000)
+    parser.add_argument("--groups", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    joins = write_log(options.folder, users=options.users, groups=options.groups, seed=options.seed)
+    print(f"{joins:,} joins in {options.folder / 'log'}")
+
+
+if __name__ == "__main__":
+    main()
