@@ -28,7 +28,7 @@ from gateway.finding import (
     scorer_quality,
 )
 from gateway.joins_io import file_digest
-from gateway.partitioned import AnyLog
+from gateway.partitioned import AnyLog, OnDisk
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores
@@ -66,7 +66,7 @@ def execute(
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
     keep: Collection[str] | None = None,
-    memory: int | None = None,
+    on_disk: OnDisk | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -87,9 +87,9 @@ def execute(
         Adds figures and report before the result gets its name.
     keep
         Names of the tables to store; None for all.
-    memory
-        Bytes that the work may take: a converted log then stays on disk, and the result is
-        the same. None for a log in memory.
+    on_disk
+        How a converted log that stays on disk is worked on: the result is the same. None
+        for a log in memory.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def execute(
         set_threads(n_threads)
     begun = time.monotonic()
     with draft_result(final) as draft:
-        platform = obtain_platform(config, talk=talk, memory=memory)
+        platform = obtain_platform(config, talk=talk, on_disk=on_disk)
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}

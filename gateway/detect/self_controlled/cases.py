@@ -161,7 +161,7 @@ def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
     """
     if isinstance(joins, JoinLog):
         return joins
-    return select_users(joins, lambda part: _have_event(part, outcome), what="users with an event")
+    return select_users(joins, _have_event, outcome, what="users with an event")
 
 
 def _have_event(joins: JoinLog, outcome: Mask) -> Mask:

@@ -15,7 +15,7 @@ from gateway.detect.findings import add_up, sum_by_group
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events, only_cases
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, pieces_of
+from gateway.partitioned import AnyLog, over_pieces
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
@@ -50,16 +50,18 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
     numpy.ndarray
         Shape (n_groups,).
     """
-    times = np.sort(
-        np.concatenate([piece.time[targets.mask[piece.group]] for piece in pieces_of(joins)])
-    )
-    found, seen = add_up(_joins_before(piece, targets, times) for piece in pieces_of(joins))
+    times = np.sort(np.concatenate(list(over_pieces(joins, _times_of_joins, targets))))
+    found, seen = add_up(over_pieces(joins, _joins_before, targets, times))
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
     usual = float(np.median(lift[~targets.mask]))
     own = float(found[targets.mask].sum() / max(chance[targets.mask].sum(), 1e-9))
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
+
+
+def _times_of_joins(joins: JoinLog, targets: TargetSet) -> Int32:
+    return joins.time[targets.mask[joins.group]]
 
 
 def _joins_before(joins: JoinLog, targets: TargetSet, times: Int32) -> tuple[Float64, Float64]:

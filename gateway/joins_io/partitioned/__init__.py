@@ -7,13 +7,14 @@ and ``read_part`` read it.
 from __future__ import annotations
 
 from gateway.joins_io.partitioned.conversion import partition_log
-from gateway.joins_io.partitioned.manifest import Manifest, PartFacts, read_manifest
+from gateway.joins_io.partitioned.manifest import MANIFEST_FILE, Manifest, PartFacts, read_manifest
 from gateway.joins_io.partitioned.parts import JOINS_PER_PART
 from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part
 from gateway.joins_io.partitioned.sizes import give_back, parse_size
 
 __all__ = [
     "JOINS_PER_PART",
+    "MANIFEST_FILE",
     "Manifest",
     "PartColumns",
     "PartFacts",
