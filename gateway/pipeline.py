@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from gateway.joins_io import file_digest
 from gateway.partitioned import AnyLog, OnDisk
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import Scores
+from gateway.score import Scores, StoredScores
 from gateway.store import (
     Draft,
     Result,
@@ -107,6 +108,8 @@ def execute(
         set_threads(n_threads)
     begun = time.monotonic()
     with draft_result(final) as draft:
+        if on_disk is not None:
+            on_disk = replace(on_disk, scratch=draft.folder)
         platform = obtain_platform(config, talk=talk, on_disk=on_disk)
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
@@ -115,6 +118,8 @@ def execute(
         detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
         tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
+        if isinstance(scores, StoredScores):
+            scores.discard()
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
@@ -222,7 +227,7 @@ def _note(
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores | None,
+    scores: Scores | StoredScores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
@@ -238,7 +243,7 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, platform, detections),
     }
-    if scores is not None:
+    if isinstance(scores, Scores):
         tables |= score_tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
@@ -263,7 +268,7 @@ def _counterfactual(
 def _evaluate(
     config: Config,
     platform: Platform,
-    scores: Scores | None,
+    scores: Scores | StoredScores | None,
     detections: dict[str, Detection],
     truth: pa.Table | None,
 ) -> pa.Table:

@@ -104,7 +104,9 @@ def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
         check_in_parts(config.detect.detectors)
         if (log.user, log.group, log.time) != ("user", "group", "time"):
             raise LogError("a converted log's columns are user, group and time; name no others")
-        joins = PartitionedLog.at(log.path, memory=on_disk.memory, workers=on_disk.workers)
+        joins = PartitionedLog.at(
+            log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
+        )
     targets = named_targets(joins, config.targets.groups or ())
     check_learnable(joins, targets)
     return Platform(joins, targets)

@@ -269,7 +269,9 @@ def test_command__gives_the_tables_of_the_log_in_memory(tmp_path, whole):
 @pytest.mark.parametrize(
     ("more", "rule"),
     [
-        (["--memory", "2GiB"], "'spike' needs the log in memory"),
+        (["--memory", "2GiB", "--detector", "matching"], "'matching' needs the log in memory"),
+        (["--memory", "2GiB", "--set", 'score.scorer="markov"'], "score.scorer must be 'logistic'"),
+        (["--memory", "2GiB", "--set", 'score.calibration="isotonic"'], "needs the log in memory"),
         (["--memory", "lots", "--detector", "order"], "such as 2GiB"),
         (["--memory", "2GiB", "--detector", "order", "--user-column", "who"], "columns are user"),
     ],

@@ -57,6 +57,9 @@ class PartitionedLog:
         Bytes that work on it may take in each process, the program itself not counted.
     workers
         Who reads the parts.
+    scratch
+        Folder for what is too long for the memory, of about 60 bytes a join; all workers
+        must see it. None for the system's place for temporary files.
     """
 
     folder: Path
@@ -65,9 +68,17 @@ class PartitionedLog:
     members: Int64
     memory: int
     workers: Workers = HERE
+    scratch: Path | None = None
 
     @classmethod
-    def at(cls, folder: str | Path, *, memory: int, workers: Workers = HERE) -> Self:
+    def at(
+        cls,
+        folder: str | Path,
+        *,
+        memory: int,
+        workers: Workers = HERE,
+        scratch: Path | None = None,
+    ) -> Self:
         """Return the log at a folder.
 
         Raises
@@ -81,7 +92,7 @@ class PartitionedLog:
             rule = "must be a log that 'gateway convert' made, to be read part by part"
             raise complaint(folder, "the log", rule)
         groups, members = read_groups(folder, manifest)
-        log = cls(folder, manifest, groups, members, memory, workers)
+        log = cls(folder, manifest, groups, members, memory, workers, scratch)
         log.check_room(max(part.joins for part in manifest.parts), "the largest part")
         return log
 

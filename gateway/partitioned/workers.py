@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["HERE", "OnDisk", "Workers"]
@@ -54,7 +55,10 @@ class OnDisk:
         Bytes that the work may take in each process, the program itself not counted.
     workers
         Who reads the parts.
+    scratch
+        Folder for what is too long for the memory, as in ``PartitionedLog``.
     """
 
     memory: int
     workers: Workers = HERE
+    scratch: Path | None = None
