@@ -36,6 +36,7 @@ DETECTORS = {
     "frequentist": {"min_joiners": 1},
     "order": {"min_joiners": 1},
     "self_controlled": {"surrogates": "none", "min_joiners": 1},
+    "spike": {"min_joiners": 1},
 }
 
 
@@ -100,6 +101,19 @@ def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(folder, clust
     assert len(log.manifest.parts) > 20
 
 
+def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(folder, cluster) -> None:
+    """All parts are read by then; each fold is one piece of work."""
+    victim = cluster.add_worker("one")
+    cluster.add_worker("two")
+    log, targets = opened(folder)
+    expected = detect(log, targets, min_joiners=1)
+    with cluster_workers(options(cluster)) as workers:
+        murderous = Murderous(workers, victim, after=len(log.manifest.parts) + 1)
+        got = detect(*opened(folder, murderous), min_joiners=1)
+        assert workers.count == 1
+    assert bits(got) == bits(expected)
+
+
 def test_detect__says_that_the_scheduler_is_lost(folder, cluster) -> None:
     cluster.add_worker("one")
     rule = f"the scheduler at {cluster.address} is gone"
@@ -132,7 +146,7 @@ def test_workers__pass_on_what_goes_wrong(folder, cluster) -> None:
 
 def _run(folder: Path, out: Path, *more: str) -> Exception | None:
     command = ["detect", str(folder), "--target", "g0000000", "--target", "g0000001",
-               "--detector", "frequentist", "--detector", "order", "--out", str(out)]  # fmt: skip
+               "--detector", "spike", "--detector", "order", "--out", str(out)]  # fmt: skip
     return CliRunner().invoke(app, [*command, *more]).exception
 
 
