@@ -26,7 +26,7 @@ from gateway.joins_io import (
 from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
-from gateway.joins_io.partitioned import read_manifest
+from gateway.joins_io.partitioned import Manifest, read_groups, read_manifest, read_parts
 from gateway.joins_io.rows import assembled
 from gateway.joins_io.span import check_span
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
@@ -241,12 +241,14 @@ class JoinLog:
         A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
         other only the three columns are taken.
         """
+        manifest = read_manifest(path)
         if (user, group, time) == _COLUMNS:
+            if manifest is not None and manifest.tells_users:
+                return cls._from_parts(Path(path), manifest)
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
         table = read_parquet(path, user=user, group=group, time=time)
-        manifest = read_manifest(path)
         return cls._from_columns(table, path, last=None if manifest is None else manifest.last)
 
     @classmethod
@@ -281,6 +283,16 @@ class JoinLog:
             table["user"], table["group"], ticks - origin, tick=tick, origin=origin,
             observed_until=last - origin,
         )  # fmt: skip
+
+    @classmethod
+    def _from_parts(cls, folder: Path, manifest: Manifest) -> Self:
+        """Read a converted log that says more of its users than their joins."""
+        groups, _ = read_groups(folder, manifest)
+        columns = read_parts(folder, manifest)
+        try:
+            return cls(**columns, groups=groups, tick=manifest.tick, origin=manifest.origin)
+        except ValueError as error:
+            raise not_restored(folder, error) from error
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:

@@ -284,3 +284,30 @@ def test_command__refuses_what_cannot_be_done_in_parts(tmp_path, whole, more, ru
     assert isinstance(done.exception, GatewayError)
     assert rule in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+WINDOWED = [
+    ("frequentist", {"min_joiners": 1, "horizon": 40}),
+    ("order", {"min_joiners": 1}),
+    ("self_controlled", {"surrogates": "none", "min_joiners": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), WINDOWED)
+def test_detect__sees_windows_and_users_without_a_join(tmp_path, name, options):
+    joins = linked_log(3, users=400, groups=30, days=200)
+    assert (np.diff(joins.offsets) == 0).any()
+    first = np.full(joins.n_users, joins.time.max())
+    np.minimum.at(first, joins.user(), joins.time)
+    until = 200 + np.arange(joins.n_users) % 30
+    joins = dataclasses.replace(
+        joins, observed_from=(first // 2).astype(np.int32), observed_until=until.astype(np.int32)
+    )
+    joins.to_parquet(tmp_path / "log.parquet")
+    (tmp_path / "parts").mkdir()
+    partition_log(tmp_path / "log.parquet", tmp_path / "parts", memory=MEMORY, joins_per_part=90)
+    log = PartitionedLog.at(tmp_path / "parts", memory=MEMORY)
+    names = joins.groups.to_pylist()[:3]
+    expected = detect(joins, named_targets(joins, names), detector=name, **options)
+    got = detect(log, named_targets(log, names), detector=name, **options)
+    _assert_same(got, expected, tolerance=1e-9 if name == "order" else 0.0)

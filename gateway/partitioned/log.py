@@ -128,7 +128,9 @@ class PartitionedLog:
     @property
     def span(self) -> tuple[int, int]:
         """Ticks of the first and the last join."""
-        return 0, self.manifest.last_join - self.manifest.origin
+        first = self.manifest.first_join
+        start = 0 if first is None else first - self.origin
+        return start, self.manifest.last_join - self.origin
 
     def sizes(self) -> Int64:
         """Return the number of members of each group, int64, shape (n_groups,)."""
@@ -164,13 +166,11 @@ class PartitionedLog:
 
     def _part(self, part: PartFacts) -> JoinLog:
         rows = read_part(self.folder, self.manifest, part)
-        span = self.manifest.last - self.manifest.origin
-        n = len(rows.users)
         try:
             return JoinLog(
                 offsets=rows.offsets, group=rows.group, time=rows.time,
                 users=rows.users, groups=self.groups, tick=self.tick, origin=self.origin,
-                observed_from=np.zeros(n, np.int32), observed_until=np.full(n, span, np.int32),
+                observed_from=rows.observed_from, observed_until=rows.observed_until,
             )  # fmt: skip
         except ValueError as error:
             rule = "cannot be used; was it changed by another program?"

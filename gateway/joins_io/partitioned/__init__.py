@@ -9,7 +9,7 @@ from __future__ import annotations
 from gateway.joins_io.partitioned.conversion import partition_log
 from gateway.joins_io.partitioned.manifest import MANIFEST_FILE, Manifest, PartFacts, read_manifest
 from gateway.joins_io.partitioned.parts import JOINS_PER_PART
-from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part
+from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part, read_parts
 from gateway.joins_io.partitioned.scratch import (
     append_columns,
     map_column,
@@ -33,5 +33,6 @@ __all__ = [
     "read_groups",
     "read_manifest",
     "read_part",
+    "read_parts",
     "scratch_space",
 ]
