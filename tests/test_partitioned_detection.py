@@ -295,14 +295,14 @@ WINDOWED = [
 
 @pytest.mark.parametrize(("name", "options"), WINDOWED)
 def test_detect__sees_windows_and_users_without_a_join(tmp_path, name, options):
-    joins = linked_log(3, users=400, groups=30, days=200)
+    linked = linked_log(3, users=400, groups=30, days=200)
+    first = np.append(np.minimum.reduceat(linked.time, linked.offsets[:-1]), [0, 3])
+    joins = JoinLog.from_arrays(
+        linked.user(), linked.group, linked.time, groups=linked.groups.to_pylist(),
+        users=[*linked.users.to_pylist(), "nobody", "u0000001 again"],
+        observed_from=first // 2, observed_until=200 + np.arange(len(first)) % 30,
+    )  # fmt: skip
     assert (np.diff(joins.offsets) == 0).any()
-    first = np.full(joins.n_users, joins.time.max())
-    np.minimum.at(first, joins.user(), joins.time)
-    until = 200 + np.arange(joins.n_users) % 30
-    joins = dataclasses.replace(
-        joins, observed_from=(first // 2).astype(np.int32), observed_until=until.astype(np.int32)
-    )
     joins.to_parquet(tmp_path / "log.parquet")
     (tmp_path / "parts").mkdir()
     partition_log(tmp_path / "log.parquet", tmp_path / "parts", memory=MEMORY, joins_per_part=90)
