@@ -16,7 +16,7 @@ from gateway.score.prefixes import POSITION_EDGES, Prefixes
 
 __all__ = [
     "CLIP", "WEAK", "Calibration", "Calibrator", "expectation_features", "features_at",
-    "fit_calibrator", "fit_expectation", "time_shares",
+    "fit_calibrator", "fit_expectation", "fit_line", "time_shares",
 ]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
@@ -54,14 +54,19 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
     if method == "none" or label.min() == label.max():
         return lambda x: np.asarray(expit(x))
     if method == "platt":
-        platt = LogisticRegression(C=WEAK, solver="newton-cholesky").fit(z[:, None], label)
-        slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+        slope, intercept = fit_line(z, label)
         if slope <= 0.0:
             return lambda x: np.full(len(x), float(label.mean()))
         return lambda x: np.asarray(expit(slope * x + intercept))
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(z, label)
     edge = 0.5 / len(z)
     return lambda x: np.clip(isotonic.predict(x), edge, 1 - edge)
+
+
+def fit_line(z: Float64, label: npt.NDArray[np.int8]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the outcome on the logit."""
+    platt = LogisticRegression(C=WEAK, solver="newton-cholesky").fit(z[:, None], label)
+    return float(platt.coef_[0, 0]), float(platt.intercept_[0])
 
 
 def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> csr_array:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from gateway.errors import GatewayError, Problem
 from gateway.joins_io.partitioned import scratch_space
 from gateway.partitioned import PartitionedLog
-from gateway.score.calibration import WEAK, Calibration, features_at, time_shares
+from gateway.score.calibration import WEAK, Calibration, features_at, fit_line, time_shares
 from gateway.score.crossfit import INNER_FOLDS, check_both
 from gateway.score.logistic import LogisticModel, LogisticScorer
 from gateway.score.newton import fit_logistic
@@ -202,23 +202,30 @@ class _Calibrator:
 def _fit_calibrator(
     prefixes: StoredPrefixes, models: _Models, calibration: Calibration
 ) -> _Calibrator:
-    """Fit as ``fit_calibrator`` does; that both outcomes occur was seen before."""
+    """Fit as ``fit_calibrator`` does; that both outcomes occur was seen before.
+
+    The logits of all training rows are brought into memory: from sums in another order the
+    line would have other last bits, and which of the scores that are equal but for rounding
+    tie would change with it, and the area under the curve.
+    """
     if calibration == "none":
         return _Calibrator()
-
-    def rows() -> Iterator[tuple[csr_array, Int8]]:
-        for _, piece in prefixes.blocks():
-            logits, theirs = models.logits_among(piece)
-            fits = piece.trains & theirs
-            z = logits.at_end[fits]
-            yield csr_array(np.column_stack([z, np.ones(len(z))])), piece.label[fits]
-
-    slope, intercept = fit_logistic(rows, penalised=np.array([True, False]), c=WEAK).tolist()
+    z, label = _training_logits(prefixes, models)
+    slope, intercept = fit_line(z, label)
     if slope > 0.0:
         return _Calibrator(slope, intercept)
-    labels = [(len(y), int(y.sum())) for _, y in rows()]
-    n, positive = (sum(counts) for counts in zip(*labels, strict=True))
-    return _Calibrator(constant=positive / n)
+    return _Calibrator(constant=float(label.mean()))
+
+
+def _training_logits(prefixes: StoredPrefixes, models: _Models) -> tuple[Float64, Int8]:
+    """Return logit, out of inner fold, and outcome of the rows to train on."""
+    found = []
+    for _, piece in prefixes.blocks():
+        logits, theirs = models.logits_among(piece)
+        fits = piece.trains & theirs
+        found.append((logits.at_end[fits], piece.label[fits]))
+    z, label = zip(*found, strict=True)
+    return np.concatenate(z), np.concatenate(label)
 
 
 @dataclass(frozen=True, eq=False)
