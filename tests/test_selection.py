@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
+from gateway.joins_io.partitioned import new_column
+from gateway.score.calibration import fit_line
+from gateway.score.line import fit_long_line
 from gateway.score.newton import fit_logistic
 from gateway.score.selection import area_under_curve, exact_quantiles
 
@@ -88,3 +92,27 @@ def test_fit_logistic__says_when_columns_are_collinear() -> None:
     y = (np.arange(50) % 2).astype(np.int8)
     with pytest.raises(LogError, match="collinear"):
         fit_logistic(lambda: [(x, y)], penalised=np.zeros(2, bool), c=1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_fit_long_line__is_that_of_scikit_learn_to_the_bit(tmp_path, seed) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(10 ** rng.uniform(1.3, 4.5))
+    z = rng.normal(-3, rng.uniform(0.05, 1.5), n)
+    label = (rng.random(n) < 1 / (1 + np.exp(-0.8 * z - 0.5))).astype(np.int8)
+    label[:2] = 0, 1
+    with threadpool_limits(limits=1, user_api="blas"):
+        expected = fit_line(z, label)
+        got = fit_long_line(
+            z, label.astype(float), new_column=lambda name: new_column(tmp_path, name, float, n)
+        )
+    assert got == expected
+
+
+def test_fit_long_line__leaves_odd_cases_to_scikit_learn(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.score.line._newton", lambda _: None)
+    z, label = np.array([-1.0, 0.0, 1.0, 2.0]), np.array([0, 1, 0, 1], np.int8)
+    got = fit_long_line(
+        z, label.astype(float), new_column=lambda name: new_column(tmp_path, name, float, 4)
+    )
+    assert got == fit_line(z, label)

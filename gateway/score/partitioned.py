@@ -18,10 +18,11 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from gateway.errors import GatewayError, Problem
-from gateway.joins_io.partitioned import scratch_space
+from gateway.joins_io.partitioned import drop_columns, new_column, scratch_space
 from gateway.partitioned import PartitionedLog
-from gateway.score.calibration import WEAK, Calibration, features_at, fit_line, time_shares
+from gateway.score.calibration import WEAK, Calibration, features_at, time_shares
 from gateway.score.crossfit import INNER_FOLDS, check_both
+from gateway.score.line import fit_long_line
 from gateway.score.logistic import LogisticModel, LogisticScorer
 from gateway.score.newton import fit_logistic
 from gateway.score.prefixes import Prefixes
@@ -112,8 +113,8 @@ class _Models:
         """Return which users are of the fold, shape (n_users,)."""
         return np.asarray((piece.chance * self.folds).astype(np.int8) == self.k)
 
-    def logits_among(self, piece: Prefixes) -> tuple[Logits, Mask]:
-        """Return the training users' logits out of inner fold, and which rows are theirs."""
+    def logits_among(self, piece: Prefixes) -> Logits:
+        """Return the training users' logits, each from a model of the other inner folds."""
         training = ~self.held_out(piece)
         inner = (np.modf(piece.chance * self.folds)[0] * INNER_FOLDS).astype(np.int8)
         total = Logits(*(np.zeros(len(piece.group)) for _ in range(3)))
@@ -121,7 +122,7 @@ class _Models:
             part = model.logits(piece, training & (inner == j))
             # Each row is of one inner fold; elsewhere the logits are zero.
             total = Logits(*map(np.add, total, part))
-        return total, training[piece.user()]
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +178,8 @@ def _before(logits: Logits, piece: Prefixes, calibrator: _Calibrator, base_rate:
 def _rate_of_first_blocks(prefixes: StoredPrefixes, models: _Models) -> float:
     """Share of outcome 1 among the training users' first blocks, as in ``crossfit``."""
     rows = positive = 0
-    for _, piece in prefixes.blocks():
-        trains = piece.trains & ~models.held_out(piece)[piece.user()]
-        label = piece.label[trains & (piece.blocks_before() == 0)]
+    for piece, fits in _training(prefixes, models):
+        label = piece.label[fits & (piece.blocks_before() == 0)]
         rows, positive = rows + len(label), positive + int(label.sum())
     return (positive + 0.5) / (rows + 1.0)
 
@@ -202,30 +202,33 @@ class _Calibrator:
 def _fit_calibrator(
     prefixes: StoredPrefixes, models: _Models, calibration: Calibration
 ) -> _Calibrator:
-    """Fit as ``fit_calibrator`` does; that both outcomes occur was seen before.
-
-    The logits of all training rows are brought into memory: from sums in another order the
-    line would have other last bits, and which of the scores that are equal but for rounding
-    tie would change with it, and the area under the curve.
-    """
+    """Fit as ``fit_calibrator`` does; that both outcomes occur was seen before."""
     if calibration == "none":
         return _Calibrator()
-    z, label = _training_logits(prefixes, models)
-    slope, intercept = fit_line(z, label)
+    # Other folds may be at work in the same folder.
+    name = f"line_{models.k}_"
+    n = sum(int(np.count_nonzero(fits)) for _, fits in _training(prefixes, models))
+
+    def column(of: str) -> Float64:
+        return new_column(prefixes.folder, name + of, np.float64, n)
+
+    z, label = column("z"), column("label")
+    end = 0
+    for piece, fits in _training(prefixes, models):
+        start, end = end, end + int(np.count_nonzero(fits))
+        z[start:end] = models.logits_among(piece).at_end[fits]
+        label[start:end] = piece.label[fits]
+    slope, intercept = fit_long_line(z, label, new_column=column)
+    drop_columns(prefixes.folder, name)
     if slope > 0.0:
         return _Calibrator(slope, intercept)
-    return _Calibrator(constant=float(label.mean()))
+    return _Calibrator(constant=float(label.sum() / n))
 
 
-def _training_logits(prefixes: StoredPrefixes, models: _Models) -> tuple[Float64, Int8]:
-    """Return logit, out of inner fold, and outcome of the rows to train on."""
-    found = []
+def _training(prefixes: StoredPrefixes, models: _Models) -> Iterator[tuple[Prefixes, Mask]]:
+    """Yield rows, and which of them are to train on for the fold."""
     for _, piece in prefixes.blocks():
-        logits, theirs = models.logits_among(piece)
-        fits = piece.trains & theirs
-        found.append((logits.at_end[fits], piece.label[fits]))
-    z, label = zip(*found, strict=True)
-    return np.concatenate(z), np.concatenate(label)
+        yield piece, piece.trains & ~models.held_out(piece)[piece.user()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +277,7 @@ def _fit_expectation(
 
     def every() -> Iterator[tuple[csr_array, Int8]]:
         for piece, fits in resolved():
-            before = _before(models.logits_among(piece)[0], piece, calibrator, base_rate)
+            before = _before(models.logits_among(piece), piece, calibrator, base_rate)
             yield features_at(before, piece, cuts)[fits], piece.label[fits]
 
     # Bins that are empty among the rows to fit on would make the system singular.

@@ -12,6 +12,7 @@ from gateway.joins_io.partitioned.parts import JOINS_PER_PART
 from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part, read_parts
 from gateway.joins_io.partitioned.scratch import (
     append_columns,
+    drop_columns,
     map_column,
     new_column,
     scratch_space,
@@ -25,6 +26,7 @@ __all__ = [
     "PartColumns",
     "PartFacts",
     "append_columns",
+    "drop_columns",
     "give_back",
     "map_column",
     "new_column",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gateway.errors import LogError
 
-__all__ = ["append_columns", "map_column", "new_column", "scratch_space"]
+__all__ = ["append_columns", "drop_columns", "map_column", "new_column", "scratch_space"]
 
 
 @contextmanager
@@ -63,3 +63,9 @@ def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> npt.N
     with (folder / name).open("wb") as stream:
         stream.truncate(size * np.dtype(kind).itemsize)
     return map_column(folder, name, kind)
+
+
+def drop_columns(folder: Path, prefix: str) -> None:
+    """Remove the columns whose names begin so; who has mapped one keeps it."""
+    for path in folder.glob(f"{prefix}*"):
+        path.unlink()
