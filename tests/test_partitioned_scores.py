@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateway.detect import Detection, detect
+from gateway.detect.spike_parts_kernels import go_on_by_group, go_on_in_cells
 from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import partition_log
@@ -15,6 +16,7 @@ from gateway.partitioned import PartitionedLog
 from gateway.score import Scores, StoredScores, build_prefixes, score_joins, score_parts
 from gateway.score import stored as stored_module
 from gateway.targets import TargetSet, named_targets
+from tests import naive
 from tests.worlds import linked_log
 
 # L-BFGS some thousand times over: a minute as plain Python.
@@ -154,3 +156,41 @@ def test_score_parts__refuses_what_needs_the_log_in_memory(tmp_path, folder) -> 
         score_joins(whole, _targets(whole), horizon=10**6)
     assert str(in_parts.value) == str(in_memory.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_score_parts__asks_for_memory_enough_to_train(folder) -> None:
+    log = PartitionedLog.at(folder, memory=2**25 + 330 * 400)
+    with pytest.raises(LogError, match=r"must be at least .* for training on"):
+        score_parts(log, _targets(log))
+
+
+def test_sums__go_on_from_block_to_block() -> None:
+    rng = np.random.default_rng(1)
+    n, cells = 500, 7
+    cell, x = rng.integers(0, cells, n), rng.normal(size=n)
+    count, mean, spread = np.zeros(cells, np.int64), np.zeros(cells), np.zeros(cells)
+    for part in np.array_split(np.arange(n), 3):
+        go_on_in_cells(cell[part], x[part], count, mean, spread)
+    expected = [x[cell == c] for c in range(cells)]
+    assert count.tolist() == [len(values) for values in expected]
+    # One pass against two: rounding.
+    np.testing.assert_allclose(mean, [v.mean() for v in expected], rtol=1e-12)
+    np.testing.assert_allclose(spread, [v.var() * len(v) for v in expected], rtol=1e-12)
+
+
+def test_sums_by_group__are_those_of_the_naive_twin() -> None:
+    rng = np.random.default_rng(2)
+    n, groups = 500, 9
+    columns = (
+        rng.integers(0, groups, n).astype(np.int32),
+        rng.random(n) < 0.2,
+        rng.normal(size=n),
+        rng.integers(-1, 2, n).astype(np.int8),
+        rng.random(n),
+    )
+    counts, sums = np.zeros((groups, 4), np.int64), np.zeros((groups, 3))
+    for part in np.array_split(np.arange(n), 3):
+        go_on_by_group(*(column[part] for column in columns), counts, sums)
+    expected = naive.add_by_group(*columns, groups)
+    assert counts.tolist() == expected[0].tolist()
+    np.testing.assert_allclose(sums, expected[1], rtol=1e-12)

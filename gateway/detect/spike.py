@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,10 +14,10 @@ from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
 from gateway.detect.significance import benjamini_hochberg, binomial_bound
 from gateway.detect.spike_kernels import add_by_group, cell_moments, own_history_z
+from gateway.detect.spike_parts import tally_parts, tally_spikes
 from gateway.partitioned import AnyLog
 from gateway.score import Scores, StoredScores
 from gateway.score.prefixes import POSITION_EDGES
-from gateway.score.selection import exact_quantiles
 from gateway.targets import TargetSet
 
 __all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
@@ -37,7 +36,7 @@ FEWEST_EARLIER_JUMPS = 3
 _CLIP = 1e-12
 # A spread that is only rounding, relative to the mean of the cell.
 _ROUNDING = 1e-9
-DECILES = np.arange(1, 10) / 10
+_DECILES = np.arange(1, 10) / 10
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,10 @@ def detect_spikes(
     """
     options = options or SpikeOptions()
     if isinstance(scores, StoredScores):
-        tally = tally_stored(scores, options, joins.n_groups)
+        counts, sums = _tally_on_disk(scores, joins.n_groups, options)
     else:
-        tally = Tally(joins.n_groups)
-        tally.add(scores, find_spikes(scores, options=options))
-    (joiners, spiking, resolved, outcomes), sums = tally.counts.T, tally.sums
+        counts, sums = _tally(scores, joins.n_groups, options)
+    joiners, spiking, resolved, outcomes = counts.T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
     shares = shrink_shares(spiking, joiners, among=ranked)
     score = shares.mean
@@ -164,42 +162,23 @@ def detect_spikes(
     )
 
 
-class Tally:
-    """Sums by group over rows, added one after the other.
-
-    Parameters
-    ----------
-    n_groups
-        Number of groups.
-    """
-
-    def __init__(self, n_groups: int) -> None:
-        self.counts = np.zeros((n_groups, 4), np.int64)
-        self.sums = np.zeros((n_groups, 3))
-
-    def add(self, scores: Scores, spike: Mask) -> None:
-        """Add rows, of which some are spikes."""
-        rows, jump = scores.prefixes, scores.after - scores.before
-        add_by_group(rows.group, spike, jump, rows.label, scores.expected, self.counts, self.sums)
+def _tally(scores: Scores, n_groups: int, options: SpikeOptions) -> tuple[Int64, Float64]:
+    """Counts and sums by group, as ``tally_parts``."""
+    rows = scores.prefixes
+    counts, sums = np.zeros((n_groups, 4), np.int64), np.zeros((n_groups, 3))
+    jump = scores.after - scores.before
+    spike = find_spikes(scores, options=options)
+    add_by_group(rows.group, spike, jump, rows.label, scores.expected, counts, sums)
+    return counts, sums
 
 
-def tally_stored(scores: StoredScores, options: SpikeOptions, n_groups: int) -> Tally:
-    """Find and count the spikes of a log that stays on disk, block by block.
-
-    The same integers as in memory: quantiles are exact, and moments are made row by row in
-    the same order.
-    """
-    cells = pooled = None
+def _tally_on_disk(
+    scores: StoredScores, n_groups: int, options: SpikeOptions
+) -> tuple[Int64, Float64]:
     if options.rule == "standardised":
-        deciles = exact_quantiles(lambda: (block.before for block in scores.blocks()), DECILES)
-        cells = measure_cells(deciles, scores.blocks())
-        sizes = lambda: (cells.standardise(block) for block in scores.blocks())  # noqa: E731
-        pooled = float(exact_quantiles(sizes, np.array([options.quantile]))[0])
-    tally = Tally(n_groups)
-    for block in scores.blocks():
-        size = size_of_jump(block, options.rule, cells)
-        tally.add(block, which_spike(block, size, options, pooled))
-    return tally
+        return tally_spikes(scores, n_groups, quantile=options.quantile)
+    # The other rules look at one user's rows, or at one row, at a time.
+    return tally_parts(scores, n_groups, lambda block: find_spikes(block, options=options))
 
 
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
@@ -207,30 +186,18 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
 
     A fall is no spike under any rule, even where most others fall further.
     """
-    cells = None
+    size, rises = _size_of_jump(scores, options.rule), scores.after > scores.before
     if options.rule == "standardised":
-        cells = measure_cells(np.quantile(scores.before, DECILES), [scores])
-    size = size_of_jump(scores, options.rule, cells)
-    least = None if cells is None else float(np.quantile(size, options.quantile))
-    return which_spike(scores, size, options, least)
-
-
-def which_spike(scores: Scores, size: Float64, options: SpikeOptions, pooled: float | None) -> Mask:
-    """Return which rows are spikes by their size; ``pooled`` is the quantile of all sizes."""
-    rises = scores.after > scores.before
-    if pooled is not None:
         # At the quantile itself too: it may be the largest value, shared by many rows.
-        return np.asarray((size >= pooled) & (size > 0) & rises)
+        return np.asarray((size >= np.quantile(size, options.quantile)) & (size > 0) & rises)
     threshold = options.threshold
     least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
     return np.asarray((size > least) & rises)
 
 
-def size_of_jump(scores: Scores, rule: Rule, cells: Cells | None) -> Float64:
-    """Return the jump in the rule's own unit; the standardised rule needs the cells."""
+def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
+    """Return the jump in the rule's own unit."""
     jump = scores.after - scores.before
-    if cells is not None:
-        return cells.standardise(scores)
     if rule == "absolute":
         return np.asarray(jump)
     if rule == "log_odds":
@@ -241,49 +208,23 @@ def size_of_jump(scores: Scores, rule: Rule, cells: Cells | None) -> Float64:
         rows = scores.prefixes
         own_history_z(rows.offsets, rows.starts_block, jump, FEWEST_EARLIER_JUMPS, z)
         return z
-    raise AssertionError(rule)
+    return _standardise(jump, scores)
 
 
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Joins at a like position and probability: position bin x decile of the one before.
-
-    Parameters
-    ----------
-    cuts
-        Deciles, without repetition.
-    mean, sd
-        Of the jumps D in each cell.
-    """
-
-    cuts: Float64
-    mean: Float64
-    sd: Float64
-
-    def standardise(self, scores: Scores) -> Float64:
-        """Return Z = (D - m_c) / s_c, zero where a cell's jumps do not vary."""
-        jump, cell = scores.after - scores.before, _cell_of(scores, self.cuts)
-        varies = _varies(self.sd, self.mean)[cell]
-        z: Float64 = np.divide(
-            jump - self.mean[cell], self.sd[cell], out=np.zeros(len(jump)), where=varies
-        )
-        return z
-
-
-def measure_cells(deciles: Float64, blocks: Iterable[Scores]) -> Cells:
-    """Return what the jumps are like in each cell, of one or more blocks of rows in order."""
-    cuts = np.unique(deciles)
+def _standardise(jump: Float64, scores: Scores) -> Float64:
+    """Z = (D - m_c) / s_c in cell c = position bin x decile of the probability before."""
+    cuts = np.unique(np.quantile(scores.before, _DECILES))
+    cell = scores.prefixes.position() * (len(cuts) + 1) + np.searchsorted(
+        cuts, scores.before, side="left"
+    )
     n_cells = (len(POSITION_EDGES) + 1) * (len(cuts) + 1)
     count, mean, spread = np.zeros(n_cells, np.int64), np.zeros(n_cells), np.zeros(n_cells)
-    for scores in blocks:
-        jump = scores.after - scores.before
-        cell_moments(_cell_of(scores, cuts), jump, count, mean, spread)
-    return Cells(cuts, mean, np.sqrt(spread / np.maximum(count - 1, 1)))
-
-
-def _cell_of(scores: Scores, cuts: Float64) -> Int64:
-    decile = np.searchsorted(cuts, scores.before, side="left")
-    return scores.prefixes.position() * (len(cuts) + 1) + decile
+    cell_moments(cell, jump, count, mean, spread)
+    sd = np.sqrt(spread / np.maximum(count - 1, 1))
+    z: Float64 = np.divide(
+        jump - mean[cell], sd[cell], out=np.zeros(len(jump)), where=_varies(sd, mean)[cell]
+    )
+    return z
 
 
 def _varies(sd: Float64, mean: Float64) -> Mask:

@@ -159,9 +159,19 @@ class PartitionedLog:
         LogError
             If they do not; the message says how much is needed.
         """
-        needed = _RESERVE + joins * _BYTES_PER_JOIN
+        self.check_bytes(joins * _BYTES_PER_JOIN, f"{what}, of {joins:,} joins")
+
+    def check_bytes(self, count: int, what: str) -> None:
+        """Check that so many bytes fit into the memory, beside what libraries take.
+
+        Raises
+        ------
+        LogError
+            If they do not; the message says how much is needed.
+        """
+        needed = _RESERVE + count
         if needed > self.memory:
-            rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}, of {joins:,} joins"
+            rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}"
             raise LogError(f"the memory {rule}; got {self.memory / 2**20:,.1f} MiB")
 
     def _part(self, part: PartFacts) -> JoinLog:

@@ -38,6 +38,11 @@ Float64 = npt.NDArray[np.float64]
 Int8 = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
 
+# What a fit holds for each row and group at once (docs/logs.md: measured): masks, residuals,
+# a gradient for each chunk of users, and what L-BFGS remembers.
+_BYTES_PER_JOIN = 32
+_BYTES_PER_GROUP = 600
+
 
 def score_parts(
     joins: PartitionedLog,
@@ -65,6 +70,8 @@ def score_parts(
         rule = "'isotonic' needs the log in memory"
         raise GatewayError(str(Problem("score.calibration", rule, hint="leave out --memory")))
     scorer = scorer or LogisticScorer()
+    needed = joins.n_joins * _BYTES_PER_JOIN + joins.n_groups * _BYTES_PER_GROUP
+    joins.check_bytes(needed, f"training on {joins.n_joins:,} joins of {joins.n_groups:,} groups")
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_space(joins.scratch))
         prefixes = store_prefixes(joins, targets, horizon=horizon, seed=seed, folder=folder)
