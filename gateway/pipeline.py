@@ -106,11 +106,10 @@ def execute(
         return _same_result(final, config, talk)
     if n_threads is not None:
         set_threads(n_threads)
-    begun = time.monotonic()
+    begun, spent = time.monotonic(), time.process_time()
     with draft_result(final) as draft:
-        if on_disk is not None:
-            on_disk = replace(on_disk, scratch=draft.folder)
-        platform = obtain_platform(config, talk=talk, on_disk=on_disk)
+        disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
+        platform = obtain_platform(config, talk=talk, on_disk=disk)
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
@@ -124,7 +123,7 @@ def execute(
             if keep is None or name in keep:
                 draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
-        provenance = _provenance(config, begun) | {"cpu_seconds": cost}
+        provenance = _provenance(config, begun, spent, on_disk) | {"cpu_seconds": cost}
         if illustrate is not None:
             with talk.stage("drawing figures and report"):
                 illustrate(draft, tables, config, provenance)
@@ -326,7 +325,13 @@ def _span(joins: AnyLog) -> str:
     return f"{first} to {last}"
 
 
-def _provenance(config: Config, begun: float) -> dict[str, Any]:
+def _provenance(
+    config: Config, begun: float, spent: float, on_disk: OnDisk | None
+) -> dict[str, Any]:
+    """What made a result; ``begun`` and ``spent`` were clock and processor at its start."""
+    work = {}
+    if on_disk is not None:
+        work = {"on_disk": {"memory": on_disk.memory, "workers": on_disk.workers.count}}
     return {
         "gateway_version": __version__,
         **describe_environment(),
@@ -335,5 +340,7 @@ def _provenance(config: Config, begun: float) -> dict[str, Any]:
         "threads": threads(),
         "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "compute_seconds": round(time.monotonic() - begun, 2),
+        "process_cpu_seconds": round(time.process_time() - spent, 2),
+        **work,
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }

@@ -19,6 +19,7 @@ from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.tasks import Answer, Task
 
 try:
+    import distributed
     from distributed import Client, Future, LocalCluster
     from distributed.comm import connect
 except ImportError:
@@ -140,7 +141,13 @@ def _worker_problems(client: Client) -> list[Problem]:
 
 
 def _scheduler_problems(client: Client) -> list[Problem]:
-    said = client.get_versions(check=False)
+    try:
+        said = client.get_versions(check=False)
+    except (AssertionError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        # What an answer of another version looks like to Dask.
+        rule = f"must have distributed {distributed.__version__}, as here"
+        got = f"an answer that it cannot be asked ({type(error).__name__})"
+        return [Problem("the scheduler", rule, got)]
     mine, theirs = (said[side]["packages"].get("distributed") for side in ("client", "scheduler"))
     if mine == theirs:
         return []
