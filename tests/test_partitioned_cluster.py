@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +158,29 @@ def test_command__gives_the_same_tables_with_any_number_of_workers(folder, tmp_p
         more = ("--memory", "64MiB", "--engine", "dask", "--workers", n)
         assert _run(folder, tmp_path / n, *more) is None
         assert (tmp_path / n / "gateways.parquet").read_bytes() == expected
+
+
+class _Lost:
+    """Workers whose scheduler is gone by the time they are asked."""
+
+    count = 1
+
+    def map(self, _function: Callable, _units: Iterable[tuple]) -> Iterator:
+        raise SweepStoppedError("the scheduler at tcp://x:1 is gone")
+
+
+def test_command__that_loses_the_scheduler_says_so_and_leaves_nothing(
+    folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(
+        "gateway.sweep.cluster_parts.cluster_workers", lambda _: nullcontext(_Lost())
+    )
+    command = ["detect", str(folder), "--target", "g0000000", "--detector", "order", "--out",
+               str(tmp_path / "out"), "--memory", "64MiB", "--engine", "dask"]  # fmt: skip
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "the scheduler at tcp://x:1 is gone" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
