@@ -82,15 +82,16 @@ def _commit() -> dict[str, Any]:
     tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).name))
     if head is None or tracked is None:
         return {"commit": None, "dirty": None, "diff": None}
-    dirty = bool(_git(here, "status", "--porcelain"))
-    return {"commit": head, "dirty": dirty, "diff": _changes(here) if dirty else None}
+    status = _git(here, "status", "--porcelain")
+    diff = _changes(here, status) if status else None
+    return {"commit": head, "dirty": bool(status), "diff": diff}
 
 
-def _changes(here: Path) -> str:
+def _changes(here: Path, status: str) -> str:
     """What differs from the commit: the diff, and the names of files that it does not know."""
-    new = _git(here, "ls-files", "--others", "--exclude-standard", "--full-name") or ""
     text = (_git(here, "diff", "HEAD", "--no-ext-diff", "--no-color") or "") + "\n"
-    text += "".join(f"new file: {name}\n" for name in new.splitlines())
+    new = (line.removeprefix("?? ") for line in status.splitlines() if line.startswith("?? "))
+    text += "".join(f"new file: {name}\n" for name in new)
     if len(text) > _LONGEST_DIFF:
         digest = hashlib.sha256(text.encode()).hexdigest()
         text = f"{text[:_LONGEST_DIFF]}\n... cut; the sha256 of the whole is {digest}\n"
