@@ -143,7 +143,9 @@ def _worker_problems(client: Client) -> list[Problem]:
 def _scheduler_problems(client: Client) -> list[Problem]:
     try:
         said = client.get_versions(check=False)
-    except (AssertionError, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except (
+        AssertionError, AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         # What an answer of another version looks like to Dask.
         rule = f"must have distributed {distributed.__version__}, as here"
         got = f"an answer that it cannot be asked ({type(error).__name__})"
