@@ -6,7 +6,7 @@ own, which first does the same on a small log; what is measured is resident memo
 that, sampled, all of it and without pages of files, which the system takes back when
 somebody else needs them.
 
-Usage: python experiments/memory_curve.py [--rows 250000 500000 ...] [--memory 128MiB]
+Usage: python experiments/memory_curve.py [--rows 250000 500000 ...] [--memory 104MiB]
     [--out results/out_of_core]
 """
 
@@ -35,7 +35,7 @@ from gateway.partitioned import PartitionedLog
 from gateway.provenance import describe_environment
 from gateway.targets import named_targets
 
-ROWS = (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000)
+ROWS = (250_000, 750_000, 3_000_000)
 PER_PART = 60_000
 COUNTING = ("frequentist", "order")
 WORK = ("convert", "counts", "spike", "in memory")
@@ -67,7 +67,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=list(ROWS))
-    parser.add_argument("--memory", default="128MiB")
+    parser.add_argument("--memory", default="104MiB")
     parser.add_argument("--out", default="results/out_of_core")
     parser.add_argument("--scratch", default=None, help="folder for the logs")
     parser.add_argument("--work", choices=WORK, help=argparse.SUPPRESS)
