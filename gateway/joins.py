@@ -25,7 +25,7 @@ from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
 from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
-from gateway.joins_io.partitioned import read_manifest
+from gateway.joins_io.partitioned import Manifest, read_groups, read_manifest, read_parts
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
 
@@ -239,12 +239,14 @@ class JoinLog:
         A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
         other only the three columns are taken.
         """
+        manifest = read_manifest(path)
         if (user, group, time) == _COLUMNS:
+            if manifest is not None and manifest.tells_users:
+                return cls._from_parts(Path(path), manifest)
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
         rows = read_dense(path, user=user, group=group, time=time)
-        manifest = read_manifest(path)
         return cls._of(rows, path, last=None if manifest is None else manifest.last)
 
     @classmethod
@@ -275,6 +277,16 @@ class JoinLog:
             return cls(**rows.fields(where, last=last))
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
+
+    @classmethod
+    def _from_parts(cls, folder: Path, manifest: Manifest) -> Self:
+        """Read a converted log that says more of its users than their joins."""
+        groups, _ = read_groups(folder, manifest)
+        columns = read_parts(folder, manifest)
+        try:
+            return cls(**columns, groups=groups, tick=manifest.tick, origin=manifest.origin)
+        except ValueError as error:
+            raise not_restored(folder, error) from error
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:

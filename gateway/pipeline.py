@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,10 @@ from gateway.finding import (
     scorer_quality,
 )
 from gateway.joins_io import file_digest
-from gateway.partitioned import AnyLog
+from gateway.partitioned import AnyLog, OnDisk
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import Scores
+from gateway.score import Scores, StoredScores
 from gateway.store import (
     Draft,
     Result,
@@ -66,7 +67,7 @@ def execute(
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
     keep: Collection[str] | None = None,
-    memory: int | None = None,
+    on_disk: OnDisk | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -87,9 +88,9 @@ def execute(
         Adds figures and report before the result gets its name.
     keep
         Names of the tables to store; None for all.
-    memory
-        Bytes that the work may take: a converted log then stays on disk, and the result is
-        the same. None for a log in memory.
+    on_disk
+        How a converted log that stays on disk is worked on: the result is the same. None
+        for a log in memory.
 
     Raises
     ------
@@ -105,9 +106,10 @@ def execute(
         return _same_result(final, config, talk)
     if n_threads is not None:
         set_threads(n_threads)
-    begun = time.monotonic()
+    begun, spent = time.monotonic(), time.process_time()
     with draft_result(final) as draft:
-        platform = obtain_platform(config, talk=talk, memory=memory)
+        disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
+        platform = obtain_platform(config, talk=talk, on_disk=disk)
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
@@ -115,11 +117,13 @@ def execute(
         detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
         tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
+        if isinstance(scores, StoredScores):
+            scores.discard()
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
-        provenance = _provenance(config, begun) | {"cpu_seconds": cost}
+        provenance = _provenance(config, begun, spent, on_disk) | {"cpu_seconds": cost}
         if illustrate is not None:
             with talk.stage("drawing figures and report"):
                 illustrate(draft, tables, config, provenance)
@@ -222,7 +226,7 @@ def _note(
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores | None,
+    scores: Scores | StoredScores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
@@ -238,7 +242,7 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, platform, detections),
     }
-    if scores is not None:
+    if isinstance(scores, Scores):
         tables |= score_tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
@@ -263,7 +267,7 @@ def _counterfactual(
 def _evaluate(
     config: Config,
     platform: Platform,
-    scores: Scores | None,
+    scores: Scores | StoredScores | None,
     detections: dict[str, Detection],
     truth: pa.Table | None,
 ) -> pa.Table:
@@ -321,7 +325,13 @@ def _span(joins: AnyLog) -> str:
     return f"{first} to {last}"
 
 
-def _provenance(config: Config, begun: float) -> dict[str, Any]:
+def _provenance(
+    config: Config, begun: float, spent: float, on_disk: OnDisk | None
+) -> dict[str, Any]:
+    """What made a result; ``begun`` and ``spent`` were clock and processor at its start."""
+    work = {}
+    if on_disk is not None:
+        work = {"on_disk": {"memory": on_disk.memory, "workers": on_disk.workers.count}}
     return {
         "gateway_version": __version__,
         **describe_environment(),
@@ -330,5 +340,7 @@ def _provenance(config: Config, begun: float) -> dict[str, Any]:
         "threads": threads(),
         "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "compute_seconds": round(time.monotonic() - begun, 2),
+        "process_cpu_seconds": round(time.process_time() - spent, 2),
+        **work,
         "peak_memory_mib": round(peak_memory_mib(), 1),
     }

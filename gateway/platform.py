@@ -15,7 +15,7 @@ from gateway.detect import check_in_parts
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
-from gateway.partitioned import AnyLog, PartitionedLog
+from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
@@ -52,14 +52,16 @@ class Platform:
         return np.asarray(names[self.world.groups.role])
 
 
-def obtain_platform(config: Config, *, talk: Talk = SILENT, memory: int | None = None) -> Platform:
+def obtain_platform(
+    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None
+) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
-    With ``memory``, in bytes, a converted log stays on disk.
+    With ``on_disk`` a converted log stays there.
     """
     if config.log is None:
         return _simulate_platform(config, talk)
-    return _read_platform(config, memory)
+    return _read_platform(config, on_disk)
 
 
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
@@ -87,7 +89,7 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     return targets_by_rule(joins, meets, description)
 
 
-def _read_platform(config: Config, memory: int | None) -> Platform:
+def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
     assert config.log is not None  # noqa: S101  (the config's own rule)
     log = config.log
     if log.digest is not None and file_digest(log.path) != log.digest:
@@ -96,13 +98,15 @@ def _read_platform(config: Config, memory: int | None) -> Platform:
             f"{file_digest(log.path)}, the config says {log.digest}"
         )
     joins: AnyLog
-    if memory is None:
+    if on_disk is None:
         joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
     else:
         check_in_parts(config.detect.detectors)
         if (log.user, log.group, log.time) != ("user", "group", "time"):
             raise LogError("a converted log's columns are user, group and time; name no others")
-        joins = PartitionedLog.at(log.path, memory=memory)
+        joins = PartitionedLog.at(
+            log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
+        )
     targets = named_targets(joins, config.targets.groups or ())
     check_learnable(joins, targets)
     return Platform(joins, targets)

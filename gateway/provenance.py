@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import resource
@@ -26,6 +27,9 @@ __all__ = [
 # part of a result's id, so that old results are never mistaken for new ones.
 MODEL_VERSION = 2
 
+# Characters of a diff that a result keeps; of a longer one the digest tells which it was.
+_LONGEST_DIFF = 200_000
+
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "numba", "llvmlite", "matplotlib", "pyarrow", "pydantic",
 )  # fmt: skip
@@ -37,9 +41,11 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         **_commit(),
+        "lock_digest": _lock_digest(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
+        "memory_mib": _memory_mib(),
         "model_version": MODEL_VERSION,
     }
 
@@ -75,8 +81,38 @@ def _commit() -> dict[str, Any]:
     head = _git(here, "rev-parse", "HEAD")
     tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).name))
     if head is None or tracked is None:
-        return {"commit": None, "dirty": None}
-    return {"commit": head, "dirty": bool(_git(here, "status", "--porcelain"))}
+        return {"commit": None, "dirty": None, "diff": None}
+    status = _git(here, "status", "--porcelain")
+    diff = _changes(here, status) if status else None
+    return {"commit": head, "dirty": bool(status), "diff": diff}
+
+
+def _changes(here: Path, status: str) -> str:
+    """What differs from the commit: the diff, and the names of files that it does not know."""
+    text = (_git(here, "diff", "HEAD", "--no-ext-diff", "--no-color") or "") + "\n"
+    new = (line.removeprefix("?? ") for line in status.splitlines() if line.startswith("?? "))
+    text += "".join(f"new file: {name}\n" for name in new)
+    if len(text) > _LONGEST_DIFF:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        text = f"{text[:_LONGEST_DIFF]}\n... cut; the sha256 of the whole is {digest}\n"
+    return text
+
+
+@cache
+def _lock_digest() -> str | None:
+    """sha256 of the lock of the checkout that the package runs from; None outside of one."""
+    lock = Path(__file__).parents[1] / "requirements.txt"
+    try:
+        return hashlib.sha256(lock.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _memory_mib() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    except (ValueError, OSError, AttributeError):
+        return None
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.messages import nearest, shown
-from gateway.partitioned import AnyLog, pieces_of
+from gateway.partitioned import AnyLog, over_pieces
 
 __all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
 
@@ -149,7 +149,7 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
             f"the log must hold at least {_FEWEST_USERS} users, as those of some are compared "
             f"with those of others; got {joins.n_users}"
         )
-    found = [_converts(piece, targets) for piece in pieces_of(joins)]
+    found = list(over_pieces(joins, _converts, targets))
     converts, prepared = (sum(counts) for counts in zip(*found, strict=True))
     _check_counts(joins, targets, converts)
     if not prepared:

@@ -29,7 +29,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
-from gateway.figures import FIGURES, StoredFigure, csv_bytes, render, scaling
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, memory_curve, render, scaling
 from gateway.figures.names import label, shorten
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
 from tests.result_tables import HOSTILE, result_tables, with_rivals
@@ -846,6 +846,28 @@ def test_scaling__draws_every_size_and_the_exponents_of_a_power_law() -> None:
     assert [text.get_text()[-6:] for text in left.get_legend().get_texts()] == [" 1.00)", " 1.25)"]
     np.testing.assert_allclose(right.lines[0].get_ydata(), 4e-4 * users)
     assert left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"
+
+
+def test_memory_curve__draws_every_piece_of_work_and_what_is_allowed() -> None:
+    work = ["convert", "counts", "spike", "in memory"]
+    rows = [
+        {"work": name, "rows": n, "log_mib": n / 1e4, "allowed_mib": 96.0, "peak_mib": k * n / 1e4,
+         "anonymous_mib": 1.0}
+        for k, name in enumerate(work, start=1)
+        for n in (10_000, 400_000)
+    ]  # fmt: skip
+    trace = [
+        {"work": name, "rows": n, "second": s, "resident_mib": 2.0 * s, "anonymous_mib": 1.0 * s}
+        for name in work
+        for n in (10_000, 400_000)
+        for s in (0.0, n / 1e5)
+    ]
+    left, right = memory_curve.draw(pa.Table.from_pylist(rows), pa.Table.from_pylist(trace)).axes
+    for k, line in enumerate(left.lines[:4], start=1):
+        assert line.get_xydata().tolist() == [[1.0, k], [40.0, 40.0 * k]]
+    assert [line.get_ydata()[0] for line in (left.lines[4], right.lines[2])] == [96.0, 96.0]
+    assert right.lines[0].get_xydata().tolist() == [[0.0, 0.0], [4.0, 8.0]]
+    assert right.lines[1].get_ydata().tolist() == [0.0, 4.0]
 
 
 def test_scaling__of_one_size_has_no_exponent() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,10 @@ from gateway.joins_io.partitioned import (
     read_part,
 )
 from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+from gateway.partitioned import PartitionedLog
+from gateway.simulate import simulate
+from gateway.world import draw_world
+from tests.worlds import small_config
 
 ROOT = Path(__file__).parents[1]
 MEMORY = 2**26
@@ -239,13 +244,72 @@ def test_partition_log__refuses_a_log_without_rows(tmp_path):
         _convert(tmp_path / "a.csv", tmp_path / "parts")
 
 
-def test_partition_log__refuses_a_stored_log_that_says_more_than_its_rows(tmp_path):
-    joins = JoinLog.from_arrays([0, 1], [0, 1], [3, 4], observed_from=0, observed_until=9)
+STORED = {
+    "windows": {"observed_from": 0, "observed_until": [60, 61, 62, 63, 64]},
+    "windows of days": {"observed_from": [0, 1, 2, 0, 1], "observed_until": 70, "tick": "day"},
+    "idle users": {"users": ["e", "d", "c", "b", "a", "0", "zz"]},
+    "idle users with windows": {
+        "users": ["e", "d", "c", "b", "a", "0", "zz"], "observed_from": -7,
+        "observed_until": [59, 60, 61, 62, 63, 64, 65],
+    },
+    "idle groups": {"groups": ["z", "y", "x", "w"]},
+    "another origin": {"origin": 1_000_000, "tick": "second"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("joins_per_part", [1, 3, 10**5])
+@pytest.mark.parametrize("case", STORED)
+def test_partition_log__keeps_what_a_stored_log_says_beside_its_joins(
+    tmp_path, case, joins_per_part
+):
+    columns = [0, 1, 2, 0, 3, 4, 4], [0, 1, 2, 2, 0, 1, 2], [3, 4, 5, 9, 33, 55, 55]
+    joins = JoinLog.from_arrays(*columns, **STORED[case])
     joins.to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(LogError, match="would be lost"):
+    made = _convert(tmp_path / "a.parquet", tmp_path / "parts", joins_per_part=joins_per_part)
+    got = JoinLog.read(tmp_path / "parts")
+    assert got.equals(joins)
+    assert made.tells_users
+    assert (made.users, made.groups) == (joins.n_users, joins.n_groups)
+    log = PartitionedLog.at(tmp_path / "parts", memory=MEMORY)
+    assert (log.span, log.origin) == (joins.span, joins.origin)
+    assert log.sizes().tolist() == joins.sizes().tolist()
+
+
+def test_partition_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypatch):
+    """Its sources and inviters are dropped; blocks and runs are small, so that there are many."""
+    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_RUN", 2**15)
+    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**13)
+    joins = simulate(draw_world(small_config()))
+    assert (np.diff(joins.offsets) == 0).any()
+    assert len(np.unique(joins.observed_until - joins.observed_from)) > 1
+    joins.to_parquet(tmp_path / "a.parquet")
+    _convert(tmp_path / "a.parquet", tmp_path / "parts", joins_per_part=500)
+    got = JoinLog.read(tmp_path / "parts")
+    plain = {"source": None, "confirmed": None, "inviter": None, "seed_group": None}
+    assert got.equals(replace(joins, **plain))
+
+
+def test_partition_log__refuses_windows_that_contradict_each_other(tmp_path):
+    joins = JoinLog.from_arrays([0, 0, 1], [0, 1, 1], [3, 4, 5], observed_until=[9, 8])
+    table = joins.to_arrow()
+    at = table.column_names.index("observed_until")
+    changed = table.set_column(at, "observed_until", pa.array([9, 10, 8]))
+    pq.write_table(changed, tmp_path / "a.parquet")
+    with pytest.raises(LogError, match="must say the same of a user in every row"):
         _convert(tmp_path / "a.parquet", tmp_path / "parts")
-    JoinLog.from_arrays([0, 1], [0, 1], [3, 4]).to_parquet(tmp_path / "b.parquet")
-    assert _convert(tmp_path / "b.parquet", tmp_path / "parts2").joins == 2
+
+
+@pytest.mark.parametrize("kind", ["missing", "other users"])
+def test_told_users__that_were_changed_are_refused(tmp_path, kind):
+    JoinLog.from_arrays([0, 1], [0, 1], [3, 4], observed_until=9).to_parquet(tmp_path / "a.parquet")
+    _convert(tmp_path / "a.parquet", tmp_path / "parts")
+    place = tmp_path / "parts/_users-00000.parquet"
+    table = pq.read_table(place)
+    place.unlink()
+    if kind == "other users":
+        pq.write_table(table.set_column(0, "user", pa.array(["a", "b"])), place)
+    with pytest.raises(LogError, match="it is missing" if kind == "missing" else "must hold 2"):
+        JoinLog.read(tmp_path / "parts")
 
 
 @pytest.mark.parametrize("noted", [b"{", b"[1]", b"\xff", b"7"])
@@ -275,7 +339,7 @@ def test_parse_size__takes_amounts_alone(text):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda m: m | {"format": "gateway partitioned join log, 2"}, "another version"),
+        (lambda m: m | {"format": "gateway partitioned join log, 3"}, "another version"),
         (lambda m: m | {"joins": 1}, "joins must be those of the parts"),
         (lambda m: m | {"tick": "year"}, "unknown tick"),
         (lambda m: {"format": m["format"]}, "cannot be used"),
@@ -323,6 +387,7 @@ def test_convert__leaves_nothing_of_a_bad_log_and_nothing_over_a_filled_folder(t
 
 _MEASURE = """
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 import gateway.cli.converting

@@ -20,7 +20,7 @@ from gateway.detect.self_controlled.surrogates import affinity_to_targets, choos
 from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import partition_log
-from gateway.partitioned import PartitionedLog, pieces_of, select_users
+from gateway.partitioned import PartitionedLog, over_pieces, select_users
 from gateway.targets import check_learnable, named_targets
 from tests.worlds import linked_log
 
@@ -110,7 +110,7 @@ def test_affinity__is_the_same_bits_in_parts(tmp_path, whole):
 
 def test_parts__are_logs_that_add_up_to_the_whole(tmp_path, whole):
     log = _parts(whole, tmp_path, per_part=77)
-    parts = list(pieces_of(log))
+    parts = list(over_pieces(log, _itself))
     assert len(parts) > 3
     assert pa.concat_arrays([part.users for part in parts]).equals(whole.users)
     assert (log.n_users, log.n_joins, log.n_groups) == (
@@ -121,9 +121,17 @@ def test_parts__are_logs_that_add_up_to_the_whole(tmp_path, whole):
     assert (log.tick, log.origin, log.span) == (whole.tick, whole.origin, whole.span)
 
 
+def _itself(part: JoinLog) -> JoinLog:
+    return part
+
+
+def _everybody(part: JoinLog) -> np.ndarray:
+    return np.ones(part.n_users, bool)
+
+
 def test_select_users__brings_back_the_whole_log(tmp_path, whole):
     log = _parts(whole, tmp_path, per_part=77)
-    got = select_users(log, lambda part: np.ones(part.n_users, bool), what="all")
+    got = select_users(log, _everybody, what="all")
     assert got.equals(whole)
 
 
@@ -211,7 +219,7 @@ def test_at__refuses_parts_too_large_for_the_memory(tmp_path, whole):
 
 def test_self_controlled__refuses_cases_too_many_for_the_memory(tmp_path, whole, monkeypatch):
     log = _parts(whole, tmp_path, per_part=50)
-    monkeypatch.setattr("gateway.partitioned._BYTES_PER_JOIN", MEMORY // 1_000)
+    monkeypatch.setattr("gateway.partitioned.log._BYTES_PER_JOIN", MEMORY // 1_000)
     with pytest.raises(LogError, match="users with an event"):
         detect(log, named_targets(log, whole.groups.to_pylist()[:3]), detector="self_controlled")
 
@@ -261,7 +269,9 @@ def test_command__gives_the_tables_of_the_log_in_memory(tmp_path, whole):
 @pytest.mark.parametrize(
     ("more", "rule"),
     [
-        (["--memory", "2GiB"], "'spike' needs the log in memory"),
+        (["--memory", "2GiB", "--detector", "matching"], "'matching' needs the log in memory"),
+        (["--memory", "2GiB", "--set", 'score.scorer="markov"'], "score.scorer must be 'logistic'"),
+        (["--memory", "2GiB", "--set", 'score.calibration="isotonic"'], "needs the log in memory"),
         (["--memory", "lots", "--detector", "order"], "such as 2GiB"),
         (["--memory", "2GiB", "--detector", "order", "--user-column", "who"], "columns are user"),
     ],
@@ -274,3 +284,30 @@ def test_command__refuses_what_cannot_be_done_in_parts(tmp_path, whole, more, ru
     assert isinstance(done.exception, GatewayError)
     assert rule in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+WINDOWED = [
+    ("frequentist", {"min_joiners": 1, "horizon": 40}),
+    ("order", {"min_joiners": 1}),
+    ("self_controlled", {"surrogates": "none", "min_joiners": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), WINDOWED)
+def test_detect__sees_windows_and_users_without_a_join(tmp_path, name, options):
+    linked = linked_log(3, users=400, groups=30, days=200)
+    first = np.append(np.minimum.reduceat(linked.time, linked.offsets[:-1]), [0, 3])
+    joins = JoinLog.from_arrays(
+        linked.user(), linked.group, linked.time, groups=linked.groups.to_pylist(),
+        users=[*linked.users.to_pylist(), "nobody", "u0000001 again"],
+        observed_from=first // 2, observed_until=200 + np.arange(len(first)) % 30,
+    )  # fmt: skip
+    assert (np.diff(joins.offsets) == 0).any()
+    joins.to_parquet(tmp_path / "log.parquet")
+    (tmp_path / "parts").mkdir()
+    partition_log(tmp_path / "log.parquet", tmp_path / "parts", memory=MEMORY, joins_per_part=90)
+    log = PartitionedLog.at(tmp_path / "parts", memory=MEMORY)
+    names = joins.groups.to_pylist()[:3]
+    expected = detect(joins, named_targets(joins, names), detector=name, **options)
+    got = detect(log, named_targets(log, names), detector=name, **options)
+    _assert_same(got, expected, tolerance=1e-9 if name == "order" else 0.0)

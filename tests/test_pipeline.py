@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import gateway
+from gateway import provenance
 from gateway.errors import ConfigError, LogError, ResultError
 from gateway.pipeline import execute, obtain_platform, simulate_only
 from gateway.publish import redraw, run
@@ -166,6 +168,7 @@ def test_provenance__says_what_made_it(result):
     expected = {
         "gateway_version", "model_version", "python", "packages", "commit", "dirty", "seed",
         "config_digest", "cpu", "cores", "threads", "compute_seconds", "peak_memory_mib",
+        "diff", "lock_digest", "memory_mib", "process_cpu_seconds",
     }  # fmt: skip
     assert expected <= set(p)
     assert p["seed"] == 5
@@ -347,3 +350,34 @@ def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
     figures = {path.name for path in (stored.folder / "figures").iterdir()}
     assert {"top_gateways.svg", "precision_recall.svg"} <= figures
     assert "funnel.svg" not in figures
+
+
+def test_environment__keeps_the_diff_of_a_checkout_that_was_changed(tmp_path, monkeypatch):
+    """A checkout of its own: the package's may be clean."""
+    package = tmp_path / "gateway"
+    package.mkdir()
+    (package / "provenance.py").write_text("x = 1\n")
+    (tmp_path / "requirements.txt").write_text("numpy==1\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    for remembered in (provenance._commit, provenance._lock_digest):
+        remembered.cache_clear()
+    clean = provenance.describe_environment()
+    (package / "provenance.py").write_text("x = 2\n")
+    (tmp_path / "new.py").write_text("")
+    provenance._commit.cache_clear()
+    changed = provenance.describe_environment()
+    monkeypatch.setattr(provenance, "_LONGEST_DIFF", 10)
+    provenance._commit.cache_clear()
+    cut = provenance.describe_environment()["diff"]
+    for remembered in (provenance._commit, provenance._lock_digest):
+        remembered.cache_clear()
+    assert (clean["dirty"], clean["diff"]) == (False, None)
+    assert clean["lock_digest"] == hashlib.sha256(b"numpy==1\n").hexdigest()
+    assert changed["dirty"]
+    assert changed["commit"] == clean["commit"]
+    assert "-x = 1\n+x = 2\n" in changed["diff"]
+    assert "new file: new.py\n" in changed["diff"]
+    assert "... cut; the sha256 of the whole is" in cut

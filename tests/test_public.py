@@ -41,8 +41,9 @@ PUBLIC = {
     "gateway.score": [
         "BoostedScorer", "LogisticModel", "LogisticScorer", "Logits", "MarkovScorer", "Model",
         "PrefixLoss", "Prefixes", "Quality",
-        "Scorer", "Scores", "SklearnScorer", "UNRESOLVED", "assign_folds", "build_prefixes",
-        "measure_quality", "reliability_table", "score_joins",
+        "Scorer", "Scores", "SklearnScorer", "StoredScores", "UNRESOLVED",
+        "assign_folds", "build_prefixes",
+        "measure_quality", "reliability_table", "score_joins", "score_parts",
     ],
     "gateway.simulate": [
         "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",

@@ -23,6 +23,7 @@ from gateway.report import render_report
 from gateway.report.blocks import Section, Table, role
 from gateway.report.inline_svg import COLOURS, inline_svg
 from gateway.report.numbers import MISSING, name, share
+from gateway.report.origin import provenance_rows
 from gateway.report.sections import SECTIONS
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, metric
@@ -568,3 +569,8 @@ def test_name__keeps_both_ends_of_a_long_one() -> None:
     assert len(got) == 60
     assert got[0] == "a"
     assert got[-1] == "b"
+
+
+def test_provenance_rows__leave_a_diff_to_the_file():
+    rows = provenance_rows({"dirty": True, "diff": "-x\n+y\n", "cores": 2})
+    assert rows == [("dirty", "yes"), ("cores", "2")]

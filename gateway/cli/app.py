@@ -45,6 +45,17 @@ Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
 ]
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
+]
+WorkerThreads = Annotated[
+    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
+]
 _DETECTORS = (
     "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
     "order, self_controlled; repeat for several"
@@ -109,6 +120,11 @@ def detect(
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: leave a converted log on disk"),
     ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="NAME", help="with --memory: serial or dask")
+    ] = "serial",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     settings: Settings = None,
     out: Out = None,
     seed: Seed = None,
@@ -118,8 +134,12 @@ def detect(
 ) -> None:
     """Find gateway groups in a real join log."""
     from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.part_workers import options_for_parts  # noqa: PLC0415
     from gateway.cli.real import config_for_log  # noqa: PLC0415
 
+    parts = options_for_parts(
+        memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
+    )
     config = config_for_log(
         joins,
         targets=targets,
@@ -130,7 +150,7 @@ def detect(
         seed=seed,
         settings=settings or [],
     )
-    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force, memory=memory)
+    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force, parts=parts)
 
 
 @app.command()
@@ -169,19 +189,6 @@ def simulate(
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
-
-
-Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
-]
-WorkerThreads = Annotated[
-    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
-]
 
 
 @app.command()

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
-from gateway.joins_io.partitioned import parse_size
+from gateway.partitioned import OnDisk
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.store import Result
@@ -30,12 +31,18 @@ def run_and_show(
     threads: int | None,
     as_json: bool,
     force: bool,
-    memory: str | None = None,
+    parts: PartOptions | None = None,
 ) -> None:
-    """Run, then print the top groups and where the report is."""
+    """Run, then print the top groups and where the report is; with ``parts``, of a log on disk."""
     talk = TerminalTalk()
-    limit = None if memory is None else parse_size(memory)
-    result = run(config, folder=out, force=force, n_threads=threads, talk=talk, memory=limit)
+    if parts is None:
+        result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
+    else:
+        with workers_for(parts) as workers:
+            on_disk = OnDisk(parts.memory, workers)
+            result = run(
+                config, folder=out, force=force, n_threads=threads, talk=talk, on_disk=on_disk
+            )
     if as_json:
         sys.stdout.write(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n")
         return

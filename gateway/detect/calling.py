@@ -9,7 +9,7 @@ from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, check_in_parts, run_detector
 from gateway.errors import GatewayError, Problem
 from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores, score_joins
+from gateway.score import Scores, StoredScores, score_joins, score_parts
 from gateway.targets import TargetSet
 
 __all__ = ["detect"]
@@ -20,7 +20,7 @@ def detect(
     targets: TargetSet,
     *,
     detector: str = "spike",
-    scores: Scores | None = None,
+    scores: Scores | StoredScores | None = None,
     horizon: int | None = None,
     seed: int = 1,
     **options: Any,
@@ -66,8 +66,11 @@ def detect(
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
     if isinstance(joins, PartitionedLog):
         check_in_parts([detector])
-    elif scores is None and REGISTRY[detector].needs_scores:
-        scores = score_joins(joins, targets, horizon=horizon, seed=seed)
+    if scores is None and REGISTRY[detector].needs_scores:
+        if isinstance(joins, PartitionedLog):
+            scores = score_parts(joins, targets, horizon=horizon, seed=seed)
+        else:
+            scores = score_joins(joins, targets, horizon=horizon, seed=seed)
     return run_detector(
         detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
     )

@@ -13,7 +13,7 @@ from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_gro
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, pieces_of
+from gateway.partitioned import AnyLog, over_pieces
 from gateway.targets import TargetSet
 
 __all__ = ["OrderOptions", "detect_order"]
@@ -87,7 +87,7 @@ def detect_order(
     symmetry analysis: Hallas (1996), Epidemiology 7(5).
     """
     options = options or OrderOptions()
-    n, k, expected = add_up(_counts(piece, targets) for piece in pieces_of(joins))
+    n, k, expected = add_up(over_pieces(joins, _counts, targets))
     ranked = ~targets.mask & (n >= options.min_joiners)
     shares = shrink_shares(k, n, among=ranked)
     found = Findings(

@@ -18,7 +18,7 @@ from gateway.detect.spike import SpikeOptions, detect_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
 from gateway.errors import GatewayError, Problem
 from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores
+from gateway.score import Scores, StoredScores
 from gateway.targets import TargetSet
 
 __all__ = ["DETECTORS", "REGISTRY", "Entry", "check_in_parts", "run_detector"]
@@ -58,7 +58,7 @@ def _entry(
 
 
 REGISTRY: Mapping[str, Entry] = {
-    "spike": _entry(detect_spikes, SpikeOptions, "scores"),
+    "spike": _entry(detect_spikes, SpikeOptions, "scores", in_parts=True),
     "frequentist": _entry(detect_frequentist, FrequentistOptions, "horizon", in_parts=True),
     "survival": _entry(detect_survival, SurvivalOptions),
     "coefficient": _entry(detect_coefficient, CoefficientOptions, "seed"),
@@ -96,7 +96,7 @@ def run_detector(
     targets: TargetSet,
     *,
     options: Mapping[str, Any],
-    scores: Scores | None,
+    scores: Scores | StoredScores | None,
     horizon: int | None,
     seed: int,
 ) -> Detection:

@@ -22,8 +22,9 @@ from gateway.detect.spike_kernels import (
     place_in_cells,
     standardise,
 )
-from gateway.joins import JoinLog
-from gateway.score import Scores
+from gateway.detect.spike_parts import tally_parts, tally_spikes
+from gateway.partitioned import AnyLog
+from gateway.score import Scores, StoredScores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
@@ -85,7 +86,11 @@ class SpikeOptions:
 
 
 def detect_spikes(
-    joins: JoinLog, targets: TargetSet, scores: Scores, *, options: SpikeOptions | None = None
+    joins: AnyLog,
+    targets: TargetSet,
+    scores: Scores | StoredScores,
+    *,
+    options: SpikeOptions | None = None,
 ) -> Detection:
     r"""Rank groups by the shrunken share of their joiners whose probability spikes.
 
@@ -132,9 +137,12 @@ def detect_spikes(
     Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or SpikeOptions()
-    sums = _sums_by_group(scores, find_spikes(scores, options=options))
-    joiners, spiking, resolved, outcomes = sums[:, :4].T.astype(np.int64)
-    jumps, expected, variance = sums[:, 4:7].T
+    if isinstance(scores, StoredScores):
+        counts, sums = _tally_on_disk(scores, joins.n_groups, options)
+    else:
+        counts, sums = _tally(scores, options)
+    joiners, spiking, resolved, outcomes = counts.T
+    jumps, expected, variance = sums.T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
     shares = shrink_shares(spiking, joiners, among=ranked)
     score = shares.mean
@@ -165,6 +173,21 @@ def detect_spikes(
             "n_resolved": resolved,
         },
     )
+
+
+def _tally(scores: Scores, options: SpikeOptions) -> tuple[Int64, Float64]:
+    """Counts and sums by group, as ``tally_parts``."""
+    table = _sums_by_group(scores, find_spikes(scores, options=options))
+    return table[:, :4].astype(np.int64), table[:, 4:7]
+
+
+def _tally_on_disk(
+    scores: StoredScores, n_groups: int, options: SpikeOptions
+) -> tuple[Int64, Float64]:
+    if options.rule == "standardised":
+        return tally_spikes(scores, n_groups, quantile=options.quantile)
+    # The other rules look at one user's rows, or at one row, at a time.
+    return tally_parts(scores, n_groups, lambda block: find_spikes(block, options=options))
 
 
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:

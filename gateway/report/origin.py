@@ -11,8 +11,12 @@ __all__ = ["provenance_rows"]
 
 
 def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as key and text; what is nested is put on one line."""
-    return [(key.replace("_", " "), _flat(value)) for key, value in provenance.items()]
+    """Return provenance as key and text; what is nested is put on one line.
+
+    A diff stays in ``provenance.json``: that there is one is said by ``dirty``.
+    """
+    shown = ((key, value) for key, value in provenance.items() if key != "diff")
+    return [(key.replace("_", " "), _flat(value)) for key, value in shown]
 
 
 def _flat(value: Any) -> str:

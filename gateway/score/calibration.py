@@ -14,8 +14,10 @@ from sklearn.linear_model import LogisticRegression
 
 from gateway.score.prefixes import POSITION_EDGES, Prefixes
 
-__all__ = ["Calibration", "Calibrator", "expectation_edges", "expectation_features",
-           "fit_calibrator", "fit_expectation"]  # fmt: skip
+__all__ = [
+    "CLIP", "WEAK", "Calibration", "Calibrator", "expectation_edges", "expectation_features",
+    "features_at", "fit_calibrator", "fit_expectation", "fit_line", "time_shares",
+]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -24,14 +26,14 @@ Calibrator = Callable[[Float64], Float64]
 
 # A penalty too weak to be seen (1e-6 in the unit of one row), only so that a bin in which
 # every outcome is the same does not send its intercept to infinity.
-_WEAK = 1e6
+WEAK = 1e6
 # Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
 # quantiles of calendar time and of the time since the user's first join.
 _BLOCK_EDGES = np.array([2, 3, 4, 6, 10])
 _CALENDAR_BINS = 30
 _TENURE_BINS = 10
 _ROWS_PER_BIN = 100
-_CLIP = 1e-12
+CLIP = 1e-12
 
 
 def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibration) -> Calibrator:
@@ -52,14 +54,19 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
     if method == "none" or label.min() == label.max():
         return lambda x: np.asarray(expit(x))
     if method == "platt":
-        platt = LogisticRegression(C=_WEAK, solver="newton-cholesky").fit(z[:, None], label)
-        slope, intercept = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+        slope, intercept = fit_line(z, label)
         if slope <= 0.0:
             return lambda x: np.full(len(x), float(label.mean()))
         return lambda x: np.asarray(expit(slope * x + intercept))
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(z, label)
     edge = 0.5 / len(z)
     return lambda x: np.clip(isotonic.predict(x), edge, 1 - edge)
+
+
+def fit_line(z: Float64, label: npt.NDArray[np.int8]) -> tuple[float, float]:
+    """Return slope and intercept of the logistic regression of the outcome on the logit."""
+    platt = LogisticRegression(C=WEAK, solver="newton-cholesky").fit(z[:, None], label)
+    return float(platt.coef_[0, 0]), float(platt.intercept_[0])
 
 
 def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> csr_array:
@@ -70,16 +77,35 @@ def expectation_features(before: Float64, prefixes: Prefixes, *, fits: Mask) -> 
     time and of the time since the user's first join. Bins of time are cut at quantiles of
     the rows to fit on, ``fits``, with at least 100 of them to a bin.
     """
-    z = logit(np.clip(before, _CLIP, 1 - _CLIP))
+    _, _, calendar, tenure = expectation_edges(prefixes.time[fits], prefixes.tenure()[fits])
+    return features_at(before, prefixes, (calendar, tenure))
+
+
+def time_shares(count: int) -> tuple[Float64, Float64]:
+    """Return at which quantiles calendar time and tenure are cut, for so many rows to fit on."""
+    calendar, tenure = (
+        int(np.clip(count // _ROWS_PER_BIN, 1, most)) for most in (_CALENDAR_BINS, _TENURE_BINS)
+    )
+    return np.arange(1, calendar) / calendar, np.arange(1, tenure) / tenure
+
+
+def features_at(before: Float64, prefixes: Prefixes, cuts: tuple[Float64, Float64]) -> csr_array:
+    """Return the columns of ``expectation_features``, time and tenure cut where it is said."""
+    z = logit(np.clip(before, CLIP, 1 - CLIP))
     block = np.searchsorted(_BLOCK_EDGES, prefixes.block_size(), side="right")
     parts = [
         csr_array(z[:, None]),
         _indicators(prefixes.position(), len(POSITION_EDGES) + 1),
         _indicators(block, len(_BLOCK_EDGES) + 1)[:, 1:],
-        _quantile_indicators(prefixes.time, _CALENDAR_BINS, fits),
-        _quantile_indicators(prefixes.tenure(), _TENURE_BINS, fits),
+        _bins(prefixes.time, cuts[0]),
+        _bins(prefixes.tenure(), cuts[1]),
     ]
     return csr_array(hstack(parts, format="csr"))
+
+
+def _bins(x: npt.NDArray[np.integer[Any]], cuts: Float64) -> csr_array:
+    """Indicators of the bins of x but the first."""
+    return _indicators(np.searchsorted(cuts, x, side="right"), len(cuts) + 1)[:, 1:]
 
 
 def _indicators(bin_: npt.NDArray[np.int64], count: int) -> csr_array:
@@ -97,25 +123,13 @@ def expectation_edges(
     Of blocks before, joins in the block, calendar time and tenure; the last two are cut at
     quantiles of the rows given.
     """
+    calendar, late = time_shares(len(time))
     return (
         POSITION_EDGES.astype(np.float64),
         _BLOCK_EDGES.astype(np.float64),
-        _quantile_cuts(time, _CALENDAR_BINS),
-        _quantile_cuts(tenure, _TENURE_BINS),
+        np.unique(np.quantile(time, calendar)),
+        np.unique(np.quantile(tenure, late)),
     )
-
-
-def _quantile_cuts(x: npt.NDArray[np.integer[Any]], most: int) -> Float64:
-    """Where quantile bins of x begin, with at least 100 values in each."""
-    bins = int(np.clip(len(x) // _ROWS_PER_BIN, 1, most))
-    return np.unique(np.quantile(x, np.arange(1, bins) / bins))
-
-
-def _quantile_indicators(x: npt.NDArray[np.integer[Any]], most: int, fits: Mask) -> csr_array:
-    """Indicators of the quantile bins of x but the first; equal values share a bin."""
-    cuts = _quantile_cuts(x[fits], most)
-    all_bins = _indicators(np.searchsorted(cuts, x, side="right"), len(cuts) + 1)
-    return all_bins[:, 1:]
 
 
 def fit_expectation(
@@ -143,7 +157,7 @@ def fit_expectation(
     """
     if len(np.unique(label[fits])) < 2:
         return np.full(x.shape[0], float(label[fits].mean()))
-    model = LogisticRegression(C=_WEAK, solver="newton-cholesky", fit_intercept=False)
+    model = LogisticRegression(C=WEAK, solver="newton-cholesky", fit_intercept=False)
     # Bins that are empty among the rows to fit on would make the system singular.
     fitted = x[fits]
     used = np.bincount(fitted.indices, minlength=x.shape[1]) > 0

@@ -24,7 +24,7 @@ from gateway.score.quality import Quality, measure_quality
 from gateway.score.scorer import Logits, Scorer
 from gateway.targets import TargetSet
 
-__all__ = ["Scores", "assign_folds", "score_joins"]
+__all__ = ["INNER_FOLDS", "Scores", "assign_folds", "check_both", "score_joins"]
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -154,13 +154,25 @@ def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:
     row_fold, trains = np.repeat(fold, np.diff(prefixes.offsets)), prefixes.trains
     for k in np.unique(fold):
         label = prefixes.label[trains & (row_fold != k)]
-        if len(label) == 0 or label.min() == label.max():
-            only = "no resolved outcome" if len(label) == 0 else f"only outcome {label[0]}"
-            raise LogError(
-                "the log cannot teach a classifier: leaving out one fold of users leaves "
-                f"{len(label):,} scored prefixes with {only}; needed are users who joined a "
-                "target after some other group, and users who did not, within the horizon"
-            )
+        check_both(len(label), int(label.sum()))
+
+
+def check_both(n_rows: int, n_positive: int) -> None:
+    """Check that the rows that teach a fold show both outcomes.
+
+    Raises
+    ------
+    LogError
+        If they do not.
+    """
+    if 0 < n_positive < n_rows:
+        return
+    only = f"only outcome {int(n_positive > 0)}" if n_rows else "no resolved outcome"
+    raise LogError(
+        "the log cannot teach a classifier: leaving out one fold of users leaves "
+        f"{n_rows:,} scored prefixes with {only}; needed are users who joined a "
+        "target after some other group, and users who did not, within the horizon"
+    )
 
 
 def _score_fold(

@@ -10,7 +10,7 @@ import pyarrow as pa
 from scipy.stats import binomtest, t
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-__all__ = ["Quality", "measure_quality", "reliability_table"]
+__all__ = ["Quality", "measure_quality", "over_folds", "reliability_table"]
 
 Float64 = npt.NDArray[np.float64]
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -64,7 +64,11 @@ def _with_spread(name, measure, p, label, fold) -> Quality:  # type: ignore[no-u
     parts = [(label[fold == k], p[fold == k]) for k in np.unique(fold)]
     if any(len(y) == 0 or y.min() == y.max() for y, _ in parts) or len(parts) < 2:
         return Quality(name, float(measure(label, p)))
-    folds = np.array([measure(y, q) for y, q in parts])
+    return over_folds(name, np.array([measure(y, q) for y, q in parts]))
+
+
+def over_folds(name: str, folds: Float64) -> Quality:
+    """Return the mean over folds and its interval, from the value in each fold."""
     half = float(t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
     value = float(folds.mean())
     return Quality(name, value, value - half, value + half)

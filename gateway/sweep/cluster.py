@@ -19,6 +19,7 @@ from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.tasks import Answer, Task
 
 try:
+    import distributed
     from distributed import Client, Future, LocalCluster
     from distributed.comm import connect
 except ImportError:
@@ -27,7 +28,7 @@ except ImportError:
 
 from gateway.sweep import cluster_worker
 
-__all__ = ["run_on_cluster"]
+__all__ = ["Watch", "connected", "run_on_cluster"]
 
 CONNECT_SECONDS = 10.0
 # How long a cluster may be without any worker before the sweep gives up.
@@ -49,10 +50,23 @@ def run_on_cluster(
     SweepStoppedError
         When the scheduler or all workers are gone.
     """
+    with connected(options) as client:
+        yield from _Cluster(client, options).compute(tasks, time_limit)
+
+
+@contextmanager
+def connected(options: EngineOptions) -> Iterator[Client]:
+    """Open a cluster whose scheduler and workers have our versions, while the block lasts.
+
+    Raises
+    ------
+    ConfigError
+        When the scheduler cannot be reached, has no worker, or some version differs.
+    """
     _hush()
     with _client(options) as client:
         _check_versions(client)
-        yield from _Cluster(client, options).compute(tasks, time_limit)
+        yield client
 
 
 def _hush() -> None:
@@ -127,21 +141,64 @@ def _worker_problems(client: Client) -> list[Problem]:
 
 
 def _scheduler_problems(client: Client) -> list[Problem]:
-    said = client.get_versions(check=False)
+    try:
+        said = client.get_versions(check=False)
+    except (
+        AssertionError, AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        # What an answer of another version looks like to Dask.
+        rule = f"must have distributed {distributed.__version__}, as here"
+        got = f"an answer that it cannot be asked ({type(error).__name__})"
+        return [Problem("the scheduler", rule, got)]
     mine, theirs = (said[side]["packages"].get("distributed") for side in ("client", "scheduler"))
     if mine == theirs:
         return []
     return [Problem("the scheduler", f"must have distributed {mine}, as here", str(theirs))]
 
 
+class Watch:
+    """Sees whether there is still somebody who works.
+
+    Parameters
+    ----------
+    client
+        Of the cluster.
+    options
+        As it was asked for.
+    """
+
+    def __init__(self, client: Client, options: EngineOptions) -> None:
+        self._client = client
+        self._address = options.scheduler or "this machine"
+        self._seen_workers = time.monotonic()
+
+    def look(self) -> None:
+        """Look once, every few seconds while nothing comes.
+
+        Raises
+        ------
+        SweepStoppedError
+            When the scheduler is gone, or all workers have been for a while.
+        """
+        if self._client.status != "running":
+            raise self.gone()
+        if self._client.scheduler_info()["workers"]:
+            self._seen_workers = time.monotonic()
+        elif time.monotonic() > self._seen_workers + LONELY_SECONDS:
+            raise SweepStoppedError(f"the cluster at {self._address} has lost all its workers")
+
+    def gone(self) -> SweepStoppedError:
+        """Return what is raised when the scheduler is gone."""
+        return SweepStoppedError(f"the scheduler at {self._address} is gone")
+
+
 class _Cluster:
     def __init__(self, client: Client, options: EngineOptions) -> None:
         self._client = client
         self._options = options
-        self._address = options.scheduler or "this machine"
         # Filled by threads of Dask's; emptied by ours.
         self._news: queue.Queue[Event | Future] = queue.Queue()
-        self._seen_workers = time.monotonic()
+        self._watch = Watch(client, options)
 
     def compute(self, tasks: Sequence[Task], time_limit: float | None) -> Iterator[Event]:
         self._client.subscribe_topic(cluster_worker.TOPIC, self._hear)
@@ -180,7 +237,7 @@ class _Cluster:
         try:
             news = self._news.get(timeout=LOOK_SECONDS)
         except queue.Empty:
-            self._look()
+            self._watch.look()
             return
         if not isinstance(news, Future):
             yield news
@@ -189,7 +246,7 @@ class _Cluster:
 
     def _finished(self, future: Future, task: Task) -> Finished:
         if future.status in {"cancelled", "lost"}:
-            raise self._gone()
+            raise self._watch.gone()
         if future.status == "error":
             error = future.exception()
             reason = f"{type(error).__name__}: {error}"
@@ -197,18 +254,6 @@ class _Cluster:
         try:
             found = future.result()
         except OSError:
-            raise self._gone() from None
+            raise self._watch.gone() from None
         future.release()
         return Finished(Answer(**found["answer"]), found["files"])
-
-    def _look(self) -> None:
-        """See whether there is still somebody who works."""
-        if self._client.status != "running":
-            raise self._gone()
-        if self._client.scheduler_info()["workers"]:
-            self._seen_workers = time.monotonic()
-        elif time.monotonic() > self._seen_workers + LONELY_SECONDS:
-            raise SweepStoppedError(f"the cluster at {self._address} has lost all its workers")
-
-    def _gone(self) -> SweepStoppedError:
-        return SweepStoppedError(f"the scheduler at {self._address} is gone")

@@ -204,7 +204,7 @@ def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
     """
     if isinstance(joins, JoinLog):
         return joins
-    return select_users(joins, lambda part: users_with(part, outcome), what="users with an event")
+    return select_users(joins, users_with, outcome, what="users with an event")
 
 
 def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window: int = 0) -> Cases:

@@ -25,7 +25,7 @@ from gateway.detect.self_controlled.cases import (
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, pieces_of
+from gateway.partitioned import AnyLog, over_pieces
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
@@ -66,7 +66,7 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
         Shape (n_groups,).
     """
     ticks, upto = _calendar(joins, targets)
-    found, seen = add_up(_joins_before(piece, targets, ticks, upto) for piece in pieces_of(joins))
+    found, seen = add_up(over_pieces(joins, _joins_before, targets, ticks, upto))
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
@@ -78,15 +78,22 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
 def _calendar(joins: AnyLog, targets: TargetSet) -> tuple[Int32, Int64]:
     """Return the ticks with a target join, and how many there are before each, and in all."""
     counts: Counter[int] = Counter()
-    for piece in pieces_of(joins):
-        for first in range(0, piece.n_joins, _BATCH):
-            rows = slice(first, first + _BATCH)
-            hit = piece.time[rows][targets.mask[piece.group[rows]]]
-            ticks, count = np.unique(hit, return_counts=True)
-            counts.update(dict(zip(ticks.tolist(), count.tolist(), strict=True)))
+    for piece in over_pieces(joins, _ticks_of_targets, targets):
+        counts.update(piece)
     ticks = np.array(sorted(counts), np.int32)
     count = np.array([counts[tick] for tick in ticks.tolist()], np.int64)
     return ticks, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+
+
+def _ticks_of_targets(joins: JoinLog, targets: TargetSet) -> Counter[int]:
+    """Count the target joins of each tick that has one."""
+    counts: Counter[int] = Counter()
+    for first in range(0, joins.n_joins, _BATCH):
+        rows = slice(first, first + _BATCH)
+        hit = joins.time[rows][targets.mask[joins.group[rows]]]
+        ticks, count = np.unique(hit, return_counts=True)
+        counts.update(dict(zip(ticks.tolist(), count.tolist(), strict=True)))
+    return counts
 
 
 def _joins_before(

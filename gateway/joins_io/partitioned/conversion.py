@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +12,18 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io.columns import Part
-from gateway.joins_io.ids import dense_ids
+from gateway.joins_io.ids import Dense, dense_ids
 from gateway.joins_io.messages import complaint
-from gateway.joins_io.parquet_files import metadata_at, read_names_of_columns, write_parquet
+from gateway.joins_io.parquet_files import write_parquet
 from gateway.joins_io.partitioned.blocks import iterate_blocks
 from gateway.joins_io.partitioned.manifest import GROUPS_FILE, Manifest, write_manifest
 from gateway.joins_io.partitioned.parts import JOINS_PER_PART, PartWriter, SortedJoins
 from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
 from gateway.joins_io.partitioned.spill import SCHEMA, Spill
-from gateway.joins_io.paths import file_digest, format_of, parquet_parts
+from gateway.joins_io.partitioned.told import Told, iterate_told, told_by
+from gateway.joins_io.paths import file_digest
 from gateway.joins_io.rows import canonical_joins
 from gateway.joins_io.span import check_span
-from gateway.joins_io.stored import MARK, not_restored
 from gateway.joins_io.ticks import Tick
 
 __all__ = ["partition_log"]
@@ -85,12 +84,13 @@ def partition_log(
     """
     path, folder = Path(path), Path(folder)
     _check_memory(memory, joins_per_part)
-    _refuse_windows(path)
     roles = {"user": user, "group": group, "time": time}
+    told = told_by(path) if (user, group, time) == ("user", "group", "time") else None
     scratch = folder / ".spill"
     try:
-        with frugal_arrow(), Spill(scratch) as spill:
-            seen = _Seen(path)
+        schema = SCHEMA if told is None else told.schema
+        with frugal_arrow(), Spill(scratch, schema=schema) as spill:
+            seen = _Seen(path, told)
             for run in _runs(path, roles, memory, seen):
                 spill.add(run)
                 give_back()
@@ -112,31 +112,31 @@ def _check_memory(memory: int, joins_per_part: int) -> None:
         raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB ({hint})")
 
 
-def _refuse_windows(path: Path) -> None:
-    """Refuse a log that ``JoinLog.to_parquet`` wrote if it says more than its rows."""
-    noted = metadata_at(path, MARK) if format_of(path) == "parquet" else None
-    if noted is None:
-        return
-    try:
-        facts = dict(json.loads(noted))
-    except (TypeError, ValueError) as error:
-        raise not_restored(path, error) from error
-    names = read_names_of_columns(parquet_parts(path)[0])
-    if "observed_from" in names or facts.get("idle_users") or facts.get("idle_groups"):
-        rule = "must hold joins alone: when each user was observed, and who joined nothing, "
-        raise complaint(path, "the stored log", rule + "would be lost")
-
-
 @dataclass
 class _Seen:
     """What is known of the log as a whole while it is read."""
 
     path: Path
+    told: Told | None = None
     groups: dict[str, int] = field(default_factory=dict)
     tick: Tick = "integer"
     first: int = 2**63 - 1
     last: int = -(2**63)
     rows: int = 0
+
+    @property
+    def origin(self) -> int:
+        """Tick zero: what the log says, or its first tick."""
+        return self.first if self.told is None else self.told.origin
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the log says what its joins do not."""
+        told = self.told
+        return told is not None and (
+            told.windows or told.origin != self.first
+            or len(told.idle_users) > 0 or len(told.idle_groups) > 0
+        )  # fmt: skip
 
     def number(self, part: Part) -> tuple[Int32, Int64]:
         """Return provisional ids of the groups, and the ticks, of a block."""
@@ -159,9 +159,8 @@ def _runs(path: Path, roles: Mapping[str, str], memory: int, seen: _Seen) -> Ite
     block, most = min(free // _BLOCK, _LARGEST_BLOCK), min(free // _RUN, _LARGEST_RUN)
     held: list[pa.Table] = []
     size = 0
-    for part in iterate_blocks(path, roles=roles, block=block):
-        group, ticks = seen.number(part)
-        held.append(pa.table([part.user, group, ticks], schema=SCHEMA))
+    for rows in _blocks(path, roles, block, seen):
+        held.append(rows)
         size += held[-1].nbytes
         if size >= most:
             yield _sorted_run(pa.concat_tables(held))
@@ -170,40 +169,76 @@ def _runs(path: Path, roles: Mapping[str, str], memory: int, seen: _Seen) -> Ite
         yield _sorted_run(pa.concat_tables(held))
 
 
+def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> Iterator[pa.Table]:
+    """Yield the rows of a log as those of a spill."""
+    if seen.told is None:
+        for part in iterate_blocks(path, roles=roles, block=block):
+            yield pa.table([part.user, *seen.number(part)], schema=SCHEMA)
+        return
+    for part, windows in iterate_told(seen.told, block=block):
+        yield pa.table([part.user, *seen.number(part), *windows], schema=seen.told.schema)
+    if not seen.rows:
+        raise complaint(path, "the log", "must hold at least one join; it holds no rows")
+    for name in seen.told.idle_groups.to_pylist():
+        seen.groups.setdefault(name, len(seen.groups))
+    if len(seen.told.idle_users):
+        yield seen.told.idle_rows()
+
+
 def _sorted_run(rows: pa.Table) -> pa.Table:
-    ticks = rows["tick"].to_numpy()
-    joins = _sorted_joins(rows, int(ticks.min()), rank=None)
-    user = np.repeat(np.arange(len(joins.users), dtype=np.int32), joins.counts)
-    tick = joins.time.astype(np.int64) + int(ticks.min())
-    return pa.table([joins.users.take(pa.array(user)), joins.group, tick], schema=SCHEMA)
+    origin = int(rows["tick"].to_numpy().min())
+    joins = _sorted_joins(rows, origin, rank=None)
+    # A user without a join keeps a row, of no group.
+    rows_of = np.maximum(joins.counts, 1)
+    user = np.repeat(np.arange(len(joins.users), dtype=np.int32), rows_of)
+    holds = np.repeat(joins.counts > 0, rows_of)
+    group, tick = np.full(len(user), -1, np.int32), np.full(len(user), origin)
+    group[holds], tick[holds] = joins.group, joins.time.astype(np.int64) + origin
+    windows = [ticks[user] + origin for ticks in (joins.first, joins.until) if ticks is not None]
+    columns = [joins.users.take(pa.array(user)), group, tick, *windows]
+    return pa.table(columns, schema=rows.schema)
 
 
 def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> SortedJoins:
     """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
     users = dense_ids(rows["user"])
+    windows = [_of_users(rows[name], users) - origin for name in rows.column_names[3:]]
     group = rows["group"].to_numpy()
-    since = (rows["tick"].to_numpy() - origin).astype(np.int32)
-    user, group, time = canonical_joins(users.ids, group if rank is None else rank[group], since)
+    holds = np.flatnonzero(group >= 0)
+    group = group[holds] if rank is None else rank[group[holds]]
+    since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
+    user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
-    return SortedJoins(users.names, counts, group, time)
+    return SortedJoins(users.names, counts, group, time, *windows)
+
+
+def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
+    """Return a value of each user's rows, of which all must be the same."""
+    values = column.to_numpy()
+    found = np.empty(len(users.names), np.int64)
+    found[users.ids] = values
+    if (found[users.ids] != values).any():
+        rule = "must say the same of a user in every row; was it changed by another program?"
+        raise LogError(f"column 'observed_from' or 'observed_until' {rule}")
+    return found
 
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
     writer = PartWriter(
-        folder, groups=groups.names, tick=seen.tick, origin=seen.first,
-        joins_per_part=joins_per_part,
+        folder, groups=groups.names, tick=seen.tick, origin=seen.origin,
+        joins_per_part=joins_per_part, tells_users=seen.says_more,
     )  # fmt: skip
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        writer.add(_sorted_joins(rows, seen.first, rank=groups.ids))
+        writer.add(_sorted_joins(rows, seen.origin, rank=groups.ids))
     writer.close()
     table = pa.table({"group": groups.names, "members": writer.members})
     write_parquet(table, folder / GROUPS_FILE)
     manifest = Manifest(
         tick=seen.tick,
-        origin=seen.first,
+        origin=seen.origin,
         last=seen.last,
-        last_join=seen.first + writer.last,
+        last_join=seen.origin + writer.last,
         users=sum(part.users for part in writer.facts),
         groups=len(groups.names),
         joins=sum(part.joins for part in writer.facts),
@@ -211,6 +246,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
         joins_per_part=joins_per_part,
         groups_digest=file_digest(folder / GROUPS_FILE),
         parts=tuple(writer.facts),
+        first_join=seen.origin + writer.first if seen.says_more else None,
     )
     write_manifest(folder, manifest)
     return manifest

@@ -13,12 +13,13 @@ from gateway.joins_io.paths import unreadable
 from gateway.joins_io.ticks import Tick
 
 __all__ = ["GROUPS_FILE", "MANIFEST_FILE", "Manifest", "PartFacts", "read_manifest",
-           "write_manifest"]  # fmt: skip
+           "users_file", "write_manifest"]  # fmt: skip
 
 MANIFEST_FILE = "manifest.json"
 # The underscore tells other programs, and ``parquet_parts``, that it holds no joins.
 GROUPS_FILE = "_groups.parquet"
-_FORMAT = "gateway partitioned join log, 1"
+# By whether files beside the parts tell their users: older versions cannot read those.
+_FORMATS = {False: "gateway partitioned join log, 1", True: "gateway partitioned join log, 2"}
 _LARGEST = 2**28
 
 
@@ -36,6 +37,8 @@ class PartFacts:
         How many the part holds.
     digest
         sha256 of the file.
+    users_digest
+        sha256 of the file beside it that tells its users, where there is one.
     """
 
     file: str
@@ -44,6 +47,17 @@ class PartFacts:
     users: int
     joins: int
     digest: str
+    users_digest: str | None = None
+
+    @property
+    def tells_users(self) -> bool:
+        """Whether a file beside the part tells its users."""
+        return self.users_digest is not None
+
+
+def users_file(part: str) -> str:
+    """Return the name of the file beside a part that tells its users."""
+    return f"_users-{part.removeprefix('part-')}"
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,8 @@ class Manifest:
         sha256 of the dictionary of groups.
     parts
         In order of their users.
+    first_join
+        On the scale of ``last``; None where it is the origin.
     """
 
     tick: Tick
@@ -80,11 +96,18 @@ class Manifest:
     joins_per_part: int
     groups_digest: str
     parts: Sequence[PartFacts]
+    first_join: int | None = None
+
+    @property
+    def tells_users(self) -> bool:
+        """Whether the log says more of its users than their joins."""
+        return bool(self.parts) and self.parts[0].tells_users
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder."""
-    content = {"format": _FORMAT} | asdict(manifest)
+    content = {"format": _FORMATS[manifest.tells_users]} | _without_none(asdict(manifest))
+    content["parts"] = [_without_none(asdict(part)) for part in manifest.parts]
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
@@ -99,20 +122,26 @@ def read_manifest(path: str | Path) -> Manifest | None:
     """
     place = Path(path) / MANIFEST_FILE
     content = _content(place) if place.is_file() else None
-    if not isinstance(content, dict) or not str(content.get("format")).startswith(_FORMAT[:-1]):
+    known = _FORMATS[False][:-1]
+    if not isinstance(content, dict) or not str(content.get("format")).startswith(known):
         return None
-    if content["format"] != _FORMAT:
-        rule = f"must be of format {_FORMAT!r}; another version of gateway wrote it"
+    if content["format"] not in _FORMATS.values():
+        rule = f"must be of format {_FORMATS[True]!r}; another version of gateway wrote it"
         raise complaint(place, "the partitioned log", rule, got=shown(content["format"]))
     try:
         manifest = _manifest(content)
     except (KeyError, TypeError, ValueError) as error:
         rule = "cannot be used; was it changed by another program?"
         raise complaint(place, "the manifest", rule, got=str(error)) from error
-    for name in (GROUPS_FILE, *(part.file for part in manifest.parts)):
+    users = (users_file(part.file) for part in manifest.parts if part.tells_users)
+    for name in (GROUPS_FILE, *(part.file for part in manifest.parts), *users):
         if not (Path(path) / name).is_file():
             raise complaint(path, f"the part {shown(name)}", "is in the manifest; it is missing")
     return manifest
+
+
+def _without_none(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if value is not None}
 
 
 def _content(place: Path) -> Any:
@@ -137,6 +166,7 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
         raise ValueError("joins must be those of the parts together")
     if manifest.tick not in ("day", "second", "integer"):
         raise ValueError(f"unknown tick {manifest.tick!r}")
-    if not manifest.origin <= manifest.last_join <= manifest.last <= manifest.origin + 2**31 - 1:
+    first = manifest.origin if manifest.first_join is None else manifest.first_join
+    if not first <= manifest.last_join <= manifest.last <= first + 2**31 - 1:
         raise ValueError("the log must not end before it begins")
     return manifest

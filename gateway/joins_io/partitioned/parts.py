@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.joins_io.parquet_files import write_parquet
-from gateway.joins_io.partitioned.manifest import PartFacts
+from gateway.joins_io.partitioned.manifest import PartFacts, users_file
 from gateway.joins_io.partitioned.sizes import give_back
 from gateway.joins_io.paths import file_digest
 from gateway.joins_io.ticks import Tick, instants
@@ -31,27 +32,38 @@ class SortedJoins:
     Parameters
     ----------
     users
-        Names, sorted, each with at least one join.
+        Names, sorted, each with at least one join unless all users are told.
     counts
         int64, shape (n_users,): joins of each.
     group
         int32, shape (n_joins,): global id.
     time
         int32, shape (n_joins,): ticks since the log's origin.
+    first, until
+        int64, shape (n_users,): ticks of the observation since the origin; None where it is
+        the log's own.
     """
 
     users: pa.StringArray
     counts: Int64
     group: Int32
     time: Int32
+    first: Int64 | None = None
+    until: Int64 | None = None
 
     def cut(self, user: int) -> tuple[SortedJoins, SortedJoins]:
         """Return the joins of the users before ``user``, and of the others."""
         row = int(self.counts[:user].sum())
-        return (
-            SortedJoins(self.users[:user], self.counts[:user], self.group[:row], self.time[:row]),
-            SortedJoins(self.users[user:], self.counts[user:], self.group[row:], self.time[row:]),
-        )
+        ends = (slice(None, user), slice(None, row)), (slice(user, None), slice(row, None))
+        head, tail = (
+            SortedJoins(
+                self.users[users], self.counts[users], self.group[rows], self.time[rows],
+                None if self.first is None else self.first[users],
+                None if self.until is None else self.until[users],
+            )
+            for users, rows in ends
+        )  # fmt: skip
+        return head, tail
 
 
 class PartWriter:
@@ -70,29 +82,41 @@ class PartWriter:
         Of the log.
     joins_per_part
         At least 1.
+    tells_users
+        Whether a file beside each part tells its users: those without a join, and when each
+        was observed.
     """
 
     def __init__(
-        self, folder: Path, *, groups: pa.StringArray, tick: Tick, origin: int, joins_per_part: int
+        self,
+        folder: Path,
+        *,
+        groups: pa.StringArray,
+        tick: Tick,
+        origin: int,
+        joins_per_part: int,
+        tells_users: bool = False,
     ) -> None:
         self._folder, self._groups, self._tick, self._origin = folder, groups, tick, origin
-        self._limit = joins_per_part
+        self._limit, self._tells_users = joins_per_part, tells_users
         self._pending: list[SortedJoins] = []
         self._held = 0
         self.facts: list[PartFacts] = []
         self.members = np.zeros(len(groups), np.int64)
-        self.last = 0
+        self.first, self.last = 2**31 - 1, -(2**31)
 
     def add(self, joins: SortedJoins) -> None:
         """Take joins of users who come after all users so far."""
         self.members += np.bincount(joins.group, minlength=len(self.members))
-        self.last = max(self.last, int(joins.time.max(initial=0)))
+        if len(joins.time):
+            self.first = min(self.first, int(joins.time.min()))
+            self.last = max(self.last, int(joins.time.max()))
         while self._held + len(joins.group) >= self._limit:
             reached = np.cumsum(joins.counts) + self._held
             head, joins = joins.cut(int(np.searchsorted(reached, self._limit)) + 1)
             self._pending.append(head)
             self._write()
-        if len(joins.group):
+        if len(joins.users):
             self._pending.append(joins)
             self._held += len(joins.group)
 
@@ -105,9 +129,10 @@ class PartWriter:
         table = self._table()
         users = sum(len(joins.users) for joins in self._pending)
         ends = self._pending[0].users[0], self._pending[-1].users[-1]
+        beside = self._write_users()
         self._pending, self._held = [], 0
         path = self._folder / f"part-{len(self.facts):05}.parquet"
-        write_parquet(table, path, row_group=len(table), keep_schema=False)
+        write_parquet(table, path, row_group=max(len(table), 1), keep_schema=False)
         self.facts.append(
             PartFacts(
                 file=path.name,
@@ -116,14 +141,36 @@ class PartWriter:
                 users=users,
                 joins=len(table),
                 digest=file_digest(path),
+                users_digest=beside,
             )
         )
         give_back()
+
+    def _write_users(self) -> str | None:
+        """Write who the users of the pending joins are; return the digest of the file."""
+        if not self._tells_users:
+            return None
+        columns: dict[str, Any] = {
+            "user": pa.concat_arrays([joins.users for joins in self._pending]),
+            "joins": np.concatenate([joins.counts for joins in self._pending]),
+        }
+        if self._pending[0].first is not None:
+            first = np.concatenate([joins.first for joins in self._pending])
+            until = np.concatenate([joins.until for joins in self._pending])
+            columns["observed_from"] = self._instants(first)
+            columns["observed_until"] = self._instants(until)
+        path = self._folder / users_file(f"part-{len(self.facts):05}.parquet")
+        write_parquet(pa.table(columns), path, keep_schema=False)
+        return file_digest(path)
+
+    def _instants(self, ticks: npt.NDArray[Any]) -> pa.Array:
+        return instants(pa.array(ticks.astype(np.int64) + self._origin), self._tick)
 
     def _table(self) -> pa.Table:
         """Return the pending joins; text is by dictionary, to be spelt out only in pieces."""
         users = pa.concat_arrays([joins.users for joins in self._pending])
         counts = np.concatenate([joins.counts for joins in self._pending])
+        users, counts = users.filter(pa.array(counts > 0)), counts[counts > 0]
         user = np.repeat(np.arange(len(users), dtype=np.int32), counts)
         group = np.concatenate([joins.group for joins in self._pending])
         time = np.concatenate([joins.time for joins in self._pending])
@@ -133,7 +180,7 @@ class PartWriter:
             {
                 "user": pa.DictionaryArray.from_arrays(user, users),
                 "group": pa.DictionaryArray.from_arrays(place.astype(np.int32), names),
-                "time": instants(pa.array(time.astype(np.int64) + self._origin), self._tick),
+                "time": self._instants(time),
                 "group_id": group,
             }
         )

@@ -10,9 +10,12 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["SCHEMA", "Spill"]
+__all__ = ["SCHEMA", "WINDOWED", "Spill"]
 
 SCHEMA = pa.schema([("user", pa.string()), ("group", pa.int32()), ("tick", pa.int64())])
+# With first and last tick of the user's observation. A row of group -1 is no join: it
+# stands for a user who has none.
+WINDOWED = SCHEMA.append(pa.field("first", pa.int64())).append(pa.field("until", pa.int64()))
 # What is read back at once, of each run: small, as there may be hundreds of runs.
 _PIECE = 1 << 14
 
@@ -24,10 +27,13 @@ class Spill:
     ----------
     path
         The file; it is made, and not removed.
+    schema
+        Of the rows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, schema: pa.Schema = SCHEMA) -> None:
         self._file = path.open("x+b")
+        self.schema = schema
         self._runs: list[list[tuple[int, int]]] = []
 
     def __enter__(self) -> Self:
@@ -40,7 +46,7 @@ class Spill:
         self._file.close()
 
     def add(self, run: pa.Table) -> None:
-        """Append a run: rows of ``SCHEMA``, sorted by user."""
+        """Append a run: rows of the schema, sorted by user."""
         rows = max(int(_PIECE * len(run) / max(run.nbytes, 1)), 1)
         pieces: list[tuple[int, int]] = []
         for batch in run.to_batches(max_chunksize=rows):
@@ -53,7 +59,7 @@ class Spill:
     def read(self, piece: tuple[int, int]) -> pa.RecordBatch:
         """Return a piece of a run."""
         self._file.seek(piece[0])
-        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(piece[1])), SCHEMA)
+        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(piece[1])), self.schema)
 
     def merged(self, *, memory: int) -> Iterator[pa.Table]:
         """Yield all rows in order of users; all rows of a user come in one table.
@@ -84,7 +90,7 @@ class _Head:
     def __init__(self, spill: Spill, pieces: list[tuple[int, int]]) -> None:
         self._spill = spill
         self.pieces = pieces[::-1]
-        self.rows = SCHEMA.empty_table()
+        self.rows = spill.schema.empty_table()
         self.first = self.last = ""
 
     def fill(self, share: int) -> None:

@@ -1,9 +1,10 @@
-"""A join log that stays on disk: parts by user, read one after the other."""
+"""A join log that stays on disk, in parts by user."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog, Tick
+from gateway.joins_io import file_digest
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.partitioned import (
+    MANIFEST_FILE,
     Manifest,
     PartFacts,
     give_back,
@@ -22,11 +25,11 @@ from gateway.joins_io.partitioned import (
     read_manifest,
     read_part,
 )
+from gateway.partitioned.workers import HERE, Workers
 
-__all__ = ["AnyLog", "PartitionedLog", "pieces_of", "select_users"]
+__all__ = ["AnyLog", "PartitionedLog"]
 
 Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # What a detector holds at once for each join that is in memory, of a part or of the cases,
 # and what libraries take whatever the work (docs/logs.md: measured).
@@ -51,7 +54,12 @@ class PartitionedLog:
     members
         int64, shape (n_groups,).
     memory
-        Bytes that work on it may take, the program itself not counted.
+        Bytes that work on it may take in each process, the program itself not counted.
+    workers
+        Who reads the parts.
+    scratch
+        Folder for what is too long for the memory, of about 60 bytes a join; all workers
+        must see it. None for the system's place for temporary files.
     """
 
     folder: Path
@@ -59,9 +67,18 @@ class PartitionedLog:
     groups: pa.StringArray
     members: Int64
     memory: int
+    workers: Workers = HERE
+    scratch: Path | None = None
 
     @classmethod
-    def at(cls, folder: str | Path, *, memory: int) -> Self:
+    def at(
+        cls,
+        folder: str | Path,
+        *,
+        memory: int,
+        workers: Workers = HERE,
+        scratch: Path | None = None,
+    ) -> Self:
         """Return the log at a folder.
 
         Raises
@@ -75,7 +92,7 @@ class PartitionedLog:
             rule = "must be a log that 'gateway convert' made, to be read part by part"
             raise complaint(folder, "the log", rule)
         groups, members = read_groups(folder, manifest)
-        log = cls(folder, manifest, groups, members, memory)
+        log = cls(folder, manifest, groups, members, memory, workers, scratch)
         log.check_room(max(part.joins for part in manifest.parts), "the largest part")
         return log
 
@@ -111,17 +128,28 @@ class PartitionedLog:
     @property
     def span(self) -> tuple[int, int]:
         """Ticks of the first and the last join."""
-        return 0, self.manifest.last_join - self.manifest.origin
+        first = self.manifest.first_join
+        start = 0 if first is None else first - self.origin
+        return start, self.manifest.last_join - self.origin
 
     def sizes(self) -> Int64:
         """Return the number of members of each group, int64, shape (n_groups,)."""
         return self.members
 
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the manifest, which has those of all parts."""
+        return file_digest(self.folder / MANIFEST_FILE)
+
     def parts(self) -> Iterator[JoinLog]:
         """Yield the parts as logs of some users and all groups, in order of the users."""
-        for part in self.manifest.parts:
-            yield self._part(part)
-            give_back()
+        for k in range(len(self.manifest.parts)):
+            yield self.part(k)
+
+    def part(self, k: int) -> JoinLog:
+        """Return a part as a log of some users and all groups."""
+        give_back()
+        return self._part(self.manifest.parts[k])
 
     def check_room(self, joins: int, what: str) -> None:
         """Check that so many joins fit into the memory.
@@ -131,20 +159,28 @@ class PartitionedLog:
         LogError
             If they do not; the message says how much is needed.
         """
-        needed = _RESERVE + joins * _BYTES_PER_JOIN
+        self.check_bytes(joins * _BYTES_PER_JOIN, f"{what}, of {joins:,} joins")
+
+    def check_bytes(self, count: int, what: str) -> None:
+        """Check that so many bytes fit into the memory, beside what libraries take.
+
+        Raises
+        ------
+        LogError
+            If they do not; the message says how much is needed.
+        """
+        needed = _RESERVE + count
         if needed > self.memory:
-            rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}, of {joins:,} joins"
+            rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}"
             raise LogError(f"the memory {rule}; got {self.memory / 2**20:,.1f} MiB")
 
     def _part(self, part: PartFacts) -> JoinLog:
         rows = read_part(self.folder, self.manifest, part)
-        span = self.manifest.last - self.manifest.origin
-        n = len(rows.users)
         try:
             return JoinLog(
                 offsets=rows.offsets, group=rows.group, time=rows.time,
                 users=rows.users, groups=self.groups, tick=self.tick, origin=self.origin,
-                observed_from=np.zeros(n, np.int32), observed_until=np.full(n, span, np.int32),
+                observed_from=rows.observed_from, observed_until=rows.observed_until,
             )  # fmt: skip
         except ValueError as error:
             rule = "cannot be used; was it changed by another program?"
@@ -152,64 +188,3 @@ class PartitionedLog:
 
 
 AnyLog = JoinLog | PartitionedLog
-
-
-def pieces_of(joins: AnyLog) -> Iterator[JoinLog]:
-    """Yield a log in memory as it is, one on disk part by part."""
-    if isinstance(joins, JoinLog):
-        yield joins
-    else:
-        yield from joins.parts()
-
-
-def select_users(joins: PartitionedLog, wanted: Callable[[JoinLog], Mask], *, what: str) -> JoinLog:
-    """Bring the users of a log on disk into memory that a rule chooses, with all their joins.
-
-    Parameters
-    ----------
-    joins
-        The log.
-    wanted
-        Of a part: bool, shape (n_users,).
-    what
-        What they are called in the message when they are too many.
-
-    Returns
-    -------
-    JoinLog
-        Of the chosen users in order of their names, and all groups.
-
-    Raises
-    ------
-    LogError
-        If they do not fit into the memory.
-    """
-    chosen: list[JoinLog] = []
-    count = 0
-    for part in joins.parts():
-        chosen.append(_subset(part, wanted(part)))
-        count += chosen[-1].n_joins
-        joins.check_room(count, what)
-    first = chosen[0]
-    counts = np.concatenate([np.diff(log.offsets) for log in chosen])
-    return JoinLog(
-        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        group=np.concatenate([log.group for log in chosen]),
-        time=np.concatenate([log.time for log in chosen]),
-        users=pa.concat_arrays([log.users for log in chosen]),
-        groups=joins.groups, tick=first.tick, origin=first.origin,
-        observed_from=np.concatenate([log.observed_from for log in chosen]),
-        observed_until=np.concatenate([log.observed_until for log in chosen]),
-    )  # fmt: skip
-
-
-def _subset(part: JoinLog, users: Mask) -> JoinLog:
-    counts = np.diff(part.offsets)
-    row = np.repeat(users, counts)
-    return JoinLog(
-        offsets=np.concatenate([[0], np.cumsum(counts[users])]).astype(np.int64),
-        group=part.group[row], time=part.time[row],
-        users=part.users.filter(pa.array(users)),
-        groups=part.groups, tick=part.tick, origin=part.origin,
-        observed_from=part.observed_from[users], observed_until=part.observed_until[users],
-    )  # fmt: skip

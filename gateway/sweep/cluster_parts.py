@@ -1,0 +1,99 @@
+"""Parts of a log on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import threading
+from asyncio import CancelledError
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from distributed import Client, Future, KilledWorker
+
+from gateway._numba import set_threads
+from gateway.partitioned import Workers
+from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
+from gateway.sweep.engines import EngineOptions
+from gateway.sweep.errors import SweepStoppedError
+
+__all__ = ["cluster_workers"]
+
+R = TypeVar("R")
+# Pieces handed out for each worker: one at work, one that waits for it.
+_AHEAD = 2
+# numba's simplest threading layer aborts where two threads of a process enter it.
+_guard = threading.Lock()
+
+
+@contextmanager
+def cluster_workers(options: EngineOptions) -> Iterator[Workers]:
+    """Open a cluster for the parts of a log while the block lasts.
+
+    Raises
+    ------
+    ConfigError
+        When the scheduler cannot be reached, has no worker, or some version differs.
+    """
+    with connected(options) as client:
+        yield _ClusterWorkers(client, options)
+
+
+class _ClusterWorkers:
+    """Workers that get pieces as futures; a piece of a lost worker goes to another one."""
+
+    def __init__(self, client: Client, options: EngineOptions) -> None:
+        self._client, self._options = client, options
+        self._watch = Watch(client, options)
+        self._name, self._number = uuid4().hex, count()
+
+    @property
+    def count(self) -> int:
+        """Workers that are there now, at least one."""
+        return max(len(self._client.scheduler_info()["workers"]), 1)
+
+    def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
+        """Yield the results in order, however the workers come by them."""
+        handed_out: deque[Future] = deque()
+        most = _AHEAD * self.count
+        try:
+            for unit in units:
+                handed_out.append(self._submit(function, unit))
+                if len(handed_out) >= most:
+                    yield self._result(handed_out.popleft())
+            while handed_out:
+                yield self._result(handed_out.popleft())
+        finally:
+            for future in handed_out:
+                future.release()
+
+    def _submit(self, function: Callable[..., R], unit: tuple[Any, ...]) -> Future:
+        return self._client.submit(
+            _compute, function, unit, self._options.threads, pure=False,
+            key=f"gateway-part-{self._name}-{next(self._number)}",
+        )  # fmt: skip
+
+    def _result(self, future: Future) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(LOOK_SECONDS):
+            self._watch.look()
+        if future.status in {"cancelled", "lost"}:
+            raise self._watch.gone()
+        try:
+            found = future.result()
+        except KilledWorker:
+            reason = "the same part of the log has ended several workers (not enough memory?)"
+            raise SweepStoppedError(reason) from None
+        except (OSError, CancelledError):
+            raise self._watch.gone() from None
+        future.release()
+        return found
+
+
+def _compute(function: Callable[..., R], unit: tuple[Any, ...], threads: int) -> R:
+    with _guard:
+        set_threads(threads)
+        return function(*unit)

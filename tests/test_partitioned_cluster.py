@@ -1,0 +1,199 @@
+"""A log on disk whose parts are read by a Dask cluster: the same bits, whoever is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.app import app
+from gateway.detect import Detection, detect
+from gateway.errors import GatewayError
+from gateway.joins_io.partitioned import partition_log
+from gateway.partitioned import HERE, PartitionedLog, Workers, over_pieces
+from gateway.sweep import EngineOptions, SweepStoppedError
+from gateway.targets import TargetSet, named_targets
+from tests.clusters import Cluster
+from tests.worlds import linked_log
+
+pytest.importorskip("distributed", reason="the extra [dask] is not installed")
+
+from gateway.sweep.cluster_parts import cluster_workers
+
+# A cluster of processes: they compile what they need.
+pytestmark = pytest.mark.compiled
+
+MEMORY = 2**26
+DETECTORS = {
+    "frequentist": {"min_joiners": 1},
+    "order": {"min_joiners": 1},
+    "self_controlled": {"surrogates": "none", "min_joiners": 1},
+    "spike": {"min_joiners": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A log of some forty parts."""
+    place = tmp_path_factory.mktemp("log")
+    joins = linked_log(3, users=400, groups=30, days=200)
+    table = joins.to_arrow().select(["user", "group", "time"]).replace_schema_metadata(None)
+    pq.write_table(table, place / "log.parquet")
+    (place / "parts").mkdir()
+    partition_log(place / "log.parquet", place / "parts", memory=MEMORY, joins_per_part=60)
+    return place / "parts"
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        yield Cluster(tmp_path, stack)
+
+
+def options(cluster: Cluster) -> EngineOptions:
+    return EngineOptions("dask", scheduler=cluster.address)
+
+
+def opened(folder: Path, workers: Workers = HERE) -> tuple[PartitionedLog, TargetSet]:
+    log = PartitionedLog.at(folder, memory=MEMORY, workers=workers)
+    return log, named_targets(log, ["g0000000", "g0000001", "g0000002"])
+
+
+def bits(found: Detection) -> dict[str, bytes]:
+    values = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    values |= values.pop("extra")
+    return {k: v.tobytes() for k, v in values.items() if isinstance(v, np.ndarray)}
+
+
+class Murderous:
+    """Workers one of whom is killed after some results."""
+
+    def __init__(self, workers: Workers, victim: subprocess.Popen[bytes], after: int) -> None:
+        self._workers, self._victim, self._left = workers, victim, after
+        self.count = workers.count
+
+    def map(self, function: Callable, units: Iterable[tuple]) -> Iterator:
+        for found in self._workers.map(function, units):
+            self._left -= 1
+            if self._left == 0:
+                self._victim.send_signal(signal.SIGKILL)
+            yield found
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(folder, cluster, name) -> None:
+    victim = cluster.add_worker("one")
+    cluster.add_worker("two")
+    expected = detect(*opened(folder), detector=name, **DETECTORS[name])
+    with cluster_workers(options(cluster)) as workers:
+        log, targets = opened(folder, Murderous(workers, victim, after=3))
+        got = detect(log, targets, detector=name, **DETECTORS[name])
+        assert workers.count == 1
+    assert bits(got) == bits(expected)
+    assert len(log.manifest.parts) > 20
+
+
+def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(folder, cluster) -> None:
+    """All parts are read by then; each fold is one piece of work."""
+    victim = cluster.add_worker("one")
+    cluster.add_worker("two")
+    log, targets = opened(folder)
+    expected = detect(log, targets, min_joiners=1)
+    with cluster_workers(options(cluster)) as workers:
+        murderous = Murderous(workers, victim, after=len(log.manifest.parts) + 1)
+        got = detect(*opened(folder, murderous), min_joiners=1)
+        assert workers.count == 1
+    assert bits(got) == bits(expected)
+
+
+def test_detect__says_that_the_scheduler_is_lost(folder, cluster) -> None:
+    cluster.add_worker("one")
+    rule = f"the scheduler at {cluster.address} is gone"
+    with cluster_workers(options(cluster)) as workers:
+        log, targets = opened(folder, Murderous(workers, cluster.scheduler, after=3))
+        with pytest.raises(SweepStoppedError, match=rule):
+            detect(log, targets, detector="order")
+
+
+def test_workers__refuse_a_folder_that_holds_another_log(folder, cluster) -> None:
+    cluster.add_worker("one")
+    with cluster_workers(options(cluster)) as workers:
+        log, targets = opened(folder, workers)
+        log.__dict__["digest"] = "that of another manifest"
+        with pytest.raises(GatewayError, match="on a disk that all of them see"):
+            detect(log, targets, detector="order")
+
+
+def _whole(_piece: object) -> None:
+    raise RuntimeError("a fault of ours")
+
+
+def test_workers__pass_on_what_goes_wrong(folder, cluster) -> None:
+    cluster.add_worker("one")
+    with cluster_workers(options(cluster)) as workers:
+        log, _ = opened(folder, workers)
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            list(over_pieces(log, _whole))
+
+
+def _run(folder: Path, out: Path, *more: str) -> Exception | None:
+    command = ["detect", str(folder), "--target", "g0000000", "--target", "g0000001",
+               "--detector", "spike", "--detector", "order", "--out", str(out)]  # fmt: skip
+    return CliRunner().invoke(app, [*command, *more]).exception
+
+
+@pytest.mark.slow
+def test_command__gives_the_same_tables_with_any_number_of_workers(folder, tmp_path) -> None:
+    assert _run(folder, tmp_path / "0", "--memory", "64MiB") is None
+    expected = (tmp_path / "0" / "gateways.parquet").read_bytes()
+    for n in ("1", "3"):
+        more = ("--memory", "64MiB", "--engine", "dask", "--workers", n)
+        assert _run(folder, tmp_path / n, *more) is None
+        assert (tmp_path / n / "gateways.parquet").read_bytes() == expected
+
+
+class _Lost:
+    """Workers whose scheduler is gone by the time they are asked."""
+
+    count = 1
+
+    def map(self, _function: Callable, _units: Iterable[tuple]) -> Iterator:
+        raise SweepStoppedError("the scheduler at tcp://x:1 is gone")
+
+
+def test_command__that_loses_the_scheduler_says_so_and_leaves_nothing(
+    folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(
+        "gateway.sweep.cluster_parts.cluster_workers", lambda _: nullcontext(_Lost())
+    )
+    command = ["detect", str(folder), "--target", "g0000000", "--detector", "order", "--out",
+               str(tmp_path / "out"), "--memory", "64MiB", "--engine", "dask"]  # fmt: skip
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "the scheduler at tcp://x:1 is gone" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        (["--engine", "dask"], "--engine goes with --memory alone"),
+        (["--memory", "64MiB", "--engine", "processes"], "--engine must be serial or dask"),
+        (["--memory", "64MiB", "--workers", "2"], "--workers goes with --engine dask alone"),
+        (["--memory", "64MiB", "--scheduler", "tcp://x:1"], "--scheduler goes with --engine dask"),
+    ],
+)
+def test_command__refuses_options_that_do_not_go_together(folder, tmp_path, more, rule) -> None:
+    raised = _run(folder, tmp_path / "out", *more)
+    assert isinstance(raised, GatewayError)
+    assert rule in str(raised)
+    assert not (tmp_path / "out").exists()
