@@ -53,6 +53,7 @@ class Purpose(IntEnum):
     MODERATION = 14
     TOPICS = 15
     APPEAL_TAIL = 16
+    SEVERITY = 17
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -297,6 +297,11 @@ class ModerationSection(Section):
 
     acts: bool = Field(default=True, description="whether labels are given at all")
     severe_share: Share = Field(default=0.2, description="share of strikes that are severe")
+    severe_spread: Annotated[Number, Field(ge=0.0, le=0.99)] = Field(
+        default=0.0,
+        description="how far groups differ in that share: intraclass correlation of severity; "
+        "0 = all alike",
+    )
     demote_strikes: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
         default=100, description="strikes so far at which a group is demoted"
     )

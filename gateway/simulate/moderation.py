@@ -17,6 +17,8 @@ from gateway.world import World
 
 __all__ = ["Moderation", "Strikes", "months_of"]
 
+Float64 = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Strikes:
@@ -62,14 +64,28 @@ def months_of(world: World) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
     return tuple(str(m) for m in month), first.astype(np.int64)
 
 
+def _draw_severity(section: ModerationSection, n_groups: int, *, seed: int) -> Float64:
+    """Share of each group's strikes that are severe, shape (n_groups,).
+
+    Beta with mean s and variance rho s (1 - s), so that the severe among n strikes of a group
+    are beta-binomial with intraclass correlation rho (Skellam 1948, J. R. Stat. Soc. B 10, 257).
+    """
+    s, rho = section.severe_share, section.severe_spread
+    if rho == 0 or s in (0, 1):
+        return np.full(n_groups, s)
+    size = (1 - rho) / rho
+    return generator(seed, Purpose.SEVERITY).beta(s * size, (1 - s) * size, size=n_groups)
+
+
 class Moderation:
     """Moderation as it goes: strikes month by month, labels with their days.
 
     Strikes of a month are Poisson, with mean harm x members at the month's start; a share
-    is severe. When a group's strikes so far reach a threshold at a month's end, its label
-    is given after an exponential review delay. Each month has a generator of its own, so
-    that the strikes of a month do not depend on those before, and each group a draw of its
-    own: two platforms that differ in one group's members share the strikes of all others.
+    is severe, each group's own where ``severe_spread`` is above zero. When a group's strikes
+    so far reach a threshold at a month's end, its label is given after an exponential review
+    delay. Each month has a generator of its own, so that the strikes of a month do not depend
+    on those before, and each group a draw of its own: two platforms that differ in one
+    group's members share the strikes of all others.
     """
 
     def __init__(self, world: World, section: ModerationSection) -> None:
@@ -77,6 +93,7 @@ class Moderation:
         self.months, self.starts = months_of(world)
         shape = (len(world.groups), len(self.months), len(world.kinds))
         self._count, self._severe = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self.severity = _draw_severity(section, len(world.groups), seed=world.seed)
         never = np.full(len(world.groups), NEVER, np.int32)
         self.labels = Labels(
             non_rec=never.copy(),
@@ -102,7 +119,7 @@ class Moderation:
         # By inversion: numpy's own draws take more random numbers for some means than for
         # others, which would shift those of every later group.
         count[at] = np.maximum(stats.poisson.ppf(x[at], mean[at]), 0)  # ppf(0) is -1
-        share = self.section.severe_share
+        share = np.broadcast_to(self.severity[:, None], mean.shape)[at]
         self._severe[:, month][at] = np.maximum(stats.binom.ppf(y[at], count[at], share), 0)
 
     def _label(self, month: int) -> None:
