@@ -58,7 +58,8 @@ def make_record(joins, *, n_users, n_groups, targets=(), top=(), **changes) -> R
                           _empty(none, np.uint8), _empty(none, bool)),
         invitations=Invitations(*(_empty(none, i32) for _ in range(4)), nobody),
         exposed=np.full(n_users, NEVER, i32),
-        found=np.zeros(n_users, i32),
+        shown=np.zeros(n_users, i32),
+        featured=np.zeros(n_users, i32),
         arms=Arms(nobody, nobody, nobody),
         non_rec=never,
         non_amp=never,
@@ -449,13 +450,55 @@ def test_pymk_arms__compare_the_found_within_the_holdout_alone():
     held = np.array([1, 1, 1, 1, 0, 0], bool)
     record = make_record(
         joins, n_users=6, n_groups=2, targets=[0],
-        arms=Arms(*np.zeros((2, 6), bool), held), found=np.array([1, 1, 0, 0, 3, 0], np.int32),
+        arms=Arms(*np.zeros((2, 6), bool), held), featured=np.array([1, 1, 0, 0, 3, 0], np.int32),
     )  # fmt: skip
     table = analyses.pymk_arms(record, margin=0.01)
     assert value(table, "PYMK shown: test share") == 0.0
     assert value(table, "PYMK shown: control share") == 0.5
     assert value(table, "PYMK featured: test share") == 0.5
     assert value(table, "PYMK featured: control share") == 0.5
+
+
+def test_pymk_arms__by_dose_count_the_shown_outside_the_holdout_and_the_featured_of_all():
+    joins = [(u, 0, 5) for u in (0, 4, 5)]
+    held = np.array([1, 1, 0, 0, 0, 0], bool)
+    record = make_record(
+        joins, n_users=6, n_groups=2, targets=[0], arms=Arms(*np.zeros((2, 6), bool), held),
+        shown=np.array([9, 9, 0, 0, 1, 1], np.int32),
+        featured=np.array([1, 0, 0, 0, 1, 1], np.int32),
+    )  # fmt: skip
+    table = analyses.pymk_arms(record, margin=0.01)
+    for what, mean in (("shown", 0.5), ("featured", 0.5)):
+        assert value(table, f"PYMK {what} by dose: friends found, mean") == mean
+        assert value(table, f"PYMK {what} by dose: difference for one more") == 1.0
+
+
+def test_trend__agrees_with_statsmodels():
+    """Least squares with White's covariance; Cochran-Armitage."""
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(8)
+    dose = rng.poisson(1.3, 700)
+    outcome = rng.random(700) < 0.1 + 0.03 * dose
+    slope, interval, p_value = proportions.trend(dose, outcome)
+    fit = sm.OLS(outcome.astype(float), sm.add_constant(dose)).fit(cov_type="HC0")
+    assert slope == pytest.approx(fit.params[1])
+    assert interval == pytest.approx(tuple(fit.conf_int()[1]))
+    table = np.array([[((dose == d) & (outcome == y)).sum() for d in range(dose.max() + 1)]
+                      for y in (True, False)])  # fmt: skip
+    expected = sm.stats.Table(table.T, shift_zeros=False).test_ordinal_association(
+        row_scores=np.arange(dose.max() + 1)
+    )
+    # statsmodels divides by n - 1 where Armitage's formula has n.
+    assert p_value == pytest.approx(expected.pvalue, rel=0.02)
+
+
+def test_trend__without_spread_is_unknown():
+    same, one = np.ones(5, int), np.array([True, False, True, False, False])
+    assert np.isnan(proportions.trend(same, one)[0])
+    slope, _, p_value = proportions.trend(np.arange(5), np.zeros(5, bool))
+    assert slope == 0.0
+    assert np.isnan(p_value)
 
 
 # R8 --------------------------------------------------------------------------------------
@@ -746,6 +789,10 @@ def test_record__of_a_history_agrees_with_its_tables():
     assert names == table["source"].to_pylist()
     assert record.requests.confirmed.tolist() == table["confirmed"].to_pylist()
     assert record.invitations.time.tolist() == history.invitations.to_arrow()["time"].to_pylist()
+    assert (record.shown + record.featured).tolist() == history.stage.users.found.tolist()
+    assert record.shown.sum() > 0
+    assert not record.shown[record.arms.pymk].any()
+    assert record.featured[record.arms.pymk].any()
     best = found.to_arrow()["group"].to_pylist()[:15]
     top = joins.groups.take(pa.array(record.top)).to_pylist()
     by_rank = dict(zip(found.groups.to_pylist(), found.rank.tolist(), strict=True))

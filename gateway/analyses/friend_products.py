@@ -15,6 +15,7 @@ from gateway.analyses.proportions import (
     equivalence_p,
     minimal_detectable,
     power,
+    trend,
     two_sided_p,
     wilson,
 )
@@ -49,17 +50,33 @@ def pymk_arms(record: Record, *, margin: float) -> pa.Table:
     random. *Featured*: within the holdout, users whom PYMK showed to somebody who
     befriended them against those whom it did not; nobody drew that at random, and users
     with many friends are found more often, so it is an association.
+
+    Then by dose, as the note has it: the more often shown (among those outside the
+    holdout), the more often featured (among all). A dose is a number of friendships that
+    came of it: the simulator's users befriend whomever they are shown, if it is no friend
+    already. Doses are associations too.
     """
     outcome = record.first_join(record.is_target) < NEVER
-    held, found = record.arms.pymk, record.found > 0
+    held, found = record.arms.pymk, record.featured > 0
     shown = _share(outcome, ~held), _share(outcome, held)
     featured = _share(outcome, held & found), _share(outcome, held & ~found)
     return compare(
         [
             *_contrast("R7", "PYMK shown", *shown, margin),
             *_contrast("R7", "PYMK featured", *featured, margin),
+            *_dose("PYMK shown", record.shown[~held], outcome[~held]),
+            *_dose("PYMK featured", record.featured, outcome),
         ]
     )
+
+
+def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row]:
+    """Mean dose, and the trend of the outcome in it."""
+    slope, interval, p_value = trend(dose, outcome)
+    mean = float(dose.mean()) if len(dose) else float("nan")
+    yield Row("R7", f"{what} by dose: friends found, mean", mean)
+    yield Row("R7", f"{what} by dose: difference for one more", slope, interval)
+    yield Row("R7", f"{what} by dose: p-value of no trend", p_value)
 
 
 def _share(outcome: Mask, among: Mask) -> Share:

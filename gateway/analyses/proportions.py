@@ -19,6 +19,7 @@ __all__ = [
     "minimal_detectable",
     "power",
     "risk_ratio",
+    "trend",
     "two_sided_p",
     "wilson",
 ]
@@ -152,6 +153,35 @@ def minimal_detectable(share: float, n1: int, n2: int, *, wanted: float = 0.8) -
         return math.nan
     se = math.sqrt(share * (1 - share) * (1 / n1 + 1 / n2))
     return float((_Z + norm.ppf(wanted)) * se)
+
+
+def trend(
+    dose: npt.NDArray[np.integer], outcome: npt.NDArray[np.bool_]
+) -> tuple[float, Interval, float]:
+    """Return how much the risk rises for one more of a dose, its 95 % interval, and a p-value.
+
+    Slope of the least-squares line through the outcomes, its variance by White (1980,
+    Econometrica 48, 817; HC0): sum (x - mean)^2 e^2 / (sum (x - mean)^2)^2. The p-value is
+    that of the trend test (Cochran 1954, Biometrics 10, 417; Armitage 1955, Biometrics 11,
+    375). NaN where nobody differs in dose, the p-value also where nobody does in outcome.
+
+    Parameters
+    ----------
+    dose
+        Non-negative, shape (n_users,).
+    outcome
+        Shape (n_users,).
+    """
+    if len(dose) == 0 or np.ptp(dose) == 0:
+        return math.nan, UNKNOWN, math.nan
+    x, p = dose - dose.mean(), float(outcome.mean())
+    spread = float(x @ x)
+    slope = float(x @ outcome) / spread
+    se = math.sqrt(float((x * (outcome - p - slope * x)) @ (x * (outcome - p - slope * x))))
+    se /= spread
+    of_none = math.sqrt(p * (1 - p) / spread)
+    p_value = float(2 * norm.sf(abs(slope) / of_none)) if of_none > 0 else math.nan
+    return slope, (slope - _Z * se, slope + _Z * se), p_value
 
 
 def clustered_share(

@@ -16,6 +16,7 @@ from gateway.joins import JoinLog
 from gateway.simulate import History
 from gateway.simulate.moderation import months_of
 from gateway.simulate.occasion_kernels import UNCONFIRMED
+from gateway.simulate.pymk import count_friends_found
 from gateway.simulate.sources import source_codes
 from gateway.targets import TargetSet
 from gateway.world import Arms
@@ -91,9 +92,9 @@ class Record:
         The platform's logs.
     exposed
         int32, shape (n_users,): first day a GYSJ unit was shown, or ``NEVER``.
-    found
-        int32, shape (n_users,): friendships that PYMK made by showing the user to somebody
-        else or somebody to the user (of either side alike).
+    shown, featured
+        int32, shape (n_users,): friendships that PYMK made by showing somebody to the user,
+        and by showing the user to somebody else.
     arms
         Randomised holdouts; True = held out.
     non_rec, non_amp, demoted
@@ -114,7 +115,8 @@ class Record:
     requests: Requests
     invitations: Invitations
     exposed: Int32
-    found: Int32
+    shown: Int32
+    featured: Int32
     arms: Arms
     non_rec: Int32
     non_amp: Int32
@@ -217,6 +219,7 @@ def record_of(
         How many groups count as the top gateways (the note: 100).
     """
     strikes = history.strikes
+    shown, featured = count_friends_found(history.stage)
     return Record(
         joins=joins,
         is_target=targets.mask,
@@ -228,7 +231,8 @@ def record_of(
         requests=_requests(history),
         invitations=_invitations(history),
         exposed=history.exposed(),
-        found=history.stage.users.found.astype(np.int32),
+        shown=shown,
+        featured=featured,
         arms=history.world.users.arms,
         non_rec=history.labels.non_rec,
         non_amp=history.labels.non_amp,

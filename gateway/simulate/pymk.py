@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from gateway.randomness import Stream
 from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.simulate.stage import Stage
 from gateway.world import World
 
-__all__ = ["SPARE_FRIENDS", "find_friends"]
+__all__ = ["SPARE_FRIENDS", "count_friends_found", "find_friends"]
 
 # Most friends that a user finds by PYMK.
 SPARE_FRIENDS = 8
@@ -35,3 +36,17 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
             stage.users, stage.friend, stage.finds, stage.last_find, int(stage.users.found.sum()),
             SPARE_FRIENDS, who, whom, n_asked, day,
         )  # fmt: skip
+
+
+def count_friends_found(stage: Stage) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return how many friends each user was shown, and to how many it was shown.
+
+    int32, shape (n_users,) each; only what led to a friendship is kept. Finds are written in
+    pairs: first the row of who was shown somebody, then the row of who was shown.
+    """
+    n_users, n_finds = len(stage.users), int(stage.users.found.sum())
+    friend = np.ascontiguousarray(stage.finds.friend[:n_finds])
+    featured, shown = (
+        np.bincount(friend[side::2], minlength=n_users).astype(np.int32) for side in (0, 1)
+    )
+    return shown, featured
