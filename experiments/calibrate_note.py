@@ -5,14 +5,15 @@ published values. **Agreement with fitted parameters is not evidence about the r
 platform**: many worlds fit a handful of numbers, and this one was chosen to.
 
 Two loops. Inner: after every evaluation the weights of the sources are multiplied by
-(published / simulated) ** 0.7, which is proportional fitting of R1's shares. Outer: a
+(published / simulated) ** 0.7, which is proportional fitting of R1's shares, and the mean of
+the last six fits is taken. Outer: a
 response surface (Box, Wilson 1951, J. R. Stat. Soc. B 13, 1) over the other parameters, on
 their logarithms. First a design around the start; then, again and again, the misses of all
 worlds seen so far are regressed linearly on the parameters (ridge, near worlds weigh more),
 and the next world is the one that the plane calls best within a trust region (Levenberg
-1944, Marquardt 1963), which grows by 1.5 after a success and shrinks by a third after a
-failure. All worlds of a search share their seeds, so that they differ less by chance than
-by their parameters.
+1944, Marquardt 1963), which grows by 1.5 after a success and shrinks by 0.85 after a
+failure. Three seeds take turns, and the answer is the best point of the last plane, not the
+luckiest world.
 
 The loss is the mean over the judged rows of min(25, (miss / tolerance) squared), each claim
 with the same weight. What chance alone decides in one world (R1's confirmed shares, whose
@@ -84,6 +85,11 @@ CLIP = 5.0
 DAMPING = 0.7
 # Of the regression, on steps of one trust region.
 RIDGE = 0.1
+# Of the unit cube of the searched parameters: how far one step goes at first.
+TRUST = 0.05
+# Worlds that the search goes through in turn, and evaluations over which the fit of the
+# sources is a mean: one world's luck must not decide.
+WORLDS, MEMORY = 3, 6
 
 Float64 = npt.NDArray[np.float64]
 
@@ -156,8 +162,12 @@ def loss(table: pa.Table | None) -> float:
     return math.inf if table is None else float((weighted_misses(table) ** 2).sum())
 
 
-def refit_sources(config: Config, table: pa.Table) -> list[str]:
-    """Settings of the sources' weights, moved towards the published shares of requests."""
+def wanted_looks(config: Config, table: pa.Table) -> Float64:
+    """Logarithms of the looks that each source should have got: given times missing.
+
+    Proportional fitting of R1's shares of requests; the two sources that table 1 does not
+    name share the miss of its unnamed rows. Shape (10,).
+    """
     share = {
         row["quantity"].partition(":")[0]: row["published"] / max(row["simulated"], 1e-4)
         for row in table.to_pylist()
@@ -173,20 +183,29 @@ def refit_sources(config: Config, table: pa.Table) -> list[str]:
     given = section.sources.model_dump()
     own = {r.name: given[r.name] if given[r.name] is not None else r.requests for r in SOURCE_TABLE}
     total = {m: sum(own[r.name] for r in SOURCE_TABLE if r.mechanism == m) for m in Mechanism}
-    looks = {}
-    for r in SOURCE_TABLE:
-        ratio = min(4.0, share.get(r.name, share["all others"]))
-        looks[r.name] = mechanism[r.mechanism] * own[r.name] / total[r.mechanism] * ratio**DAMPING
-    scale = sum(looks.values())
+    looks = [
+        mechanism[r.mechanism] * own[r.name] / total[r.mechanism]
+        * min(4.0, share.get(r.name, share["all others"])) ** DAMPING
+        for r in SOURCE_TABLE
+    ]  # fmt: skip
+    return np.log(np.array(looks) / sum(looks))
+
+
+def source_settings(looks: Float64) -> list[str]:
+    """Settings of the sources' weights for logarithms of looks."""
+    weight = np.exp(looks) / np.exp(looks).sum()
     sums = {
-        m: sum(looks[r.name] for r in SOURCE_TABLE if r.mechanism == m) / scale for m in Mechanism
+        m: float(sum(w for r, w in zip(SOURCE_TABLE, weight, strict=True) if r.mechanism == m))
+        for m in Mechanism
     }
-    names = {m: m.name.lower() for m in Mechanism}
     rounded = {m: round(sums[m], 4) for m in Mechanism}
     rounded[Mechanism.RECOMMENDATION] += 1 - sum(rounded.values())
     return [
-        *(f"simulation.{names[m]}={round(rounded[m], 4)}" for m in Mechanism),
-        *(f"simulation.sources.{n}={_three(1e3 * w / scale)}" for n, w in looks.items()),
+        *(f"simulation.{m.name.lower()}={round(rounded[m], 4)}" for m in Mechanism),
+        *(
+            f"simulation.sources.{r.name}={_three(1e3 * float(w))}"
+            for r, w in zip(SOURCE_TABLE, weight, strict=True)
+        ),
     ]
 
 
@@ -263,40 +282,44 @@ class Surface:
 
 
 def search(config: Config, evaluations: int, seed: int, scratch: Path) -> Config:
-    """Return the best config found."""
+    """Return the config that the last plane calls best."""
     rng = np.random.default_rng(seed)
-    surface, trust = Surface(), 0.08
-    table = evaluate(config)
-    best, best_loss, centre = config, loss(table), point_of(config)
-    if table is None:
-        raise SystemExit("the config to start from has no target group")
-    surface.add(centre, weighted_misses(table))
-    print(f"start: loss {best_loss:.3f}", flush=True)
+    surface, trust = Surface(), TRUST
+    base, centre = config, point_of(config)
+    best_loss = math.inf
+    looks: list[Float64] = []
     design = min(evaluations // 3, len(PARAMETERS))
-    for number in range(1, evaluations + 1):
+    for number in range(evaluations + 1):
         begun = time.monotonic()
-        if number <= design:
+        point = centre
+        if 0 < number <= design:
             point = np.clip(centre + 0.6 * trust * rng.standard_normal(len(centre)), 0.0, 1.0)
-        else:
-            jitter = 0.1 * trust * rng.standard_normal(len(centre))
+        elif number > design:
+            jitter = 0.2 * trust * rng.standard_normal(len(centre))
             point = np.clip(surface.propose(centre, trust) + jitter, 0.0, 1.0)
-        settings = settings_at(point) + refit_sources(best, table)
-        trial = load(config_to_toml(best), settings, scratch)
+        settings = settings_at(point) if number else []
+        if looks:
+            settings += source_settings(np.mean(looks[-MEMORY:], axis=0))
+        settings.append(f"experiment.seed={config.experiment.seed + number % WORLDS}")
+        trial = load(config_to_toml(base), settings, scratch.with_suffix(".trial.toml"))
         found = evaluate(trial)
+        better = loss(found) < best_loss
         if found is not None:
             surface.add(point_of(trial), weighted_misses(found))
-        better = loss(found) < best_loss
+            looks.append(wanted_looks(trial, found))
         if better:
-            best, best_loss, table, centre = trial, loss(found), found, point_of(trial)
-            scratch.with_suffix(".best.toml").write_text(config_to_toml(best), encoding="utf-8")
+            best_loss, centre = loss(found), point_of(trial)
         if number > design:
-            trust = min(0.2, max(0.01, trust * (1.5 if better else 0.67)))
+            trust = min(0.2, max(0.02, trust * (1.5 if better else 0.85)))
         print(
-            f"{number}: loss {loss(found):.3f}{' *' if better else ''}, best {best_loss:.3f}, "
-            f"trust {trust:.3f}, {time.monotonic() - begun:.0f} s",
+            f"{number}: loss {loss(found):.3f}{' *' if better else ''}, trust {trust:.3f}, "
+            f"{time.monotonic() - begun:.0f} s",
             flush=True,
         )
-    return best
+        final = surface.propose(centre, TRUST)
+        answer = [*settings_at(final), *source_settings(np.mean(looks[-MEMORY:], axis=0))]
+        scratch.write_text(config_to_toml(load(config_to_toml(config), answer, scratch)))
+    return load_config(scratch)
 
 
 def show(table: pa.Table | None) -> None:
