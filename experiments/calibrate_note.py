@@ -87,6 +87,8 @@ DAMPING = 0.7
 RIDGE = 0.1
 # Of the unit cube of the searched parameters: how far one step goes at first.
 TRUST = 0.05
+# Evaluations around the start before the first plane.
+DESIGN = 12
 # Worlds that the search goes through in turn, and evaluations over which the fit of the
 # sources is a mean: one world's luck must not decide.
 WORLDS, MEMORY = 3, 6
@@ -288,13 +290,12 @@ def search(config: Config, evaluations: int, seed: int, scratch: Path) -> Config
     base, centre = config, point_of(config)
     best_loss = math.inf
     looks: list[Float64] = []
-    design = min(evaluations // 3, len(PARAMETERS))
     for number in range(evaluations + 1):
         begun = time.monotonic()
         point = centre
-        if 0 < number <= design:
+        if 0 < number <= DESIGN:
             point = np.clip(centre + 0.6 * trust * rng.standard_normal(len(centre)), 0.0, 1.0)
-        elif number > design:
+        elif number > DESIGN:
             jitter = 0.2 * trust * rng.standard_normal(len(centre))
             point = np.clip(surface.propose(centre, trust) + jitter, 0.0, 1.0)
         settings = settings_at(point) if number else []
@@ -309,7 +310,7 @@ def search(config: Config, evaluations: int, seed: int, scratch: Path) -> Config
             looks.append(wanted_looks(trial, found))
         if better:
             best_loss, centre = loss(found), point_of(trial)
-        if number > design:
+        if number > DESIGN:
             trust = min(0.2, max(0.02, trust * (1.5 if better else 0.85)))
         print(
             f"{number}: loss {loss(found):.3f}{' *' if better else ''}, trust {trust:.3f}, "

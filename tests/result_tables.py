@@ -153,7 +153,7 @@ def _label_times() -> pa.Table:
     for name, n, rate in (("top", 100, 0.12), ("controls", 300, 0.1), ("others", 1_900, 0.4)):
         day = np.arange(540)
         labelled = np.minimum(n, np.maximum(0, day - 150) * rate).astype(np.int64)
-        columns = ([name] * 540, day, labelled, [n] * 540)
+        columns = ([name] * 540, day, labelled, [n] * 540, [304] * 540)
         arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
         parts.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
     return pa.concat_tables(parts)

@@ -21,7 +21,13 @@ CONTROLS = 3
 Int64 = npt.NDArray[np.int64]
 
 LABEL_TIMES_SCHEMA = pa.schema(
-    [("groups", pa.string()), ("day", pa.int32()), ("labelled", pa.int64()), ("n", pa.int64())]
+    [
+        ("groups", pa.string()),
+        ("day", pa.int32()),
+        ("labelled", pa.int64()),
+        ("n", pa.int64()),
+        ("workflow_day", pa.int32()),
+    ]
 )
 
 
@@ -57,14 +63,18 @@ def labelled_gateways(record: Record) -> pa.Table:
 
 
 def label_times(record: Record) -> pa.Table:
-    """Return how many were labelled by each day: top groups, their controls, all others."""
+    """Return how many were labelled by each day: top groups, their controls, all others.
+
+    ``workflow_day`` is the same in every row: the day from which labels count as later.
+    """
     parts = {"top": record.top, "controls": size_matched(record), "others": _others(record)}
     days = np.arange(record.days)
     tables = []
     for name, groups in parts.items():
         given = np.sort(record.non_rec[groups])
         labelled = np.searchsorted(given, days, side="right")
-        columns = ([name] * record.days, days, labelled, [len(groups)] * record.days)
+        same = (len(groups), record.workflow_day)
+        columns = ([name] * record.days, days, labelled, *([x] * record.days for x in same))
         arrays = [pa.array(c, f.type) for c, f in zip(columns, LABEL_TIMES_SCHEMA, strict=True)]
         tables.append(pa.table(arrays, schema=LABEL_TIMES_SCHEMA))
     return pa.concat_tables(tables)

@@ -47,6 +47,10 @@ def draw(data: pa.Table) -> Figure:
         if mine.num_rows:
             axes.step(floats(mine, "day"), 100 * floats(mine, "share"), where="post", label=label,
                       color=color, ls=line)  # fmt: skip
+    (ran,) = pc.unique(data["workflow_day"]).to_pylist()
+    axes.axvline(ran, color=MUTED, lw=0.8, zorder=0.5)
+    axes.annotate("workflow ran", (ran, 0.5), xycoords=("data", "axes fraction"),
+                  xytext=(-3, 0), textcoords="offset points", ha="right", color=MUTED)  # fmt: skip
     axes.set_xlabel("day")
     axes.set_ylabel("labelled non-rec so far (%)")
     axes.set_ylim(bottom=0.0)
@@ -61,5 +65,5 @@ def caption(data: pa.Table) -> str:
     return (
         f"Share labelled non-rec by each day, of the {first.get('top', 0):,} top gateway groups, "
         "of other ranked groups nearest to them in members when the workflow ran, and of all "
-        f"other ranked groups. {FITTED}"
+        f"other ranked groups. Upright line: the day on which the workflow ran. {FITTED}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from gateway.figures.compared import FITTED, compared_rows
+from gateway.figures.stored import floats
 from gateway.figures.style import INK, PAGE, PAPER, styled
 from gateway.figures.style import figure as new_figure
 
@@ -55,24 +57,33 @@ def draw(data: pa.Table) -> Figure:
     """Draw two triangles of squares, the published one on the left."""
     figure = new_figure(PAGE, 3.0)
     panels = figure.subplots(1, 2)
+    low = _least(data)
     for axes, name in zip(panels, ("published", "simulated"), strict=True):
-        image = _draw_triangle(axes, data, name)
+        image = _draw_triangle(axes, data, name, low)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="correlation")
     return figure
 
 
-def _draw_triangle(axes: Axes, data: pa.Table, name: str) -> AxesImage:
+def _least(data: pa.Table) -> float:
+    """Where the shades begin: tenths at or below all values, so that small ones differ."""
+    values = np.concatenate([floats(data, name) for name in ("published", "simulated")])
+    return min(0.0, math.floor(10 * float(np.nanmin(values))) / 10)
+
+
+def _draw_triangle(axes: Axes, data: pa.Table, name: str, low: float) -> AxesImage:
     cells = np.full((len(_ORDER), len(_ORDER)), np.nan)
     for row in data.to_pylist():
         value = row[name]
         cells[_ORDER.index(row["second"]), _ORDER.index(row["first"])] = (
             np.nan if value is None else value
         )
-    image = axes.imshow(np.ma.masked_invalid(cells[1:, :-1]), vmin=-1.0, vmax=1.0, cmap="cividis")
+    image = axes.imshow(np.ma.masked_invalid(cells[1:, :-1]), vmin=low, vmax=1.0, cmap="cividis")
     for (y, x), value in np.ndenumerate(cells[1:, :-1]):
         if x <= y:
             known = not np.isnan(value)
-            color = (INK if value > 0.25 else PAPER) if known else INK
+            # The lighter part of cividis, from five eighths on, wants dark letters.
+            light = (value - low) / (1 - low) > 0.625
+            color = (INK if light else PAPER) if known else INK
             said = f"{value:.2f}".replace("-", "−") if known else "?"
             axes.text(x, y, said, ha="center", va="center", fontsize=6, color=color)
     axes.set_xticks(range(len(_ORDER) - 1), _ORDER[:-1], rotation=40, ha="right")
