@@ -20,8 +20,8 @@ with the same weight. What chance alone decides in one world (R1's confirmed sha
 probabilities are the note's own; R6's equivalence) is shown and not fitted.
 
 The search is seeded: the same config, seed and number of evaluations give the same
-parameters. ``configs/note.toml`` is what the first command gives; docs/note.md says what
-was set by hand before, in the start.
+parameters. ``configs/note.toml`` came from seventeen evaluations from this start and then
+from steps by hand that used the fit of the sources: docs/note.md tells which.
 
 Run: python experiments/calibrate_note.py --config experiments/calibrate_note_start.toml
 Check: python experiments/calibrate_note.py --evaluations 0 --worlds 5
