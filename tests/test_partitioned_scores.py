@@ -13,7 +13,14 @@ from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import partition_log
 from gateway.partitioned import PartitionedLog
-from gateway.score import Scores, StoredScores, build_prefixes, score_joins, score_parts
+from gateway.score import (
+    Scores,
+    StoredScores,
+    build_prefixes,
+    crossfit,
+    score_joins,
+    score_parts,
+)
 from gateway.score import stored as stored_module
 from gateway.targets import TargetSet, named_targets
 from tests import naive
@@ -60,6 +67,13 @@ def _both(folder: Path, **options) -> tuple[JoinLog, Scores, PartitionedLog, Sto
     whole, log = JoinLog.read(folder), PartitionedLog.at(folder, memory=MEMORY)
     expected = score_joins(whole, _targets(whole), **options)
     return whole, expected, log, score_parts(log, _targets(log), **options)
+
+
+def test_score_parts__of_many_rows_are_those_of_the_log_in_memory(folder, monkeypatch) -> None:
+    monkeypatch.setattr(crossfit, "LARGE", 0)
+    _, expected, _, got = _both(folder, horizon=40)
+    for name in COLUMNS:
+        assert _column(got, name).tobytes() == getattr(expected, name).tobytes(), name
 
 
 def _column(scores: StoredScores, name: str) -> np.ndarray:

@@ -122,11 +122,7 @@ def score_joins(
     prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed)
     fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
-    if (
-        isinstance(scorer, LogisticScorer)
-        and calibration != "isotonic"
-        and len(prefixes.group) > LARGE
-    ):
+    if isinstance(scorer, LogisticScorer) and counts_as_large(prefixes, calibration):
         filled = score_large(prefixes, scorer=scorer, folds=folds, calibration=calibration)
         trains = prefixes.trains
         row_fold = np.repeat(fold, np.diff(prefixes.offsets))[trains]
@@ -147,6 +143,11 @@ def score_joins(
     trains, row_fold = prefixes.trains, fold[prefixes.user()]
     quality = measure_quality(at_end[trains], prefixes.label[trains], row_fold[trains])
     return Scores(prefixes, before, after, expected, at_end, fold, quality, scorer.name)
+
+
+def counts_as_large(prefixes: Prefixes, calibration: Calibration) -> bool:
+    """Tell whether so many rows are scored as ``score.large`` does."""
+    return calibration != "isotonic" and len(prefixes.group) > LARGE
 
 
 def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:

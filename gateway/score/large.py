@@ -28,7 +28,7 @@ from gateway.score.logistic import PENALTIES, LogisticScorer
 from gateway.score.packed import PackedLoss, PackedRows, fit_packed, pack_rows
 from gateway.score.prefixes import Prefixes
 
-__all__ = ["score_large"]
+__all__ = ["Filled", "score_large"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -95,11 +95,19 @@ class Filled:
 
 
 def score_large(
-    prefixes: Prefixes, *, scorer: LogisticScorer, folds: int, calibration: Calibration
+    prefixes: Prefixes,
+    *,
+    scorer: LogisticScorer,
+    folds: int,
+    calibration: Calibration,
+    into: Filled | None = None,
 ) -> Filled:
-    """Score every user by the other folds' models; otherwise as ``score_joins``."""
+    """Score every user by the other folds' models; otherwise as ``score_joins``.
+
+    ``prefixes`` may be mapped files, and so may the columns to fill, ``into``.
+    """
     n = len(prefixes.group)
-    found = Filled(*(np.empty(n) for _ in range(4)))
+    found = Filled(*(np.empty(n) for _ in range(4))) if into is None else into
     users = _users(prefixes.chance, folds)
     rows = pack_rows(prefixes, users.classes, folds * PARTS * SHARES)
     outcome = np.empty(prefixes.n_users, np.int8)

@@ -21,7 +21,8 @@ from gateway.errors import GatewayError, Problem
 from gateway.joins_io.partitioned import drop_columns, new_column, scratch_space
 from gateway.partitioned import PartitionedLog
 from gateway.score.calibration import WEAK, Calibration, features_at, time_shares
-from gateway.score.crossfit import INNER_FOLDS, check_both
+from gateway.score.crossfit import INNER_FOLDS, check_both, counts_as_large
+from gateway.score.large import Filled, score_large
 from gateway.score.line import fit_long_line
 from gateway.score.logistic import LogisticModel, LogisticScorer
 from gateway.score.newton import fit_logistic
@@ -76,8 +77,15 @@ def score_parts(
         folder = stack.enter_context(scratch_space(joins.scratch))
         prefixes = store_prefixes(joins, targets, horizon=horizon, seed=seed, folder=folder)
         taught = _folds_that_teach(prefixes, folds)
-        units = ((prefixes, k, folds, scorer, calibration) for k in taught)
-        _write_scores(prefixes, joins.workers.map(_teach, units))
+        if counts_as_large(prefixes.whole(), calibration):
+            # All folds learn from one packed copy of the rows: here, whoever else works.
+            into = Filled(**new_scores(prefixes))
+            score_large(
+                prefixes.whole(), scorer=scorer, folds=folds, calibration=calibration, into=into
+            )
+        else:
+            units = ((prefixes, k, folds, scorer, calibration) for k in taught)
+            _write_scores(prefixes, joins.workers.map(_teach, units))
         quality = measure_stored(prefixes, folds)
         return StoredScores(prefixes, folds, quality, scorer.name, stack.pop_all().close)
 
