@@ -16,8 +16,8 @@ from distributed import Client, Future, KilledWorker
 from gateway._numba import set_threads
 from gateway.partitioned import Workers
 from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
-from gateway.sweep.engines import EngineOptions
 from gateway.sweep.errors import SweepStoppedError
+from gateway.sweep.options import EngineOptions
 
 __all__ = ["cluster_workers"]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from gateway.config import config_to_toml
 from gateway.store import Failure, Journal, Lock, SweepFolder
 from gateway.sweep.compaction import compact
-from gateway.sweep.engines import EngineOptions, run_tasks
+from gateway.sweep.engines import run_tasks
 from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.events import Event, Finished, Lost, Started
+from gateway.sweep.options import EngineOptions
 from gateway.sweep.plan import Plan, stored_plan
 from gateway.sweep.tasks import SUMMARY, Answer, Task
 from gateway.talk import SILENT, Advance, Talk
