@@ -25,8 +25,9 @@ from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
 from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
-from gateway.joins_io.partitioned import Manifest, read_groups, read_manifest, read_parts
+from gateway.joins_io.partitioned import Manifest, read_manifest, read_parts
 from gateway.joins_io.rows import assembled, count_values
+from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
 
 if TYPE_CHECKING:
@@ -37,20 +38,6 @@ __all__ = ["SOURCES", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
-
-SOURCES: tuple[str, ...] = (
-    "unknown",
-    "gysj",
-    "mobile_group_join",
-    "mobile_add_members",
-    "search",
-    "group_mall",
-    "newsfeed_story_header",
-    "newsfeed_reshared_story",
-    "messenger_group_attachment",
-    "groups_discover_tab",
-    "permalink",
-)
 
 _COLUMNS = ("user", "group", "time")
 
@@ -281,10 +268,9 @@ class JoinLog:
     @classmethod
     def _from_parts(cls, folder: Path, manifest: Manifest) -> Self:
         """Read a converted log that says more of its users than their joins."""
-        groups, _ = read_groups(folder, manifest)
         columns = read_parts(folder, manifest)
         try:
-            return cls(**columns, groups=groups, tick=manifest.tick, origin=manifest.origin)
+            return cls(**columns)
         except ValueError as error:
             raise not_restored(folder, error) from error
 

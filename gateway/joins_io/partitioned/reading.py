@@ -89,13 +89,16 @@ def read_part(folder: Path, manifest: Manifest, part: PartFacts) -> PartColumns:
 
 
 def read_parts(folder: Path, manifest: Manifest) -> dict[str, Any]:
-    """Return the joins of all parts in one, by the names of ``PartColumns``."""
+    """Return all parts in one, by the names of the fields of ``JoinLog``."""
     parts = [read_part(folder, manifest, part) for part in manifest.parts]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     names = ("group", "time", "observed_from", "observed_until")
     return {
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "users": pa.concat_arrays([part.users for part in parts]),
+        "groups": read_groups(folder, manifest)[0],
+        "tick": manifest.tick,
+        "origin": manifest.origin,
     } | {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
