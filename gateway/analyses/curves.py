@@ -97,17 +97,23 @@ class _Spiking:
 
 def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest: int) -> list[int]:
     """Users by the rule that ``probability_curves`` states."""
-    usable = (rows.length >= FEWEST_JOINS) & (rows.length <= longest)
+    usable = np.flatnonzero((rows.length >= FEWEST_JOINS) & (rows.length <= longest))
+    by_group = usable[np.argsort(rows.group[usable], kind="stable")]
+    ends = np.searchsorted(rows.group[by_group], [groups, groups + 1])
+    known = {wanted: bool((rows.reached[usable] == wanted).any()) for wanted in (True, False)}
     picked: list[int] = []
     before = -1
     while before < len(picked) < count:
         before = len(picked)
-        for group in groups:
+        for first, end in ends.T:
+            if len(picked) == count:
+                break
             wanted = len(picked) % 2 == 0
-            at = np.flatnonzero(usable & (rows.group == group) & ~np.isin(rows.user, picked))
-            if (rows.reached[usable] == wanted).any():
+            at = by_group[first:end]
+            at = at[~np.isin(rows.user[at], picked)]
+            if known[wanted]:
                 at = at[rows.reached[at] == wanted]
-            if len(at) and len(picked) < count:
+            if len(at):
                 picked.append(int(rows.user[at[np.lexsort((rows.user[at], -rows.jump[at]))[0]]]))
     return picked
 

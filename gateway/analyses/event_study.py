@@ -40,6 +40,12 @@ EVENT_STUDY_SCHEMA = pa.schema(
 )
 REACH = 10
 """Occasions looked at on either side of the join."""
+MOST_ROWS = 5_000_000
+"""Rows up to which all events are looked around."""
+MOST_EVENTS = 1_000_000
+"""Events, about, for one curve of a longer log."""
+# Makes of the users' hash another one, unrelated to the folds.
+_SALT = 2.0**20
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
 
@@ -129,8 +135,11 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
     Notes
     -----
     The interval is that of a ratio of sums over users, since joins of one user are not
-    independent: Cochran (1977), "Sampling Techniques", chapter 2.11.
+    independent: Cochran (1977), "Sampling Techniques", chapter 2.11. Of a log of
+    more than ``MOST_ROWS`` joins at risk, a curve of more than ``MOST_EVENTS`` is that of a
+    sample of users, drawn by their names.
     """
+    scores, at = _of_users_with_events(scores, at)
     blocks = _Blocks(scores)
     event = blocks.of_row[at]
     user, start = blocks.user[event], blocks.before[event]
@@ -140,6 +149,19 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
         np.array(column) for column in zip(*found, strict=True)
     )
     return MeanCurve(offsets, n_events, n_users, mean, change, change - half, change + half)
+
+
+def _of_users_with_events(scores: Scores, at: Mask) -> tuple[Scores, Mask]:
+    """Leave out users without an event, and of very many events those of some users."""
+    rows = scores.prefixes
+    if len(rows.group) <= MOST_ROWS:
+        return scores, at
+    events = np.concatenate([[0], np.cumsum(at)])
+    theirs = np.diff(events[rows.offsets])
+    chance = np.modf(rows.chance * _SALT)[0]
+    keep = (theirs > 0) & (chance * theirs.sum() < MOST_EVENTS)
+    row = np.repeat(keep, np.diff(rows.offsets))
+    return scores.of_users(keep), at[row]
 
 
 class _Blocks:

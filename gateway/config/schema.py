@@ -185,9 +185,9 @@ class NoteSection(Section):
         default=180, description="days after the first gateway join at which risks are compared"
     )
     equivalence_margin: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=0.02,
-        description="difference of shares below which two arms count as equal; the note reports "
-        "0.0199 for GYSJ",
+        default=0.01,
+        description="difference of shares below which two arms count as equal: half of what the "
+        "note reports for GYSJ",
     )
     precision: Share = Field(
         default=0.5, description="precision at which the recall of entity models is compared"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +68,14 @@ class Scores:
     fold: npt.NDArray[np.int8]
     quality: tuple[Quality, ...]
     scorer: str
+
+    def of_users(self, chosen: Mask) -> Scores:
+        """Return the scores of some users alone; ``chosen``: bool, shape (n_users,)."""
+        row = np.repeat(chosen, np.diff(self.prefixes.offsets))
+        columns = {n: getattr(self, n)[row] for n in ("before", "after", "expected", "at_end")}
+        return replace(
+            self, prefixes=self.prefixes.of_users(chosen), fold=self.fold[chosen], **columns
+        )
 
 
 def assign_folds(joins: JoinLog, *, folds: int, seed: int) -> npt.NDArray[np.int8]:

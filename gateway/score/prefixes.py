@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,18 @@ class Prefixes:
         """Return the ticks since the user's first row, shape (n_rows,)."""
         first = np.append(self.time, np.int32(0))[self.offsets[:-1]].astype(np.int64)
         return self.time - first[self.user()]
+
+    def of_users(self, chosen: npt.NDArray[np.bool_]) -> Prefixes:
+        """Return the rows of some users alone; ``chosen``: bool, shape (n_users,)."""
+        counts = np.diff(self.offsets)
+        row = np.repeat(chosen, counts)
+        names = ("group", "time", "starts_block", "ends_block", "label", "join")
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(counts[chosen])]).astype(np.int64),
+            chance=self.chance[chosen],
+            **{name: getattr(self, name)[row] for name in names},
+        )
 
     @property
     def resolved(self) -> npt.NDArray[np.bool_]:
