@@ -25,9 +25,9 @@ SLOWER = 3
 BOUNDS = {
     "train, one evaluation": 3.6,
     "score": 1.4,
-    "spike": 10.5,
-    "self-controlled, one evaluation": 5.8,
-    "simulate": 1_400.0,
+    "spike": 7.5,
+    "self-controlled, one evaluation": 5.0,
+    "simulate": 1_300.0,
 }
 
 
