@@ -163,6 +163,15 @@ def test_probability_curves__go_back_to_the_level_before_a_tie() -> None:
     assert "in the same tick have no order" in BY_NAME["probability_curves"].caption(data)
 
 
+def test_probability_curves__mark_no_probability_above_one() -> None:
+    rows = [_join(1, before=0.1, after=0.6), _join(2, before=0.6, after=0.97)]
+    curves = pa.Table.from_pylist(rows, schema=simulated()["curves"].schema)
+    figure = BY_NAME["probability_curves"].draw(plotted("probability_curves", {"curves": curves}))
+    ticks = figure.axes[0].get_yticks()
+    assert ticks.max() == 100.0
+    assert len(ticks) > 3
+
+
 def _join(position: int, *, before: float, after: float) -> dict[str, Any]:
     return {
         "panel": 0, "user": "u", "position": position, "time": position // 3, "group": "g",

@@ -147,6 +147,8 @@ def _draw_panel(axes: Axes, panel: pa.Table, *, top: float) -> None:
     x, before, after = _levels(panel)
     axes.set_xlim(0.0, float(x[-1]) + 0.6)
     axes.set_ylim(0.0, top)
+    # The room above for names is no probability.
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= min(top, 100.0)])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.grid(axis="y", color=RULE)
     axes.axhline(before[0], color=MUTED, ls=":", lw=0.9, zorder=1.5)
