@@ -24,7 +24,7 @@ from gateway.score.large_kernels import (
     scored_rows,
     training_logits,
 )
-from gateway.score.logistic import PENALTIES, LogisticScorer
+from gateway.score.logistic import LogisticScorer, best_penalty
 from gateway.score.packed import PackedLoss, PackedRows, fit_packed, pack_rows
 from gateway.score.prefixes import Prefixes
 
@@ -249,18 +249,15 @@ def _choose_penalty(rows: PackedRows, users: _Users, training: Mask, *, toleranc
         users.class_share < HELD_OUT + max(1, round(part * (SHARES - HELD_OUT)))
     )
     outcome = PackedLoss(rows, training & held, penalty=0.0)
-    best, least, risen, x = PENALTIES[-1], np.inf, 0, None
-    for penalty in reversed(PENALTIES):
+    x: Float64 | None = None
+
+    def loss_of(penalty: float) -> float:
+        nonlocal x
         loss = PackedLoss(rows, training & learnt, penalty=penalty)
         x = fit_packed(loss, tolerance=_LOOSER_PATH * tolerance, start=x).x
-        value = outcome(x[:-1], x[-1])[0]
-        if value < least:
-            best, least, risen = penalty, value, 0
-        else:
-            risen += 1
-        if risen == 2:
-            break
-    return best
+        return outcome(x[:-1], x[-1])[0]
+
+    return best_penalty(loss_of)
 
 
 def _training_logits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from gateway.score.packed import PackedLoss, fit_packed, pack_rows
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 
-__all__ = ["PENALTIES", "LogisticModel", "LogisticScorer", "PrefixLoss", "choose_penalty"]
+__all__ = [
+    "PENALTIES", "LogisticModel", "LogisticScorer", "PrefixLoss", "best_penalty", "choose_penalty",
+]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -186,12 +189,31 @@ def choose_penalty(prefixes: Prefixes, users: Mask, *, tolerance: float = 1e-7) 
     the loss has risen twice in a row.
     """
     held_out = users & (np.modf(prefixes.chance * HOLD_OUT_SALT)[0] < HOLD_OUT)
-    loss_held_out = PrefixLoss(prefixes, held_out, penalty=0.0)
-    best, least, risen, model = PENALTIES[-1], np.inf, 0, None
-    for penalty in reversed(PENALTIES):
+    outcome = PrefixLoss(prefixes, held_out, penalty=0.0)
+    model: LogisticModel | None = None
+
+    def loss_of(penalty: float) -> float:
+        nonlocal model
         loss = PrefixLoss(prefixes, users & ~held_out, penalty=penalty)
         model = _fit(loss, tolerance=tolerance, start=model)
-        value = loss_held_out(model.weights, model.intercept)[0]
+        return outcome(model.weights, model.intercept)[0]
+
+    return best_penalty(loss_of)
+
+
+def best_penalty(loss_of: Callable[[float], float]) -> float:
+    """Return the penalty of ``PENALTIES`` with the least loss.
+
+    They are tried from the strongest on, until the loss has risen twice in a row.
+
+    Parameters
+    ----------
+    loss_of
+        Loss on held-out users of the fit with a penalty; it may start from the fit before.
+    """
+    best, least, risen = PENALTIES[-1], np.inf, 0
+    for penalty in reversed(PENALTIES):
+        value = loss_of(penalty)
         if value < least:
             best, least, risen = penalty, value, 0
         else:
