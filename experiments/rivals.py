@@ -17,6 +17,7 @@ import numpy as np
 
 import gateway
 from gateway.analyses import explain_group, rate_ratio
+from gateway.analyses.histories import Histories
 from gateway.detect import DETECTORS, SpikeOptions, find_spikes
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
@@ -50,12 +51,15 @@ def measure(
 def check_roles(platform: Platform, scores: Scores) -> None:
     """Print the look-alike check, pooled over the first groups of a role."""
     joins, targets = platform.joins, platform.targets
-    chain, spike = build_chain(joins, targets), find_spikes(scores, options=SpikeOptions())
+    histories = Histories(joins, targets, scores.prefixes)
+    spike = find_spikes(scores, options=SpikeOptions())
     names = np.array(joins.groups.to_pylist())
     for role in ROLES:
         mine = names[(platform.role == role) & (joins.sizes() >= FEWEST)][:MOST]
         checks = [
-            explain_group(joins, targets, scores, spike, group=str(name), chain=chain).look_alike
+            explain_group(
+                joins, targets, scores, spike, group=str(name), histories=histories
+            ).look_alike
             for name in mine
         ]
         pooled = rate_ratio(

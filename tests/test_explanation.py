@@ -8,12 +8,14 @@ import pytest
 from scipy.stats import binomtest
 
 from gateway.analyses import explain_group, explain_top, rate_ratio
-from gateway.analyses.explanation import EXPLANATIONS_SCHEMA
+from gateway.analyses.explanation import EXPLANATIONS_SCHEMA, _before_and_after
+from gateway.analyses.histories import Histories
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes
+from gateway.detect.chain import build_chain
 from gateway.errors import GatewayError
 from gateway.joins import JoinLog
 from gateway.report import render_report
-from gateway.score import score_joins
+from gateway.score import build_prefixes, score_joins
 from gateway.targets import TargetSet
 from tests.result_tables import result_tables
 from tests.worlds import first_groups, linked_log, small_config
@@ -76,9 +78,8 @@ def test_look_alike_check__by_hand():
     user, group, time = zip(*rows, strict=True)
     joins = JoinLog.from_arrays(list(user), list(group), list(time))
     targets = TargetSet(np.isin(joins.groups.to_pylist(), ["s", "t"]), "s and t")
-    from gateway.analyses.explanation import _before_and_after
-
-    got = _before_and_after(joins, targets, 0)
+    histories = Histories(joins, targets, build_prefixes(joins, targets))
+    got = _before_and_after(histories, 0)
     assert (got.before, got.after) == (1, 2)
     assert (got.ticks_before, got.ticks_after) == (4 + 0 + 4 + 6, 6 + 9 + 4 + 1)
     assert got.ratio == pytest.approx((2 / 20) / (1 / 14))
@@ -106,6 +107,22 @@ def test_next_groups__shares_are_of_all_next_joins(found):
     # Half of its joiners go on to a target within 8 days.
     assert target["lift"] > 1.2
     assert not {r["next_group"] for r in rows} & {*targets.names(joins), name_of(joins, 4)}
+
+
+@pytest.mark.parametrize("ticks_per_join", [1, 4])
+def test_histories__count_next_joins_as_the_chain_does(ticks_per_join):
+    """The chain of all joins is the oracle; coarser time makes more and larger ties."""
+    fine = linked_log(4, users=150)
+    user, group = (np.array(column) for column in (fine.user(), fine.group))
+    joins = JoinLog.from_arrays(user, group, np.array(fine.time) // ticks_per_join)
+    targets = first_groups(joins, 2)
+    chain = build_chain(joins, targets)
+    histories = Histories(joins, targets, build_prefixes(joins, targets, horizon=15))
+    for g in np.flatnonzero(~targets.mask):
+        expected = np.append(chain.moves[[g], :].toarray()[0], chain.to_target[g])
+        np.testing.assert_allclose(histories.next_of(g), expected, rtol=0, atol=1e-12)
+    expected = np.append(np.asarray(chain.moves.sum(axis=0)), chain.to_target.sum())
+    np.testing.assert_allclose(histories.next_of_all, expected, rtol=0, atol=1e-9)
 
 
 def test_explain__refuses_targets_and_strangers(found):

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import beta
 
+from gateway.analyses.histories import Histories, owner
 from gateway.detect import UNRANKED, Detection
-from gateway.detect.chain import Chain, build_chain
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
 from gateway.joins_io.messages import nearest, shown
-from gateway.score import Prefixes, Scores
+from gateway.score import Scores
 from gateway.targets import TargetSet
 
 __all__ = [
@@ -147,7 +147,7 @@ def explain_group(
     spike: npt.NDArray[np.bool_],
     *,
     group: str,
-    chain: Chain | None = None,
+    histories: Histories | None = None,
 ) -> Explanation:
     """Collect what is known of a group's joiners.
 
@@ -173,8 +173,8 @@ def explain_group(
         bool, shape (n_rows of the scores,), from ``find_spikes``.
     group
         Name of a group that is no target.
-    chain
-        The log's own; None builds it.
+    histories
+        Those of the log's joins at risk; None builds them.
 
     Raises
     ------
@@ -183,6 +183,7 @@ def explain_group(
     """
     g = _group_id(joins, targets, group)
     rows = scores.prefixes
+    histories = histories or Histories(joins, targets, rows)
     mine = np.flatnonzero(rows.group == g)
     resolved = mine[rows.resolved[mine]]
     return Explanation(
@@ -193,9 +194,9 @@ def explain_group(
         n_resolved=len(resolved),
         observed=int(np.count_nonzero(rows.label[resolved] == 1)),
         expected=float(scores.expected[resolved].sum()),
-        look_alike=_before_and_after(joins, targets, g),
-        event_study=_event_study(rows, scores.at_end, mine, group),
-        next_groups=_next_groups(joins, chain or build_chain(joins, targets), g),
+        look_alike=_before_and_after(histories, g),
+        event_study=_event_study(histories, scores.at_end, mine, group),
+        next_groups=_next_groups(histories, g),
     )
 
 
@@ -214,12 +215,13 @@ def explain_top(
     the joiners who have a block there; ``next_group`` is the group most often
     joined next (target joins aside).
     """
-    chain, names = build_chain(joins, targets), joins.groups
+    histories, names = Histories(joins, targets, scores.prefixes), joins.groups
     ranked = np.flatnonzero(detection.rank != UNRANKED)
     first = ranked[np.lexsort((ranked, detection.rank[ranked]))][:count]
     rows = []
     for g in first:
-        why = explain_group(joins, targets, scores, spike, group=names[int(g)].as_py(), chain=chain)
+        name = names[int(g)].as_py()
+        why = explain_group(joins, targets, scores, spike, group=name, histories=histories)
         rows.append({"detector": detection.detector, "rank": int(detection.rank[g]), **_brief(why)})
     return pa.Table.from_pylist(rows, schema=EXPLANATIONS_SCHEMA)
 
@@ -266,17 +268,15 @@ def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
     return g
 
 
-def _event_study(rows: Prefixes, at_end: Float64, mine: Int64, group: str) -> pa.Table:
+def _event_study(histories: Histories, at_end: Float64, mine: Int64, group: str) -> pa.Table:
     """Mean of ``at_end`` by block before and after the block of each row of ``mine``."""
-    ends = np.flatnonzero(rows.ends_block)
-    block, user = (np.cumsum(rows.starts_block) - 1)[mine], rows.user()
-    of_block = user[ends]
+    block, user, last = histories.block(mine), histories.user(mine), histories.last
     found: dict[str, list[object]] = {field.name: [] for field in EVENT_STUDY_SCHEMA}
     for offset in range(-REACH, REACH + 1):
         there = block + offset
-        inside = (there >= 0) & (there < len(ends))
-        there, who = there[inside], user[mine][inside]
-        p = at_end[ends[there[of_block[there] == who]]]
+        inside = (there >= 0) & (there < len(last))
+        row = last[there[inside]]
+        p = at_end[row[histories.user(row) == user[inside]]]
         if len(p) == 0:
             continue
         mean = float(p.mean())
@@ -291,20 +291,19 @@ def _event_study(rows: Prefixes, at_end: Float64, mine: Int64, group: str) -> pa
     return pa.table(arrays, schema=EVENT_STUDY_SCHEMA)
 
 
-def _before_and_after(joins: JoinLog, targets: TargetSet, g: int) -> RateRatio:
+def _before_and_after(histories: Histories, g: int) -> RateRatio:
     """Target joins and ticks around the join of g; ties with it are neither."""
-    user, time = joins.user(), joins.time.astype(np.int64)
-    at = joins.group == g
+    joins = histories.joins
+    at = np.flatnonzero(joins.group == g)
+    who, when = owner(joins.offsets, at), joins.time[at].astype(np.int64)
     turn = np.full(joins.n_users, -1, np.int64)
-    turn[user[at]] = time[at]
-    joined = turn[user]
-    target = targets.mask[joins.group] & (joined >= 0)
-    who = user[at]
+    turn[who] = when
+    joined, time = turn[histories.target_user], joins.time[histories.target_join]
     return rate_ratio(
-        before=int(np.count_nonzero(target & (time < joined))),
-        after=int(np.count_nonzero(target & (time > joined))),
-        ticks_before=int((turn[who] - time[joins.offsets[who]]).sum()),
-        ticks_after=int((joins.observed_until[who] - turn[who]).sum()),
+        before=int(np.count_nonzero((joined >= 0) & (time < joined))),
+        after=int(np.count_nonzero((joined >= 0) & (time > joined))),
+        ticks_before=int((when - joins.time[joins.offsets[who]]).sum()),
+        ticks_after=int((joins.observed_until[who] - when).sum()),
     )
 
 
@@ -332,13 +331,12 @@ def rate_ratio(*, before: int, after: int, ticks_before: int, ticks_after: int) 
     return RateRatio(*counts, ratio, bottom, top)
 
 
-def _next_groups(joins: JoinLog, chain: Chain, g: int) -> pa.Table:
-    mine = np.append(chain.moves[[g], :].toarray()[0], chain.to_target[g])
-    everybody = np.append(np.asarray(chain.moves.sum(axis=0)), chain.to_target.sum())
+def _next_groups(histories: Histories, g: int) -> pa.Table:
+    mine, everybody = histories.next_of(g), histories.next_of_all
     total, whole = mine.sum(), everybody.sum()
     top = np.lexsort((np.arange(len(mine)), -mine))[:MOST_NEXT]
     top = top[mine[top] > 0]
-    names = [*joins.groups.to_pylist(), None]
+    names = [*histories.joins.groups.to_pylist(), None]
     share = mine[top] / total if total > 0 else mine[top]
     columns = [
         [names[g]] * len(top),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,20 +101,22 @@ def reliability_table(p: Float64, label: npt.NDArray[np.int8], *, bins: int = 10
     narrow. Equal predictions are never split over two bins.
     """
     cuts = np.unique(np.quantile(p, np.arange(1, bins) / bins))
-    where = np.searchsorted(cuts, p, side="left")
     rows: list[tuple[int, int, float, float, float, float]] = []
-    for b in np.unique(where):
-        y, q = label[where == b], p[where == b]
+    for low, high in itertools.pairwise([-np.inf, *cuts, np.inf]):
+        inside = (p > low) & (p <= high)
+        if not inside.any():
+            continue
+        y, q = label[inside], p[inside]
         ci = binomtest(int(y.sum()), len(y)).proportion_ci(method="wilson")
         rows.append((len(rows), len(y), q.mean(), y.mean(), ci.low, ci.high))
-    bin_, n, predicted, observed, low, high = zip(*rows, strict=True)
+    bin_, n, predicted, observed, ci_low, ci_high = zip(*rows, strict=True)
     return pa.table(
         {
             "bin": pa.array(bin_, pa.int32()),
             "n": pa.array(n, pa.int64()),
             "predicted": pa.array(predicted, pa.float64()),
             "observed": pa.array(observed, pa.float64()),
-            "ci_low": pa.array(low, pa.float64()),
-            "ci_high": pa.array(high, pa.float64()),
+            "ci_low": pa.array(ci_low, pa.float64()),
+            "ci_high": pa.array(ci_high, pa.float64()),
         }
     )
