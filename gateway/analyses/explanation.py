@@ -188,7 +188,7 @@ def explain_group(
     resolved = mine[rows.resolved[mine]]
     return Explanation(
         group=group,
-        n_members=int(joins.sizes()[g]),
+        n_members=int(np.count_nonzero(joins.group == g)),
         n_joiners=len(mine),
         n_spiking=int(np.count_nonzero(spike[mine])),
         n_resolved=len(resolved),

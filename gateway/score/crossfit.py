@@ -160,10 +160,13 @@ def counts_as_large(prefixes: Prefixes, calibration: Calibration) -> bool:
 
 def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:
     """Every fold's training users must show both outcomes."""
-    row_fold, trains = np.repeat(fold, np.diff(prefixes.offsets)), prefixes.trains
+    trains = prefixes.trains
+    row_fold = np.repeat(fold, np.diff(prefixes.offsets))[trains]
+    n = np.bincount(row_fold)
+    positive = np.bincount(row_fold[prefixes.label[trains] == 1], minlength=len(n))
     for k in np.unique(fold):
-        label = prefixes.label[trains & (row_fold != k)]
-        check_both(len(label), int(label.sum()))
+        others = np.arange(len(n)) != k
+        check_both(int(n[others].sum()), int(positive[others].sum()))
 
 
 def check_both(n_rows: int, n_positive: int) -> None:

@@ -52,8 +52,10 @@ def measure_quality(
     measures = {"auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
     if many:
         measures = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
-    both = label.min() != label.max()
-    found = [_with_spread(name, f, p, label, fold) for name, f in measures.items() if both]
+    found: list[Quality] = []
+    if label.min() != label.max():
+        parts = [(label[mine], p[mine]) for mine in (fold == k for k in np.unique(fold))]
+        found = [_with_spread(name, f, (label, p), parts) for name, f in measures.items()]
     return (
         *found,
         Quality("base_rate", float(label.mean())),
@@ -61,10 +63,9 @@ def measure_quality(
     )
 
 
-def _with_spread(name, measure, p, label, fold) -> Quality:  # type: ignore[no-untyped-def]
-    parts = [(label[fold == k], p[fold == k]) for k in np.unique(fold)]
-    if any(len(y) == 0 or y.min() == y.max() for y, _ in parts) or len(parts) < 2:
-        return Quality(name, float(measure(label, p)))
+def _with_spread(name, measure, whole, parts) -> Quality:  # type: ignore[no-untyped-def]
+    if any(y.min() == y.max() for y, _ in parts) or len(parts) < 2:
+        return Quality(name, float(measure(*whole)))
     return over_folds(name, np.array([measure(y, q) for y, q in parts]))
 
 
@@ -77,7 +78,8 @@ def over_folds(name: str, folds: Float64) -> Quality:
 
 def _auc(label: npt.NDArray[np.int8], p: Float64) -> float:
     """Share of pairs in the right order (Mann, Whitney 1947), equal ones half."""
-    low, high = np.sort(p[label == 0]), p[label == 1]
+    # Both sorted: a search for values in order finds its way through the cache.
+    low, high = np.sort(p[label == 0]), np.sort(p[label == 1])
     below = np.searchsorted(low, high, side="left") + np.searchsorted(low, high, side="right")
     return float(below.sum()) / 2.0 / len(low) / len(high)
 
