@@ -77,7 +77,7 @@ def points(sizes: str, stages: list[str]) -> Iterator[tuple[str, str, int, int, 
             continue
         for joins in chosen["joins"]:
             yield name, "joins", joins // JOINS_PER_USER, GROUPS, joins
-        for groups in chosen["groups"]:
+        for groups in () if STAGES[name].joins_only else chosen["groups"]:
             yield name, "groups", chosen["at"] // JOINS_PER_USER, groups, chosen["at"]
 
 

@@ -9,6 +9,7 @@ visit. What it takes beyond the time for those is its distance to the machine's 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +21,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments.synthetic import draw_log, log_of, targets_of
-from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect import detect, detect_spikes
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
 from gateway.joins import JoinLog
-from gateway.score import LogisticModel, LogisticScorer, Prefixes, PrefixLoss, Scores
+from gateway.joins_io.partitioned import partition_log
+from gateway.partitioned import PartitionedLog
+from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, score_joins
 from gateway.score import build_prefixes as layout
+from gateway.score.large_kernels import scored_rows
+from gateway.score.packed import PackedLoss, pack_rows
 from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.store import load_config
+from gateway.targets import named_targets
 from gateway.world import Role, World, draw_world
 
 __all__ = ["STAGES", "Prepared", "Size", "Stage", "draw_to"]
 
 PENALTY = 100.0
 OCCASIONS = 18.0
+DISK_MEMORY = 8 << 30  # what work on a log that stays on disk may take
 FIRST_DAY = 18_262  # 2020-01-01, in days since 1970
 
 
@@ -64,12 +71,15 @@ class Stage:
         Gives the work for a size.
     simulated
         Whether it needs a simulated world instead of a log drawn at random.
+    joins_only
+        Whether to measure it over the number of joins alone.
     row_bytes, row_visits
         Least bytes and visits to cells for each row and evaluation; zero if not stated.
     """
 
     prepare: Callable[[Size], Prepared]
     simulated: bool = False
+    joins_only: bool = False
     row_bytes: float = 0.0
     row_visits: float = 0.0
 
@@ -102,26 +112,42 @@ def _prefix_layout(size: Size) -> Prepared:
 
 def _training_evaluation(size: Size) -> Prepared:
     rows = _prefixes(size)
-    loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY)
+    packed = pack_rows(rows, np.zeros(rows.n_users, np.int8), 1)
+    loss = PackedLoss(packed, np.ones(1, bool), penalty=PENALTY)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
 
 
 def _training_fit(size: Size) -> Prepared:
+    """One fit to all users, as a fold of a large log is fitted."""
     rows = _prefixes(size)
-    found: list[LogisticModel] = []
+    scorer, found = LogisticScorer(penalty=PENALTY, packed=True), list[LogisticModel]()
 
     def work() -> None:
-        found.append(LogisticScorer(penalty=PENALTY).fit(rows, _everybody(rows)))
+        found.append(scorer.fit(rows, _everybody(rows)))
 
     return Prepared(work, lambda: len(rows.group), lambda: found[-1].evaluations)
 
 
+def _cross_fit(size: Size) -> Prepared:
+    """Choose the penalty, train, calibrate, score and measure, in five folds."""
+    log, targets = _log(size), targets_of(size.groups)
+    return Prepared(lambda: score_joins(log, targets), lambda: log.n_joins)
+
+
 def _scoring(size: Size) -> Prepared:
+    """Fill the three columns of a fold of a large log."""
     rows = _prefixes(size)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
-    model = LogisticModel(w, -3.0, PENALTY, 1, converged=True)
-    return Prepared(lambda: model.logits(rows, _everybody(rows)), lambda: len(rows.group))
+    users, line = np.arange(rows.n_users), np.array([1.1, 0.2])
+
+    def work() -> None:
+        scored_rows(
+            users, rows.offsets, rows.group, rows.starts_block, w, -3.0, line, 0.02,
+            *(np.empty(len(rows.group)) for _ in range(3)),
+        )  # fmt: skip
+
+    return Prepared(work, lambda: len(rows.group))
 
 
 def _spikes(size: Size) -> Prepared:
@@ -132,8 +158,7 @@ def _spikes(size: Size) -> Prepared:
     before, after, expected = (0.1 * rng.random(n) for _ in range(3))
     fold = np.zeros(rows.n_users, np.int8)
     scores = Scores(rows, before, after, expected, after, fold, (), "drawn at random")
-    options = SpikeOptions(rule="absolute", threshold=0.05)
-    return Prepared(lambda: detect_spikes(log, targets, scores, options=options), lambda: n)
+    return Prepared(lambda: detect_spikes(log, targets, scores), lambda: n)
 
 
 def _case_layout(size: Size) -> Prepared:
@@ -162,7 +187,7 @@ def _case_fit(size: Size) -> Prepared:
     )
 
 
-def _reading(size: Size) -> Prepared:
+def _written(size: Size) -> Path:
     """Integers and dates in the order of time, as a log comes from a platform."""
     path = size.folder / "log.parquet"
     if not path.exists():
@@ -171,7 +196,41 @@ def _reading(size: Size) -> Prepared:
         days = pa.array(log.time[order] + np.int32(FIRST_DAY)).cast(pa.date32())
         table = pa.table({"user": log.user()[order], "group": log.group[order], "time": days})
         pq.write_table(table, path)
+    return path
+
+
+def _reading(size: Size) -> Prepared:
+    path = _written(size)
     return Prepared(lambda: JoinLog.read(path), lambda: pq.read_metadata(path).num_rows)
+
+
+def _conversion(size: Size) -> Prepared:
+    """To parts by user, in bounded memory."""
+    path = _written(size)
+    return Prepared(lambda: _to_parts(path), lambda: pq.read_metadata(path).num_rows)
+
+
+def _to_parts(path: Path) -> Path:
+    parts = path.with_name("parts")
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir()
+    partition_log(path, parts, memory=DISK_MEMORY)
+    return parts
+
+
+def _on_disk(detector: str) -> Callable[[Size], Prepared]:
+    """Return how to prepare a detector on a log that stays on disk, its scores included."""
+
+    def prepare(size: Size) -> Prepared:
+        parts = size.folder / "parts"
+        if not parts.exists():
+            _to_parts(_written(size))
+        log = PartitionedLog.at(parts, memory=DISK_MEMORY, scratch=size.folder)
+        wanted = {str(g) for g in np.flatnonzero(targets_of(size.groups).mask)}
+        targets = named_targets(log, sorted(wanted.intersection(log.groups.to_pylist())))
+        return Prepared(lambda: detect(log, targets, detector=detector), lambda: log.n_joins)
+
+    return prepare
 
 
 def _writing(size: Size) -> Prepared:
@@ -220,9 +279,13 @@ STAGES: Mapping[str, Stage] = {
     "prefixes": Stage(_prefix_layout, row_bytes=8.0 + 19.0),
     "train, one evaluation": Stage(_training_evaluation, row_bytes=6.0, row_visits=2.0),
     "train": Stage(_training_fit, row_bytes=6.0, row_visits=2.0),
+    "cross-fit": Stage(_cross_fit),
     "score": Stage(_scoring, row_bytes=6.0 + 24.0, row_visits=1.0),
     "spike": Stage(_spikes, row_bytes=29.0, row_visits=1.0),
     "cases": Stage(_case_layout, row_bytes=8.0),
     "self-controlled, one evaluation": Stage(_case_evaluation, row_bytes=21.0, row_visits=2.0),
     "self-controlled fit": Stage(_case_fit, row_bytes=21.0, row_visits=2.0),
+    "convert": Stage(_conversion, joins_only=True),
+    "on disk: spike": Stage(_on_disk("spike"), joins_only=True),
+    "on disk: self-controlled": Stage(_on_disk("self_controlled"), joins_only=True),
 }
