@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from gateway.figures.scaling import exponent_interval
+from gateway.figures.scaling import LEAST, exponent_interval
 
 __all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "projections"]
 
@@ -93,7 +93,7 @@ def _stages(rows: list[Row]) -> list[str]:
 
 
 def _slope(found: list[Row], series: str, cost: str) -> str:
-    paid = [row for row in found if row[cost] > 0]
+    paid = [row for row in found if row[cost] >= LEAST[cost]]
     size = np.array([row[series] for row in paid], float)
     if len(size) < 2:
         return "–"

@@ -932,6 +932,13 @@ def test_stage_scaling__leaves_out_memory_too_small_to_be_seen() -> None:
     assert train.lines[0].get_xydata().tolist() == [[1e6, 10.0], [1e7, 100.0]]
 
 
+def test_stage_scaling__says_so_where_a_stage_adds_no_memory_that_shows() -> None:
+    none = pa.array(np.zeros(len(STAGE_ROWS)))
+    train, _ = scaling.draw_memory(STAGE_ROWS.set_column(6, "added_mib", none)).axes
+    assert not train.lines
+    assert [text.get_text() for text in train.texts] == ["below 1 MiB"]
+
+
 def test_stage_scaling__labels_decades_without_mathematics() -> None:
     figure = scaling.draw_time(STAGE_ROWS)
     figure.canvas.draw()

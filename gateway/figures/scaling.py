@@ -19,7 +19,7 @@ from gateway.figures.stored import floats
 from gateway.figures.style import BLUE, MUTED, PAGE, styled
 from gateway.figures.style import figure as new_figure
 
-__all__ = ["NAME", "draw", "draw_memory", "draw_time", "exponent", "exponent_interval"]
+__all__ = ["LEAST", "NAME", "draw", "draw_memory", "draw_time", "exponent", "exponent_interval"]
 
 NAME: str = "scaling"
 
@@ -98,6 +98,8 @@ def _short(value: float, _place: object = None) -> str:
 
 
 COLUMNS_OF_PANELS = 4
+# Below it a cost is the clock's grain, or a few pages, and no line is drawn.
+LEAST = {"seconds": 1e-6, "added_mib": 1.0}
 # What varies in a series, and how it is drawn.
 _SERIES = {"joins": BLUE, "users": BLUE, "groups": MUTED}
 
@@ -133,6 +135,12 @@ def _panels(data: pa.Table, cost: str, unit: str) -> Figure:
         for series, color in _SERIES.items():
             _stage_line(axes, data.filter((pc.field("stage") == stage) & _varies(series)),
                         series, cost, color)  # fmt: skip
+        if not axes.lines:
+            axes.text(0.5, 0.5, f"below {LEAST[cost]:g} {unit}", ha="center",
+                      transform=axes.transAxes)  # fmt: skip
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            continue
         axes.legend(loc="upper left", fontsize="x-small")
         _plain_decades(axes)
         # Room for the legend above the lines.
@@ -146,8 +154,8 @@ def _varies(series: str) -> pc.Expression:
 
 
 def _stage_line(axes: Axes, data: pa.Table, series: str, cost: str, color: str) -> None:
-    """One series of a stage; what costs nothing that can be measured has no logarithm."""
-    data = data.filter(pc.field(cost) > 0.0).sort_by(series)
+    """One series of a stage, without points that cost too little to be measured."""
+    data = data.filter(pc.field(cost) >= LEAST[cost]).sort_by(series)
     if data.num_rows == 0:
         return
     size, paid = floats(data, series), floats(data, cost)
