@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
 # Compiled kernels of the tests lie in the checkout, not in the home folder of whoever runs them.
 os.environ.setdefault("GATEWAY_CACHE_DIR", str(ROOT / ".cache"))
-# Each process of pytest-xdist and what it starts keep kernels of their own: two that compile
-# at once would write over each other's index (numba's cache is made for one).
-if WORKER := os.environ.get("PYTEST_XDIST_WORKER"):
-    os.environ["GATEWAY_CACHE_DIR"] = str(Path(os.environ["GATEWAY_CACHE_DIR"]) / WORKER)
 # Threads that have nothing to do sleep. Otherwise they look for work at full speed, and where
 # other processes want the cores, a loop of microseconds takes milliseconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -28,3 +25,21 @@ os.environ["MPLBACKEND"] = "agg"
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+# What compiles the simulator, and what compiles the detectors. pytest-xdist deals out the tests
+# in halves: with these at the head of either, two processes that begin with an empty cache
+# compile for each other and not the same twice.
+SIMULATING = ("test_calibrated.py", "test_simulate.py", "test_laws.py", "test_replay.py")
+DETECTING = ("test_big_logs.py", "test_score.py", "test_score_large.py", "test_spike.py",
+             "test_self_controlled.py", "test_scorers.py", "test_detectors.py")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that compile most at the heads of two halves."""
+    heads = {name: head for head in (SIMULATING, DETECTING) for name in head}
+    by_head: dict[object, list[pytest.Item]] = {SIMULATING: [], DETECTING: [], None: []}
+    for item in items:
+        by_head[heads.get(item.path.name)].append(item)
+    middle = max(0, len(items) // 2 - len(by_head[SIMULATING]))
+    others = by_head[None]
+    items[:] = [*by_head[SIMULATING], *others[:middle], *by_head[DETECTING], *others[middle:]]
