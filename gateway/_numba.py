@@ -74,23 +74,25 @@ _LEAN: Any = {**_FLAGS, "_nrt": False}
 prange = numba.prange
 
 
-class _OneWriter(caching.IndexDataCacheFile):  # type: ignore[misc]
-    """The cached versions of one function, added to by one process at a time.
+_cache_file: Any = caching.IndexDataCacheFile
+_save_version: Any = _cache_file.save
+
+
+def _save_alone(file: Any, key: Any, data: Any) -> None:
+    """Add a compiled version of a function to the cache while no other process does.
 
     numba reads the index, chooses a free file for a new version, and writes both. Two
     processes at once choose the same file, and later somebody runs the code of the other's
     types. Readers need no lock: a version that is listed and not yet there counts as missing.
     """
-
-    def save(self, key: Any, data: Any) -> None:
-        with Path(f"{self._index_path}.lock").open("ab") as lock:
-            # A file system without locks leaves what numba does by itself.
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            super().save(key, data)
+    with Path(f"{file._index_path}.lock").open("ab") as lock:
+        # A file system without locks leaves what numba does by itself.
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _save_version(file, key, data)
 
 
-caching.IndexDataCacheFile = _OneWriter
+_cache_file.save = _save_alone
 
 
 def kernel(function: Function) -> Function:
