@@ -26,20 +26,26 @@ settings.register_profile("fixed", derandomize=True, deadline=None, max_examples
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
-# What compiles the simulator, and what compiles the detectors. pytest-xdist deals out the tests
-# in halves: with these at the head of either, two processes that begin with an empty cache
-# compile for each other and not the same twice.
-SIMULATING = ("test_calibrated.py", "test_simulate.py", "test_laws.py", "test_replay.py")
-DETECTING = ("test_big_logs.py", "test_score.py", "test_score_large.py", "test_spike.py",
-             "test_self_controlled.py", "test_scorers.py", "test_detectors.py")  # fmt: skip
+# pytest-xdist deals out the tests in halves. At the head of one what compiles the simulator, of
+# the other what compiles the detectors: two processes that begin with an empty cache compile
+# for each other and not the same twice. Then what is long and shares a fixture in its module.
+# Short tests are left for the end, where a process that is done takes some from another.
+HEADS = (
+    ("test_calibrated.py", "test_simulate.py", "test_laws.py", "test_replay.py",
+     "test_counterfactual.py", "test_sweep_faults.py", "test_sweep_cluster.py", "test_sweep.py"),
+    ("test_big_logs.py", "test_score.py", "test_score_large.py", "test_spike.py",
+     "test_self_controlled.py", "test_scorers.py", "test_detectors.py", "test_pipeline.py",
+     "test_partitioned_cluster.py", "test_cli.py", "test_report_browser.py"),
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that compile most at the heads of two halves."""
-    heads = {name: head for head in (SIMULATING, DETECTING) for name in head}
-    by_head: dict[object, list[pytest.Item]] = {SIMULATING: [], DETECTING: [], None: []}
-    for item in items:
-        by_head[heads.get(item.path.name)].append(item)
-    middle = max(0, len(items) // 2 - len(by_head[SIMULATING]))
-    others = by_head[None]
-    items[:] = [*by_head[SIMULATING], *others[:middle], *by_head[DETECTING], *others[middle:]]
+    """Put the tests that compile most, and the longest, at the heads of two halves."""
+    place = {name: (half, n) for half, names in enumerate(HEADS) for n, name in enumerate(names)}
+    by_half = [[item for item in items if place.get(item.path.name, (2,))[0] == half]
+               for half in range(3)]  # fmt: skip
+    for head in by_half[:2]:
+        head.sort(key=lambda item: place[item.path.name])
+    first, second, others = by_half
+    middle = max(0, len(items) // 2 - len(first))
+    items[:] = [*first, *others[:middle], *second, *others[middle:]]
