@@ -54,9 +54,19 @@ types: $(DEV) ## mypy --strict
 layers: $(DEV) ## import-linter: imports point downwards
 	$(BIN)/lint-imports
 
+# On every core, up to four: each takes up to 2 GB. What measures time runs alone afterwards.
+# A few tests (ARGS) run in one process.
+TIMED := tests/test_speed.py
+WORKERS ?= logical
+
 .PHONY: tests
 tests: $(DEV) ## pytest, without the slow statistical checks
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal --ignore $(TIMED)
+	$(BIN)/python -m pytest $(TIMED)
+endif
 
 .PHONY: browser
 browser: $(BROWSER) ## install what tests the report in a real browser (Chromium comes from you)

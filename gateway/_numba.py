@@ -7,9 +7,11 @@ coverage and the naive twins look at them.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +45,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
 from llvmlite import ir  # noqa: E402
+from numba.core import caching  # noqa: E402
 from numba.extending import overload  # noqa: E402
 
 __all__ = [
@@ -69,6 +72,27 @@ _FLAGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", 
 _LEAN: Any = {**_FLAGS, "_nrt": False}
 
 prange = numba.prange
+
+
+_cache_file: Any = caching.IndexDataCacheFile
+_save_version: Any = _cache_file.save
+
+
+def _save_alone(file: Any, key: Any, data: Any) -> None:
+    """Add a compiled version of a function to the cache while no other process does.
+
+    numba reads the index, chooses a free file for a new version, and writes both. Two
+    processes at once choose the same file, and later somebody runs the code of the other's
+    types. Readers need no lock: a version that is listed and not yet there counts as missing.
+    """
+    with Path(f"{file._index_path}.lock").open("ab") as lock:
+        # A file system without locks leaves what numba does by itself.
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _save_version(file, key, data)
+
+
+_cache_file.save = _save_alone
 
 
 def kernel(function: Function) -> Function:

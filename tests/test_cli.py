@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gateway.__main__ import main
 from tests.worlds import SMALL
 
 # Whole runs: minutes as plain Python.
@@ -30,6 +32,24 @@ def cli(*words, cwd, **options):
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+@pytest.fixture
+def answer(tmp_path, monkeypatch, capsys) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line in this process, for tests of what it answers: a start costs a second."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["gateway", *map(str, words)])
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return subprocess.CompletedProcess(words, ended.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 def log(path: Path, rows: list[str], head: str = "user,group,time") -> Path:
@@ -69,7 +89,7 @@ def test_help__lists_the_jobs(tmp_path):
         assert f"  {command} " in done.stdout
 
 
-def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
+def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path, answer):
     (tmp_path / "small.toml").write_text(SMALL)
     done = cli("run", "small.toml", "--out", "r", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -80,20 +100,20 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path):
     assert (tmp_path / found["report"]).is_file()
     assert "training and scoring" in done.stderr
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-    again = cli("rerun", "r", "--threads", 1, cwd=tmp_path)
+    again = answer("rerun", "r", "--threads", 1)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout == "identical: 34 tables and figures\n"
     (tmp_path / "r" / "gateways.parquet").write_bytes(b"changed")
-    changed = cli("rerun", "r", "--json", cwd=tmp_path)
+    changed = answer("rerun", "r", "--json")
     assert changed.returncode == 1
     assert json.loads(changed.stdout)["differences"] == [
         {"file": "gateways.parquet", "what": "differs"}
     ]
 
 
-def test_simulate__stores_a_log_that_detect_reads(tmp_path):
+def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
     (tmp_path / "small.toml").write_text(SMALL)
-    done = cli("simulate", "small.toml", "--out", "w", cwd=tmp_path)
+    done = answer("simulate", "small.toml", "--out", "w")
     assert done.returncode == 0, done.stderr
     detect = cli(
         "detect", "w/joins", "--target", "g0000001", "--target", "g0000002", "--target", "g0000003",
@@ -104,21 +124,21 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path):
     assert (tmp_path / "d" / "report.html").is_file()
 
 
-def test_detect__reads_other_column_names_and_a_targets_file(tmp_path):
+def test_detect__reads_other_column_names_and_a_targets_file(tmp_path, answer):
     log(tmp_path / "log.csv", many_rows(), head="who,what,when")
     (tmp_path / "targets.txt").write_text("# harmful\nbad\n")
-    done = cli(
+    done = answer(
         "detect", "log.csv", "--targets", "targets.txt", "--user-column", "who",
-        "--group-column", "what", "--time-column", "when", "--out", "r", cwd=tmp_path,
+        "--group-column", "what", "--time-column", "when", "--out", "r",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
 
-def test_detect__escapes_what_strangers_wrote(tmp_path):
+def test_detect__escapes_what_strangers_wrote(tmp_path, answer):
     nasty = "\x1b[31m<script>alert(1)</script> $x^2$ [bold]"
     rows = [row.replace(",a,", f',"{nasty}",') for row in many_rows()]
     log(tmp_path / "log.csv", rows)
-    done = cli("detect", "log.csv", "--target", "bad", "--out", "r", cwd=tmp_path)
+    done = answer("detect", "log.csv", "--target", "bad", "--out", "r")
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "[bold]" in done.stdout.replace("\n", "")
@@ -140,10 +160,10 @@ BAD_LOGS = [
 
 
 @pytest.mark.parametrize("case", BAD_LOGS, ids=[case[0] for case in BAD_LOGS])
-def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, case):
+def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, answer, case):
     _, rows, head, options, says = case
     log(tmp_path / "log.csv", rows, head or "user,group,time")
-    done = cli("detect", "log.csv", *options, cwd=tmp_path)
+    done = answer("detect", "log.csv", *options)
     assert done.returncode == 2, done.stdout + done.stderr
     assert says in done.stderr
     assert done.stdout == ""
@@ -163,9 +183,9 @@ def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, case):
         (["run", "small.toml", "--threads", "0"], "--threads"),
     ],
 )
-def test_wrong_usage__is_exit_2(tmp_path, words, says):
+def test_wrong_usage__is_exit_2(tmp_path, answer, words, says):
     (tmp_path / "small.toml").write_text(SMALL)
-    done = cli(*words, cwd=tmp_path)
+    done = answer(*words)
     assert done.returncode == 2
     assert says in done.stderr
 
@@ -190,13 +210,13 @@ def test_validate__lists_every_problem_with_its_line(tmp_path):
     assert "2 problems" in done.stderr
 
 
-def test_validate__accepts_the_quickstart(tmp_path):
-    done = cli("validate", ROOT / "configs" / "quickstart.toml", cwd=tmp_path)
+def test_validate__accepts_the_quickstart(answer):
+    done = answer("validate", ROOT / "configs" / "quickstart.toml")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_schema__is_json_with_every_section(tmp_path):
-    schema = json.loads(cli("schema", cwd=tmp_path).stdout)
+def test_schema__is_json_with_every_section(answer):
+    schema = json.loads(answer("schema").stdout)
     assert {"experiment", "world", "log", "targets", "score", "spike"} <= set(schema["properties"])
 
 

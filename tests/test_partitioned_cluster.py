@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,15 @@ from tests.worlds import linked_log
 
 pytest.importorskip("distributed", reason="the extra [dask] is not installed")
 
+from distributed import Client
+
 from gateway.sweep.cluster_parts import cluster_workers
 
 # A cluster of processes: they compile what they need.
 pytestmark = pytest.mark.compiled
 
 MEMORY = 2**26
+NUMBERS = count()
 DETECTORS = {
     "frequentist": {"min_joiners": 1},
     "order": {"min_joiners": 1},
@@ -52,10 +56,24 @@ def folder(tmp_path_factory) -> Path:
     return place / "parts"
 
 
-@pytest.fixture
-def cluster(tmp_path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    """A scheduler and a worker that nobody kills: each takes seconds to start."""
     with ExitStack() as stack:
-        yield Cluster(tmp_path, stack)
+        started = Cluster(tmp_path_factory.mktemp("cluster"), stack)
+        started.add_worker("survivor")
+        yield started
+
+
+@pytest.fixture
+def victim(cluster) -> Iterator[subprocess.Popen[bytes]]:
+    """A second worker, there before the test begins."""
+    added = cluster.add_worker(f"victim-{next(NUMBERS)}")
+    with Client(cluster.address) as client:
+        client.wait_for_workers(2, timeout=60)
+    yield added
+    added.kill()
+    added.wait()
 
 
 def options(cluster: Cluster) -> EngineOptions:
@@ -89,9 +107,9 @@ class Murderous:
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(folder, cluster, name) -> None:
-    victim = cluster.add_worker("one")
-    cluster.add_worker("two")
+def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(
+    folder, cluster, victim, name
+) -> None:
     expected = detect(*opened(folder), detector=name, **DETECTORS[name])
     with cluster_workers(options(cluster)) as workers:
         log, targets = opened(folder, Murderous(workers, victim, after=3))
@@ -101,10 +119,10 @@ def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(folder, clust
     assert len(log.manifest.parts) > 20
 
 
-def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(folder, cluster) -> None:
+def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(
+    folder, cluster, victim
+) -> None:
     """All parts are read by then; each fold is one piece of work."""
-    victim = cluster.add_worker("one")
-    cluster.add_worker("two")
     log, targets = opened(folder)
     expected = detect(log, targets, min_joiners=1)
     with cluster_workers(options(cluster)) as workers:
@@ -114,17 +132,18 @@ def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(folder, clu
     assert bits(got) == bits(expected)
 
 
-def test_detect__says_that_the_scheduler_is_lost(folder, cluster) -> None:
-    cluster.add_worker("one")
-    rule = f"the scheduler at {cluster.address} is gone"
-    with cluster_workers(options(cluster)) as workers:
-        log, targets = opened(folder, Murderous(workers, cluster.scheduler, after=3))
+def test_detect__says_that_the_scheduler_is_lost(folder, tmp_path) -> None:
+    with ExitStack() as stack:
+        doomed = Cluster(tmp_path, stack)
+        doomed.add_worker("one")
+        rule = f"the scheduler at {doomed.address} is gone"
+        workers = stack.enter_context(cluster_workers(options(doomed)))
+        log, targets = opened(folder, Murderous(workers, doomed.scheduler, after=3))
         with pytest.raises(SweepStoppedError, match=rule):
             detect(log, targets, detector="order")
 
 
 def test_workers__refuse_a_folder_that_holds_another_log(folder, cluster) -> None:
-    cluster.add_worker("one")
     with cluster_workers(options(cluster)) as workers:
         log, targets = opened(folder, workers)
         log.__dict__["digest"] = "that of another manifest"
@@ -137,7 +156,6 @@ def _whole(_piece: object) -> None:
 
 
 def test_workers__pass_on_what_goes_wrong(folder, cluster) -> None:
-    cluster.add_worker("one")
     with cluster_workers(options(cluster)) as workers:
         log, _ = opened(folder, workers)
         with pytest.raises(RuntimeError, match="a fault of ours"):

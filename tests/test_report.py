@@ -94,7 +94,7 @@ def figures(kind: str) -> Mapping[str, tuple[str, str]]:
     for figure in FIGURES:
         data = figure.plotted(tables(kind))
         if data is not None:
-            svg = render(figure.draw(data))["svg"].decode()
+            svg = render(figure.draw(data), kinds=["svg"])["svg"].decode()
             drawn[figure.NAME] = (svg, figure.caption(data))
     return drawn
 

@@ -43,7 +43,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     figures = {}
     for figure in FIGURES:
         if (data := figure.plotted(tables)) is not None:
-            svg = render(figure.draw(data))["svg"].decode()
+            svg = render(figure.draw(data), kinds=["svg"])["svg"].decode()
             figures[figure.NAME] = (svg, figure.caption(data))
     text = render_report(
         tables,

@@ -342,8 +342,8 @@ def test_second_sweep__on_the_same_folder_is_refused(undisturbed, tmp_path) -> N
     folder = tmp_path / "s"
     first = start("sweep", "swept.toml", "--workers", 1, "--out", "s", cwd=tmp_path)
     wait_for(folder, "started", 1, first)
+    os.kill(first.pid, signal.SIGSTOP)  # so that it is not done before the others have looked
     watched = gateway("status", folder, "--json", cwd=tmp_path)
-    os.kill(first.pid, signal.SIGSTOP)  # so that it is not done before the second gives up
     second = gateway("sweep", "swept.toml", "--out", "s", cwd=tmp_path)
     os.kill(first.pid, signal.SIGCONT)
     _, stderr = first.communicate(timeout=400)

@@ -13,7 +13,7 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -90,9 +90,10 @@ FIGURES: tuple[StoredFigure, ...] = (
 )
 
 
-def render(figure: Figure) -> dict[str, bytes]:
-    """Return a figure as ``pdf``, ``svg`` and ``png`` (300 dots per inch), reproducibly."""
-    rendered: dict[str, bytes] = import_module("gateway.figures.rendering").render(figure)
+def render(figure: Figure, *, kinds: Iterable[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
+    """Return a figure as files of some kinds (PNG: 300 dots per inch), reproducibly."""
+    rendering = import_module("gateway.figures.rendering")
+    rendered: dict[str, bytes] = rendering.render(figure, kinds=kinds)
     return rendered
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Final
 
@@ -25,11 +26,13 @@ _METADATA: Final[dict[str, dict[str, None]]] = {
     "png": {"Software": None},
 }
 
+KINDS: Final = tuple(_METADATA)
 
-def render(figure: Figure) -> dict[str, bytes]:
-    """Return a figure as ``pdf``, ``svg`` and ``png`` (300 dots per inch)."""
+
+def render(figure: Figure, *, kinds: Iterable[str] = KINDS) -> dict[str, bytes]:
+    """Return a figure as files of some kinds (PNG: 300 dots per inch)."""
     FigureCanvasAgg(figure)
-    return {kind: _render(figure, kind) for kind in _METADATA}
+    return {kind: _render(figure, kind) for kind in kinds}
 
 
 def _render(figure: Figure, kind: str) -> bytes:

@@ -1,7 +1,6 @@
 """Compile before the fan-out: one process of a machine fills the cache, the others wait.
 
-numba's cache is made for one process at a time. Two that compile the same kernels at once
-do the work twice and write over each other's index.
+Two that compile the same kernels at once do the work twice.
 """
 
 from __future__ import annotations
