@@ -209,7 +209,10 @@ def threads_at_most(count: int) -> Iterator[None]:
     It is woken and waits, at every call, for whoever works.
     """
     before = threads()
-    set_threads(min(before, count))
+    if before <= count:
+        yield
+        return
+    set_threads(count)
     try:
         yield
     finally:

@@ -141,17 +141,17 @@ def live_through(
     policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     stage = build_stage(world, recommender, moderation.labels, policies)
     desk = _desk(len(world.users))
-    # A day of a small world is over before a second thread has woken.
-    with threads_at_most(len(desk.seats)):
-        wind_up(
-            stage.users, stage.cells, desk.due, world.users.arrival, stage.gap_shape, world.seed,
-            int(Stream.EVENT_TIMES),
-        )  # fmt: skip
-        for day in range(world.days):
-            _between_days(world, stage, recommender, moderation, day)
+    wind_up(
+        stage.users, stage.cells, desk.due, world.users.arrival, stage.gap_shape, world.seed,
+        int(Stream.EVENT_TIMES),
+    )  # fmt: skip
+    for day in range(world.days):
+        _between_days(world, stage, recommender, moderation, day)
+        # A day of a small world is over before a second thread has woken.
+        with threads_at_most(len(desk.seats)):
             _advance(world, stage, policies, desk, day)
-            if progress is not None:
-                progress(day)
+        if progress is not None:
+            progress(day)
     return History(world, policies, stage, moderation.labels, moderation.strikes())
 
 
@@ -184,7 +184,9 @@ def _between_days(
     """Before a day: strikes and labels by month; recommender and PYMK on their schedule."""
     month = moderation.month_of(day)
     if month is not None:
-        moderation.begin_month(month, count_sizes(stage))
+        with threads_at_most(_chunks(len(stage.users))):
+            sizes = count_sizes(stage)
+        moderation.begin_month(month, sizes)
         put_labels(stage.groups, moderation.labels)
     if day > 0 and day % world.config.simulation.refit_days == 0:
         refit_recommender(recommender, 0, world, stage.users, stage.cells, day=day)
