@@ -34,7 +34,7 @@ COLUMNS = ("key", "work", "size", "rounds", "peer", "status", "our_seconds", "se
            "time_ratio", "least_ratio", "most_ratio", "our_mib", "mib", "memory_ratio",
            "agreement")  # fmt: skip
 # A round that takes so long is the only one.
-LONG = 40.0
+LONG = 20.0
 # Below a mebibyte the resident memory says nothing.
 LEAST_MIB = 1.0
 
