@@ -60,6 +60,8 @@ class Work:
         Who else does it.
     agree
         Says how two answers agree: input, ours, theirs.
+    small
+        Scale of the input on which all do the work before anything is measured.
     """
 
     label: str
@@ -68,6 +70,7 @@ class Work:
     ours: str
     peers: tuple[Peer, ...]
     agree: Agree
+    small: float = 0.02
 
 
 def _plain_log(users: int, groups: int, joins: int) -> tuple[Arrays, TargetSet]:
@@ -340,7 +343,7 @@ WORKS: Mapping[str, Work] = {
     "simulate-small": Work("the same, small", _small_search_input, _search_size, "simulation",
                            (*_MESA, _TRECS), _alike_sizes),
     "simulate-all": Work("simulate joins; ours with everything on, theirs search alone",
-                         _everything_input, _search_size, "simulation", _MESA, _alike_sizes),
+                         _everything_input, _search_size, "simulation", _MESA[1:], _alike_sizes),
     "spike": Work("spikes and sums by group, given scores", _spike_input, _log_size, "spike",
                   tuple(Peer(label, "frames", "frames.py", label.lower())
                         for label in ("pandas", "polars", "DuckDB")), _same_spikes),
@@ -359,13 +362,14 @@ WORKS: Mapping[str, Work] = {
                      _same_ratios),
     "hazard": Work("hazard ratios: ours of all groups, theirs of three", _hazard_input,
                    _log_size, "survival",
-                   (Peer("lifelines, Cox", "lifelines", _LIFELINES, "cox"),), _near_ratios),
+                   (Peer("lifelines, Cox", "lifelines", _LIFELINES, "cox"),), _near_ratios,
+                   small=0.2),
     "conditional": Work("conditional likelihood, no penalty", _conditional_input,
                         _conditional_size, "conditional",
                         (Peer("statsmodels, Poisson", "statsmodels", "statsmodels_conditional.py",
                               "poisson"),
                          Peer("statsmodels, logit", "statsmodels", "statsmodels_conditional.py",
-                              "logit")), _same_beta),
+                              "logit")), _same_beta, small=0.1),
     "friends": Work("draw a simple graph of given expected degrees", _friends_input, _friends_size,
                     "friends",
                     tuple(Peer(label, label.lower(), "friend_graphs.py", label.lower())

@@ -2,10 +2,10 @@
 
 Every run is a process of its own: ours here, each peer's in its own environment
 (`experiments/peers/environments.py` makes them). In every round each of them runs once;
-shown are medians over the rounds. Work is timed without the libraries' loading and warm;
-memory is what is added at the peak beyond libraries and input. Who needs more than `--limit`
-seconds is reported so. Rows are written to DIR/peers.csv as they are known, those of the
-works that are measured replaced, and with all of it the table in DIR/peers.md.
+shown are medians over the rounds. `experiments/peers/protocol.py` says what is timed and
+what memory counts. Who needs more than `--limit` seconds is reported so. Rows are written to
+DIR/peers.csv as they are known, those of the works that are measured replaced, and with all
+of it the table in DIR/peers.md.
 
 Run: python experiments/peers.py [--work NAME ...] [--scale 0.01] [--rounds 3] [--out DIR]
 """
@@ -28,27 +28,27 @@ import numpy as np
 from experiments.peer_works import WORKS, Answer, Arrays, Peer, Work
 from experiments.scaling_model import markdown
 
-ROOT = Path(__file__).parents[1]
-SCRIPTS = Path(__file__).parent / "peers"
+ROOT = Path(__file__).absolute().parents[1]
+SCRIPTS = ROOT / "experiments" / "peers"
 COLUMNS = ("key", "work", "size", "rounds", "peer", "status", "our_seconds", "seconds",
            "time_ratio", "least_ratio", "most_ratio", "our_mib", "mib", "memory_ratio",
            "agreement")  # fmt: skip
 # A round that takes so long is the only one.
-LONG = 100.0
+LONG = 20.0
 # Below a mebibyte the resident memory says nothing.
 LEAST_MIB = 1.0
 
 Run = dict[str, float]
 
 
-def ask(python: str, script: str, words: list[str], limit: float) -> Run | str:
-    """Run one side once; return what it measured, or how it ended instead."""
-    call = [python, str(SCRIPTS / script), *words]
+def ask(call: list[str], folder: Path, limit: float) -> Run | str:
+    """Run one side once in a folder; return what it measured, or how it ended instead."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:
         done = subprocess.run(  # noqa: S603
-            call, env=environment, capture_output=True, text=True, check=False, timeout=limit
-        )
+            call, cwd=folder, env=environment, capture_output=True, text=True, check=False,
+            timeout=limit,
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"did not finish in {limit / 60:.0f} minutes"
     if done.returncode != 0:
@@ -67,16 +67,24 @@ def take_turns(work: Work, folder: Path, options: argparse.Namespace) -> dict[st
             runs = found[side.label]
             if isinstance(runs, str) or (number and runs[0]["seconds"] > LONG):
                 continue
-            python = str(options.environments / side.environment / "bin" / "python")
-            answer = folder / f"{side.label.replace(' ', '-')}.npz"
-            words = [side.work, str(folder / "input.npz"), str(answer)]
-            run = ask(python if side.environment else sys.executable, side.script, words,
-                      options.limit)  # fmt: skip
+            run = ask(_call(side, folder, options), folder, options.limit)
             if isinstance(run, str):
                 found[side.label] = run
             else:
                 runs.append(run)
     return found
+
+
+def _call(side: Peer, folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the command line of one side."""
+    home = options.environments.absolute() / side.environment
+    python = str(home / "bin" / "python") if side.environment else sys.executable
+    files = [folder / name for name in ("small.npz", "input.npz", _file_of(side.label))]
+    return [python, str(SCRIPTS / side.script), side.work, *map(str, files)]
+
+
+def _file_of(label: str) -> str:
+    return f"{label.replace(' ', '-')}.npz"
 
 
 def compare(key: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -86,6 +94,7 @@ def compare(key: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.savez(folder / "input.npz", **given)
+        np.savez(folder / "small.npz", **work.draw(min(options.scale, work.small)))
         found = take_turns(work, folder, options)
         ours = found.pop("gateway")
         return [row_of(key, work, given, ours, (label, runs), folder)
@@ -110,7 +119,8 @@ def row_of(
     return row | {
         "status": "ok", "rounds": len(runs), "seconds": _median(runs, "seconds"), "mib": mib,
         "time_ratio": statistics.median(ratios), "least_ratio": min(ratios),
-        "most_ratio": max(ratios), "memory_ratio": mib / max(row["our_mib"], LEAST_MIB),
+        "most_ratio": max(ratios),
+        "memory_ratio": max(mib, LEAST_MIB) / max(row["our_mib"], LEAST_MIB),
         "agreement": work.agree(given, *answers),
     }  # fmt: skip
 
@@ -120,7 +130,7 @@ def _median(runs: list[Run], name: str) -> float:
 
 
 def _answer(folder: Path, label: str) -> Answer:
-    with np.load(folder / f"{label.replace(' ', '-')}.npz") as file:
+    with np.load(folder / _file_of(label)) as file:
         return {name: file[name] for name in file.files}
 
 

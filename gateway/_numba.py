@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +60,7 @@ __all__ = [
     "prefetch",
     "set_threads",
     "threads",
+    "threads_at_most",
 ]
 
 # cache: a warm start costs milliseconds instead of half a minute of compilation.
@@ -222,3 +223,20 @@ def set_threads(count: int) -> None:
     """Use ``count`` threads in parallel kernels, at most the machine's number."""
     most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     numba.set_num_threads(max(1, min(count, most)))
+
+
+@contextmanager
+def threads_at_most(count: int) -> Iterator[None]:
+    """Use at most ``count`` threads within: a thread without work only gets in the way.
+
+    It is woken and waits, at every call, for whoever works.
+    """
+    before = threads()
+    if before <= count:
+        yield
+        return
+    set_threads(count)
+    try:
+        yield
+    finally:
+        set_threads(before)

@@ -657,3 +657,58 @@ def standardised(prefixes, before, after, cuts, edges):
         if sd > 1e-9 * abs(jump[at].mean()):
             z[at] = (jump[at] - jump[at].mean()) / sd
     return z
+
+
+# Survival: spans, ranks and sums of memberships ----------------------------------------------
+
+
+def spans(joins, targets):
+    """For each user: has joins before the first target join, start, leaving, event, such joins."""
+    found = []
+    for u, (blocks, first) in enumerate(histories(joins, targets)):
+        until = int(joins.observed_until[u])
+        leave = until if first is None or first > until else first
+        event = bool(blocks) and first is not None and first <= until
+        rows = sum(len(block) for t, block in blocks if t < leave)
+        found.append((bool(blocks), blocks[0][0] if blocks else 0, leave, event, rows))
+    return found
+
+
+def rank(times, tick):
+    """How many times are at most ``tick``."""
+    return sum(t <= tick for t in times)
+
+
+def memberships(joins, n_rows):
+    """User and position in the log of every join that somebody is at risk after."""
+    return [(u, int(joins.offsets[u]) + k) for u in range(joins.n_users) for k in range(n_rows[u])]
+
+
+def membership_sums(joins, spans, joined, left, cumulative, linear):
+    """By group: memberships, those with an event; rises of two step functions, ticks."""
+    _, _, leave, event, n_rows = spans
+    counts, sums = np.zeros((joins.n_groups, 2), int), np.zeros((joins.n_groups, 3))
+    for u, i in memberships(joins, n_rows):
+        a, b = joined[i], left[u]
+        rises = cumulative[b] - cumulative[a], linear[b] - linear[a]
+        counts[joins.group[i]] += (1, event[u])
+        sums[joins.group[i]] += (*rises, leave[u] - joins.time[i])
+    return counts, sums
+
+
+def comers_and_leavers(joins, n_rows, joined, left, n_ranks):
+    """Groups joined at each rank, and users who leave at it."""
+    rows = memberships(joins, n_rows)
+    comers = [[int(joins.group[i]) for _, i in rows if joined[i] == r] for r in range(n_ranks)]
+    return comers, [[u for u in range(joins.n_users) if left[u] == r] for r in range(n_ranks)]
+
+
+def squared_members(joins, n_rows, joined, left, quadratic):
+    """By group: members squared between two ranks, times the rise of a step function."""
+    total, rows = np.zeros(joins.n_groups), memberships(joins, n_rows)
+    for r in range(len(quadratic) - 1):
+        members = np.zeros(joins.n_groups)
+        for u, i in rows:
+            members[joins.group[i]] += joined[i] <= r < left[u]
+        total += members**2 * (quadratic[r + 1] - quadratic[r])
+    return total

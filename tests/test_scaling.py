@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +168,37 @@ def test_peer_work__has_an_input_of_any_size_and_a_name(key: str) -> None:
     given = work.draw(0.01 if key == "spike" else 0.05)
     assert any(letter.isdigit() for letter in work.size(given))
     assert work.peers
+
+
+def test_protocol__warms_up_on_the_small_input_and_times_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(peers.__file__).parent / "peers"))
+    protocol = importlib.import_module("protocol")
+    for name, size in (("small", 10), ("input", 1 << 21)):
+        np.savez(tmp_path / f"{name}.npz", x=np.arange(size))
+    done: list[int] = []
+
+    def doubled(given: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+        def work() -> dict[str, Any]:
+            done.append(len(given["x"]))
+            return {"total": (2 * given["x"]).sum()}
+
+        return work
+
+    files = [str(tmp_path / f"{name}.npz") for name in ("small", "input", "answer")]
+    monkeypatch.setattr(sys, "argv", ["script", "doubled", *files])
+    protocol.serve({"doubled": doubled})
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    with np.load(tmp_path / "answer.npz") as answer:
+        assert answer["total"] == 2 * np.arange(1 << 21).sum()
+    # The small input, the input once untimed, then it several times.
+    assert done[0] == 10
+    assert set(done[1:]) == {1 << 21}
+    assert 2 <= len(done) - 1 <= protocol.OFTEN + 1
+    assert found["seconds"] > 0
+    # Two arrays of 16 MiB at a time, of which the input was there before: no third one.
+    assert found["mib"] < 40
 
 
 def test_peers_table__names_who_did_not_finish(tmp_path: Path) -> None:

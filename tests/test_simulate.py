@@ -6,9 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-from gateway._numba import set_threads
+from gateway._numba import set_threads, threads, threads_at_most
 from gateway.joins import SOURCES
-from gateway.simulate import live_through, simulate
+from gateway.simulate import live_through, platform, simulate
 from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from
 from gateway.simulate.platform_kernels import wind_up
@@ -52,7 +52,9 @@ def joins(history):
 
 
 @pytest.mark.compiled
-def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
+def test_simulate__same_bits_for_any_threads_and_chunks(world, history, monkeypatch):
+    # As it is, so small a world is lived through on one thread.
+    monkeypatch.setattr(platform, "LEAST_USERS", 300)
     before = numba.get_num_threads()
     found = set()
     try:
@@ -69,8 +71,6 @@ def test_simulate__same_bits_for_any_threads_and_chunks(world, history):
 
 @pytest.mark.compiled
 def test_simulate__same_bits_when_users_are_cut_into_other_chunks(world, history, monkeypatch):
-    from gateway.simulate import platform
-
     monkeypatch.setattr(platform, "LEAST_USERS", 300)
     assert digest(live_through(world)) == digest(history)
 
@@ -80,8 +80,6 @@ def test_simulate__same_bits_for_any_number_of_users_in_flight(
     world, history, monkeypatch, seats, bag
 ):
     """One seat is one user after the other: an occasion at a time, as its definition has it."""
-    from gateway.simulate import platform
-
     monkeypatch.setattr(platform, "SEATS", seats)
     monkeypatch.setattr(platform, "BAG", bag)
     assert digest(live_through(world)) == digest(history)
@@ -117,7 +115,8 @@ def test_occasions__equal_their_twin_where_they_are_bunched():
 
 
 @pytest.mark.compiled
-def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched():
+def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched(monkeypatch):
+    monkeypatch.setattr(platform, "LEAST_USERS", 300)
     world = draw_world(small_config("world.gap_shape=0.4", "world.leaving=0.3"))
     before, found = numba.get_num_threads(), set()
     try:
@@ -364,6 +363,36 @@ def test_recommender__of_any_day_can_be_fitted_again(world, history):
     assert (layers.neighbour[1] != layers.neighbour[last]).any()
     np.testing.assert_array_equal(layers.neighbour[last], history.stage.neighbour[0])
     np.testing.assert_array_equal(layers.weight[last], history.stage.weight[0])
+
+
+def test_recommender__is_not_fitted_where_nobody_looks_at_it_and_nobody_joins_otherwise():
+    """The other world looks once in 10^300 times: it is fitted for nothing."""
+    ends = ("simulation.friends=0.3", "simulation.invitation=0.3", "simulation.intent=0.4")
+    worlds = [
+        draw_world(small_config(f"simulation.recommendation={r}", *ends)) for r in (0, 1e-300)
+    ]
+    without, idle = (live_through(world) for world in worlds)
+    assert (without.stage.neighbour == -1).all()
+    assert (relived_stage(without).neighbour == -1).all()
+    assert (idle.stage.neighbour >= 0).any()
+    assert without.state.tobytes() == idle.state.tobytes()
+
+
+def test_pymk__finds_nobody_where_there_are_no_friendships():
+    got = live_through(draw_world(small_config("world.mean_friends=0.0")))
+    assert got.world.config.simulation.pymk_share > 0
+    assert got.stage.users.found.sum() == 0
+
+
+@pytest.mark.compiled
+def test_threads_at_most__holds_within_and_after_an_error():
+    before = threads()
+    with pytest.raises(ValueError, match="ours"), threads_at_most(1):  # noqa: PT012
+        assert threads() == 1
+        with threads_at_most(8):
+            assert threads() == 1
+        raise ValueError("ours")
+    assert threads() == before
 
 
 def test_simulate__gives_the_log_of_the_history_whose_room_it_takes(world, joins):

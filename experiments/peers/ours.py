@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gateway.world import draw_world
 from gateway.world.friendships import draw_friendships
 
 Answer = Callable[[], Mapping[str, Any]]
+CONFIG = str(Path(__file__).parents[2] / "configs" / "quickstart.toml")
 
 
 def _log(given: Arrays) -> JoinLog:
@@ -108,7 +110,7 @@ def conditional(given: Arrays) -> Answer:
 
 def friends(given: Arrays) -> Answer:
     overrides = given["overrides"].tolist()
-    config = load_config("configs/quickstart.toml", overrides=overrides)
+    config = load_config(CONFIG, overrides=overrides)
     users = draw_world(config).users
 
     def work() -> dict[str, Any]:
@@ -119,9 +121,7 @@ def friends(given: Arrays) -> Answer:
 
 
 def simulation(given: Arrays) -> Answer:
-    world = draw_world(
-        load_config("configs/quickstart.toml", overrides=given["overrides"].tolist())
-    )
+    world = draw_world(load_config(CONFIG, overrides=given["overrides"].tolist()))
 
     def work() -> dict[str, Any]:
         log = simulate(world)

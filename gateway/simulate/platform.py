@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway._numba import threads_at_most
 from gateway.joins import JoinLog
 from gateway.randomness import Stream
 from gateway.simulate.invitations import InvitationLog, list_invitations
@@ -108,7 +109,8 @@ def simulate(
     occasions = occasions_of(lived.stage)
     # The log takes the room of all else, and of the occasions as it goes.
     del lived
-    return as_log(world, occasions, spent=True)
+    with threads_at_most(_chunks(len(world.users))):
+        return as_log(world, occasions, spent=True)
 
 
 def live_through(
@@ -145,7 +147,9 @@ def live_through(
     )  # fmt: skip
     for day in range(world.days):
         _between_days(world, stage, recommender, moderation, day)
-        _advance(world, stage, policies, desk, day)
+        # A day of a small world is over before a second thread has woken.
+        with threads_at_most(len(desk.seats)):
+            _advance(world, stage, policies, desk, day)
         if progress is not None:
             progress(day)
     return History(world, policies, stage, moderation.labels, moderation.strikes())
@@ -160,8 +164,12 @@ class Desk(NamedTuple):
     bag: Table  # letters under way
 
 
+def _chunks(n_users: int) -> int:
+    return min(MOST_CHUNKS, 1 + n_users // LEAST_USERS)
+
+
 def _desk(n_users: int) -> Desk:
-    chunks = min(MOST_CHUNKS, 1 + n_users // LEAST_USERS)
+    chunks = _chunks(n_users)
     return Desk(
         due=np.full(n_users, NO_DAY, np.uint16),
         who=np.zeros(n_users, np.int32),
@@ -176,7 +184,9 @@ def _between_days(
     """Before a day: strikes and labels by month; recommender and PYMK on their schedule."""
     month = moderation.month_of(day)
     if month is not None:
-        moderation.begin_month(month, count_sizes(stage))
+        with threads_at_most(_chunks(len(stage.users))):
+            sizes = count_sizes(stage)
+        moderation.begin_month(month, sizes)
         put_labels(stage.groups, moderation.labels)
     if day > 0 and day % world.config.simulation.refit_days == 0:
         refit_recommender(recommender, 0, world, stage.users, stage.cells, day=day)

@@ -24,7 +24,8 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
     Somebody of that arm can still be found by another: the arm is about what one is shown.
     """
     section = world.config.simulation
-    if section.pymk_share > 0:
+    # Without any friendship there are no friends of friends.
+    if section.pymk_share > 0 and len(stage.friend) > 0:
         n = len(stage.users)
         who, whom = np.empty(n, np.int32), np.empty(n, np.int64)
         n_asked = np.zeros(CHUNKS, np.int64)

@@ -83,10 +83,15 @@ def fit_recommender(
 def refit_recommender(
     recommender: Recommender, layer: int, world: World, users: Table, cells: Table, *, day: int
 ) -> None:
-    """Fit one layer as the platform does before ``day``, recommender gateways included."""
-    sample = world.config.simulation.recommender_sample
-    fit_recommender(recommender, layer, users, cells, before=day, sample=sample)
-    _steer(recommender, layer, world)
+    """Fit one layer as the platform does before ``day``, recommender gateways included.
+
+    Where nobody looks at recommendations none are made: the layer stays as it is.
+    """
+    section = world.config.simulation
+    if section.recommendation > 0:
+        sample = section.recommender_sample
+        fit_recommender(recommender, layer, users, cells, before=day, sample=sample)
+        _steer(recommender, layer, world)
 
 
 def fit_all_layers(world: World, users: Table, cells: Table) -> Recommender:
