@@ -54,8 +54,8 @@ types: $(DEV) ## mypy --strict
 layers: $(DEV) ## import-linter: imports point downwards
 	$(BIN)/lint-imports
 
-# On every core, up to four: each takes up to 2 GB. What measures time runs alone afterwards.
-# A few tests (ARGS) run in one process.
+# On every core, up to four: each takes 1.2 GB, what it starts up to 2.4 GB. What measures time
+# runs alone afterwards. A few tests (ARGS) run in one process.
 TIMED := tests/test_speed.py
 WORKERS ?= logical
 
