@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score
 
 from gateway.detect import Detection, SpikeOptions, detect_spikes, rank_groups
 from gateway.evaluate import (
@@ -20,6 +21,7 @@ from gateway.evaluate import (
     recall_at,
     share_at,
 )
+from gateway.evaluate.effects import ndcg
 from gateway.evaluate.ranking import bootstrap_interval
 from gateway.score import score_joins
 from tests.worlds import first_groups, linked_log
@@ -194,3 +196,17 @@ def test_evaluate_planted__false_share_is_zero_where_nothing_is_called():
     detection = replace(_detection(np.array([2.0, 1.0])), q_value=np.array([0.9, 1.0]))
     got = _values(evaluate_planted(detection, np.array(["ordinary"] * 2), np.ones(2), seed=1))
     assert got["false_share_q05"] == 0
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), min_size=2, max_size=60),
+    k=st.none() | st.integers(1, 70),
+)
+def test_ndcg__is_scikit_learns_with_ties_and_any_k(rows, k):
+    score, gain = np.array(rows, float).T
+    got = ndcg(score, gain, k)
+    if not gain.any():
+        assert np.isnan(got)
+        return
+    expected = float(ndcg_score(gain[None], score[None], k=k))
+    assert got == pytest.approx(expected, rel=1e-13)
