@@ -19,8 +19,8 @@ from scipy.special import expit
 from gateway._numba import threads
 from gateway.detect.spike import SpikeOptions, _sums_by_group, find_spikes
 from gateway.score import Prefixes, Scores
-from gateway.score.large_kernels import scored_rows
 from gateway.score.prefixes import POSITION_EDGES
+from gateway.score.probabilities import LinearModel, fill_probabilities
 
 Float64 = npt.NDArray[np.float64]
 LINE, BASE, INTERCEPT = np.array([1.1, 0.2]), 0.02, -3.5
@@ -48,11 +48,9 @@ def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
 def ours(rows: Prefixes, w: Float64) -> Float64:
     """By kernels."""
     before, after, at_end = (np.empty(len(rows.group)) for _ in range(3))
-    scored_rows(
-        np.arange(rows.n_users), rows.offsets, rows.group, rows.starts_block, w, INTERCEPT,
-        LINE, BASE, before, after, at_end,
-    )  # fmt: skip
     fold = np.zeros(rows.n_users, np.int8)
+    model = LinearModel(np.append(w, INTERCEPT), LINE, BASE)
+    fill_probabilities(rows, fold, {0: model}, before=before, after=after, at_end=at_end)
     scores = Scores(rows, before, after, before, at_end, fold, (), "")
     return _sums_by_group(scores, find_spikes(scores, options=SpikeOptions()))
 

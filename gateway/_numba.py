@@ -61,6 +61,7 @@ __all__ = [
     "set_threads",
     "threads",
     "threads_at_most",
+    "write_through",
 ]
 
 # cache: a warm start costs milliseconds instead of half a minute of compilation.
@@ -169,6 +170,35 @@ def _compiled_prefetch(table: Any, row: Any) -> Any:  # noqa: ARG001
         _prefetch(table, row)  # type: ignore[call-arg]
 
     return ask
+
+
+def write_through(array: Any, i: int, value: float) -> None:
+    """Write ``array[i] = value`` to memory, past the cache; ``i`` is from 0 to the length.
+
+    For long columns that are filled in order and read much later: they push nothing out of
+    the cache, and what they overwrite is not fetched first.
+    """
+    array[i] = value
+
+
+@numba.extending.intrinsic
+def _write_through(_context: Any, array: Any, i: Any, value: Any) -> Any:  # noqa: ARG001
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        written = builder.store(values[2], builder.gep(data, [values[1]]))
+        one = builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)])
+        written.set_metadata("nontemporal", one)
+        return context.get_dummy_value()
+
+    return numba.types.void(array, numba.types.int64, array.dtype), generate
+
+
+@overload(write_through, jit_options=_LEAN)
+def _compiled_write_through(array: Any, i: Any, value: Any) -> Any:  # noqa: ARG001
+    def write(array: Any, i: Any, value: Any) -> None:
+        _write_through(array, i, value)  # type: ignore[call-arg]
+
+    return write
 
 
 def bits_of(x: Any) -> Any:

@@ -712,3 +712,26 @@ def squared_members(joins, n_rows, joined, left, quadratic):
             members[joins.group[i]] += joined[i] <= r < left[u]
         total += members**2 * (quadratic[r + 1] - quadratic[r])
     return total
+
+
+# Probabilities of a large log, and spikes ---------------------------------------------------
+
+
+def probabilities(prefixes, fold, models):
+    """(before, after, at_end) of each row, from the weights of what its user had joined."""
+    columns = np.zeros((3, len(prefixes.group)))
+    for u in range(prefixes.n_users):
+        mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
+        x, line, base = models[fold[u]]
+
+        def probability(groups, x=x, line=line):
+            z = x[-1] + sum(x[g] for g in groups)
+            return 1 / (1 + np.exp(-(line[0] * z + line[1])))
+
+        for i in mine:
+            earlier = [prefixes.group[j] for j in mine if prefixes.time[j] < prefixes.time[i]]
+            block = [prefixes.group[j] for j in mine if prefixes.time[j] == prefixes.time[i]]
+            columns[0, i] = probability(earlier) if earlier else base
+            columns[1, i] = probability([*earlier, prefixes.group[i]])
+            columns[2, i] = probability(earlier + block)
+    return columns

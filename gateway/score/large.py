@@ -21,12 +21,12 @@ from gateway.score.large_kernels import (
     expected_rows,
     first_outcomes,
     platt_sums,
-    scored_rows,
     training_logits,
 )
 from gateway.score.logistic import LogisticScorer, best_penalty
 from gateway.score.packed import PackedLoss, PackedRows, fit_packed, pack_rows
 from gateway.score.prefixes import Prefixes
+from gateway.score.probabilities import LinearModel, fill_probabilities
 
 __all__ = ["Filled", "score_large"]
 
@@ -113,15 +113,41 @@ def score_large(
     outcome = np.empty(prefixes.n_users, np.int8)
     first_outcomes(prefixes.offsets, prefixes.ends_block, prefixes.label, outcome)
     start: Float64 | None = None
+    learnt: dict[int, _Learnt] = {}
     for k in np.unique(users.fold).tolist():
         fold = _Fold(prefixes, rows, users, outcome, k, scorer, calibration)
         start = fold.fit(start)
-        fold.score(start, found)
+        learnt[k] = fold.learn(start)
+    _fill(found, prefixes, users.fold, learnt)
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """What the users of a fold are scored by: model, and bins and coefficients of e."""
+
+    model: LinearModel
+    edges: tuple[Float64, ...]
+    theta: Float64
+
+
+def _fill(
+    found: Filled, p: Prefixes, fold: npt.NDArray[np.int8], learnt: dict[int, _Learnt]
+) -> None:
+    fill_probabilities(
+        p, fold, {k: one.model for k, one in learnt.items()},
+        before=found.before, after=found.after, at_end=found.at_end,
+    )  # fmt: skip
+    for k, one in learnt.items():
+        mine = np.flatnonzero(fold == k)
+        expected_rows(
+            mine, _bounds(len(mine)), p.offsets, p.time, p.starts_block, found.before, one.edges,
+            one.theta, _places(), _CLIP, found.expected,
+        )  # fmt: skip
+
+
 class _Fold:
-    """One fold: learn from the users of the others, score its own."""
+    """One fold: learn from the users of the others."""
 
     def __init__(
         self, prefixes: Prefixes, rows: PackedRows, users: _Users, outcome: npt.NDArray[np.int8],
@@ -142,26 +168,16 @@ class _Fold:
             start = self._fit(self.training & self._shares(START_ROWS), None)
         return self._fit(self.training, start)
 
-    def score(self, x: Float64, found: Filled) -> None:
-        """Fill the rows of the fold's own users."""
-        p = self.prefixes
+    def learn(self, x: Float64) -> _Learnt:
+        """Calibrate the weights, and learn the expectation beside them."""
         inner = [
             self._fit(self.training & (self.users.class_part != j), x, _LOOSER_INNER)
             for j in range(PARTS)
         ]
         line = self._line(inner)
         base = self._base_rate()
-        mine = np.flatnonzero(self.users.fold == self.k)
-        scored_rows(
-            mine, p.offsets, p.group, p.starts_block, x[:-1], x[-1], line, base,
-            found.before, found.after, found.at_end,
-        )  # fmt: skip
-        line = np.append(line, logit(base))
-        edges, theta = self._expectation(inner, line)
-        expected_rows(
-            mine, _bounds(len(mine)), p.offsets, p.time, p.starts_block, found.before, edges,
-            theta, _places(), _CLIP, found.expected,
-        )  # fmt: skip
+        edges, theta = self._expectation(inner, np.append(line, logit(base)))
+        return _Learnt(LinearModel(x, line, base), edges, theta)
 
     def _shares(self, enough: int) -> Mask:
         """Classes of as many hundredths of the users as hold about enough rows."""

@@ -1,4 +1,4 @@
-"""Calibrating, expecting and scoring a large log: user by user, nothing written out between."""
+"""Calibrating and expecting on a large log: user by user, nothing written out between."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from gateway.score.packed_kernels import (
     MOST_LOGIT,
     TRAINS,
     exponential,
+    sigmoid,
 )
 
-__all__ = ["expectation_sums", "expected_rows", "first_outcomes", "platt_sums", "scored_rows",
+__all__ = ["expectation_sums", "expected_rows", "first_outcomes", "platt_sums",
            "training_logits"]  # fmt: skip
-
-
-@inner_kernel
-def _sigmoid(x):  # type: ignore[no-untyped-def]
-    e = exponential(-min(abs(x), MOST_LOGIT))
-    return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
 @inner_kernel
@@ -115,7 +110,7 @@ def _add_rows(n, positive, z, theta, at, gradient, hessian):  # type: ignore[no-
     t = theta[0] * z
     for k in range(4):
         t += theta[at[k]]
-    p = _sigmoid(t)
+    p = sigmoid(t)
     r = n * p - positive
     h = n * p * (1.0 - p)
     gradient[0] += r * z
@@ -246,53 +241,6 @@ def expectation_sums(  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _scored_user(  # type: ignore[no-untyped-def]
-    first, end, group, starts_block, w, b, line, base, before, after, at_end
-):
-    """``base``: the probability before the first block."""
-    z = b
-    i = first
-    p = base
-    while i < end:
-        stop = _block_end(i, end, starts_block)
-        z_end = z
-        for j in range(i, stop):
-            z_end += w[group[j]]
-        p_end = _sigmoid(line[0] * z_end + line[1])
-        for j in range(i, stop):
-            before[j] = p
-            at_end[j] = p_end
-            after[j] = p_end
-            if stop > i + 1:
-                after[j] = _sigmoid(line[0] * (z + w[group[j]]) + line[1])
-        z = z_end
-        p = p_end
-        i = stop
-
-
-@parallel_kernel
-def scored_rows(  # type: ignore[no-untyped-def]
-    users, offsets, group, starts_block, w, b, line, base, before, after, at_end
-):
-    """Fill the probabilities around the rows of some users, calibrated by a line."""
-    for k in prange(len(users)):
-        u = users[k]
-        _scored_user(
-            offsets[u],
-            offsets[u + 1],
-            group,
-            starts_block,
-            w,
-            b,
-            line,
-            base,
-            before,
-            after,
-            at_end,
-        )
-
-
-@inner_kernel
 def _expected_user(first, end, time, starts_block, before, edges, theta, at, clip, expected):  # type: ignore[no-untyped-def]
     i = first
     blocks = 0
@@ -303,7 +251,7 @@ def _expected_user(first, end, time, starts_block, before, edges, theta, at, cli
         t = theta[0] * (np.log(p) - np.log1p(-p))
         for k in range(4):
             t += theta[at[k]]
-        e = _sigmoid(t)
+        e = sigmoid(t)
         for j in range(i, stop):
             expected[j] = e
         blocks += 1

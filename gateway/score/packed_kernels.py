@@ -15,7 +15,7 @@ from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, pra
 __all__ = [
     "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "count_flags",
     "count_later", "exponential",
-    "packed_loss", "trim_users", "write_codes",
+    "packed_loss", "sigmoid", "trim_users", "write_codes",
 ]  # fmt: skip
 
 # Bits of a code: the group's, then two flags; the sign is that the row starts a user.
@@ -62,6 +62,13 @@ def exponential(x):  # type: ignore[no-untyped-def]
     p = p * f + 1.0
     p = p * f + 1.0
     return float_of(bits_of(p) + (bits_of(t) << 52))
+
+
+@inner_kernel
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """Return 1 / (1 + exp(-x)) to a relative 1e-15; beyond |x| = 700 it stays what it is there."""
+    e = exponential(-min(abs(x), MOST_LOGIT))
+    return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
 @parallel_kernel
