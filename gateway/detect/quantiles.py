@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from gateway.detect.quantiles_kernels import count_bins, extremes, pick_bins
+from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
-__all__ = ["quantiles"]
+__all__ = ["FEW", "between_ranks", "order_statistics", "quantiles"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-# Below this many values a partial sort is as fast.
 FEW = 100_000
+"""Below this many values a partial sort is as fast."""
 _BINS = 1 << 14
 _CHUNKS = 16
+# Values that tell where most are, and the share of them that may lie beyond on each side.
+_SAMPLE, _BEYOND = 1 << 12, 256
 
 
 def quantiles(x: Float64, shares: npt.ArrayLike) -> Float64:
     """Return ``numpy.quantile(x, shares)``, bit for bit.
 
-    Two passes over the values on all cores and no copy of them: about ten times as fast, in
-    a hundredth of the memory.
+    Two passes over the values on all cores and no copy of them: more than ten times as fast,
+    in a hundredth of the memory.
 
     Parameters
     ----------
@@ -34,27 +38,27 @@ def quantiles(x: Float64, shares: npt.ArrayLike) -> Float64:
     wanted = np.atleast_1d(np.asarray(shares, np.float64))
     if len(x) < FEW:
         return np.asarray(np.quantile(x, wanted))
-    at = wanted * (len(x) - 1)
+    return between_ranks(len(x), wanted, lambda ranks: order_statistics(x, ranks))
+
+
+def between_ranks(n: int, shares: Float64, values: Callable[[Int64], Float64]) -> Float64:
+    """Return the quantiles of n values, of which ``values`` gives those of some ranks from 0.
+
+    Interpolated as NumPy does: from the nearer end.
+    """
+    at = shares * (n - 1)
     lower = np.floor(at).astype(np.int64)
-    upper = np.minimum(lower + 1, len(x) - 1)
-    values = _order_statistics(x, np.concatenate([lower, upper]))
-    return _between(values[: len(wanted)], values[len(wanted) :], at - lower)
-
-
-def _between(low: Float64, high: Float64, t: Float64) -> Float64:
-    """Interpolate as NumPy does: from the nearer end."""
-    gap = high - low
+    low, high = np.split(values(np.concatenate([lower, np.minimum(lower + 1, n - 1)])), 2)
+    gap, t = high - low, at - lower
     return np.where(t < 0.5, low + gap * t, high - gap * (1.0 - t))
 
 
-def _order_statistics(x: Float64, ranks: Int64) -> Float64:
+def order_statistics(x: Float64, ranks: Int64) -> Float64:
     """Return the values of some ranks, from 0."""
-    bounds = np.linspace(0, len(x), _CHUNKS + 1).astype(np.int64)
-    ends = np.empty((_CHUNKS, 2))
-    extremes(x, bounds, ends)
-    low, high = ends[:, 0].min(), ends[:, 1].max()
+    low, high = _usual_range(x)
     if low == high:
         return np.full(len(ranks), low)
+    bounds = np.linspace(0, len(x), _CHUNKS + 1).astype(np.int64)
     scale = (_BINS - 1) / (high - low)
     count = np.empty((_CHUNKS, _BINS), np.int64)
     count_bins(x, bounds, low, scale, count)
@@ -69,3 +73,11 @@ def _order_statistics(x: Float64, ranks: Int64) -> Float64:
     # Values in bins that nobody asked for are missing from ``found``.
     missing = below[:-1] - np.concatenate([[0], np.cumsum(np.diff(below) * wanted)])[:-1]
     return np.asarray(found[ranks - missing[bin_of]])
+
+
+def _usual_range(x: Float64) -> tuple[float, float]:
+    """Between which values most lie; two equal ones only where all values are."""
+    sample = np.sort(x[:: max(1, len(x) // _SAMPLE)])
+    beyond = len(sample) // _BEYOND
+    low, high = float(sample[beyond]), float(sample[-1 - beyond])
+    return (low, high) if low < high else (float(x.min()), float(x.max()))

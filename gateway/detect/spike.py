@@ -11,21 +11,18 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from gateway.detect.detection import Detection, rank_groups
-from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
 from gateway.detect.significance import benjamini_hochberg, binomial_bound
+from gateway.detect.spike_cells import chunk_count, standardised_spikes
 from gateway.detect.spike_kernels import (
     COLUMNS,
     add_by_group,
     add_tables,
     own_history_z,
-    place_in_cells,
-    standardise,
 )
 from gateway.detect.spike_parts import tally_parts, tally_spikes
 from gateway.partitioned import AnyLog
 from gateway.score import Scores, StoredScores
-from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
 __all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
@@ -42,13 +39,6 @@ DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_hist
 FEWEST_EARLIER_JUMPS = 3
 # Probabilities of 0 and 1 have no log-odds.
 _CLIP = 1e-12
-# A spread that is only rounding, relative to the mean of the cell.
-_ROUNDING = 1e-9
-_DECILES = np.arange(1, 10) / 10
-# Sums over fewer rows than this are made in one go; over more, in chunks whose number does
-# not depend on the threads.
-_ROWS_PER_CHUNK = 4_000_000
-_MOST_CHUNKS = 16
 
 
 @dataclass(frozen=True)
@@ -195,20 +185,16 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
 
     A fall is no spike under any rule, even where most others fall further.
     """
-    size, rises = _size_of_jump(scores, options.rule), scores.after > scores.before
     if options.rule == "standardised":
-        # At the quantile itself too: it may be the largest value, shared by many rows.
-        least = quantiles(size, options.quantile)[0] if len(size) else 0.0
-        return np.asarray((size >= least) & (size > 0) & rises)
+        return standardised_spikes(scores, options.quantile)
     threshold = options.threshold
     least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
-    return np.asarray((size > least) & rises)
+    rises = scores.after > scores.before
+    return np.asarray((_size_of_jump(scores, options.rule) > least) & rises)
 
 
 def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
     """Return the jump in the rule's own unit."""
-    if rule == "standardised":
-        return _standardise(scores)
     if rule == "log_odds":
         after, before = (np.clip(p, _CLIP, 1 - _CLIP) for p in (scores.after, scores.before))
         return np.asarray(logit(after) - logit(before))
@@ -221,45 +207,10 @@ def _size_of_jump(scores: Scores, rule: Rule) -> Float64:
     return np.asarray(jump)
 
 
-def _standardise(scores: Scores) -> Float64:
-    """Z = (D - m_c) / s_c in cell c = position bin x decile of the probability before."""
-    rows, n = scores.prefixes, len(scores.before)
-    cuts = np.unique(quantiles(scores.before, _DECILES))
-    n_cells = (len(POSITION_EDGES) + 1) * (len(cuts) + 1)
-    chunks = _chunks(n)
-    users = np.linspace(0, rows.n_users, chunks + 1).astype(np.int64)
-    cell = np.empty(n, np.uint8)
-    count = np.zeros((chunks, n_cells), np.int64)
-    mean, spread = np.zeros((chunks, n_cells)), np.zeros((chunks, n_cells))
-    place_in_cells(
-        users, rows.offsets, rows.starts_block, scores.before, scores.after, POSITION_EDGES,
-        cuts, cell, count, mean, spread,
-    )  # fmt: skip
-    count_, mean_, spread_ = _pooled(count, mean, spread)
-    sd = np.sqrt(spread_ / np.maximum(count_ - 1, 1))
-    sd[~_varies(sd, mean_)] = 0.0
-    z = np.empty(n)
-    bounds = np.linspace(0, n, _MOST_CHUNKS + 1).astype(np.int64)
-    standardise(bounds, cell, scores.before, scores.after, mean_, sd, z)
-    return z
-
-
-def _pooled(count: Int64, mean: Float64, spread: Float64) -> tuple[Int64, Float64, Float64]:
-    """Moments of all chunks together (Chan, Golub, LeVeque 1983, Am. Stat. 37(3))."""
-    n, m, s = count[0], mean[0], spread[0]
-    for k, other, squares in zip(count[1:], mean[1:], spread[1:], strict=True):
-        total, apart = n + k, other - m
-        share = np.divide(k, total, out=np.zeros(len(k)), where=total > 0)
-        m = m + apart * share
-        s = s + squares + apart**2 * n * share
-        n = total
-    return n, m, s
-
-
 def _sums_by_group(scores: Scores, spike: Mask) -> Float64:
     """Sums over the joiners of each group, shape (n_groups, COLUMNS)."""
     rows = scores.prefixes
-    chunks = _chunks(len(rows.group), table=rows.n_groups)
+    chunks = chunk_count(len(rows.group), table=rows.n_groups)
     # Rows of a table begin at lines of the cache.
     room = np.empty((chunks * rows.n_groups + 1) * COLUMNS)
     skip = -room.ctypes.data // room.itemsize % COLUMNS
@@ -272,16 +223,6 @@ def _sums_by_group(scores: Scores, spike: Mask) -> Float64:
     )  # fmt: skip
     add_tables(tables)
     return np.asarray(tables[0])
-
-
-def _chunks(rows: int, *, table: int = 0) -> int:
-    """Into how many chunks rows are cut, each with sums of its own: one where they are few."""
-    return int(np.clip(rows // max(_ROWS_PER_CHUNK, 16 * table), 1, _MOST_CHUNKS))
-
-
-def _varies(sd: Float64, mean: Float64) -> Mask:
-    """Whether a cell's jumps differ by more than rounding."""
-    return np.asarray(sd > _ROUNDING * np.abs(mean))
 
 
 def _statistic(surplus: Float64, variance: Float64) -> Float64:

@@ -6,8 +6,7 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
 
-__all__ = ["COLUMNS", "add_by_group", "add_tables", "own_history_z", "place_in_cells",
-           "standardise"]  # fmt: skip
+__all__ = ["COLUMNS", "add_by_group", "add_tables", "own_history_z"]
 
 # Columns of a group's row in ``add_by_group``: joiners, spikes, resolved, outcomes; jumps,
 # expectation, variance; and one that makes a row as long as a line of the cache.
@@ -16,67 +15,6 @@ COLUMNS = 8
 _AHEAD = 12
 # Groups whose sums are added at a time.
 _STRIPE = 256
-
-
-@inner_kernel
-def _cells(first, end, starts_block, before, edges, cuts, cell):  # type: ignore[no-untyped-def]
-    blocks = -1
-    position = 0
-    for i in range(first, end):
-        if starts_block[i]:
-            blocks += 1
-            while position < len(edges) and edges[position] <= blocks:
-                position += 1
-        below = 0
-        for k in range(len(cuts)):
-            below += cuts[k] < before[i]
-        cell[i] = position * (len(cuts) + 1) + below
-
-
-@inner_kernel
-def _moments(cell, before, after, count, mean, spread):  # type: ignore[no-untyped-def]
-    """Mean and sum of squared deviations of the jump in each cell (Welford 1962)."""
-    for i in range(len(cell)):
-        c = cell[i]
-        x = after[i] - before[i]
-        count[c] += 1
-        d = x - mean[c]
-        mean[c] += d / count[c]
-        spread[c] += d * (x - mean[c])
-
-
-@inner_kernel
-def _place_users(users, end, offsets, starts_block, before, edges, cuts, cell):  # type: ignore[no-untyped-def]
-    for u in range(users, end):
-        _cells(offsets[u], offsets[u + 1], starts_block, before, edges, cuts, cell)
-
-
-@parallel_kernel
-def place_in_cells(  # type: ignore[no-untyped-def]
-    bounds, offsets, starts_block, before, after, edges, cuts, cell, count, mean, spread
-):
-    """Fill the cell of each row, and the moments of its jump, chunk by chunk of users."""
-    for c in prange(len(bounds) - 1):
-        first, end = offsets[bounds[c]], offsets[bounds[c + 1]]
-        _place_users(bounds[c], bounds[c + 1], offsets, starts_block, before, edges, cuts, cell)
-        _moments(cell[first:end], before[first:end], after[first:end], count[c], mean[c], spread[c])
-
-
-@inner_kernel
-def _standardise(cell, before, after, mean, sd, z):  # type: ignore[no-untyped-def]
-    for i in range(len(cell)):
-        c = cell[i]
-        z[i] = 0.0
-        if sd[c] > 0.0:
-            z[i] = ((after[i] - before[i]) - mean[c]) / sd[c]
-
-
-@parallel_kernel
-def standardise(bounds, cell, before, after, mean, sd, z):  # type: ignore[no-untyped-def]
-    """Fill the jump, centred and scaled by its cell; zero where ``sd`` is."""
-    for c in prange(len(bounds) - 1):
-        first, end = bounds[c], bounds[c + 1]
-        _standardise(cell[first:end], before[first:end], after[first:end], mean, sd, z[first:end])
 
 
 @parallel_kernel
