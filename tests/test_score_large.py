@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from gateway._numba import set_threads
-from gateway.detect import detect_spikes, find_spikes
+from gateway.detect import detect_spikes, find_spikes, spike_cells
 from gateway.detect import quantiles as quantiles_module
 from gateway.detect import spike as spike_module
 from gateway.detect.quantiles import quantiles
@@ -208,13 +208,14 @@ def test_measure_quality__of_many_rows_is_that_of_few():
         assert a.value == pytest.approx(e.value, rel=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["spread", "rounded", "heavy", "constant"])
+@pytest.mark.parametrize("kind", ["spread", "rounded", "heavy", "constant", "one apart"])
 def test_quantiles__are_numpys_bit_for_bit(kind, monkeypatch):
     monkeypatch.setattr(quantiles_module, "FEW", 1)
     rng = np.random.default_rng(5)
     x = {
         "spread": rng.random(4_321), "rounded": np.round(rng.random(4_000), 1),
         "heavy": rng.standard_cauchy(3_000), "constant": np.full(100, 0.3),
+        "one apart": np.where(np.arange(6_000) == 2_345, 0.7, 0.3),
     }[kind]  # fmt: skip
     shares = np.concatenate([np.arange(11) / 10, [0.95, 0.999]])
     np.testing.assert_array_equal(quantiles(x, shares), np.quantile(x, shares))
@@ -222,20 +223,20 @@ def test_quantiles__are_numpys_bit_for_bit(kind, monkeypatch):
 
 @pytest.mark.parametrize("rows_per_chunk", [10, 10**9])
 def test_standardised_jump__equals_the_twin(log, rows_per_chunk, monkeypatch):
-    monkeypatch.setattr(spike_module, "_ROWS_PER_CHUNK", rows_per_chunk)
+    monkeypatch.setattr(spike_cells, "_ROWS_PER_CHUNK", rows_per_chunk)
     scores = score_joins(*log, horizon=9)
     cuts = np.unique(np.quantile(scores.before, np.arange(1, 10) / 10))
     expected = naive.standardised(
         scores.prefixes, scores.before, scores.after, cuts, POSITION_EDGES
     )
-    np.testing.assert_allclose(spike_module._standardise(scores), expected, atol=1e-9)
+    np.testing.assert_allclose(spike_cells.standardised_jumps(scores), expected, atol=1e-9)
 
 
 def test_detect_spikes__chunks_change_nothing_but_rounding(log, monkeypatch):
     scores = score_joins(*log, horizon=9)
     expected = detect_spikes(*log, scores)
-    monkeypatch.setattr(spike_module, "_ROWS_PER_CHUNK", 10)
-    monkeypatch.setattr(spike_module, "_chunks", lambda rows, table=0: 7)  # noqa: ARG005
+    for module in (spike_module, spike_cells):
+        monkeypatch.setattr(module, "chunk_count", lambda rows, table=0: 7)  # noqa: ARG005
     got = detect_spikes(*log, scores)
     np.testing.assert_array_equal(got.n_spiking, expected.n_spiking)
     np.testing.assert_array_equal(got.n_joiners, expected.n_joiners)

@@ -35,8 +35,9 @@ def count_bins(x, bounds, low, scale, count):  # type: ignore[no-untyped-def]
 @inner_kernel
 def _pick(x, low, scale, wanted, found):  # type: ignore[no-untyped-def]
     n = np.uint64(0)
+    room = np.uint64(len(found))
     for i in range(len(x)):
-        if n == len(found):
+        if n == room:
             break
         # Written before it is known whether it stays: nobody could guess that.
         found[n] = x[i]

@@ -151,8 +151,7 @@ def _sizes_near(cells: _Cells, scores: Scores, share: float) -> tuple[int, Float
     found, count = np.empty((_MOST_CHUNKS, room)), np.empty((_MOST_CHUNKS, 2), np.int64)
     sizes_between(
         bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd,
-        _least_jumps(cells, low), _least_jumps(cells, high),
-        np.empty((_MOST_CHUNKS, _ROOM), np.int64), found, count,
+        _least_jumps(cells, low), high, np.empty((_MOST_CHUNKS, _ROOM), np.int64), found, count,
     )  # fmt: skip
     if count[:, 1].max() > room:
         return n, np.zeros(0)
@@ -175,7 +174,7 @@ def _bracket(cells: _Cells, scores: Scores, share: float) -> tuple[float, float,
 
 
 def _least_jumps(cells: _Cells, z: float) -> Float64:
-    """Return the least jump of each cell whose z is at least a value; infinity if none is."""
+    """Return the least jump of each cell whose z is at least a value; 2 if none is."""
     least = np.empty(len(cells.mean))
     least_jumps(cells.mean, cells.sd, z, least)
     return least

@@ -12,6 +12,7 @@ __all__ = ["least_jumps", "mark_jumps", "place_in_cells", "sizes_between", "stan
 _USERS = 256
 _STARTS_USER = 3
 _HIGHEST = (1 << 63) - 1
+_BEYOND = 2.0
 
 
 @inner_kernel
@@ -27,12 +28,14 @@ def _flag(offsets, starts_block, cell):  # type: ignore[no-untyped-def]
 @inner_kernel
 def _add_position(first, cell):  # type: ignore[no-untyped-def]
     """Replace the flags by the first cell of the row's number of blocks before."""
-    blocks = np.uint64(0)
+    blocks = 0
+    most = len(first) - 1
     for i in range(len(cell)):
-        flag = cell[i]
-        blocks = min(blocks + np.uint64(flag & 1), np.uint64(len(first) - 1))
-        blocks = np.uint64(0) if flag == _STARTS_USER else blocks
-        cell[i] = first[blocks]
+        flag = np.int64(cell[i])
+        # All bits, or none where a user starts.
+        same_user = (flag >> 1) - 1
+        blocks = (blocks + (flag & 1)) & same_user
+        cell[i] = first[min(blocks, most)]
 
 
 @inner_kernel
@@ -123,9 +126,9 @@ def _in_order(bits):  # type: ignore[no-untyped-def]
 
 @inner_kernel
 def _least_jump(mean, sd, z):  # type: ignore[no-untyped-def]
-    """Halve the floats between minus infinity, too small, and infinity, large enough."""
-    low = _in_order(bits_of(-np.inf))
-    high = _in_order(bits_of(np.inf))
+    """Halve the floats between two that no difference of probabilities reaches."""
+    low = _in_order(bits_of(-_BEYOND))
+    high = _in_order(bits_of(_BEYOND))
     while low + 1 < high:
         # Their mean, without their sum, which may be too large.
         middle = (low & high) + ((low ^ high) >> 1)
@@ -138,42 +141,41 @@ def _least_jump(mean, sd, z):  # type: ignore[no-untyped-def]
 
 @parallel_kernel
 def least_jumps(mean, sd, z, least):  # type: ignore[no-untyped-def]
-    """Fill the least jump of each cell whose size is at least z, infinity where none is."""
+    """Fill the least jump of each cell whose size is at least z, 2 where none is."""
     for c in prange(len(least)):
         least[c] = _least_jump(mean[c], sd[c], z)
 
 
 @inner_kernel
-def _sizes_between(cell, before, after, mean, sd, start, stop, row, found, count):  # type: ignore[no-untyped-def]
-    below = 0
+def _sizes_between(cell, before, after, mean, sd, start, high, row, found, count):  # type: ignore[no-untyped-def]
+    above = 0
     n = 0
     for first in range(0, len(cell), len(row)):
         rows = np.uint64(0)
         for i in range(first, min(first + len(row), len(cell))):
-            x = after[i] - before[i]
-            c = cell[i]
-            smaller = x < start[c]
-            below += smaller
             # Written before it is known whether it stays: nobody could guess that.
             row[rows] = i
-            rows += np.uint64(not smaller and x < stop[c])
-        for k in range(rows):
+            rows += np.uint64(after[i] - before[i] >= start[cell[i]])
+        above += np.int64(rows)
+        for k in range(np.int64(rows)):
             i = row[k]
             c = cell[i]
-            if n < len(found):
-                found[n] = _size(after[i] - before[i], mean[c], sd[c])
-            n += 1
-    count[0] = below
+            z = _size(after[i] - before[i], mean[c], sd[c])
+            if z < high:
+                if n < len(found):
+                    found[n] = z
+                n += 1
+    count[0] = len(cell) - above
     count[1] = n
 
 
 @parallel_kernel
 def sizes_between(  # type: ignore[no-untyped-def]
-    bounds, cell, before, after, mean, sd, start, stop, row, found, count
+    bounds, cell, before, after, mean, sd, start, high, row, found, count
 ):
-    """Fill, chunk by chunk, the sizes of jumps from ``start`` to below ``stop`` of their cell.
+    """Fill, chunk by chunk, sizes below ``high`` of jumps from their cell's ``start`` on.
 
-    ``count``: of smaller jumps, and of those between, also where they are more than there is
+    ``count``: of smaller jumps, and of those sizes, also where they are more than there is
     room for.
     """
     for c in prange(len(bounds) - 1):
@@ -185,7 +187,7 @@ def sizes_between(  # type: ignore[no-untyped-def]
             mean,
             sd,
             start,
-            stop,
+            high,
             row[c],
             found[c],
             count[c],

@@ -43,19 +43,19 @@ def _add_rows(group, spike, before, after, label, expected, table):  # type: ign
     for g in range(len(table)):
         for k in range(table.shape[1]):
             table[g, k] = 0.0
-    n = len(group)
-    for i in range(n):
-        prefetch(table, np.int64(group[min(i + _AHEAD, n - 1)]))
-        g = group[i]
+    last = len(group) - 1
+    for i in range(len(group)):
+        prefetch(table, np.int64(group[min(i + _AHEAD, last)]))
+        g = np.uint32(group[i])
+        known = label[i] >= 0
+        e = expected[i] if known else 0.0
         table[g, 0] += 1.0
         table[g, 1] += spike[i]
+        table[g, 2] += known
+        table[g, 3] += label[i] if known else 0
         table[g, 4] += after[i] - before[i]
-        if label[i] >= 0:
-            e = expected[i]
-            table[g, 2] += 1.0
-            table[g, 3] += label[i]
-            table[g, 5] += e
-            table[g, 6] += e * (1.0 - e)
+        table[g, 5] += e
+        table[g, 6] += e * (1.0 - e)
 
 
 @parallel_kernel

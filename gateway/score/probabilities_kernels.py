@@ -41,8 +41,17 @@ def _mark(offsets, fold, starts_block, intercept, base, flags, folds, logit, fir
 
 
 @inner_kernel
-def _logits(group, flags, folds, logit, w, line, alone, ends):  # type: ignore[no-untyped-def]
-    """Fill the logits after each row alone and, one behind the other, after blocks of several.
+def _weights(group, flags, folds, w, x):  # type: ignore[no-untyped-def]
+    """Look up the rows' weights, and nothing else: many looks at a large table at a time."""
+    u = _NONE
+    for j in range(len(group)):
+        u += np.uint64(flags[j]) >> _BLOCK
+        x[j] = w[np.uint64(folds[u]), np.uint32(group[j])]
+
+
+@inner_kernel
+def _logits(flags, folds, logit, line, alone, ends):  # type: ignore[no-untyped-def]
+    """Turn weights into logits after each row alone, and list those after blocks of several.
 
     z: sum of weights before the block, s: and after the row; a user's own intercept comes in
     with the weights of the first block. Returns the number of blocks of several rows.
@@ -55,7 +64,7 @@ def _logits(group, flags, folds, logit, w, line, alone, ends):  # type: ignore[n
     whose = _NONE
     started = _BLOCK
     logit[0] = 0.0
-    for j in range(len(group)):
+    for j in range(len(alone)):
         flag = np.uint64(flags[j])
         starts = flag & _BLOCK
         u += flag >> _BLOCK
@@ -63,7 +72,7 @@ def _logits(group, flags, folds, logit, w, line, alone, ends):  # type: ignore[n
         whose = _NONE if starts else whose
         whose = u if flag >= _USER else whose
         f = np.uint64(folds[u])
-        x = w[f, np.uint32(group[j])]
+        x = alone[j]
         first_x = x + logit[whose]
         s = 0.0 if flag >= _USER else s
         z = s if starts else z
@@ -109,7 +118,8 @@ def _piece(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     n = len(group)
     _mark(offsets, fold, starts_block, intercept, base, flags, folds, logit, p[2 * n + 1 :])
-    blocks = _logits(group, flags, folds, logit, w, line, p[:n], p[n : 2 * n + 1])
+    _weights(group, flags, folds, w, p[:n])
+    blocks = _logits(flags, folds, logit, line, p[:n], p[n : 2 * n + 1])
     _sigmoids(p[: n + blocks])
     _fill(flags, n, p, before, after, at_end)
 
