@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gateway.detect.quantiles import FEW, between_ranks, order_statistics, quantiles
 from gateway.detect.spike_cells_kernels import (
+    DECILES,
     least_jumps,
     mark_jumps,
     place_in_cells,
@@ -24,7 +25,7 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-_DECILES = np.arange(1, 10) / 10
+_DECILES = np.arange(1, DECILES + 1) / (DECILES + 1)
 # A spread that is only rounding, relative to the mean of the cell.
 _ROUNDING = 1e-9
 # Sums over fewer rows than this are made in one go; over more, in chunks whose number does
@@ -94,6 +95,7 @@ def _place(scores: Scores) -> _Cells:
     rows, n = scores.prefixes, len(scores.before)
     cuts = np.unique(quantiles(scores.before, _DECILES))
     width = len(cuts) + 1
+    cuts = np.append(cuts, np.full(DECILES - len(cuts), np.inf))
     # First cell of each number of blocks before; from the last on they are the same.
     blocks = np.arange(POSITION_EDGES[-1] + 1)
     first = (np.searchsorted(POSITION_EDGES, blocks, side="right") * width).astype(np.uint8)

@@ -6,7 +6,10 @@ import numpy as np
 
 from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
 
-__all__ = ["least_jumps", "mark_jumps", "place_in_cells", "sizes_between", "standardise"]
+__all__ = ["DECILES", "least_jumps", "mark_jumps", "place_in_cells", "sizes_between",
+           "standardise"]  # fmt: skip
+
+DECILES = 9
 
 # Users whose rows go through all loops before the next ones': they stay in the second cache.
 _USERS = 256
@@ -28,22 +31,25 @@ def _flag(offsets, starts_block, cell):  # type: ignore[no-untyped-def]
 @inner_kernel
 def _add_position(first, cell):  # type: ignore[no-untyped-def]
     """Replace the flags by the first cell of the row's number of blocks before."""
-    blocks = 0
+    total = 0
+    before = 0
     most = len(first) - 1
     for i in range(len(cell)):
         flag = np.int64(cell[i])
-        # All bits, or none where a user starts.
-        same_user = (flag >> 1) - 1
-        blocks = (blocks + (flag & 1)) & same_user
-        cell[i] = first[min(blocks, most)]
+        total += flag & 1
+        before = total if flag == _STARTS_USER else before
+        cell[i] = first[np.uint64(min(total - before, most))]
 
 
 @inner_kernel
 def _add_decile(before, cuts, cell):  # type: ignore[no-untyped-def]
-    for k in range(len(cuts)):
-        cut = cuts[k]
-        for i in range(len(cell)):
-            cell[i] += cut < before[i]
+    for i in range(len(cell)):
+        x = before[i]
+        n = 0
+        # As many as the compiler knows: it compares several rows at a time.
+        for k in range(DECILES):
+            n += cuts[k] < x
+        cell[i] += n
 
 
 @inner_kernel
@@ -79,6 +85,7 @@ def place_in_cells(  # type: ignore[no-untyped-def]
     """Fill the cell of each row, and the moments of its jump, chunk by chunk of users.
 
     ``first``: the first cell of each number of blocks before; the last one's of more, too.
+    ``cuts``: as many as there are deciles; those that are not wanted are infinite.
     """
     for c in prange(len(bounds) - 1):
         _place_users(

@@ -12,7 +12,7 @@ __all__ = ["COLUMNS", "add_by_group", "add_tables", "own_history_z"]
 # expectation, variance; and one that makes a row as long as a line of the cache.
 COLUMNS = 8
 # Rows ahead of which a group's sums are asked for.
-_AHEAD = 12
+_AHEAD = 32
 # Groups whose sums are added at a time.
 _STRIPE = 256
 
