@@ -16,7 +16,7 @@ Int64 = npt.NDArray[np.int64]
 
 FEW = 100_000
 """Below this many values a partial sort is as fast."""
-_BINS = 1 << 14
+_BINS = 1 << 13
 _CHUNKS = 16
 # Values that tell where most are, and the share of them that may lie beyond on each side.
 _SAMPLE, _BEYOND = 1 << 12, 256
@@ -60,13 +60,13 @@ def order_statistics(x: Float64, ranks: Int64) -> Float64:
         return np.full(len(ranks), low)
     bounds = np.linspace(0, len(x), _CHUNKS + 1).astype(np.int64)
     scale = (_BINS - 1) / (high - low)
-    count = np.empty((_CHUNKS, _BINS), np.int64)
+    count = np.empty((_CHUNKS, _BINS), np.int32)
     count_bins(x, bounds, low, scale, count)
-    below = np.concatenate([[0], np.cumsum(count.sum(axis=0))])
+    below = np.concatenate([[0], np.cumsum(count.sum(axis=0, dtype=np.int64))])
     bin_of = np.searchsorted(below, ranks, side="right") - 1
     wanted = np.zeros(_BINS, bool)
     wanted[bin_of] = True
-    first = np.concatenate([[0], np.cumsum(count[:, wanted].sum(axis=1))])
+    first = np.concatenate([[0], np.cumsum(count[:, wanted].sum(axis=1, dtype=np.int64))])
     found = np.empty(first[-1])
     pick_bins(x, bounds, low, scale, wanted, first, found)
     found.sort()
