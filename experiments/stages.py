@@ -29,8 +29,8 @@ from gateway.joins_io.partitioned import partition_log
 from gateway.partitioned import PartitionedLog
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, score_joins
 from gateway.score import build_prefixes as layout
-from gateway.score.large_kernels import scored_rows
 from gateway.score.packed import PackedLoss, pack_rows
+from gateway.score.probabilities import LinearModel, fill_probabilities
 from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.store import load_config
 from gateway.targets import named_targets
@@ -139,13 +139,12 @@ def _scoring(size: Size) -> Prepared:
     """Fill the three columns of a fold of a large log."""
     rows = _prefixes(size)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
-    users, line = np.arange(rows.n_users), np.array([1.1, 0.2])
+    fold = np.zeros(rows.n_users, np.int8)
+    model = LinearModel(np.append(w, -3.0), np.array([1.1, 0.2]), 0.02)
 
     def work() -> None:
-        scored_rows(
-            users, rows.offsets, rows.group, rows.starts_block, w, -3.0, line, 0.02,
-            *(np.empty(len(rows.group)) for _ in range(3)),
-        )  # fmt: skip
+        before, after, at_end = (np.empty(len(rows.group)) for _ in range(3))
+        fill_probabilities(rows, fold, {0: model}, before=before, after=after, at_end=at_end)
 
     return Prepared(work, lambda: len(rows.group))
 

@@ -24,8 +24,8 @@ SLOWER = 3
 # compare an exponential with a read from memory in another way.
 BOUNDS = {
     "train, one evaluation": 3.6,
-    "score": 1.4,
-    "spike": 7.5,
+    "score": 1.9,
+    "spike": 13.0,
     "self-controlled, one evaluation": 5.0,
     "simulate": 1_300.0,
 }

@@ -32,8 +32,9 @@ _ROUNDING = 1e-9
 # not depend on the threads.
 _ROWS_PER_CHUNK = 4_000_000
 _MOST_CHUNKS = 16
-# Rows that tell about where a quantile is, and how many of their standard errors it may be off.
-_SAMPLE, _ERRORS = 1 << 15, 5.0
+# Rows that tell about where a quantile is, of which at most one in so many is asked; and how
+# many of their standard errors it may be off.
+_SAMPLE, _ONE_IN, _ERRORS = 1 << 15, 32, 5.0
 # Rows that are looked at before those of interest are worked on.
 _ROOM = 1 << 10
 _LEAST_FLOAT = 5e-324
@@ -163,7 +164,7 @@ def _sizes_near(cells: _Cells, scores: Scores, share: float) -> tuple[int, Float
 
 def _bracket(cells: _Cells, scores: Scores, share: float) -> tuple[float, float, float]:
     """From and to below which z a quantile very likely is, and the share of rows there."""
-    rows = slice(None, None, max(1, len(cells.cell) // _SAMPLE))
+    rows = slice(None, None, max(_ONE_IN, len(cells.cell) // _SAMPLE))
     cell = cells.cell[rows]
     jump, sd = scores.after[rows] - scores.before[rows], cells.sd[cell]
     z = np.divide(jump - cells.mean[cell], sd, out=np.zeros(len(cell)), where=sd > 0.0)

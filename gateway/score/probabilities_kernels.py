@@ -1,7 +1,7 @@
 """The probabilities around each row, given weights: pieces of whole users, one after the other.
 
-A piece goes through three loops: running sums of weights, exponentials for all rows side by
-side (in the processor's vector registers), and the three columns. Where a user or a block
+A piece goes through some loops: weights, their running sums, exponentials for all rows side
+by side (in the processor's vector registers), and the three columns. Where a user or a block
 begins is looked up and not branched on: nobody could guess it, the processor least of all.
 """
 
