@@ -64,7 +64,8 @@ def test_spikes__near_a_quantile_are_few():
     cells = spike_cells._place(scores)
     below, found = spike_cells._sizes_near(cells, scores, 0.95)
     assert below <= 0.95 * 59_999 <= below + len(found) - 2
-    assert len(found) < 0.05 * 60_000
+    # Five standard errors of a share among 1,875 rows on either side are a twentieth.
+    assert len(found) < 0.1 * 60_000
 
 
 def test_spikes__of_no_rows():
