@@ -10,7 +10,7 @@ ended. `figures` draws time.png and memory.png from the table. The tables in doc
 are printed by `exponents`, `limits` and `model`.
 
 Run: python experiments/scaling.py run [--sizes quick|full] [--stage NAME ...] [--limit 600]
-       [--again]
+       [--most USERS] [--again]
      python experiments/scaling.py figures | exponents | limits | model   (all: [--out DIR])
      python experiments/scaling.py page --out results/reference/scaling
 The last puts these tables, and that of `peers.py`, between the marks in docs/scaling.md.
@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> None:
         rows = [row for row in rows if row["status"] == "ok"]
     known = {(row["stage"], row["series"], row["users"], row["groups"]) for row in rows}
     for name, series, users, groups, joins in points(options.sizes, options.stage):
-        if (name, series, users, groups) in known:
+        if users > options.most or (name, series, users, groups) in known:
             continue
         size = Size(users, groups, joins, SCRATCH / f"{users}-{groups}")
         status, row = measured_apart(name, size, options.limit)
@@ -226,6 +226,7 @@ def main() -> None:
     parser.add_argument("--sizes", choices=SIZES, default="quick")
     parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
     parser.add_argument("--limit", type=float, default=600.0, help="seconds for a point")
+    parser.add_argument("--most", type=int, default=10**8, help="no point of more users")
     parser.add_argument("--again", action="store_true", help="also what did not finish before")
     parser.add_argument("--out", type=Path, default=Path("results/scaling"))
     options = parser.parse_args()
