@@ -162,8 +162,10 @@ def table_of(rows: list[dict[str, Any]]) -> str:
 
 def _line(row: dict[str, Any]) -> list[str]:
     def number(name: str, digits: int = 2) -> str:
-        value = row.get(name)
-        return f"{float(value):,.{digits}g}" if value not in (None, "") else "–"
+        if row.get(name) in (None, ""):
+            return "–"
+        value = float(row[name])
+        return f"{value:,.0f}" if value >= 10**digits else f"{value:.{digits}g}"
 
     start = [row["work"], row["size"], number("our_seconds", 3), row["peer"]]
     if row["status"] != "ok":

@@ -61,6 +61,8 @@ class Shared:
     back: bool
 
 
+# Stages that take another way for small logs: the model speaks of more joins than these.
+LARGE_FROM = {"cross-fit": 5_000_000, "on disk: spike": 5_000_000}
 # Reading, writing and laying out rows need no word from others once users are dealt out.
 SHARED = {
     "read": Shared(0, 1, back=False),
@@ -194,7 +196,8 @@ class Cost:
 
 def cost_of(rows: list[Row], stage: str) -> Cost:
     """Fit the model of a stage."""
-    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"]
+    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"
+             and _joins_of(row) > LARGE_FROM.get(stage, 0)]  # fmt: skip
     joins = np.array([_joins_of(row) for row in found])
     groups, reads, seconds, evaluations = (
         np.array([row[name] for row in found], float)
@@ -236,7 +239,12 @@ def _reads(rows: list[Row]) -> float:
 def _modelled(rows: list[Row]) -> list[str]:
     skipped = {"draw world", "train, one evaluation", "self-controlled, one evaluation"}
     known = [s for s in _stages(rows) if s not in skipped]
-    return [s for s in known if len(_measured(rows, s, _series_of(rows, s))) > 1]
+    return [s for s in known if len(_large(rows, s)) > 1]
+
+
+def _large(rows: list[Row], stage: str) -> list[Row]:
+    found = _measured(rows, stage, _series_of(rows, stage))
+    return [row for row in found if _joins_of(row) > LARGE_FROM.get(stage, 0)]
 
 
 def _costs(rows: list[Row]) -> str:

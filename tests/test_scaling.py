@@ -56,6 +56,15 @@ def test_cost__of_a_stage_measured_over_users_has_no_part_of_the_groups() -> Non
     assert cost.time == pytest.approx([0.0, 1e-6, 0.0, 0.0], abs=1e-12)
 
 
+def test_cost__of_a_stage_with_another_way_for_small_logs_leaves_those_out() -> None:
+    slow = [_row("cross-fit", "joins", joins, 5_000, seconds=100.0) for joins in (10**5, 10**6)]
+    large = [row | {"stage": "cross-fit"} for row in ROWS if row["joins"] > 5_000_000]
+    cost = scaling_model.cost_of([*slow, *large], "cross-fit")
+    assert cost.points == len(large)
+    assert cost.worst < 1e-9
+    assert scaling_model._modelled(slow) == []
+
+
 def test_projection__counts_what_workers_send_to_and_fro() -> None:
     cost = scaling_model.cost_of(ROWS, "train")
     sent, seconds = scaling_model._communication(scaling_model.SHARED["train"], cost, 8)
