@@ -237,8 +237,7 @@ def _reads(rows: list[Row]) -> float:
 
 
 def _modelled(rows: list[Row]) -> list[str]:
-    skipped = {"draw world", "train, one evaluation", "self-controlled, one evaluation"}
-    known = [s for s in _stages(rows) if s not in skipped]
+    known = [s for s in _stages(rows) if s != "draw world" and "one evaluation" not in s]
     return [s for s in known if len(_large(rows, s)) > 1]
 
 

@@ -27,7 +27,7 @@ from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_gro
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import partition_log
 from gateway.partitioned import PartitionedLog
-from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, score_joins
+from gateway.score import LogisticModel, LogisticScorer, Prefixes, PrefixLoss, Scores, score_joins
 from gateway.score import build_prefixes as layout
 from gateway.score.packed import PackedLoss, pack_rows
 from gateway.score.probabilities import LinearModel, fill_probabilities
@@ -114,6 +114,14 @@ def _training_evaluation(size: Size) -> Prepared:
     rows = _prefixes(size)
     packed = pack_rows(rows, np.zeros(rows.n_users, np.int8), 1)
     loss = PackedLoss(packed, np.ones(1, bool), penalty=PENALTY)
+    w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
+    return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
+
+
+def _plain_evaluation(size: Size) -> Prepared:
+    """As logs of up to five million joins at risk are trained."""
+    rows = _prefixes(size)
+    loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
 
@@ -277,6 +285,7 @@ STAGES: Mapping[str, Stage] = {
     "write": Stage(_writing),
     "prefixes": Stage(_prefix_layout, row_bytes=8.0 + 19.0),
     "train, one evaluation": Stage(_training_evaluation, row_bytes=6.0, row_visits=2.0),
+    "train plainly, one evaluation": Stage(_plain_evaluation, row_bytes=6.0, row_visits=2.0),
     "train": Stage(_training_fit, row_bytes=6.0, row_visits=2.0),
     "cross-fit": Stage(_cross_fit),
     "score": Stage(_scoring, row_bytes=6.0 + 24.0, row_visits=1.0),

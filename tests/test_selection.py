@@ -50,12 +50,13 @@ def test_exact_quantiles__of_none_are_none() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 7, 100, 10**6])
-def test_area_under_curve__is_that_of_scikit_learn(most) -> None:
+def test_area_under_curve__is_that_of_scikit_learn(most, tmp_path) -> None:
     rng = np.random.default_rng(2)
     score = np.round(rng.normal(size=2_000), 2)
     positive = rng.random(2_000) < 0.2 + 0.1 * np.sign(score)
     pieces = list(zip(_pieces(score), _pieces(positive), strict=True))
-    got = area_under_curve(lambda: pieces, count=2_000, most=most)
+    got = area_under_curve(lambda: pieces, count=2_000, most=most, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
     # Both add ratios of whole numbers; scikit-learn adds many of them.
     assert got == pytest.approx(roc_auc_score(positive, score), abs=1e-12)
 

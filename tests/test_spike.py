@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import betabinom, norm
+from scipy.stats import beta, betabinom, norm
 
 import gateway
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes, rank_groups
-from gateway.detect.shrinkage import beta_prior
+from gateway.detect.shrinkage import beta_prior, shrink_shares
 from gateway.detect.spike import DEFAULT_THRESHOLD, _p_values
 from gateway.errors import GatewayError
 from gateway.score import LogisticScorer, score_joins
@@ -115,6 +115,20 @@ def test_beta_prior__recovers_a_planted_prior():
     a, b = beta_prior(k, n)
     # 4,000 groups: the moments' standard error is about 3 % of each parameter.
     np.testing.assert_allclose([a, b], [2.0, 6.0], rtol=0.12)
+
+
+def test_shrink_shares__are_those_of_every_group_for_itself():
+    """Groups with equal counts are looked up once; the posterior of each is the oracle."""
+    rng = np.random.default_rng(3)
+    n = rng.integers(1, 12, 300)
+    k = rng.binomial(n, 0.3)
+    among = n >= 4
+    a, b = beta_prior(k[among], n[among])
+    got = shrink_shares(k, n, among=among)
+    for g in range(len(n)):
+        posterior = beta(k[g] + a, n[g] - k[g] + b)
+        assert (got.low[g], got.high[g]) == (posterior.ppf(0.025), posterior.ppf(0.975))
+        assert got.mean[g] == pytest.approx(posterior.mean(), rel=1e-13)
 
 
 def test_beta_prior__of_equal_shares_shrinks_fully():

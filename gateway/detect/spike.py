@@ -139,8 +139,11 @@ def detect_spikes(
     if tells_nothing(spiking[ranked], joiners[ranked]):
         score = np.full(joins.n_groups, float(spiking.sum() > 0))
     statistic = _statistic(outcomes - expected, variance)
-    p = _p_values(outcomes, resolved, expected, statistic, options.p_value)
-    p[~ranked | (resolved == 0)] = np.nan
+    tested = ranked & (resolved > 0)
+    p = np.full(joins.n_groups, np.nan)
+    p[tested] = _p_values(
+        outcomes[tested], resolved[tested], expected[tested], statistic[tested], options.p_value
+    )
     q = benjamini_hochberg(p)
     return Detection(
         detector="spike",

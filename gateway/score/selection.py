@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from gateway.joins_io.partitioned.scratch import append_columns, drop_columns, map_column
 
 __all__ = ["Passes", "area_under_curve", "exact_quantiles"]
 
@@ -16,10 +18,13 @@ Int64 = npt.NDArray[np.int64]
 Key = npt.NDArray[np.uint64]
 # Gives the blocks of a column, from the first on, as often as it is asked.
 Passes = Callable[[], Iterable[npt.NDArray[Any]]]
+Block = tuple[Float64, npt.NDArray[np.bool_]]
 
 # A float's 64 bits, in pieces that a histogram can hold.
 _DIGITS = ((53, 11), (42, 11), (31, 11), (20, 11), (9, 11), (0, 9))
 _SIGN = np.uint64(1 << 63)
+# What the scratch files of an area begin with.
+_AREA = "area-"
 
 
 def exact_quantiles(passes: Passes, q: Float64) -> Float64:
@@ -96,9 +101,13 @@ def _values(key: Key) -> Float64:
 
 
 def area_under_curve(
-    passes: Callable[[], Iterable[tuple[Float64, npt.NDArray[np.bool_]]]], *, count: int, most: int
+    passes: Callable[[], Iterable[Block]], *, count: int, most: int, folder: Path
 ) -> float:
     """Return the share of pairs of a positive and a negative in right order, ties half.
+
+    Seven passes, whatever the number of rows, and 9 bytes of scratch a row: ranges of
+    scores with at most ``most`` rows each, but for ties, are dealt out to files, and what is
+    in one file is counted at a time.
 
     Parameters
     ----------
@@ -107,32 +116,56 @@ def area_under_curve(
     count
         Rows in all.
     most
-        Distinct scores that may be in memory; more passes where they are less.
+        Rows that may be in memory.
+    folder
+        For scratch files, gone afterwards.
     """
     pieces = -(-count // most)
     cuts = np.unique(exact_quantiles(lambda: (x for x, _ in passes()),
                                      np.arange(1, pieces) / pieces))  # fmt: skip
-    bounds = np.concatenate([[-np.inf], cuts, [np.inf]])
+    sizes = _deal_out(passes(), cuts, folder)
     below = pairs = 0
-    for low, high in pairwise(bounds.tolist()):
-        negative, positive = _tally(passes, low, high)
+    for k in np.flatnonzero(sizes).tolist():
+        negative, positive = _tally(_dealt(folder, k, most))
         before = below + np.concatenate([[0], np.cumsum(negative)[:-1]])
         # Twice the count, so that ties stay whole numbers.
-        pairs += int((positive * (2 * before + negative)).sum()) if len(negative) else 0
+        pairs += int((positive * (2 * before + negative)).sum())
         below += int(negative.sum())
+    drop_columns(folder, _AREA)
     positives = count - below
     return pairs / (2 * below * positives)
 
 
-def _tally(
-    passes: Callable[[], Iterable[tuple[Float64, npt.NDArray[np.bool_]]]], low: float, high: float
-) -> tuple[Int64, Int64]:
-    """Count negatives and positives of each distinct score above ``low`` and up to ``high``."""
+def _deal_out(blocks: Iterable[Block], cuts: Float64, folder: Path) -> Int64:
+    """Append each row to the file of its range, up to and including a cut; return the sizes."""
+    sizes = np.zeros(len(cuts) + 1, np.int64)
+    for x, positive in blocks:
+        piece = np.searchsorted(cuts, x, side="left")
+        rows = np.argsort(piece, kind="stable")
+        held = np.bincount(piece, minlength=len(sizes))
+        parts = np.split(rows, np.cumsum(held)[:-1])
+        for k in np.flatnonzero(held).tolist():
+            here = parts[k]
+            columns = {f"{_AREA}{k}-score": x[here], f"{_AREA}{k}-positive": positive[here]}
+            append_columns(folder, columns)
+        sizes += held
+    return sizes
+
+
+def _dealt(folder: Path, k: int, most: int) -> Iterator[Block]:
+    """Yield what a file holds; more than ``most`` rows only where they are ties."""
+    score = map_column(folder, f"{_AREA}{k}-score", np.float64)
+    positive = map_column(folder, f"{_AREA}{k}-positive", np.bool_)
+    for first in range(0, len(score), most):
+        yield score[first : first + most], positive[first : first + most]
+
+
+def _tally(blocks: Iterable[Block]) -> tuple[Int64, Int64]:
+    """Count negatives and positives of each distinct score."""
     value, counts = np.empty(0), np.empty((0, 2), np.int64)
-    for x, positive in passes():
-        inside = (x > low) & (x <= high)
-        more = np.column_stack([~positive[inside], positive[inside]]).astype(np.int64)
-        value, where = np.unique(np.concatenate([value, x[inside]]), return_inverse=True)
+    for x, positive in blocks:
+        more = np.column_stack([~positive, positive]).astype(np.int64)
+        value, where = np.unique(np.concatenate([value, x]), return_inverse=True)
         stacked = np.concatenate([counts, more])
         counts = np.column_stack(
             [np.bincount(where, stacked[:, k], len(value)).astype(np.int64) for k in (0, 1)]

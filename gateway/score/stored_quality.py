@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Pairs = Callable[[], Iterator[tuple[Float64, Mask]]]
 
-# Distinct probabilities that are in memory at once, for the area under the curve.
+# Probabilities that are in memory at once, for the area under the curve.
 _MOST = 1 << 18
 _ROUNDING = float(np.finfo(np.float64).eps)
 
@@ -44,9 +45,13 @@ def measure_stored(prefixes: StoredPrefixes, folds: int) -> tuple[Quality, ...]:
     there = np.flatnonzero(rows)
     both = bool(((positive > 0) & (positive < rows))[there].all()) and len(there) > 1
     if not both:
-        values = _measures(lambda: ((p, y) for p, y, _ in _trained_on(prefixes, folds)), n)
+        values = _measures(lambda: ((p, y) for p, y, _ in _trained_on(prefixes, folds)), n,
+                           prefixes.folder)  # fmt: skip
         return (*(Quality(name, value) for name, value in values.items()), *given)
-    found = [_measures(_of_fold(prefixes, folds, k), int(rows[k])) for k in there.tolist()]
+    found = [
+        _measures(_of_fold(prefixes, folds, k), int(rows[k]), prefixes.folder)
+        for k in there.tolist()
+    ]
     return (*(over_folds(name, np.array([f[name] for f in found])) for name in found[0]), *given)
 
 
@@ -65,7 +70,7 @@ def _of_fold(prefixes: StoredPrefixes, folds: int, k: int) -> Pairs:
     return lambda: ((p[f == k], y[f == k]) for p, y, f in _trained_on(prefixes, folds))
 
 
-def _measures(pairs: Pairs, n: int) -> dict[str, float]:
+def _measures(pairs: Pairs, n: int, folder: Path) -> dict[str, float]:
     """Area under the curve, mean log-loss and mean squared error (Brier)."""
     loss = error = 0.0
     for p, y in pairs():
@@ -73,5 +78,5 @@ def _measures(pairs: Pairs, n: int) -> dict[str, float]:
         kept = np.clip(np.where(y, p, 1 - p), _ROUNDING, 1 - _ROUNDING)
         loss -= float(np.log(kept).sum())
         error += float(((p - y) ** 2).sum())
-    area = area_under_curve(pairs, count=n, most=_MOST)
+    area = area_under_curve(pairs, count=n, most=_MOST, folder=folder)
     return {"auc": area, "log_loss": loss / n, "brier": error / n}
