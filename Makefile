@@ -18,11 +18,13 @@ SUITABLE := import ensurepip, sys, sysconfig, venv; \
 	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 14) and sys.maxsize > 2**32 \
 	and not sysconfig.get_config_var("Py_GIL_DISABLED")))
 
-# Wheels only: nothing is compiled, and nothing is run that is not in the lock. Twice quiet:
-# errors are shown, pip's remarks on its own settings are not.
+# Wheels only: nothing is compiled, and nothing is run that is not in the lock. A lock holds all
+# that its packages need (tests/test_locks.py), so pip is not to look for anything else: some
+# releases of it take `coverage[toml]` for a second, unpinned package. Twice quiet: errors are
+# shown, pip's remarks on its own settings are not.
 INSTALL := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --no-input \
 	--progress-bar off
-LOCKED := $(INSTALL) --require-hashes --only-binary :all:
+LOCKED := $(INSTALL) --require-hashes --no-deps --only-binary :all:
 ITSELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 
 # Installed when newer than the lock. They lie in .venv, so they vanish with it.

@@ -12,7 +12,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 
 def install(session: nox.Session) -> None:
     session.install(
-        *("--require-hashes", "--only-binary", ":all:", "--requirement", "requirements-dev.txt")
+        *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
+        *("--requirement", "requirements-dev.txt"),
     )
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
 
