@@ -19,20 +19,16 @@ from gateway.analyses import (
 )
 from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
-from gateway.errors import ConfigError, Problem
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import (
     BoostedScorer,
     LogisticScorer,
     MarkovScorer,
     Scorer,
     Scores,
-    StoredScores,
     reliability_table,
     score_joins,
-    score_parts,
 )
 from gateway.talk import Talk
 from gateway.targets import TargetSet
@@ -52,12 +48,12 @@ EXPLAINED = 10
 
 def score_where_needed(
     config: Config,
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
     *,
     talk: Talk,
     cost: dict[str, float] | None = None,
-) -> Scores | StoredScores | None:
+) -> Scores | None:
     """Score once for all detectors of the config; None where none of them needs it.
 
     ``cost`` gets the processor seconds of it, all threads together.
@@ -65,8 +61,6 @@ def score_where_needed(
     if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
         return None
     with _timed("scores", cost):
-        if isinstance(joins, PartitionedLog):
-            return _train_on_disk(config, joins, targets, talk)
         return _train(config, joins, targets, talk)
 
 
@@ -76,25 +70,6 @@ def _timed(name: str, cost: dict[str, float] | None) -> Iterator[None]:
     yield
     if cost is not None:
         cost[name] = round(time.process_time() - begun, 3)
-
-
-def _train_on_disk(
-    config: Config, joins: PartitionedLog, targets: TargetSet, talk: Talk
-) -> StoredScores:
-    options, scorer = config.score, _scorer(config)
-    if not isinstance(scorer, LogisticScorer):
-        rule, got = "must be 'logistic' for a log that stays on disk", repr(options.scorer)
-        raise ConfigError([Problem("score.scorer", rule, got)])
-    with talk.stage("training and scoring"):
-        return score_parts(
-            joins,
-            targets,
-            scorer=scorer,
-            horizon=options.horizon,
-            folds=options.folds,
-            calibration=options.calibration,
-            seed=config.experiment.seed,
-        )
 
 
 def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Scores:
@@ -122,9 +97,9 @@ def _scorer(config: Config) -> Scorer:
 
 def run_detectors(
     config: Config,
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     *,
     talk: Talk,
     cost: dict[str, float] | None = None,
@@ -176,7 +151,7 @@ def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
     return find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
 
 
-def scorer_quality(scores: Scores | StoredScores | None) -> pa.Table:
+def scorer_quality(scores: Scores | None) -> pa.Table:
     """Return the scorer's measures as rows of an evaluation; none without a scorer."""
     if scores is None:
         return EVALUATION_SCHEMA.empty_table()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,9 @@ from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
 from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
-from gateway.joins_io.partitioned import Manifest, read_manifest, read_parts
+from gateway.joins_io.manifest import read_manifest
+from gateway.joins_io.part_views import check_views, cut_users, fields_of_users
+from gateway.joins_io.partitioned import Mapped, map_folder
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
@@ -54,6 +58,7 @@ class JoinLog:
     ``from_parquet``: they number, sort and check. All of them bring rows into the same
     order, so that the same joins give the same log, bit for bit, whatever the order of
     the rows. A membership that is there several times is kept once, at its earliest time.
+    Or map one from a disk with ``open``: nothing else about it is different.
 
     Parameters
     ----------
@@ -104,6 +109,8 @@ class JoinLog:
     confirmed: npt.NDArray[np.bool_] | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
+
+    _mapped: ClassVar[Mapped | None] = None
 
     def __post_init__(self) -> None:
         views = checked_columns(vars(self), n_sources=len(SOURCES))
@@ -192,7 +199,7 @@ class JoinLog:
     def read(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
     ) -> Self:
-        """Read a log from CSV, gzip CSV, Parquet, or a folder of Parquet parts.
+        """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
 
         Parameters
         ----------
@@ -226,15 +233,56 @@ class JoinLog:
         A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
         other only the three columns are taken.
         """
-        manifest = read_manifest(path)
+        if read_manifest(path) is not None:
+            if (user, group, time) != _COLUMNS:
+                rule = "columns are user, group and time; name no others"
+                raise LogError(f"{path}: a converted log's {rule}")
+            return cls.open(path)
         if (user, group, time) == _COLUMNS:
-            if manifest is not None and manifest.tells_users:
-                return cls._from_parts(Path(path), manifest)
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
-        rows = read_dense(path, user=user, group=group, time=time)
-        return cls._of(rows, path, last=None if manifest is None else manifest.last)
+        return cls._of(read_dense(path, user=user, group=group, time=time), path)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Map a log that ``gateway convert`` wrote: its columns stay on the disk.
+
+        Parameters
+        ----------
+        folder
+            The converted log. It must not be changed as long as the log is in use.
+
+        Raises
+        ------
+        LogError
+            If it is no converted log, another version wrote it, or it was changed.
+        """
+        columns, mapped = map_folder(Path(folder))
+        log = cls._viewed(columns, mapped)
+        try:
+            check_views(columns, mapped, log.parts(), n_sources=len(SOURCES))
+        except (ValueError, pa.ArrowInvalid) as error:
+            rule = "cannot be used; was it changed by another program?"
+            raise LogError(f"{folder}: the log {rule} ({error})") from error
+        return log
+
+    @classmethod
+    def _viewed(cls, columns: dict[str, Any], mapped: Mapped | None) -> Self:
+        """Make a log of columns that need no check."""
+        log = object.__new__(cls)
+        for name, value in columns.items():
+            object.__setattr__(log, name, value)
+        if mapped is not None:
+            object.__setattr__(log, "_mapped", mapped)
+        return log
+
+    def __reduce__(self) -> Any:
+        """Let another process map the same folder, rather than get what is in it."""
+        if self._mapped is None:
+            return super().__reduce__()
+        place = self._mapped
+        return _reopened, (str(place.folder), place.digest, *place.users)
 
     @classmethod
     def from_dataframe(
@@ -258,21 +306,11 @@ class JoinLog:
         return cls._of(dense_rows(columns), where)
 
     @classmethod
-    def _of(cls, rows: DenseRows, where: object, *, last: int | None = None) -> Self:
-        """Make a log of rows; ``last`` is its last tick, where some were left out."""
+    def _of(cls, rows: DenseRows, where: object) -> Self:
         try:
-            return cls(**rows.fields(where, last=last))
+            return cls(**rows.fields(where))
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
-
-    @classmethod
-    def _from_parts(cls, folder: Path, manifest: Manifest) -> Self:
-        """Read a converted log that says more of its users than their joins."""
-        columns = read_parts(folder, manifest)
-        try:
-            return cls(**columns)
-        except ValueError as error:
-            raise not_restored(folder, error) from error
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:
@@ -305,6 +343,23 @@ class JoinLog:
     def span(self) -> tuple[int, int]:
         """Ticks of the first and the last join, of which there must be one."""
         return int(self.time.min()), int(self.time.max())
+
+    def parts(self) -> Iterator[JoinLog]:
+        """Yield the log as logs of some users each, in order, and of all groups.
+
+        Where it is cut depends on the joins alone: what is added up part by part, in order,
+        is the same bits wherever the log lies. Columns are views. ``inviter`` is left out:
+        an inviter may be in another part.
+        """
+        for first, last in cut_users(self.offsets):
+            yield self._of_users(first, last)
+            if self._mapped is not None:
+                self._mapped.release()
+
+    def _of_users(self, first: int, last: int) -> JoinLog:
+        columns = fields_of_users(vars(self), first, last)
+        mapped = None if self._mapped is None else self._mapped.of_users(first, last)
+        return JoinLog._viewed(columns, mapped)
 
     def user(self) -> Int32:
         """Return the dense user id of each join, int32, shape (n_joins,)."""
@@ -375,6 +430,23 @@ class JoinLog:
             If the file cannot be written.
         """
         write_parquet(self.to_arrow(), path)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: str, digest: str) -> JoinLog:
+    """Open a log once for all its parts."""
+    log = JoinLog.open(folder)
+    if log._mapped is None or log._mapped.digest != digest:
+        rule = "must be the same folder for every worker, on a disk that all of them see"
+        raise LogError(f"{folder} {rule}; here it holds another log")
+    return log
+
+
+def _reopened(folder: str, digest: str, first: int, last: int) -> JoinLog:
+    log = _opened(folder, digest)
+    if log._mapped is not None:
+        log._mapped.release()
+    return log if (first, last) == (0, log.n_users) else log._of_users(first, last)
 
 
 def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:

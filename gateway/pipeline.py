@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
+from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
-from gateway.partitioned import AnyLog, OnDisk
+from gateway.parts import current_work
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import Scores, StoredScores
+from gateway.score import Scores
 from gateway.store import (
     Draft,
     Result,
@@ -67,7 +67,6 @@ def execute(
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
     keep: Collection[str] | None = None,
-    on_disk: OnDisk | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -88,9 +87,6 @@ def execute(
         Adds figures and report before the result gets its name.
     keep
         Names of the tables to store; None for all.
-    on_disk
-        How a converted log that stays on disk is worked on: the result is the same. None
-        for a log in memory.
 
     Raises
     ------
@@ -108,22 +104,19 @@ def execute(
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
     with draft_result(final) as draft:
-        disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
-        platform = obtain_platform(config, talk=talk, on_disk=disk)
+        platform = obtain_platform(config, talk=talk)
         seen = as_known(config, platform)
-        joins, targets = seen.log, seen.targets
+        joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
         scores = score_where_needed(config, joins, targets, talk=talk, cost=cost)
         detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
         tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
-        if isinstance(scores, StoredScores):
-            scores.discard()
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
         draft.write_text("config.toml", config_to_toml(config))
-        provenance = _provenance(config, begun, spent, on_disk) | {"cpu_seconds": cost}
+        provenance = _provenance(config, begun, spent) | {"cpu_seconds": cost}
         if illustrate is not None:
             with talk.stage("drawing figures and report"):
                 illustrate(draft, tables, config, provenance)
@@ -226,7 +219,7 @@ def _note(
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
@@ -242,7 +235,7 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, platform, detections),
     }
-    if isinstance(scores, Scores):
+    if scores is not None:
         tables |= score_tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
@@ -267,7 +260,7 @@ def _counterfactual(
 def _evaluate(
     config: Config,
     platform: Platform,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     detections: dict[str, Detection],
     truth: pa.Table | None,
 ) -> pa.Table:
@@ -290,7 +283,7 @@ def _evaluate(
 
 def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
     """What the report says first, as text."""
-    joins, found = platform.log, leading(detections)
+    joins, found = platform.joins, leading(detections)
     horizon = config.score.horizon
     unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
@@ -314,7 +307,7 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
     )
 
 
-def _span(joins: AnyLog) -> str:
+def _span(joins: JoinLog) -> str:
     """First and last tick of the log, as dates where they are."""
     ends = [tick + joins.origin for tick in joins.span]
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
@@ -325,13 +318,11 @@ def _span(joins: AnyLog) -> str:
     return f"{first} to {last}"
 
 
-def _provenance(
-    config: Config, begun: float, spent: float, on_disk: OnDisk | None
-) -> dict[str, Any]:
+def _provenance(config: Config, begun: float, spent: float) -> dict[str, Any]:
     """What made a result; ``begun`` and ``spent`` were clock and processor at its start."""
-    work = {}
-    if on_disk is not None:
-        work = {"on_disk": {"memory": on_disk.memory, "workers": on_disk.workers.count}}
+    how, work = current_work(), {}
+    if how.memory is not None:
+        work = {"work": {"memory": how.memory, "workers": how.workers.count}}
     return {
         "gateway_version": __version__,
         **describe_environment(),

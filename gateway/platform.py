@@ -11,11 +11,9 @@ import pyarrow as pa
 
 from gateway.analyses import until
 from gateway.config import Config
-from gateway.detect import check_in_parts
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
-from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
@@ -28,15 +26,9 @@ __all__ = ["Platform", "as_known", "groups_table", "obtain_platform"]
 class Platform:
     """Joins and targets, and what is known of the groups: all of it in a simulated run."""
 
-    log: AnyLog
+    joins: JoinLog
     targets: TargetSet
     history: History | None = None
-
-    @property
-    def joins(self) -> JoinLog:
-        """The log, which must be in memory."""
-        assert isinstance(self.log, JoinLog)  # noqa: S101  (only some detectors see another)
-        return self.log
 
     @property
     def world(self) -> World | None:
@@ -47,21 +39,19 @@ class Platform:
     def role(self) -> npt.NDArray[np.str_]:
         """Planted role of every group, ``unknown`` in a real log."""
         if self.world is None:
-            return np.full(self.log.n_groups, "unknown")
+            return np.full(self.joins.n_groups, "unknown")
         names = np.array([role.name.lower() for role in Role])
         return np.asarray(names[self.world.groups.role])
 
 
-def obtain_platform(
-    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None
-) -> Platform:
+def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
     With ``on_disk`` a converted log stays there.
     """
     if config.log is None:
         return _simulate_platform(config, talk)
-    return _read_platform(config, on_disk)
+    return _read_platform(config)
 
 
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
@@ -89,7 +79,7 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     return targets_by_rule(joins, meets, description)
 
 
-def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
+def _read_platform(config: Config) -> Platform:
     assert config.log is not None  # noqa: S101  (the config's own rule)
     log = config.log
     if log.digest is not None and file_digest(log.path) != log.digest:
@@ -97,16 +87,7 @@ def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
             f"{log.path} is not the file that the config names: its sha256 is "
             f"{file_digest(log.path)}, the config says {log.digest}"
         )
-    joins: AnyLog
-    if on_disk is None:
-        joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
-    else:
-        check_in_parts(config.detect.detectors)
-        if (log.user, log.group, log.time) != ("user", "group", "time"):
-            raise LogError("a converted log's columns are user, group and time; name no others")
-        joins = PartitionedLog.at(
-            log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
-        )
+    joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
     targets = named_targets(joins, config.targets.groups or ())
     check_learnable(joins, targets)
     return Platform(joins, targets)
@@ -118,21 +99,21 @@ def as_known(config: Config, platform: Platform) -> Platform:
         return platform
     joins = until(platform.joins, config.note.workflow_day)
     check_learnable(joins, platform.targets)
-    return replace(platform, log=joins)
+    return replace(platform, joins=joins)
 
 
 def groups_table(platform: Platform, config: Config) -> pa.Table:
     """Return what is known of every group; null where a real log does not tell."""
-    n, world = platform.log.n_groups, platform.world
+    n, world = platform.joins.n_groups, platform.world
     columns: dict[str, Any] = {
-        "group": platform.log.groups,
+        "group": platform.joins.groups,
         "role": pa.array(platform.role.tolist(), pa.string()),
         "mechanism": pa.nulls(n, pa.string()),
         "strength": pa.nulls(n, pa.float64()),
         "topic": pa.nulls(n, pa.int16()),
         "country": pa.nulls(n, pa.string()),
         "created": pa.nulls(n, pa.int32()),
-        "size": pa.array(platform.log.sizes()),
+        "size": pa.array(platform.joins.sizes()),
         "is_target": pa.array(platform.targets.mask),
         "strikes": pa.nulls(n, pa.int64()),
     }

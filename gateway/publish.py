@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from gateway.config import Config, config_to_toml
 from gateway.figures import FIGURES, csv_bytes, render
-from gateway.partitioned import OnDisk
 from gateway.pipeline import execute
 from gateway.report import render_report, tex_tables
 from gateway.store import Draft, Result, open_result, open_tables, stands
@@ -33,7 +32,6 @@ def run(
     force: bool = False,
     n_threads: int | None = None,
     talk: Talk = SILENT,
-    on_disk: OnDisk | None = None,
 ) -> Result:
     """Run a config and store tables, figures and report.
 
@@ -50,8 +48,6 @@ def run(
         Threads of the kernels; None for all cores. It does not change the result.
     talk
         Who hears of the progress; nobody by default.
-    on_disk
-        How a converted log that stays on disk is worked on; None for a log in memory.
 
     Returns
     -------
@@ -60,7 +56,7 @@ def run(
     """
     return execute(
         config, folder=folder, force=force, n_threads=n_threads, talk=talk,
-        illustrate=_illustrate, on_disk=on_disk,
+        illustrate=_illustrate,
     )  # fmt: skip
 
 

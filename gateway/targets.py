@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.messages import nearest, shown
-from gateway.partitioned import AnyLog, over_pieces
+from gateway.parts import over_parts
 
 __all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
 
@@ -62,13 +62,13 @@ class TargetSet:
         """Number of target groups."""
         return int(np.count_nonzero(self.mask))
 
-    def names(self, joins: AnyLog) -> list[str]:
+    def names(self, joins: JoinLog) -> list[str]:
         """Return the names of the target groups, sorted."""
         names: list[str] = joins.groups.filter(pa.array(self.mask)).to_pylist()
         return names
 
 
-def named_targets(joins: AnyLog, names: str | Sequence[str]) -> TargetSet:
+def named_targets(joins: JoinLog, names: str | Sequence[str]) -> TargetSet:
     """Return the target set of the groups with the given names.
 
     Parameters
@@ -124,7 +124,7 @@ def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: s
     return TargetSet(mask=meets.copy(), description=description)
 
 
-def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
+def check_learnable(joins: JoinLog, targets: TargetSet) -> None:
     """Check that a log can teach what leads to the targets.
 
     Parameters
@@ -149,7 +149,7 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
             f"the log must hold at least {_FEWEST_USERS} users, as those of some are compared "
             f"with those of others; got {joins.n_users}"
         )
-    found = list(over_pieces(joins, _converts, targets))
+    found = list(over_parts(joins, _converts, targets))
     converts, prepared = (sum(counts) for counts in zip(*found, strict=True))
     _check_counts(joins, targets, converts)
     if not prepared:
@@ -169,7 +169,7 @@ def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     return len(converts), int(np.count_nonzero(before))
 
 
-def _check_counts(joins: AnyLog, targets: TargetSet, converts: int) -> None:
+def _check_counts(joins: JoinLog, targets: TargetSet, converts: int) -> None:
     which = f"a target group ({targets.description})"
     if converts < _FEWEST_USERS:
         got = "no user does" if converts == 0 else "one user does"
@@ -195,7 +195,7 @@ def _described(names: Sequence[str]) -> str:
     return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{listed}"
 
 
-def _unknown(unknown: Sequence[str], count: int, joins: AnyLog) -> LogError:
+def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
     known = joins.groups.to_pylist()
     shown_ = [_with_guess(name, known) for name in unknown[:_MOST_UNKNOWN]]
     more = len(unknown) - _MOST_UNKNOWN

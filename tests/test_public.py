@@ -23,7 +23,7 @@ PUBLIC = {
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
         "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
-        "UNRANKED", "check_in_parts", "detect", "detect_by_hitting",
+        "UNRANKED", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",
@@ -41,9 +41,9 @@ PUBLIC = {
     "gateway.score": [
         "BoostedScorer", "LogisticModel", "LogisticScorer", "Logits", "MarkovScorer", "Model",
         "PrefixLoss", "Prefixes", "Quality",
-        "Scorer", "Scores", "SklearnScorer", "StoredScores", "UNRESOLVED",
+        "Scorer", "Scores", "SklearnScorer", "UNRESOLVED",
         "assign_folds", "build_prefixes",
-        "measure_quality", "reliability_table", "score_joins", "score_parts",
+        "measure_quality", "reliability_table", "score_joins",
     ],
     "gateway.simulate": [
         "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",

@@ -118,7 +118,7 @@ def detect(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", metavar="SIZE", help="2GiB: leave a converted log on disk"),
+        typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a converted log may take"),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", metavar="NAME", help="with --memory: serial or dask")
@@ -161,17 +161,14 @@ def convert(
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
     memory: Memory = "2GiB",
-    joins_per_part: Annotated[
-        int | None, typer.Option("--joins-per-part", min=1, help="default: 1,048,576")
-    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a log of any size into Parquet parts by user, for detect --memory."""
+    """Turn a log of any size into a folder of columns, which detect maps from the disk."""
     from gateway.cli.converting import convert_and_show  # noqa: PLC0415  (quick help)
 
     columns = {"user": user_column, "group": group_column, "time": time_column}
     convert_and_show(
-        log, out=out, columns=columns, memory=memory, joins_per_part=joins_per_part, as_json=as_json
+        log, out=out, columns=columns, memory=memory, as_json=as_json
     )
 
 

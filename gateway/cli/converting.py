@@ -1,4 +1,4 @@
-"""``gateway convert``: a log into parts by user."""
+"""``gateway convert``: a log into a folder that is mapped, not read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk
-from gateway.joins_io.partitioned import JOINS_PER_PART, parse_size, partition_log
+from gateway.joins_io.partitioned import convert_log, parse_size
 from gateway.store import draft_result, refuse_filled
 
 __all__ = ["convert_and_show"]
@@ -20,23 +20,18 @@ def convert_and_show(
     out: Path,
     columns: Mapping[str, str],
     memory: str,
-    joins_per_part: int | None,
     as_json: bool,
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)
     refuse_filled(out)
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
-        made = partition_log(
-            log, draft.folder, memory=limit,
-            joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part, **columns,
-        )  # fmt: skip
+        made = convert_log(log, draft.folder, memory=limit, **columns)
     if as_json:
         counts = {"rows": made.rows, "joins": made.joins, "users": made.users,
-                  "groups": made.groups, "parts": len(made.parts)}  # fmt: skip
+                  "groups": made.groups}  # fmt: skip
         sys.stdout.write(json.dumps({"folder": str(out), **counts}, indent=2) + "\n")
         return
     sys.stdout.write(
-        f"{made.joins:,} joins of {made.groups:,} groups by {made.users:,} users "
-        f"in {len(made.parts):,} parts\n{out}\n"
+        f"{made.joins:,} joins of {made.groups:,} groups by {made.users:,} users\n{out}\n"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
-from gateway.partitioned import OnDisk
+from gateway.parts import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.store import Result
@@ -35,14 +36,11 @@ def run_and_show(
 ) -> None:
     """Run, then print the top groups and where the report is; with ``parts``, of a log on disk."""
     talk = TerminalTalk()
-    if parts is None:
+    with ExitStack() as stack:
+        if parts is not None:
+            workers = stack.enter_context(workers_for(parts))
+            stack.enter_context(working(Work(workers, parts.memory)))
         result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
-    else:
-        with workers_for(parts) as workers:
-            on_disk = OnDisk(parts.memory, workers)
-            result = run(
-                config, folder=out, force=force, n_threads=threads, talk=talk, on_disk=on_disk
-            )
     if as_json:
         sys.stdout.write(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n")
         return

@@ -13,7 +13,7 @@ from gateway.errors import ConfigError, Problem
 from gateway.joins_io.partitioned import parse_size
 
 if TYPE_CHECKING:
-    from gateway.partitioned import Workers
+    from gateway.parts import Workers
     from gateway.sweep import EngineOptions
 
 __all__ = ["PartOptions", "options_for_parts", "workers_for"]
@@ -61,7 +61,7 @@ def options_for_parts(
 @contextmanager
 def workers_for(options: PartOptions) -> Iterator[Workers]:
     """Give the workers while the block lasts; a cluster that is lost ends the command."""
-    from gateway.partitioned import HERE  # noqa: PLC0415  (quick help)
+    from gateway.parts import HERE  # noqa: PLC0415  (quick help)
     from gateway.sweep import SweepStoppedError  # noqa: PLC0415
 
     if options.engine.engine == "serial":

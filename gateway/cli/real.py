@@ -13,7 +13,7 @@ from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest, parse_duration, read_names
-from gateway.joins_io.partitioned import read_manifest
+from gateway.joins_io.manifest import read_manifest
 
 __all__ = ["config_for_log"]
 

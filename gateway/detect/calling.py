@@ -6,21 +6,21 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.detect.detection import Detection
-from gateway.detect.registry import DETECTORS, REGISTRY, check_in_parts, run_detector
+from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import GatewayError, Problem
-from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores, StoredScores, score_joins, score_parts
+from gateway.joins import JoinLog
+from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 
 __all__ = ["detect"]
 
 
 def detect(
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
     *,
     detector: str = "spike",
-    scores: Scores | StoredScores | None = None,
+    scores: Scores | None = None,
     horizon: int | None = None,
     seed: int = 1,
     **options: Any,
@@ -30,8 +30,7 @@ def detect(
     Parameters
     ----------
     joins, targets
-        The log and the target set. A ``PartitionedLog`` stays on disk; not every detector
-        can work on one.
+        The log and the target set.
     detector
         One of ``DETECTORS``.
     scores
@@ -53,7 +52,7 @@ def detect(
     Raises
     ------
     GatewayError
-        For an unknown detector or option, or one that needs the log in memory.
+        For an unknown detector or option.
     """
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
@@ -64,13 +63,8 @@ def detect(
     if horizon is not None and (type(horizon) is not int or horizon < 1):
         rule = "must be a whole number of ticks, at least 1, or None"
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
-    if isinstance(joins, PartitionedLog):
-        check_in_parts([detector])
     if scores is None and REGISTRY[detector].needs_scores:
-        if isinstance(joins, PartitionedLog):
-            scores = score_parts(joins, targets, horizon=horizon, seed=seed)
-        else:
-            scores = score_joins(joins, targets, horizon=horizon, seed=seed)
+        scores = score_joins(joins, targets, horizon=horizon, seed=seed)
     return run_detector(
         detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.significance import benjamini_hochberg
-from gateway.partitioned import AnyLog
+from gateway.joins import JoinLog
 from gateway.targets import TargetSet
 
 __all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]
@@ -60,7 +60,7 @@ class Findings:
     def rank(
         self,
         detector: str,
-        joins: AnyLog,
+        joins: JoinLog,
         targets: TargetSet,
         *,
         min_joiners: int,

@@ -12,7 +12,7 @@ from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, over_pieces
+from gateway.parts import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
@@ -36,7 +36,7 @@ class FrequentistOptions:
 
 
 def detect_frequentist(
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
     *,
     options: FrequentistOptions | None = None,
@@ -65,7 +65,7 @@ def detect_frequentist(
     Parameters
     ----------
     joins, targets
-        The log, in memory or in parts on disk, and the target set.
+        The log and the target set.
     options
         Choices; by default ``FrequentistOptions()``.
     horizon
@@ -83,7 +83,7 @@ def detect_frequentist(
     (1973), see ``beta_prior``. Benjamini, Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or FrequentistOptions()
-    n, k = add_up(over_pieces(joins, _counts, targets, horizon))
+    n, k = add_up(over_parts(joins, _counts, targets, horizon))
     ranked = ~targets.mask & (n >= options.min_joiners)
     shares = shrink_shares(k, n, among=ranked)
     found = Findings(

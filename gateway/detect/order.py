@@ -13,7 +13,7 @@ from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_gro
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, over_pieces
+from gateway.parts import over_parts
 from gateway.targets import TargetSet
 
 __all__ = ["OrderOptions", "detect_order"]
@@ -47,7 +47,7 @@ class _Ordered(NamedTuple):
 
 
 def detect_order(
-    joins: AnyLog, targets: TargetSet, *, options: OrderOptions | None = None
+    joins: JoinLog, targets: TargetSet, *, options: OrderOptions | None = None
 ) -> Detection:
     """Rank groups by the share of users who joined them before, not after, their first target.
 
@@ -71,7 +71,7 @@ def detect_order(
     Parameters
     ----------
     joins, targets
-        The log, in memory or in parts on disk, and the target set.
+        The log and the target set.
     options
         Choices; by default ``OrderOptions()``.
 
@@ -87,7 +87,7 @@ def detect_order(
     symmetry analysis: Hallas (1996), Epidemiology 7(5).
     """
     options = options or OrderOptions()
-    n, k, expected = add_up(over_pieces(joins, _counts, targets))
+    n, k, expected = add_up(over_parts(joins, _counts, targets))
     ranked = ~targets.mask & (n >= options.min_joiners)
     shares = shrink_shares(k, n, among=ranked)
     found = Findings(

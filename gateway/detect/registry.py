@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,11 @@ from gateway.detect.order import OrderOptions, detect_order
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
-from gateway.errors import GatewayError, Problem
-from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores, StoredScores
+from gateway.joins import JoinLog
+from gateway.score import Scores
 from gateway.targets import TargetSet
 
-__all__ = ["DETECTORS", "REGISTRY", "Entry", "check_in_parts", "run_detector"]
+__all__ = ["DETECTORS", "REGISTRY", "Entry", "run_detector"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +35,11 @@ class Entry:
         Class of the options, a frozen dataclass with a default for every field.
     takes
         What else it takes by name, of ``scores``, ``horizon`` and ``seed``.
-    in_parts
-        Whether it takes a log on disk, part by part.
     """
 
     find: Callable[..., Detection]
     options: type[Any]
     takes: frozenset[str] = frozenset()
-    in_parts: bool = False
 
     @property
     def needs_scores(self) -> bool:
@@ -51,22 +47,20 @@ class Entry:
         return "scores" in self.takes
 
 
-def _entry(
-    find: Callable[..., Detection], options: type[Any], *takes: str, in_parts: bool = False
-) -> Entry:
-    return Entry(find, options, frozenset(takes), in_parts)
+def _entry(find: Callable[..., Detection], options: type[Any], *takes: str) -> Entry:
+    return Entry(find, options, frozenset(takes))
 
 
 REGISTRY: Mapping[str, Entry] = {
-    "spike": _entry(detect_spikes, SpikeOptions, "scores", in_parts=True),
-    "frequentist": _entry(detect_frequentist, FrequentistOptions, "horizon", in_parts=True),
+    "spike": _entry(detect_spikes, SpikeOptions, "scores"),
+    "frequentist": _entry(detect_frequentist, FrequentistOptions, "horizon"),
     "survival": _entry(detect_survival, SurvivalOptions),
     "coefficient": _entry(detect_coefficient, CoefficientOptions, "seed"),
     "markov_removal": _entry(detect_markov_removal, MarkovRemovalOptions),
     "hitting": _entry(detect_by_hitting, HittingOptions),
     "matching": _entry(detect_by_matching, MatchingOptions, "scores"),
-    "order": _entry(detect_order, OrderOptions, in_parts=True),
-    "self_controlled": _entry(detect_self_controlled, SelfControlledOptions, "seed", in_parts=True),
+    "order": _entry(detect_order, OrderOptions),
+    "self_controlled": _entry(detect_self_controlled, SelfControlledOptions, "seed"),
 }
 """Every detector by name. A new one needs its line here, its name in
 ``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are
@@ -75,43 +69,21 @@ the fields of its options; tests/test_detectors.py then runs every law on it."""
 DETECTORS: tuple[str, ...] = tuple(REGISTRY)
 
 
-def check_in_parts(names: Iterable[str]) -> None:
-    """Check that detectors can work on a log that stays on disk.
-
-    Raises
-    ------
-    GatewayError
-        If one of them needs the log in memory.
-    """
-    unable = [name for name in names if not REGISTRY[name].in_parts]
-    if unable:
-        able = ", ".join(name for name, entry in REGISTRY.items() if entry.in_parts)
-        rule = f"needs the log in memory; part by part work {able}"
-        raise GatewayError(str(Problem(f"detector {unable[0]!r}", rule, hint="leave out --memory")))
-
-
 def run_detector(
     name: str,
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
     *,
     options: Mapping[str, Any],
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     horizon: int | None,
     seed: int,
 ) -> Detection:
     """Run a detector of the registry with its options by name.
 
     ``scores`` may be None for one that needs none.
-
-    Raises
-    ------
-    GatewayError
-        If the log is on disk and the detector needs it in memory.
     """
     entry = REGISTRY[name]
-    if isinstance(joins, PartitionedLog):
-        check_in_parts([name])
     offered = {"scores": scores, "horizon": horizon, "seed": seed}
     taken = {key: offered[key] for key in sorted(entry.takes)}
     return entry.find(joins, targets, options=entry.options(**options), **taken)

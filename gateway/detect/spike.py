@@ -20,9 +20,8 @@ from gateway.detect.spike_kernels import (
     add_tables,
     own_history_z,
 )
-from gateway.detect.spike_parts import tally_parts, tally_spikes
-from gateway.partitioned import AnyLog
-from gateway.score import Scores, StoredScores
+from gateway.joins import JoinLog
+from gateway.score import Scores
 from gateway.targets import TargetSet
 
 __all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
@@ -76,9 +75,9 @@ class SpikeOptions:
 
 
 def detect_spikes(
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
-    scores: Scores | StoredScores,
+    scores: Scores,
     *,
     options: SpikeOptions | None = None,
 ) -> Detection:
@@ -127,10 +126,7 @@ def detect_spikes(
     Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or SpikeOptions()
-    if isinstance(scores, StoredScores):
-        counts, sums = _tally_on_disk(scores, joins.n_groups, options)
-    else:
-        counts, sums = _tally(scores, options)
+    counts, sums = _tally(scores, options)
     joiners, spiking, resolved, outcomes = counts.T
     jumps, expected, variance = sums.T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
@@ -169,18 +165,9 @@ def detect_spikes(
 
 
 def _tally(scores: Scores, options: SpikeOptions) -> tuple[Int64, Float64]:
-    """Counts and sums by group, as ``tally_parts``."""
+    """Joiners, spikes, resolved, outcomes; jumps, expected, its variance: by group."""
     table = _sums_by_group(scores, find_spikes(scores, options=options))
     return table[:, :4].astype(np.int64), table[:, 4:7]
-
-
-def _tally_on_disk(
-    scores: StoredScores, n_groups: int, options: SpikeOptions
-) -> tuple[Int64, Float64]:
-    if options.rule == "standardised":
-        return tally_spikes(scores, n_groups, quantile=options.quantile)
-    # The other rules look at one user's rows, or at one row, at a time.
-    return tally_parts(scores, n_groups, lambda block: find_spikes(block, options=options))
 
 
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:

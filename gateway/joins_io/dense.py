@@ -51,18 +51,16 @@ class DenseRows:
     origin: int
     tick: Tick
 
-    def fields(self, where: object, *, last: int | None = None) -> dict[str, Any]:
-        """Return the fields of a log; ``last`` is its last tick, where rows were left out.
+    def fields(self, where: object) -> dict[str, Any]:
+        """Return the fields of a log.
 
         Raises
         ------
         LogError
             If the log spans too much time; ``where`` is its name in messages.
         """
-        end = self.origin + int(self.since.max()) if last is None else last
-        check_span(where, self.origin, end, tick=self.tick)
-        observed = (None, end - self.origin)
-        columns = assembled(self.user, self.group, self.since, observed=observed, others={})
+        check_span(where, self.origin, self.origin + int(self.since.max()), tick=self.tick)
+        columns = assembled(self.user, self.group, self.since, observed=(None, None), others={})
         return columns | {"tick": self.tick, "origin": self.origin}
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gateway.joins_io.ticks import Tick
 
-__all__ = ["DTYPES", "check_rows", "check_windows", "checked_columns"]
+__all__ = ["DTYPES", "check_names", "check_rows", "check_windows", "checked_columns"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -55,7 +55,8 @@ def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, 
         known = ", ".join(get_args(Tick))
         raise ValueError(f"tick must be one of {known}; got {columns['tick']!r}")
     _check_lengths(views, len(users))
-    _check_names({"users": users, "groups": groups})
+    for what, names in (("users", users), ("groups", groups)):
+        check_names(what, names)
     _check_ids(
         views,
         {
@@ -158,11 +159,17 @@ def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]], n_users: int) -> None
             raise ValueError(f"{name} must have {expected} values; got {len(array)}")
 
 
-def _check_names(names: Mapping[str, pa.StringArray]) -> None:
-    for what, texts in names.items():
-        ascending = pc.all(pc.less(texts[:-1], texts[1:])).as_py() if len(texts) > 1 else True
-        if not ascending or texts.null_count:
-            raise ValueError(f"{what} must be unique, sorted and not null")
+def check_names(what: str, names: pa.StringArray) -> None:
+    """Check that names are unique, sorted and not null.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    ascending = pc.all(pc.less(names[:-1], names[1:])).as_py() if len(names) > 1 else True
+    if not ascending or names.null_count:
+        raise ValueError(f"{what} must be unique, sorted and not null")
 
 
 def _check_ids(

@@ -8,6 +8,7 @@ from typing import Literal
 
 from gateway.errors import LogError
 from gateway.joins_io.messages import complaint
+from gateway.joins_io.manifest import MANIFEST_FILE, read_manifest
 
 __all__ = ["Format", "file_digest", "format_of", "parquet_parts", "unreadable"]
 
@@ -74,16 +75,25 @@ def parquet_parts(path: Path) -> list[Path]:
 def file_digest(path: str | Path) -> str:
     """Return the sha256 of a log, in hexadecimal.
 
-    The digest of a folder is the digest of its Parquet parts' names and digests.
+    The digest of a folder is the digest of its Parquet parts' names and digests, that of a
+    converted log the digest of its manifest.
 
     Raises
     ------
     LogError
-        If the file cannot be read, or a folder holds no Parquet file.
+        If the file cannot be read, a folder holds no Parquet file, or the files of a converted
+        log are not those of its manifest.
     """
     path = Path(path)
     if not path.is_dir():
         return _digest(path)
+    manifest = read_manifest(path)
+    if manifest is not None:
+        for name, expected in manifest.digests.items():
+            if _digest(path / name) != expected:
+                rule = "must be that of the manifest; was it changed by another program?"
+                raise complaint(path / name, "the column", rule)
+        return _digest(path / MANIFEST_FILE)
     lines = [
         f"{_digest(part)}  {part.relative_to(path).as_posix()}\n" for part in parquet_parts(path)
     ]

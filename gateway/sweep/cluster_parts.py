@@ -14,7 +14,7 @@ from uuid import uuid4
 from distributed import Client, Future, KilledWorker
 
 from gateway._numba import set_threads
-from gateway.partitioned import Workers
+from gateway.parts import Workers
 from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
 from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.options import EngineOptions

@@ -20,9 +20,8 @@ import numpy.typing as npt
 from gateway.detect.self_controlled.baseline import Baseline, estimate_baseline
 from gateway.detect.self_controlled.cases_kernels import count_wanted, cut_time, take_wanted
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, select_users
 
-__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "only_cases", "pairs_of",
+__all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "pairs_of",
            "select_cases", "users_with"]  # fmt: skip
 
 Float64 = npt.NDArray[np.float64]
@@ -192,19 +191,6 @@ def _take(joins: JoinLog, users: Int64, wanted: Mask, starts: Int64) -> tuple[In
         group, time,
     )  # fmt: skip
     return group, time
-
-
-def only_cases(joins: AnyLog, outcome: Mask) -> JoinLog:
-    """Return a log in memory that holds at least the cases; the rest of this module needs no more.
-
-    Raises
-    ------
-    LogError
-        If the log is on disk and its cases do not fit into the memory.
-    """
-    if isinstance(joins, JoinLog):
-        return joins
-    return select_users(joins, users_with, outcome, what="users with an event")
 
 
 def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window: int = 0) -> Cases:

@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control, norm
 
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.self_controlled.answer import Answer, fit_answer
-from gateway.detect.self_controlled.cases import only_cases
+from gateway.detect.self_controlled.cases import users_with
 from gateway.detect.self_controlled.crude import Crude, count_crudely
 from gateway.detect.self_controlled.null import (
     COARSE,
@@ -24,7 +24,8 @@ from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likel
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.errors import GatewayError, LogError, Problem
-from gateway.partitioned import AnyLog
+from gateway.joins import JoinLog
+from gateway.parts import check_room, over_parts
 from gateway.targets import TargetSet
 
 __all__ = ["detect_self_controlled"]
@@ -33,9 +34,12 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+# What is held at once for each join of a user with an event (docs/logs.md: measured).
+_BYTES_PER_JOIN = 400
+
 
 def detect_self_controlled(
-    joins: AnyLog,
+    joins: JoinLog,
     targets: TargetSet,
     *,
     options: SelfControlledOptions | None = None,
@@ -73,8 +77,7 @@ def detect_self_controlled(
     Parameters
     ----------
     joins, targets
-        The log, in memory or in parts on disk (then only the users with an event are
-        brought into memory, and nothing else changes), and the target set.
+        The log and the target set.
     options
         Choices; by default ``SelfControlledOptions()``.
     seed
@@ -109,9 +112,9 @@ def detect_self_controlled(
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, seed=seed)
-    cases = only_cases(joins, targets.mask | surrogate)
-    crude = count_crudely(cases, targets, options)
-    answer = fit_answer(cases, targets, surrogate, options, seed)
+    _check_room(joins, targets.mask | surrogate)
+    crude = count_crudely(joins, targets, options)
+    answer = fit_answer(joins, targets, surrogate, options, seed)
     ratios = estimate_ratios(answer.pairs, n_groups=joins.n_groups)
     ranked = ~targets.mask & (joins.sizes() >= options.min_joiners) & ratios.informative
     null = _null(ratios, ranked, inert, options)
@@ -140,6 +143,16 @@ def detect_self_controlled(
     )
 
 
+def _check_room(joins: JoinLog, outcome: Mask) -> None:
+    """Check that what is held of the users with an event fits into the memory."""
+    count = sum(over_parts(joins, _count_joins_of_cases, outcome))
+    check_room(count * _BYTES_PER_JOIN, f"users with an event, of {count:,} joins")
+
+
+def _count_joins_of_cases(joins: JoinLog, outcome: Mask) -> int:
+    return int(np.diff(joins.offsets)[users_with(joins, outcome)].sum())
+
+
 def _p_values(z: Float64, ranked: Mask) -> tuple[Float64, Float64]:
     """Upper tails and their Benjamini-Hochberg counterparts, NaN where not ranked."""
     p = np.where(ranked, norm.sf(z), np.nan)
@@ -149,7 +162,7 @@ def _p_values(z: Float64, ranked: Mask) -> tuple[Float64, Float64]:
     return p, q
 
 
-def _named(joins: AnyLog, names: tuple[str, ...]) -> Int64:
+def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
     """Return the ids of the inert groups."""
     if not names:
         return np.empty(0, np.int64)

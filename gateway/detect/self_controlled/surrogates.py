@@ -18,14 +18,13 @@ from gateway.detect.self_controlled.cases import (
     Cases,
     build_cases,
     list_events,
-    only_cases,
     select_cases,
     users_with,
 )
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, over_pieces
+from gateway.parts import over_parts
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
@@ -50,7 +49,7 @@ MOST_CASES = 1 << 19
 _BATCH, _RANGES = 1 << 22, 32
 
 
-def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
+def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     """Return how much more often than chance a group is joined *after* a target.
 
     O_g counts target joins of g's joiners in ticks before they joined g; X_g expects them
@@ -66,7 +65,7 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
         Shape (n_groups,).
     """
     ticks, upto = _calendar(joins, targets)
-    found, seen = add_up(over_pieces(joins, _joins_before, targets, ticks, upto))
+    found, seen = add_up(over_parts(joins, _joins_before, targets, ticks, upto))
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
@@ -75,10 +74,10 @@ def affinity_to_targets(joins: AnyLog, targets: TargetSet) -> Float64:
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
 
 
-def _calendar(joins: AnyLog, targets: TargetSet) -> tuple[Int32, Int64]:
+def _calendar(joins: JoinLog, targets: TargetSet) -> tuple[Int32, Int64]:
     """Return the ticks with a target join, and how many there are before each, and in all."""
     counts: Counter[int] = Counter()
-    for piece in over_pieces(joins, _ticks_of_targets, targets):
+    for piece in over_parts(joins, _ticks_of_targets, targets):
         counts.update(piece)
     ticks = np.array(sorted(counts), np.int32)
     count = np.array([counts[tick] for tick in ticks.tolist()], np.int64)
@@ -111,7 +110,7 @@ def _joins_before(
     return found.sum(axis=0).astype(np.float64), seen.sum(axis=0).astype(np.float64)
 
 
-def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
+def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
     """Choose the groups whose joins count as events beside those of the targets.
 
     For each set of the ladder: fit all groups on one half of the users with the set's
@@ -141,12 +140,11 @@ def choose_surrogates(joins: AnyLog, targets: TargetSet, *, seed: int) -> Mask:
     if not sets:
         return none
     candidate = ~targets.mask & ~sets[-1]
-    cases = only_cases(joins, targets.mask | sets[-1])
-    chance = name_uniforms(cases.users, seed=seed)
-    plain = _statistics(cases, targets.mask, candidate, chance)
+    chance = name_uniforms(joins.users, seed=seed)
+    plain = _statistics(joins, targets.mask, candidate, chance)
     best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
     for chosen in sets:
-        found = _statistics(cases, targets.mask | chosen, ~targets.mask & ~chosen, chance)
+        found = _statistics(joins, targets.mask | chosen, ~targets.mask & ~chosen, chance)
         agreement = _agreement(found, plain)
         if agreement > most:
             best, most = chosen, agreement

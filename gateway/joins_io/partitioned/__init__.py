@@ -1,15 +1,13 @@
-"""Join logs larger than memory: a folder of Parquet parts, each a range of users.
+"""Join logs larger than memory: a folder of columns that are mapped, not read.
 
-``partition_log`` makes such a folder from any log in bounded memory; ``read_manifest``
-and ``read_part`` read it.
+``convert_log`` makes such a folder from any log in bounded memory; ``map_folder`` maps it.
 """
 
 from __future__ import annotations
 
-from gateway.joins_io.partitioned.conversion import partition_log
-from gateway.joins_io.partitioned.manifest import MANIFEST_FILE, Manifest, PartFacts, read_manifest
-from gateway.joins_io.partitioned.parts import JOINS_PER_PART
-from gateway.joins_io.partitioned.reading import PartColumns, read_groups, read_part, read_parts
+from gateway.joins_io.partitioned.conversion import convert_log
+from gateway.joins_io.partitioned.folder import Mapped, map_folder
+from gateway.joins_io.manifest import MANIFEST_FILE, Manifest, read_manifest
 from gateway.joins_io.partitioned.scratch import (
     append_columns,
     drop_columns,
@@ -20,21 +18,17 @@ from gateway.joins_io.partitioned.scratch import (
 from gateway.joins_io.partitioned.sizes import give_back, parse_size
 
 __all__ = [
-    "JOINS_PER_PART",
     "MANIFEST_FILE",
     "Manifest",
-    "PartColumns",
-    "PartFacts",
+    "Mapped",
     "append_columns",
+    "convert_log",
     "drop_columns",
     "give_back",
     "map_column",
+    "map_folder",
     "new_column",
     "parse_size",
-    "partition_log",
-    "read_groups",
     "read_manifest",
-    "read_part",
-    "read_parts",
     "scratch_space",
 ]

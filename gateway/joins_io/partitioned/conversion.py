@@ -1,10 +1,11 @@
-"""Any log into parts by ranges of users, in bounded memory: an external merge sort."""
+"""Any log into a folder of columns, in bounded memory: an external merge sort."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,9 @@ from gateway.errors import LogError
 from gateway.joins_io.columns import Part
 from gateway.joins_io.ids import Dense, dense_ids
 from gateway.joins_io.messages import complaint
-from gateway.joins_io.parquet_files import write_parquet
 from gateway.joins_io.partitioned.blocks import iterate_blocks
-from gateway.joins_io.partitioned.manifest import GROUPS_FILE, Manifest, write_manifest
-from gateway.joins_io.partitioned.parts import JOINS_PER_PART, PartWriter, SortedJoins
+from gateway.joins_io.partitioned.folder import ColumnWriter, NamesWriter
+from gateway.joins_io.manifest import Manifest, read_manifest, write_manifest
 from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
 from gateway.joins_io.partitioned.spill import SCHEMA, Spill
 from gateway.joins_io.partitioned.told import Told, iterate_told, told_by
@@ -26,7 +26,7 @@ from gateway.joins_io.rows import canonical_joins
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
 
-__all__ = ["partition_log"]
+__all__ = ["convert_log"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -34,14 +34,12 @@ Int64 = npt.NDArray[np.int64]
 _LEAST_MEMORY = 2**26
 # Of it the libraries' own buffers take so much whatever the work (docs/logs.md: measured).
 _RESERVE = 2**25
-# Copies of a part while it is made and written, for each of its joins.
-_BYTES_PER_JOIN = 256
 # Shares of the memory: what is read at once, sorted at once, and merged at once.
 _BLOCK, _RUN, _MERGE = 256, 12, 12
 _LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
 
 
-def partition_log(
+def convert_log(
     path: str | Path,
     folder: str | Path,
     *,
@@ -49,9 +47,8 @@ def partition_log(
     user: str = "user",
     group: str = "group",
     time: str = "time",
-    joins_per_part: int = JOINS_PER_PART,
 ) -> Manifest:
-    """Write a log into a folder of Parquet parts, each a range of users.
+    """Write a log into a folder that ``JoinLog.open`` maps.
 
     The result depends on the joins alone: not on the order of the rows, nor on the memory.
     It is what ``JoinLog.read`` would make of the log: of several joins of one user and
@@ -69,8 +66,6 @@ def partition_log(
         some 200 bytes each, come on top.
     user, group, time
         Names of the columns.
-    joins_per_part
-        A part ends with the user with whom it reaches so many joins.
 
     Returns
     -------
@@ -83,7 +78,11 @@ def partition_log(
         If the log cannot be used (file, column, row and rule), or the memory is too little.
     """
     path, folder = Path(path), Path(folder)
-    _check_memory(memory, joins_per_part)
+    if memory < _LEAST_MEMORY:
+        rule = f"must be at least {_LEAST_MEMORY / 2**20:,.0f} MiB"
+        raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB")
+    if read_manifest(path) is not None:
+        raise complaint(path, "the log", "must be one to convert; it is converted already")
     roles = {"user": user, "group": group, "time": time}
     told = told_by(path) if (user, group, time) == ("user", "group", "time") else None
     scratch = folder / ".spill"
@@ -94,7 +93,7 @@ def partition_log(
             for run in _runs(path, roles, memory, seen):
                 spill.add(run)
                 give_back()
-            return _write(folder, spill, seen, memory, joins_per_part)
+            return _write(folder, spill, seen, memory)
     except OSError as error:
         got = error.strerror or str(error)
         raise complaint(folder, "the folder", "cannot be written", got=got) from error
@@ -102,14 +101,20 @@ def partition_log(
         scratch.unlink(missing_ok=True)
 
 
-def _check_memory(memory: int, joins_per_part: int) -> None:
-    if joins_per_part < 1:
-        raise LogError(f"joins per part must be at least 1; got {joins_per_part}")
-    least = max(_LEAST_MEMORY, _RESERVE + joins_per_part * _BYTES_PER_JOIN)
-    if memory < least:
-        rule = f"must be at least {least / 2**20:,.0f} MiB for parts of {joins_per_part:,} joins"
-        hint = "smaller parts need less: --joins-per-part"
-        raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB ({hint})")
+class _SortedJoins(NamedTuple):
+    """Joins of some users in canonical order.
+
+    ``users`` are their names, ``counts`` the joins of each, ``group`` and ``time`` those of
+    the joins, ``first`` and ``until`` the observation of each user in ticks since the log's
+    origin, None where it is the log's own.
+    """
+
+    users: pa.StringArray
+    counts: Int64
+    group: Int32
+    time: Int32
+    first: Int64 | None = None
+    until: Int64 | None = None
 
 
 @dataclass
@@ -128,15 +133,6 @@ class _Seen:
     def origin(self) -> int:
         """Tick zero: what the log says, or its first tick."""
         return self.first if self.told is None else self.told.origin
-
-    @property
-    def says_more(self) -> bool:
-        """Whether the log says what its joins do not."""
-        told = self.told
-        return told is not None and (
-            told.windows or told.origin != self.first
-            or len(told.idle_users) > 0 or len(told.idle_groups) > 0
-        )  # fmt: skip
 
     def number(self, part: Part) -> tuple[Int32, Int64]:
         """Return provisional ids of the groups, and the ticks, of a block."""
@@ -199,7 +195,7 @@ def _sorted_run(rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> SortedJoins:
+def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> _SortedJoins:
     """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
     users = dense_ids(rows["user"])
     windows = [_of_users(rows[name], users) - origin for name in rows.column_names[3:]]
@@ -209,7 +205,7 @@ def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> SortedJ
     since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
-    return SortedJoins(users.names, counts, group, time, *windows)
+    return _SortedJoins(users.names, counts, group, time, *windows)
 
 
 def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
@@ -223,30 +219,29 @@ def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
     return found
 
 
-def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
+def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
-    writer = PartWriter(
-        folder, groups=groups.names, tick=seen.tick, origin=seen.origin,
-        joins_per_part=joins_per_part, tells_users=seen.says_more,
-    )  # fmt: skip
+    kinds = {"offsets": np.int64, "group": np.int32, "time": np.int32}
+    if len(spill.schema) > len(SCHEMA):
+        kinds |= {"observed_from": np.int32, "observed_until": np.int32}
+    columns = {name: ColumnWriter(folder, name, kind) for name, kind in kinds.items()}
+    names = {name: NamesWriter(folder, name) for name in ("users", "groups")}
+    names["groups"].append(groups.names)
+    columns["offsets"].append(np.zeros(1, np.int64))
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        writer.add(_sorted_joins(rows, seen.origin, rank=groups.ids))
-    writer.close()
-    table = pa.table({"group": groups.names, "members": writer.members})
-    write_parquet(table, folder / GROUPS_FILE)
+        joins = _sorted_joins(rows, seen.origin, rank=groups.ids)
+        begin = columns["group"].length
+        values = (begin + np.cumsum(joins.counts), joins.group, joins.time, joins.first, joins.until)
+        for column, part in zip(columns.values(), values, strict=False):
+            column.append(part)
+        names["users"].append(joins.users)
+    for writer in (*columns.values(), *names.values()):
+        writer.close()
     manifest = Manifest(
-        tick=seen.tick,
-        origin=seen.origin,
-        last=seen.last,
-        last_join=seen.origin + writer.last,
-        users=sum(part.users for part in writer.facts),
-        groups=len(groups.names),
-        joins=sum(part.joins for part in writer.facts),
-        rows=seen.rows,
-        joins_per_part=joins_per_part,
-        groups_digest=file_digest(folder / GROUPS_FILE),
-        parts=tuple(writer.facts),
-        first_join=seen.origin + writer.first if seen.says_more else None,
-    )
+        tick=seen.tick, origin=seen.origin, first=seen.first - seen.origin,
+        last=seen.last - seen.origin, users=names["users"].length, groups=names["groups"].length,
+        joins=columns["group"].length, rows=seen.rows,
+        digests={path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
+    )  # fmt: skip
     write_manifest(folder, manifest)
     return manifest
