@@ -30,13 +30,11 @@ from gateway.detect import detect
 from gateway.figures import csv_bytes, render
 from gateway.figures.memory_curve import draw
 from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import parse_size, partition_log
-from gateway.partitioned import PartitionedLog
+from gateway.joins_io.partitioned import convert_log, parse_size
 from gateway.provenance import describe_environment
 from gateway.targets import named_targets
 
 ROWS = (250_000, 750_000, 3_000_000)
-PER_PART = 60_000
 COUNTING = ("frequentist", "order")
 WORK = ("convert", "counts", "spike", "in memory")
 TARGETS = range(200, 230)
@@ -128,12 +126,12 @@ def _do(work: str, folder: Path, memory: int) -> None:
     if work == "convert":
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir()
-        partition_log(folder / "log.parquet", parts, memory=memory, joins_per_part=PER_PART)
+        convert_log(folder / "log.parquet", parts, memory=memory)
         return
     if work == "in memory":
         joins = JoinLog.read(folder / "log.parquet")
     else:
-        joins = PartitionedLog.at(parts, memory=memory, scratch=folder)
+        joins = JoinLog.open(parts)
     targets = named_targets(joins, [f"g{k:07}" for k in TARGETS])
     for detector in ("spike",) if work == "spike" else COUNTING:
         detect(joins, targets, detector=detector)

@@ -25,8 +25,7 @@ from gateway.detect import detect, detect_spikes
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
 from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import partition_log
-from gateway.partitioned import PartitionedLog
+from gateway.joins_io.partitioned import convert_log
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, PrefixLoss, Scores, score_joins
 from gateway.score import build_prefixes as layout
 from gateway.score.packed import PackedLoss, pack_rows
@@ -212,7 +211,7 @@ def _reading(size: Size) -> Prepared:
 
 
 def _conversion(size: Size) -> Prepared:
-    """To parts by user, in bounded memory."""
+    """To a folder of columns, in bounded memory."""
     path = _written(size)
     return Prepared(lambda: _to_parts(path), lambda: pq.read_metadata(path).num_rows)
 
@@ -221,7 +220,7 @@ def _to_parts(path: Path) -> Path:
     parts = path.with_name("parts")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir()
-    partition_log(path, parts, memory=DISK_MEMORY)
+    convert_log(path, parts, memory=DISK_MEMORY)
     return parts
 
 
@@ -232,7 +231,7 @@ def _on_disk(detector: str) -> Callable[[Size], Prepared]:
         parts = size.folder / "parts"
         if not parts.exists():
             _to_parts(_written(size))
-        log = PartitionedLog.at(parts, memory=DISK_MEMORY, scratch=size.folder)
+        log = JoinLog.open(parts)
         wanted = {str(g) for g in np.flatnonzero(targets_of(size.groups).mask)}
         targets = named_targets(log, sorted(wanted.intersection(log.groups.to_pylist())))
         return Prepared(lambda: detect(log, targets, detector=detector), lambda: log.n_joins)

@@ -1,4 +1,4 @@
-"""Logs larger than memory: converted into parts by user, and read part by part."""
+"""Logs larger than memory: converted into a folder of columns, and mapped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,17 +23,10 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest
-from gateway.joins_io.partitioned import (
-    Manifest,
-    parse_size,
-    partition_log,
-    read_groups,
-    read_manifest,
-    read_part,
-)
+from gateway.joins_io import file_digest, part_views
+from gateway.joins_io.manifest import Manifest, read_manifest
+from gateway.joins_io.partitioned import convert_log, parse_size
 from gateway.joins_io.partitioned.spill import SCHEMA, Spill
-from gateway.partitioned import PartitionedLog
 from gateway.simulate import simulate
 from gateway.world import draw_world
 from tests.worlds import small_config
@@ -58,16 +52,16 @@ def _write_csv(path: Path, rows: dict[str, list], order: np.ndarray | None = Non
     return path
 
 
-def _convert(log: Path, out: Path, *, joins_per_part: int = 500, **kwargs) -> Manifest:
+def _convert(log: Path, out: Path, **kwargs) -> Manifest:
     out.mkdir()
-    return partition_log(log, out, memory=MEMORY, joins_per_part=joins_per_part, **kwargs)
+    return convert_log(log, out, memory=MEMORY, **kwargs)
 
 
 def _content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_partition_log__gives_the_log_that_join_log_reads(tmp_path):
+def test_convert_log__gives_the_log_that_join_log_reads(tmp_path):
     log = _write_csv(tmp_path / "a.csv", _rows())
     made = _convert(log, tmp_path / "parts")
     got, expected = JoinLog.read(tmp_path / "parts"), JoinLog.read(log)
@@ -76,12 +70,11 @@ def test_partition_log__gives_the_log_that_join_log_reads(tmp_path):
         expected.n_users, expected.n_groups, expected.n_joins,
     )  # fmt: skip
     assert made.rows == 3_000 > made.joins
-    assert len(made.parts) > 2
     assert read_manifest(tmp_path / "parts") == made
 
 
 @pytest.mark.parametrize("kind", ["shuffled", "by_user", "gzip", "parquet", "folder"])
-def test_partition_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kind):
+def test_convert_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kind):
     rows = _rows()
     n = len(rows["user"])
     _convert(_write_csv(tmp_path / "a.csv", rows), tmp_path / "expected")
@@ -104,7 +97,7 @@ def test_partition_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kin
 
 
 @pytest.mark.parametrize(("block", "run"), [(2**14, 2**13), (2**16, 2**15), (2**21, 2**28)])
-def test_partition_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch, block, run):
+def test_convert_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch, block, run):
     log = _write_csv(tmp_path / "a.csv", _rows())
     _convert(log, tmp_path / "expected")
     module = "gateway.joins_io.partitioned.conversion"
@@ -115,52 +108,76 @@ def test_partition_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("joins_per_part", [1, 7, 10**5])
-def test_parts__end_with_the_user_who_fills_them(tmp_path, joins_per_part):
+def test_parts__end_with_the_user_who_fills_them(tmp_path, monkeypatch, joins_per_part):
+    monkeypatch.setattr(part_views, "JOINS_PER_PART", joins_per_part)
     log = _write_csv(tmp_path / "a.csv", _rows(120))
-    made = _convert(log, tmp_path / "parts", joins_per_part=joins_per_part)
+    _convert(log, tmp_path / "parts")
     joins = JoinLog.read(log)
-    of_user = np.diff(joins.offsets)
     expected, held, users = [], 0, 0
-    for count in of_user:
+    for count in np.diff(joins.offsets):
         held, users = held + int(count), users + 1
         if held >= joins_per_part:
             expected.append((users, held))
             held = users = 0
     expected += [(users, held)] if users else []
-    assert [(part.users, part.joins) for part in made.parts] == expected
-    assert JoinLog.read(tmp_path / "parts").equals(joins)
+    for whole in (joins, JoinLog.open(tmp_path / "parts")):
+        assert [(part.n_users, part.n_joins) for part in whole.parts()] == expected
 
 
-def test_parts__are_plain_parquet_with_a_digest_each(tmp_path):
+@pytest.mark.parametrize("place", ["memory", "mapped"])
+def test_parts__are_views_of_the_whole_log(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(part_views, "JOINS_PER_PART", 500)
     log = _write_csv(tmp_path / "a.csv", _rows())
-    made = _convert(log, tmp_path / "parts")
-    joins = JoinLog.read(log)
-    names, members = read_groups(tmp_path / "parts", made)
-    assert names.equals(joins.groups)
-    assert members.tolist() == joins.sizes().tolist()
-    for part in made.parts:
-        path = tmp_path / "parts" / part.file
-        schema = pq.read_schema(path)
-        assert [str(kind) for kind in schema.types] == ["string", "string", "date32[day]", "int32"]
-        assert pq.ParquetFile(path).metadata.num_row_groups == 1
-        assert part.digest == file_digest(path)
-        table = pq.read_table(path)
-        assert table["group"].to_pylist() == names.take(table["group_id"]).to_pylist()
-        assert (table["user"][0].as_py(), table["user"][-1].as_py()) == (
-            part.first_user, part.last_user,
-        )  # fmt: skip
-
-
-def test_parts__are_read_as_rows_of_the_whole_log(tmp_path):
-    log = _write_csv(tmp_path / "a.csv", _rows())
-    made = _convert(log, tmp_path / "parts")
-    parts = [read_part(tmp_path / "parts", made, part) for part in made.parts]
-    joins = JoinLog.read(log)
-    assert np.concatenate([part.group for part in parts]).tolist() == joins.group.tolist()
-    assert np.concatenate([part.time for part in parts]).tolist() == joins.time.tolist()
+    _convert(log, tmp_path / "parts")
+    joins = JoinLog.read(tmp_path / "parts" if place == "mapped" else log)
+    parts = list(joins.parts())
+    assert len(parts) > 2
+    for name in ("group", "time", "observed_from", "observed_until"):
+        columns = [getattr(part, name) for part in parts]
+        assert np.concatenate(columns).tolist() == getattr(joins, name).tolist()
+        assert all(np.shares_memory(column, getattr(joins, name)) for column in columns)
     assert pa.concat_arrays([part.users for part in parts]).equals(joins.users)
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
     assert counts.tolist() == np.diff(joins.offsets).tolist()
+    # Made anew, with all checks, a part is the same log.
+    assert all(replace(part).equals(part) for part in parts)
+
+
+@pytest.mark.parametrize("place", ["memory", "mapped"])
+def test_parts__go_to_another_process_whole(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(part_views, "JOINS_PER_PART", 500)
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    _convert(log, tmp_path / "parts")
+    joins = JoinLog.read(tmp_path / "parts" if place == "mapped" else log)
+    for part in (joins, *joins.parts()):
+        sent = pickle.dumps(part)
+        assert pickle.loads(sent).equals(part)
+        # Of a mapped log only the place is sent.
+        assert (len(sent) < 500) == (place == "mapped")
+
+
+def test_convert_log__gives_plain_arrays_with_a_digest_each(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows())
+    made = _convert(log, tmp_path / "parts")
+    joins = JoinLog.read(log)
+    for name in ("offsets", "group", "time"):
+        got = np.load(tmp_path / "parts" / f"{name}.npy")
+        assert (got.dtype, got.tolist()) == (
+            getattr(joins, name).dtype, getattr(joins, name).tolist()
+        )  # fmt: skip
+    assert set(made.digests) == {path.name for path in (tmp_path / "parts").glob("*.npy")}
+    for name, digest in made.digests.items():
+        assert digest == file_digest(tmp_path / "parts" / name)
+
+
+def test_open__gives_arrays_that_are_mapped_and_cannot_be_written_to(tmp_path):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(100)), tmp_path / "parts")
+    joins = JoinLog.open(tmp_path / "parts")
+    for name in ("offsets", "group", "time"):
+        column = getattr(joins, name)
+        assert not column.flags.owndata
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 1
 
 
 @pytest.mark.parametrize(
@@ -171,20 +188,20 @@ def test_parts__are_read_as_rows_of_the_whole_log(tmp_path):
         ["-7", "12", "2000000000"],
     ],
 )
-def test_partition_log__keeps_every_kind_of_time(tmp_path, times):
+def test_convert_log__keeps_every_kind_of_time(tmp_path, times):
     rows = {"user": ["a", "b", "a"], "group": ["x", "x", "y"], "time": times}
     log = _write_csv(tmp_path / "a.csv", rows)
     _convert(log, tmp_path / "parts")
     assert JoinLog.read(tmp_path / "parts").equals(JoinLog.read(log))
 
 
-def test_partition_log__keeps_the_last_tick_of_a_repeated_row(tmp_path):
+def test_convert_log__keeps_the_last_tick_of_a_repeated_row(tmp_path):
     """The last row repeats a membership: it does not count, but the log ran until then."""
     rows = {"user": ["a", "b", "a"], "group": ["x", "x", "x"], "time": ["1", "2", "9"]}
     log = _write_csv(tmp_path / "a.csv", rows)
     made = _convert(log, tmp_path / "parts")
     got = JoinLog.read(tmp_path / "parts")
-    assert (made.last, got.observed_until.tolist()) == (9, [8, 8])
+    assert (made.last, got.observed_until.tolist()) == (8, [8, 8])
     assert got.equals(JoinLog.read(log))
 
 
@@ -212,7 +229,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_partition_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
+def test_convert_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
     monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**12)
     text, rule, row = BAD[case]
     (tmp_path / "a.csv").write_text("user,group,time\n" + text)
@@ -224,7 +241,7 @@ def test_partition_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case
     assert not any((tmp_path / "parts").iterdir())
 
 
-def test_partition_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, monkeypatch):
+def test_convert_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, monkeypatch):
     monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**10)
     text = "user,group,time\n" + "b,g,5\n" * 5_000 + "b,g,2020-01-01\n" * 5_000
     (tmp_path / "a.csv").write_text(text)
@@ -232,13 +249,13 @@ def test_partition_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, 
         _convert(tmp_path / "a.csv", tmp_path / "parts")
 
 
-def test_partition_log__refuses_a_span_beyond_32_bits(tmp_path):
+def test_convert_log__refuses_a_span_beyond_32_bits(tmp_path):
     rows = {"user": ["a", "b"], "group": ["x", "y"], "time": ["0", str(2**31)]}
     with pytest.raises(LogError, match="must span at most"):
         _convert(_write_csv(tmp_path / "a.csv", rows), tmp_path / "parts")
 
 
-def test_partition_log__refuses_a_log_without_rows(tmp_path):
+def test_convert_log__refuses_a_log_without_rows(tmp_path):
     (tmp_path / "a.csv").write_text("user,group,time\n")
     with pytest.raises(LogError, match="at least one join"):
         _convert(tmp_path / "a.csv", tmp_path / "parts")
@@ -257,25 +274,18 @@ STORED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("joins_per_part", [1, 3, 10**5])
 @pytest.mark.parametrize("case", STORED)
-def test_partition_log__keeps_what_a_stored_log_says_beside_its_joins(
-    tmp_path, case, joins_per_part
-):
+def test_convert_log__keeps_what_a_stored_log_says_beside_its_joins(tmp_path, case):
     columns = [0, 1, 2, 0, 3, 4, 4], [0, 1, 2, 2, 0, 1, 2], [3, 4, 5, 9, 33, 55, 55]
     joins = JoinLog.from_arrays(*columns, **STORED[case])
     joins.to_parquet(tmp_path / "a.parquet")
-    made = _convert(tmp_path / "a.parquet", tmp_path / "parts", joins_per_part=joins_per_part)
+    made = _convert(tmp_path / "a.parquet", tmp_path / "parts")
     got = JoinLog.read(tmp_path / "parts")
     assert got.equals(joins)
-    assert made.tells_users
     assert (made.users, made.groups) == (joins.n_users, joins.n_groups)
-    log = PartitionedLog.at(tmp_path / "parts", memory=MEMORY)
-    assert (log.span, log.origin) == (joins.span, joins.origin)
-    assert log.sizes().tolist() == joins.sizes().tolist()
 
 
-def test_partition_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypatch):
+def test_convert_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypatch):
     """Its sources and inviters are dropped; blocks and runs are small, so that there are many."""
     monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_RUN", 2**15)
     monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**13)
@@ -283,13 +293,13 @@ def test_partition_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypat
     assert (np.diff(joins.offsets) == 0).any()
     assert len(np.unique(joins.observed_until - joins.observed_from)) > 1
     joins.to_parquet(tmp_path / "a.parquet")
-    _convert(tmp_path / "a.parquet", tmp_path / "parts", joins_per_part=500)
+    _convert(tmp_path / "a.parquet", tmp_path / "parts")
     got = JoinLog.read(tmp_path / "parts")
     plain = {"source": None, "confirmed": None, "inviter": None, "seed_group": None}
     assert got.equals(replace(joins, **plain))
 
 
-def test_partition_log__refuses_windows_that_contradict_each_other(tmp_path):
+def test_convert_log__refuses_windows_that_contradict_each_other(tmp_path):
     joins = JoinLog.from_arrays([0, 0, 1], [0, 1, 1], [3, 4, 5], observed_until=[9, 8])
     table = joins.to_arrow()
     at = table.column_names.index("observed_until")
@@ -299,21 +309,73 @@ def test_partition_log__refuses_windows_that_contradict_each_other(tmp_path):
         _convert(tmp_path / "a.parquet", tmp_path / "parts")
 
 
-@pytest.mark.parametrize("kind", ["missing", "other users"])
-def test_told_users__that_were_changed_are_refused(tmp_path, kind):
-    JoinLog.from_arrays([0, 1], [0, 1], [3, 4], observed_until=9).to_parquet(tmp_path / "a.parquet")
-    _convert(tmp_path / "a.parquet", tmp_path / "parts")
-    place = tmp_path / "parts/_users-00000.parquet"
-    table = pq.read_table(place)
-    place.unlink()
-    if kind == "other users":
-        pq.write_table(table.set_column(0, "user", pa.array(["a", "b"])), place)
-    with pytest.raises(LogError, match="it is missing" if kind == "missing" else "must hold 2"):
-        JoinLog.read(tmp_path / "parts")
+CHANGED = {
+    "cut off": ("group", lambda column: column[:-1], "must be .* values of int32"),
+    "other type": ("time", lambda column: column.astype(np.int64), "values of int32"),
+    "no order": ("time", lambda column: column[::-1], "must stand by time"),
+    "unknown group": ("group", lambda column: column + 1_000, "must be in"),
+    "names in no order": ("users.text", lambda column: column[::-1], "sorted|UTF8"),
+    "names beyond the end": ("users.offsets", lambda column: column * 2, "must be .* values"),
+    "offsets": ("offsets", lambda column: column[::-1], "offsets must"),
+    "offsets within": ("offsets", lambda column: np.append(column[:1] * 0, column[-1:0:-1]), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_open__refuses_columns_that_were_changed(tmp_path, case):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(100)), tmp_path / "parts")
+    name, change, rule = CHANGED[case]
+    place = tmp_path / "parts" / f"{name}.npy"
+    np.save(place, change(np.load(place)))
+    with pytest.raises(LogError, match=rule):
+        JoinLog.open(tmp_path / "parts")
+    with pytest.raises(LogError, match="must be that of the manifest"):
+        file_digest(tmp_path / "parts")
+
+
+def test_open__refuses_a_file_that_is_no_array(tmp_path):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(100)), tmp_path / "parts")
+    (tmp_path / "parts/time.npy").write_bytes(b"nothing")
+    with pytest.raises(LogError, match=r"time\.npy"):
+        JoinLog.open(tmp_path / "parts")
+
+
+def test_open__refuses_what_is_not_converted(tmp_path):
+    log = _write_csv(tmp_path / "a.csv", _rows(10))
+    for path in (log, tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(LogError, match="gateway convert"):
+            JoinLog.open(path)
+
+
+def test_read__of_a_converted_log_knows_no_other_columns(tmp_path):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(10)), tmp_path / "parts")
+    with pytest.raises(LogError, match="columns are user, group and time"):
+        JoinLog.read(tmp_path / "parts", user="who")
+
+
+@pytest.mark.parametrize("old", ["gateway partitioned join log, 2", "gateway join log, 4"])
+def test_command__says_what_to_do_with_a_folder_of_another_version(tmp_path, old):
+    """Parquet parts and their manifest, or what is not known yet."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"format": old, "parts": []}))
+    pq.write_table(pa.table({"user": ["a"], "group": ["b"], "time": [1]}), folder / "part-0.parquet")
+    for command in (["detect", str(folder), "--target", "b"], ["convert", str(folder)]):
+        out = tmp_path / "out"
+        done = CliRunner().invoke(app, [*command, "--out", str(out)])
+        assert isinstance(done.exception, LogError)
+        assert "convert the log anew, with 'gateway convert'" in str(done.exception)
+        assert not out.exists()
+
+
+def test_convert_log__refuses_what_is_converted(tmp_path):
+    _convert(_write_csv(tmp_path / "a.csv", _rows(10)), tmp_path / "parts")
+    with pytest.raises(LogError, match="converted already"):
+        _convert(tmp_path / "parts", tmp_path / "again")
 
 
 @pytest.mark.parametrize("noted", [b"{", b"[1]", b"\xff", b"7"])
-def test_partition_log__refuses_a_stored_log_that_was_changed(tmp_path, noted):
+def test_convert_log__refuses_a_stored_log_that_was_changed(tmp_path, noted):
     table = pa.table({"user": ["a"], "group": ["b"], "time": [1]})
     table = table.replace_schema_metadata({b"gateway.join_log": noted})
     pq.write_table(table, tmp_path / "a.parquet")
@@ -321,10 +383,10 @@ def test_partition_log__refuses_a_stored_log_that_was_changed(tmp_path, noted):
         _convert(tmp_path / "a.parquet", tmp_path / "parts")
 
 
-def test_partition_log__asks_for_memory_enough_for_a_part(tmp_path):
+def test_convert_log__asks_for_memory_enough(tmp_path):
     log = _write_csv(tmp_path / "a.csv", _rows(10))
-    with pytest.raises(LogError, match="--joins-per-part"):
-        partition_log(log, tmp_path, memory=2**26, joins_per_part=2**20)
+    with pytest.raises(LogError, match="must be at least 64 MiB"):
+        convert_log(log, tmp_path, memory=2**26 - 1)
 
 
 @pytest.mark.parametrize("text", ["", "2", "2XB", "-1GiB", "1e9", "GiB", "9" * 40])
@@ -339,12 +401,13 @@ def test_parse_size__takes_amounts_alone(text):
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda m: m | {"format": "gateway partitioned join log, 3"}, "another version"),
-        (lambda m: m | {"joins": 1}, "joins must be those of the parts"),
         (lambda m: m | {"tick": "year"}, "unknown tick"),
+        (lambda m: m | {"joins": "1"}, "joins must be a whole number"),
+        (lambda m: m | {"joins": m["joins"] + 1}, "must be"),
         (lambda m: {"format": m["format"]}, "cannot be used"),
-        (lambda m: m | {"parts": [m["parts"][0] | {"file": "../x"}]}, "must be a file"),
-        (lambda m: m | {"parts": [m["parts"][0] | {"file": "x"}, *m["parts"][1:]]}, "missing"),
+        (lambda m: m | {"more": 1}, "cannot be used"),
+        (lambda m: m | {"digests": {"../x": ""}}, "must be a file"),
+        (lambda m: m | {"digests": {"x": ""}}, "missing"),
     ],
 )
 def test_read_manifest__refuses_one_that_was_changed(tmp_path, change, rule):
@@ -368,7 +431,7 @@ def test_convert__writes_a_folder_and_says_what_is_in_it(tmp_path):
     log = _write_csv(tmp_path / "a.csv", _rows())
     out = tmp_path / "parts"
     done = CliRunner().invoke(
-        app, ["convert", str(log), "--out", str(out), "--joins-per-part", "500", "--json"]
+        app, ["convert", str(log), "--out", str(out), "--json"]
     )
     assert done.exit_code == 0
     got = json.loads(done.stdout)
@@ -391,7 +454,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 import gateway.cli.converting
-from gateway.joins_io.partitioned import partition_log
+from gateway.joins_io.partitioned import convert_log
 from gateway.provenance import peak_memory_mib
 
 log, small, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -399,12 +462,12 @@ for path in (small, log):
     start = peak_memory_mib()
     out = path.with_suffix(".parts")
     out.mkdir()
-    partition_log(path, out, memory=memory, joins_per_part=50_000)
+    convert_log(path, out, memory=memory)
 print(peak_memory_mib() - start)
 """
 
 
-def test_partition_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path):
+def test_convert_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path):
     rng = np.random.default_rng(2)
     names = np.array([hashlib.sha256(b"%d" % k).hexdigest() for k in range(30_000)])
     groups = np.array([f"group {k}" for k in range(5_000)])

@@ -1,8 +1,9 @@
-"""A log on disk whose parts are read by a Dask cluster: the same bits, whoever is lost."""
+"""A mapped log whose parts are added up by a Dask cluster: the same bits, whoever is lost."""
 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,10 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import Detection, detect
 from gateway.errors import GatewayError
-from gateway.joins_io.partitioned import partition_log
-from gateway.partitioned import HERE, PartitionedLog, Workers, over_pieces
+from gateway.joins import JoinLog
+from gateway.joins_io import part_views
+from gateway.joins_io.partitioned import convert_log
+from gateway.parts import HERE, Work, Workers, over_parts, working
 from gateway.sweep import EngineOptions, SweepStoppedError
 from gateway.targets import TargetSet, named_targets
 from tests.clusters import Cluster
@@ -39,21 +42,26 @@ NUMBERS = count()
 DETECTORS = {
     "frequentist": {"min_joiners": 1},
     "order": {"min_joiners": 1},
-    "self_controlled": {"surrogates": "none", "min_joiners": 1},
-    "spike": {"min_joiners": 1},
+    "self_controlled": {"min_joiners": 1},
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A log of some forty parts."""
+    """A converted log."""
     place = tmp_path_factory.mktemp("log")
     joins = linked_log(3, users=400, groups=30, days=200)
     table = joins.to_arrow().select(["user", "group", "time"]).replace_schema_metadata(None)
     pq.write_table(table, place / "log.parquet")
     (place / "parts").mkdir()
-    partition_log(place / "log.parquet", place / "parts", memory=MEMORY, joins_per_part=60)
+    convert_log(place / "log.parquet", place / "parts", memory=MEMORY)
     return place / "parts"
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch) -> None:
+    """Some forty parts to the log."""
+    monkeypatch.setattr(part_views, "JOINS_PER_PART", 60)
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +88,14 @@ def options(cluster: Cluster) -> EngineOptions:
     return EngineOptions("dask", scheduler=cluster.address)
 
 
-def opened(folder: Path, workers: Workers = HERE) -> tuple[PartitionedLog, TargetSet]:
-    log = PartitionedLog.at(folder, memory=MEMORY, workers=workers)
+def opened(folder: Path) -> tuple[JoinLog, TargetSet]:
+    log = JoinLog.open(folder)
     return log, named_targets(log, ["g0000000", "g0000001", "g0000002"])
+
+
+def found_by(workers: Workers, folder: Path, name: str) -> Detection:
+    with working(Work(workers)):
+        return detect(*opened(folder), detector=name, **DETECTORS[name])
 
 
 def bits(found: Detection) -> dict[str, bytes]:
@@ -110,26 +123,12 @@ class Murderous:
 def test_detect__is_the_same_bits_on_a_cluster_that_loses_a_worker(
     folder, cluster, victim, name
 ) -> None:
-    expected = detect(*opened(folder), detector=name, **DETECTORS[name])
+    expected = found_by(HERE, folder, name)
     with cluster_workers(options(cluster)) as workers:
-        log, targets = opened(folder, Murderous(workers, victim, after=3))
-        got = detect(log, targets, detector=name, **DETECTORS[name])
+        got = found_by(Murderous(workers, victim, after=3), folder, name)
         assert workers.count == 1
     assert bits(got) == bits(expected)
-    assert len(log.manifest.parts) > 20
-
-
-def test_spike__is_the_same_bits_where_a_worker_is_lost_that_teaches(
-    folder, cluster, victim
-) -> None:
-    """All parts are read by then; each fold is one piece of work."""
-    log, targets = opened(folder)
-    expected = detect(log, targets, min_joiners=1)
-    with cluster_workers(options(cluster)) as workers:
-        murderous = Murderous(workers, victim, after=len(log.manifest.parts) + 1)
-        got = detect(*opened(folder, murderous), min_joiners=1)
-        assert workers.count == 1
-    assert bits(got) == bits(expected)
+    assert len(list(opened(folder)[0].parts())) > 20
 
 
 def test_detect__says_that_the_scheduler_is_lost(folder, tmp_path) -> None:
@@ -138,16 +137,17 @@ def test_detect__says_that_the_scheduler_is_lost(folder, tmp_path) -> None:
         doomed.add_worker("one")
         rule = f"the scheduler at {doomed.address} is gone"
         workers = stack.enter_context(cluster_workers(options(doomed)))
-        log, targets = opened(folder, Murderous(workers, doomed.scheduler, after=3))
         with pytest.raises(SweepStoppedError, match=rule):
-            detect(log, targets, detector="order")
+            found_by(Murderous(workers, doomed.scheduler, after=3), folder, "order")
 
 
-def test_workers__refuse_a_folder_that_holds_another_log(folder, cluster) -> None:
+def test_workers__refuse_a_folder_that_holds_another_log(folder, cluster, tmp_path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
     with cluster_workers(options(cluster)) as workers:
-        log, targets = opened(folder, workers)
-        log.__dict__["digest"] = "that of another manifest"
-        with pytest.raises(GatewayError, match="on a disk that all of them see"):
+        log, targets = opened(other)
+        manifest = other / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"rows": ', '"rows": 1'))
+        with working(Work(workers)), pytest.raises(GatewayError, match="on a disk that all of"):
             detect(log, targets, detector="order")
 
 
@@ -157,9 +157,8 @@ def _whole(_piece: object) -> None:
 
 def test_workers__pass_on_what_goes_wrong(folder, cluster) -> None:
     with cluster_workers(options(cluster)) as workers:
-        log, _ = opened(folder, workers)
-        with pytest.raises(RuntimeError, match="a fault of ours"):
-            list(over_pieces(log, _whole))
+        with working(Work(workers)), pytest.raises(RuntimeError, match="a fault of ours"):
+            list(over_parts(opened(folder)[0], _whole))
 
 
 def _run(folder: Path, out: Path, *more: str) -> Exception | None:

@@ -11,28 +11,22 @@ import numpy.typing as npt
 from gateway.joins_io.invariants import DTYPES, check_names, checked_columns
 from gateway.joins_io.partitioned import Mapped
 
-__all__ = ["check_views", "cut_users", "fields_of_users"]
+__all__ = ["JOINS_PER_PART", "check_views", "cut_users", "fields_of_users"]
 
-# Joins of a part, about: enough for the arrays of all groups to be small beside it.
-_JOINS = 1 << 20
+JOINS_PER_PART = 1 << 20
+"""A part ends with the user with whom it reaches so many joins: enough for the arrays of all
+groups to be small beside it."""
+
 # Names that are checked at a time.
 _NAMES = 1 << 20
 _PER_USER = ("observed_from", "observed_until")
 
 
-def cut_users(offsets: npt.NDArray[np.int64], *, joins: int = _JOINS) -> Iterator[tuple[int, int]]:
-    """Yield first user, and the one after the last, of each part.
-
-    A part ends with the user with whom it reaches so many joins.
-
-    Examples
-    --------
-    >>> list(cut_users(np.array([0, 2, 3, 7, 7, 8]), joins=3))
-    [(0, 2), (2, 3), (3, 5)]
-    """
+def cut_users(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield first user, and the one after the last, of each part."""
     first, n_users = 0, len(offsets) - 1
     while first < n_users:
-        reached = int(np.searchsorted(offsets, offsets[first] + joins))
+        reached = int(np.searchsorted(offsets, offsets[first] + JOINS_PER_PART))
         last = min(max(reached, first + 1), n_users)
         yield first, last
         first = last
