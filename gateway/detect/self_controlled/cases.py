@@ -9,10 +9,11 @@ therefore taken out of that user's time, with the events in it: neither before n
 In ``pairs_of``, which looks at one group at a time, only the tick of that group's join is.
 Time of no length adds nothing and holds no event.
 
-Windows. Where the log does not tell when its users came, the time of a case begins after
-the tick of the case's own first join: earlier nobody knows whether the user was there. A
-group joined in that tick has no time before it, and says nothing. Nor is there any time
-before the first event of anybody, or after the last: no event could be seen there.
+Windows. Where the log does not tell when its users came, the time of a case lies between
+the ticks of the case's own first and last join, without the two: nobody knows whether the
+user was there earlier or later. A group joined in one of them has time on one side only,
+and says nothing. Nor is there any time before the first event of anybody, or after the
+last: no event could be seen there.
 """
 
 from __future__ import annotations
@@ -166,7 +167,7 @@ def list_events(
         count[:] = 1
     time = _take(joins, users, outcome, _starts(count))[1].astype(np.int64)
     first, last = _windows(joins, users, time)
-    seen = time >= np.repeat(first, count)
+    seen = (time >= np.repeat(first, count)) & (time <= np.repeat(last, count))
     case = np.repeat(np.arange(len(users)), count)[seen]
     kept, case = np.unique(case, return_inverse=True)
     users, first, last, time = users[kept], first[kept], last[kept], time[seen]
@@ -177,13 +178,16 @@ def list_events(
 
 def _windows(joins: JoinLog, users: Int64, time: Int64) -> tuple[Int64, Int64]:
     """Return the first and the last tick of each case that is looked at."""
-    last = joins.observed_until[users].astype(np.int64)
     if joins.observed_from is not None:
-        return joins.observed_from[users].astype(np.int64), last
-    # Of the tick itself half is before the user came, for all that is known.
+        first, last = joins.observed_from[users], joins.observed_until[users]
+        return first.astype(np.int64), last.astype(np.int64)
+    # Given the first and the last of somebody's joins, the others fall in between in any
+    # order where no group has an effect, however long the user was active.
     first = joins.time[joins.offsets[users]].astype(np.int64) + 1
-    begin, end = time.min(initial=last.max(initial=0)), time.max(initial=0)
-    return np.maximum(first, begin), np.minimum(last, end)
+    last = joins.time[joins.offsets[users + 1] - 1].astype(np.int64) - 1
+    if len(time) == 0:
+        return first, last
+    return np.maximum(first, time.min()), np.minimum(last, time.max())
 
 
 def _ranges(count: int) -> Int64:
@@ -269,13 +273,13 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
 def _exposures(joins: JoinLog, events: Events, candidate: Mask) -> tuple[Int64, Int32, Int32]:
     """Return offsets by case, group and tick of the joins that lie in the cases' windows.
 
-    Exposed from before the first tick on, a case is exposed all the time: where windows are
-    not known there are such joins, and they are left out.
+    Exposed from before the first tick on, or only after the last, a case is exposed all the
+    time or never. There are such joins where windows are not known; they are left out.
     """
     offsets = _starts(_count(joins, events.user, candidate))
     group, time = _take(joins, events.user, candidate, offsets)
     case = np.repeat(np.arange(len(events.user)), np.diff(offsets))
-    within = time >= events.first[case]
+    within = (time >= events.first[case]) & (time <= events.last[case])
     count = np.bincount(case[within], minlength=len(events.user))
     return _starts(count), group[within], time[within]
 
