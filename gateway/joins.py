@@ -205,9 +205,8 @@ class JoinLog:
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC, integers a log in a unit of its own.
         observed_from, observed_until
-            Names of columns with the first and the last tick at which the user's joins
-            would have been seen, in the form of the times and the same in every row of the
-            user; without them it is not known.
+            Names of columns with the user's window, in the form of the times and the same
+            in every row of a user; without them it is not known.
 
         Raises
         ------
@@ -233,10 +232,10 @@ class JoinLog:
     ) -> Self:  # fmt: skip
         """Read a log from a Parquet file or folder; otherwise as ``read``.
 
-        A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
-        other only the three columns are taken.
+        A file that ``to_parquet`` wrote gives back the log with all its columns.
         """
-        manifest, roles = read_manifest(path), roles_of(user, group, time, observed_from, observed_until)
+        manifest = read_manifest(path)
+        roles = roles_of(user, group, time, observed_from, observed_until)
         if roles == _ROLES:
             if manifest is not None and manifest.tells_users:
                 return cls._from_parts(Path(path), manifest)

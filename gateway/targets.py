@@ -140,7 +140,8 @@ def check_learnable(joins: AnyLog, targets: TargetSet, *, compares: bool = True)
     ------
     LogError
         If the log has fewer than two users, fewer than two join a target, fewer than two
-        do not where these are needed, or no user who joins a target had joined another group in an earlier tick.
+        do not where these are needed, or no user who joins a target had joined another
+        group in an earlier tick.
     ValueError
         If the target set is that of another log.
     """

@@ -45,6 +45,12 @@ Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
 ]
+FromColumn = Annotated[
+    str | None, typer.Option("--from-column", help="first tick at which the user is observed")
+]
+UntilColumn = Annotated[
+    str | None, typer.Option("--until-column", help="last tick at which the user is observed")
+]
 Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
 Scheduler = Annotated[
     str | None,

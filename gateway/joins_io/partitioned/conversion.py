@@ -42,7 +42,7 @@ _BLOCK, _RUN, _MERGE = 256, 12, 12
 _LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
 
 
-def partition_log(
+def partition_log(  # noqa: PLR0913  (one argument for each column of the log)
     path: str | Path,
     folder: str | Path,
     *,
@@ -208,9 +208,7 @@ def _sorted_run(rows: pa.Table, seen: _Seen) -> pa.Table:
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(
-    rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None
-) -> SortedJoins:
+def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None) -> SortedJoins:
     """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
     users = dense_ids(rows["user"])
     windows = {
