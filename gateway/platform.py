@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from gateway.analyses import until
 from gateway.config import Config
+from gateway.detect import compare_users
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
@@ -61,7 +62,7 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
         history = live_through(world, progress=lambda day: advance(day + 1))
         joins = history.joins()
     targets = _choose_targets(config, history, joins)
-    check_learnable(joins, targets)
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets, history)
 
 
@@ -87,9 +88,9 @@ def _read_platform(config: Config) -> Platform:
             f"{log.path} is not the file that the config names: its sha256 is "
             f"{file_digest(log.path)}, the config says {log.digest}"
         )
-    joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
+    joins = JoinLog.read(log.path, **log.columns)
     targets = named_targets(joins, config.targets.groups or ())
-    check_learnable(joins, targets)
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets)
 
 
@@ -98,7 +99,7 @@ def as_known(config: Config, platform: Platform) -> Platform:
     if config.note is None:
         return platform
     joins = until(platform.joins, config.note.workflow_day)
-    check_learnable(joins, platform.targets)
+    check_learnable(joins, platform.targets, compares=compare_users(config.detect.detectors))
     return replace(platform, joins=joins)
 
 

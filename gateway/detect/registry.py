@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from gateway.joins import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 
-__all__ = ["DETECTORS", "REGISTRY", "Entry", "run_detector"]
+__all__ = ["DETECTORS", "REGISTRY", "Entry", "compare_users", "run_detector"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,14 @@ class Entry:
         Class of the options, a frozen dataclass with a default for every field.
     takes
         What else it takes by name, of ``scores``, ``horizon`` and ``seed``.
+    cases_alone
+        Whether it looks at users who join a target, and at no others.
     """
 
     find: Callable[..., Detection]
     options: type[Any]
     takes: frozenset[str] = frozenset()
+    cases_alone: bool = False
 
     @property
     def needs_scores(self) -> bool:
@@ -47,8 +50,10 @@ class Entry:
         return "scores" in self.takes
 
 
-def _entry(find: Callable[..., Detection], options: type[Any], *takes: str) -> Entry:
-    return Entry(find, options, frozenset(takes))
+def _entry(
+    find: Callable[..., Detection], options: type[Any], *takes: str, cases_alone: bool = False
+) -> Entry:
+    return Entry(find, options, frozenset(takes), cases_alone)
 
 
 REGISTRY: Mapping[str, Entry] = {
@@ -59,14 +64,21 @@ REGISTRY: Mapping[str, Entry] = {
     "markov_removal": _entry(detect_markov_removal, MarkovRemovalOptions),
     "hitting": _entry(detect_by_hitting, HittingOptions),
     "matching": _entry(detect_by_matching, MatchingOptions, "scores"),
-    "order": _entry(detect_order, OrderOptions),
-    "self_controlled": _entry(detect_self_controlled, SelfControlledOptions, "seed"),
+    "order": _entry(detect_order, OrderOptions, cases_alone=True),
+    "self_controlled": _entry(
+        detect_self_controlled, SelfControlledOptions, "seed", cases_alone=True
+    ),
 }
 """Every detector by name. A new one needs its line here, its name in
 ``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are
 the fields of its options; tests/test_detectors.py then runs every law on it."""
 
 DETECTORS: tuple[str, ...] = tuple(REGISTRY)
+
+
+def compare_users(names: Iterable[str]) -> bool:
+    """Return whether a detector compares users who join a target with others."""
+    return not all(REGISTRY[name].cases_alone for name in names)
 
 
 def run_detector(

@@ -28,8 +28,8 @@ class Manifest:
     ----------
     tick, origin
         As in ``JoinLog``.
-    first, last
-        First and last tick of all rows, repeated memberships included, since the origin.
+    last
+        Last tick of all rows, repeated memberships included, since the origin.
     users, groups, joins
         How many there are; every membership counts once.
     rows
@@ -40,7 +40,6 @@ class Manifest:
 
     tick: Tick
     origin: int
-    first: int
     last: int
     users: int
     groups: int
@@ -100,7 +99,7 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
     manifest = Manifest(**content)
     if manifest.tick not in get_args(Tick):
         raise ValueError(f"unknown tick {manifest.tick!r}")
-    for name in ("origin", "first", "last", "users", "groups", "joins", "rows"):
+    for name in ("origin", "last", "users", "groups", "joins", "rows"):
         if type(getattr(manifest, name)) is not int:
             raise ValueError(f"{name} must be a whole number")
     if not isinstance(manifest.digests, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -13,18 +13,20 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io.columns import Part
-from gateway.joins_io.ids import Dense, dense_ids
+from gateway.joins_io.ids import dense_ids
+from gateway.joins_io.invariants import DTYPES
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.partitioned.blocks import iterate_blocks
 from gateway.joins_io.partitioned.folder import ColumnWriter, NamesWriter
 from gateway.joins_io.manifest import Manifest, read_manifest, write_manifest
 from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
-from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+from gateway.joins_io.partitioned.spill import Spill, schema_with
 from gateway.joins_io.partitioned.told import Told, iterate_told, told_by
 from gateway.joins_io.paths import file_digest
-from gateway.joins_io.rows import canonical_joins
+from gateway.joins_io.rows import canonical_joins, narrow
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
+from gateway.joins_io.windows import roles_of, window_of_users
 
 __all__ = ["convert_log"]
 
@@ -39,7 +41,7 @@ _BLOCK, _RUN, _MERGE = 256, 12, 12
 _LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
 
 
-def convert_log(
+def convert_log(  # noqa: PLR0913  (one argument for each column of the log)
     path: str | Path,
     folder: str | Path,
     *,
@@ -47,6 +49,8 @@ def convert_log(
     user: str = "user",
     group: str = "group",
     time: str = "time",
+    observed_from: str | None = None,
+    observed_until: str | None = None,
 ) -> Manifest:
     """Write a log into a folder that ``JoinLog.open`` maps.
 
@@ -64,8 +68,8 @@ def convert_log(
     memory
         Bytes that the work may take beside the program itself; the names of the groups,
         some 200 bytes each, come on top.
-    user, group, time
-        Names of the columns.
+    user, group, time, observed_from, observed_until
+        Names of the columns, as ``JoinLog.read`` takes them.
 
     Returns
     -------
@@ -83,13 +87,12 @@ def convert_log(
         raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB")
     if read_manifest(path) is not None:
         raise complaint(path, "the log", "must be one to convert; it is converted already")
-    roles = {"user": user, "group": group, "time": time}
-    told = told_by(path) if (user, group, time) == ("user", "group", "time") else None
+    roles = roles_of(user, group, time, observed_from, observed_until)
+    told = told_by(path) if roles == roles_of("user", "group", "time", None, None) else None
     scratch = folder / ".spill"
     try:
-        schema = SCHEMA if told is None else told.schema
-        with frugal_arrow(), Spill(scratch, schema=schema) as spill:
-            seen = _Seen(path, told)
+        seen = _Seen(path, told, tuple(roles)[3:] if told is None else tuple(told.idle_windows))
+        with frugal_arrow(), Spill(scratch, schema=schema_with(seen.windows)) as spill:
             for run in _runs(path, roles, memory, seen):
                 spill.add(run)
                 give_back()
@@ -105,16 +108,15 @@ class _SortedJoins(NamedTuple):
     """Joins of some users in canonical order.
 
     ``users`` are their names, ``counts`` the joins of each, ``group`` and ``time`` those of
-    the joins, ``first`` and ``until`` the observation of each user in ticks since the log's
-    origin, None where it is the log's own.
+    the joins, ``windows`` what is told of each user's observation, in ticks since the log's
+    origin.
     """
 
     users: pa.StringArray
     counts: Int64
     group: Int32
     time: Int32
-    first: Int64 | None = None
-    until: Int64 | None = None
+    windows: Mapping[str, Int64]
 
 
 @dataclass
@@ -123,6 +125,7 @@ class _Seen:
 
     path: Path
     told: Told | None = None
+    windows: Sequence[str] = ()
     groups: dict[str, int] = field(default_factory=dict)
     tick: Tick = "integer"
     first: int = 2**63 - 1
@@ -159,20 +162,23 @@ def _runs(path: Path, roles: Mapping[str, str], memory: int, seen: _Seen) -> Ite
         held.append(rows)
         size += held[-1].nbytes
         if size >= most:
-            yield _sorted_run(pa.concat_tables(held))
+            yield _sorted_run(pa.concat_tables(held), seen)
             held, size = [], 0
     if held:
-        yield _sorted_run(pa.concat_tables(held))
+        yield _sorted_run(pa.concat_tables(held), seen)
 
 
 def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> Iterator[pa.Table]:
     """Yield the rows of a log as those of a spill."""
     if seen.told is None:
         for part in iterate_blocks(path, roles=roles, block=block):
-            yield pa.table([part.user, *seen.number(part)], schema=SCHEMA)
+            windows = [told.ticks for told in part.windows.values()]
+            yield pa.table(
+                [part.user, *seen.number(part), *windows], schema=schema_with(seen.windows)
+            )
         return
-    for part, windows in iterate_told(seen.told, block=block):
-        yield pa.table([part.user, *seen.number(part), *windows], schema=seen.told.schema)
+    for part, told in iterate_told(seen.told, block=block):
+        yield pa.table([part.user, *seen.number(part), *told], schema=schema_with(seen.windows))
     if not seen.rows:
         raise complaint(path, "the log", "must hold at least one join; it holds no rows")
     for name in seen.told.idle_groups.to_pylist():
@@ -181,65 +187,60 @@ def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> It
         yield seen.told.idle_rows()
 
 
-def _sorted_run(rows: pa.Table) -> pa.Table:
+def _sorted_run(rows: pa.Table, seen: _Seen) -> pa.Table:
     origin = int(rows["tick"].to_numpy().min())
-    joins = _sorted_joins(rows, origin, rank=None)
+    joins = _sorted_joins(rows, origin, seen, rank=None)
     # A user without a join keeps a row, of no group.
     rows_of = np.maximum(joins.counts, 1)
     user = np.repeat(np.arange(len(joins.users), dtype=np.int32), rows_of)
     holds = np.repeat(joins.counts > 0, rows_of)
     group, tick = np.full(len(user), -1, np.int32), np.full(len(user), origin)
     group[holds], tick[holds] = joins.group, joins.time.astype(np.int64) + origin
-    windows = [ticks[user] + origin for ticks in (joins.first, joins.until) if ticks is not None]
+    windows = [ticks[user] + origin for ticks in joins.windows.values()]
     columns = [joins.users.take(pa.array(user)), group, tick, *windows]
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> _SortedJoins:
+def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None) -> _SortedJoins:
     """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
     users = dense_ids(rows["user"])
-    windows = [_of_users(rows[name], users) - origin for name in rows.column_names[3:]]
+    windows = {
+        name: window_of_users(
+            rows[name].to_numpy() - origin, users, role=name, where=seen.path, tick=seen.tick,
+            origin=origin,
+        )
+        for name in seen.windows
+    }  # fmt: skip
     group = rows["group"].to_numpy()
     holds = np.flatnonzero(group >= 0)
     group = group[holds] if rank is None else rank[group[holds]]
     since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
-    return _SortedJoins(users.names, counts, group, time, *windows)
-
-
-def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
-    """Return a value of each user's rows, of which all must be the same."""
-    values = column.to_numpy()
-    found = np.empty(len(users.names), np.int64)
-    found[users.ids] = values
-    if (found[users.ids] != values).any():
-        rule = "must say the same of a user in every row; was it changed by another program?"
-        raise LogError(f"column 'observed_from' or 'observed_until' {rule}")
-    return found
+    return _SortedJoins(users.names, counts, group, time, windows)
 
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
-    kinds = {"offsets": np.int64, "group": np.int32, "time": np.int32}
-    if len(spill.schema) > len(SCHEMA):
-        kinds |= {"observed_from": np.int32, "observed_until": np.int32}
-    columns = {name: ColumnWriter(folder, name, kind) for name, kind in kinds.items()}
+    columns = {
+        name: ColumnWriter(folder, name, DTYPES[name])
+        for name in ("offsets", "group", "time", *seen.windows)
+    }
     names = {name: NamesWriter(folder, name) for name in ("users", "groups")}
     names["groups"].append(groups.names)
     columns["offsets"].append(np.zeros(1, np.int64))
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        joins = _sorted_joins(rows, seen.origin, rank=groups.ids)
-        begin = columns["group"].length
-        values = (begin + np.cumsum(joins.counts), joins.group, joins.time, joins.first, joins.until)
-        for column, part in zip(columns.values(), values, strict=False):
-            column.append(part)
+        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids)
+        columns["offsets"].append(columns["group"].length + np.cumsum(joins.counts))
+        columns["group"].append(joins.group)
+        columns["time"].append(joins.time)
+        for name, ticks in joins.windows.items():
+            columns[name].append(narrow(ticks, name))
         names["users"].append(joins.users)
     for writer in (*columns.values(), *names.values()):
         writer.close()
     manifest = Manifest(
-        tick=seen.tick, origin=seen.origin, first=seen.first - seen.origin,
-        last=seen.last - seen.origin, users=names["users"].length, groups=names["groups"].length,
+        tick=seen.tick, origin=seen.origin, last=seen.last - seen.origin, users=names["users"].length, groups=names["groups"].length,
         joins=columns["group"].length, rows=seen.rows,
         digests={path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
     )  # fmt: skip

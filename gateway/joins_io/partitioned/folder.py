@@ -168,16 +168,10 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     fields["users"] = _names(column, "users", manifest.users)
     fields["groups"] = _names(column, "groups", manifest.groups)
     fields |= {"tick": manifest.tick, "origin": manifest.origin}
-    if fields["observed_from"] is None:
-        fields |= _own_span(manifest)
+    if fields["observed_until"] is None:
+        fields["observed_until"] = np.full(manifest.users, manifest.last, np.int32)
     digest = file_digest(folder / MANIFEST_FILE)
     return fields, Mapped(folder.resolve(), digest, tuple(maps), (0, manifest.users))
-
-
-def _own_span(manifest: Manifest) -> dict[str, Any]:
-    """The observation of users of whom nothing is said: as long as the log."""
-    ends = {"observed_from": manifest.first, "observed_until": manifest.last}
-    return {name: np.full(manifest.users, tick, np.int32) for name, tick in ends.items()}
 
 
 def _map(
