@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +26,7 @@ from gateway.joins_io.frames import as_table, frame_library
 from gateway.joins_io.ids import dense_ids, numbered_names, whole_numbers
 from gateway.joins_io.invariants import checked_columns
 from gateway.joins_io.manifest import read_manifest
-from gateway.joins_io.part_views import check_views, cut_users, fields_of_users
-from gateway.joins_io.partitioned import Mapped, map_folder
+from gateway.joins_io.part_views import Views
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
@@ -48,7 +45,7 @@ _ROLES = roles_of("user", "group", "time", None, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class JoinLog:
+class JoinLog(Views):
     """Joins sorted by user, then time, in compressed rows by user.
 
     A user joins a group once. Joins of one user in the same tick are a *tie block* and
@@ -111,8 +108,6 @@ class JoinLog:
     confirmed: npt.NDArray[np.bool_] | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
-
-    _mapped: ClassVar[Mapped | None] = None
 
     def __post_init__(self) -> None:
         views = checked_columns(vars(self), n_sources=len(SOURCES))
@@ -254,46 +249,6 @@ class JoinLog:
         return cls._of(read_dense(path, **roles), path)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """Map a log that ``gateway convert`` wrote: its columns stay on the disk.
-
-        Parameters
-        ----------
-        folder
-            The converted log. It must not be changed as long as the log is in use.
-
-        Raises
-        ------
-        LogError
-            If it is no converted log, another version wrote it, or it was changed.
-        """
-        columns, mapped = map_folder(Path(folder))
-        log = cls._viewed(columns, mapped)
-        try:
-            check_views(columns, mapped, log.parts(), n_sources=len(SOURCES))
-        except (ValueError, pa.ArrowInvalid) as error:
-            rule = "cannot be used; was it changed by another program?"
-            raise LogError(f"{folder}: the log {rule} ({error})") from error
-        return log
-
-    @classmethod
-    def _viewed(cls, columns: dict[str, Any], mapped: Mapped | None) -> Self:
-        """Make a log of columns that need no check."""
-        log = object.__new__(cls)
-        for name, value in columns.items():
-            object.__setattr__(log, name, value)
-        if mapped is not None:
-            object.__setattr__(log, "_mapped", mapped)
-        return log
-
-    def __reduce__(self) -> Any:
-        """Let another process map the same folder, rather than get what is in it."""
-        if self._mapped is None:
-            return super().__reduce__()
-        place = self._mapped
-        return _reopened, (str(place.folder), place.digest, *place.users)
-
-    @classmethod
     def from_dataframe(
         cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
@@ -353,23 +308,6 @@ class JoinLog:
     def span(self) -> tuple[int, int]:
         """Ticks of the first and the last join, of which there must be one."""
         return int(self.time.min()), int(self.time.max())
-
-    def parts(self) -> Iterator[JoinLog]:
-        """Yield the log as logs of some users each, in order, and of all groups.
-
-        Where it is cut depends on the joins alone: what is added up part by part, in order,
-        is the same bits wherever the log lies. Columns are views. ``inviter`` is left out:
-        an inviter may be in another part.
-        """
-        for first, last in cut_users(self.offsets):
-            yield self._of_users(first, last)
-            if self._mapped is not None:
-                self._mapped.release()
-
-    def _of_users(self, first: int, last: int) -> JoinLog:
-        columns = fields_of_users(vars(self), first, last)
-        mapped = None if self._mapped is None else self._mapped.of_users(first, last)
-        return JoinLog._viewed(columns, mapped)
 
     def user(self) -> Int32:
         """Return the dense user id of each join, int32, shape (n_joins,)."""
@@ -440,23 +378,6 @@ class JoinLog:
             If the file cannot be written.
         """
         write_parquet(self.to_arrow(), path)
-
-
-@lru_cache(maxsize=1)
-def _opened(folder: str, digest: str) -> JoinLog:
-    """Open a log once for all its parts."""
-    log = JoinLog.open(folder)
-    if log._mapped is None or log._mapped.digest != digest:
-        rule = "must be the same folder for every worker, on a disk that all of them see"
-        raise LogError(f"{folder} {rule}; here it holds another log")
-    return log
-
-
-def _reopened(folder: str, digest: str, first: int, last: int) -> JoinLog:
-    log = _opened(folder, digest)
-    if log._mapped is not None:
-        log._mapped.release()
-    return log if (first, last) == (0, log.n_users) else log._of_users(first, last)
 
 
 def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:

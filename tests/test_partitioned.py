@@ -364,7 +364,8 @@ def test_command__says_what_to_do_with_a_folder_of_another_version(tmp_path, old
     folder = tmp_path / "parts"
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"format": old, "parts": []}))
-    pq.write_table(pa.table({"user": ["a"], "group": ["b"], "time": [1]}), folder / "part-0.parquet")
+    rows = pa.table({"user": ["a"], "group": ["b"], "time": [1]})
+    pq.write_table(rows, folder / "part-0.parquet")
     for command in (["detect", str(folder), "--target", "b"], ["convert", str(folder)]):
         out = tmp_path / "out"
         done = CliRunner().invoke(app, [*command, "--out", str(out)])

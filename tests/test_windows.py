@@ -13,7 +13,7 @@ from gateway.detect import detect
 from gateway.detect.self_controlled.cases import list_events, pairs_of
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import partition_log
+from gateway.joins_io.partitioned import convert_log
 from gateway.targets import check_learnable, named_targets
 
 COLUMNS = {"observed_from": "came", "observed_until": "left"}
@@ -70,7 +70,7 @@ def test_windows__are_kept_by_frames_parquet_and_convert(
     for name, given in (("log.csv", columns), ("raw.parquet", columns), ("stored.parquet", {})):
         folder = tmp_path / f"parts of {name}"
         folder.mkdir()
-        partition_log(tmp_path / name, folder, memory=2**26, joins_per_part=2, **given)
+        convert_log(tmp_path / name, folder, memory=2**26, **given)
         assert JoinLog.read(folder).equals(expected)
 
 
@@ -98,7 +98,7 @@ def test_read__a_window_that_cannot_be_names_the_user(
     assert said in str(error.value)
     (tmp_path / "parts").mkdir()
     with pytest.raises(LogError) as error:
-        partition_log(path, tmp_path / "parts", memory=2**26, joins_per_part=2, **COLUMNS)
+        convert_log(path, tmp_path / "parts", memory=2**26, **COLUMNS)
     assert said in str(error.value)
 
 

@@ -126,7 +126,7 @@ def detect(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a converted log may take"),
+        typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", metavar="NAME", help="with --memory: serial or dask")

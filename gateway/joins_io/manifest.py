@@ -65,7 +65,9 @@ def read_manifest(path: str | Path) -> Manifest | None:
     """
     place = Path(path) / MANIFEST_FILE
     content = _content(place) if place.is_file() else None
-    noted = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return None
+    noted = content.get("format")
     if not isinstance(noted, str) or not noted.startswith((_FORMAT[:-1], _PARTS)):
         return None
     if noted != _FORMAT:

@@ -237,10 +237,13 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
         for name, ticks in joins.windows.items():
             columns[name].append(narrow(ticks, name))
         names["users"].append(joins.users)
-    for writer in (*columns.values(), *names.values()):
-        writer.close()
+    for column in columns.values():
+        column.close()
+    for texts in names.values():
+        texts.close()
     manifest = Manifest(
-        tick=seen.tick, origin=seen.origin, last=seen.last - seen.origin, users=names["users"].length, groups=names["groups"].length,
+        tick=seen.tick, origin=seen.origin, last=seen.last - seen.origin,
+        users=names["users"].length, groups=names["groups"].length,
         joins=columns["group"].length, rows=seen.rows,
         digests={path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},
     )  # fmt: skip
