@@ -23,7 +23,7 @@ PUBLIC = {
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
         "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
-        "UNRANKED", "detect", "detect_by_hitting",
+        "UNRANKED", "compare_users", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",

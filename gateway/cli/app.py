@@ -181,9 +181,7 @@ def convert(
         "user": user_column, "group": group_column, "time": time_column,
         "observed_from": from_column, "observed_until": until_column,
     }  # fmt: skip
-    convert_and_show(
-        log, out=out, columns=columns, memory=memory, as_json=as_json
-    )
+    convert_and_show(log, out=out, columns=columns, memory=memory, as_json=as_json)
 
 
 @app.command()

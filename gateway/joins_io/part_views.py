@@ -19,7 +19,7 @@ from gateway.joins_io.sources import SOURCES
 
 __all__ = ["JOINS_PER_PART", "Views", "cut_users"]
 
-JOINS_PER_PART = 1 << 20
+JOINS_PER_PART = 1 << 18
 """A part ends with the user with whom it reaches so many joins: enough for the arrays of all
 groups to be small beside it."""
 

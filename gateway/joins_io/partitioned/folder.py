@@ -174,9 +174,7 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     return fields, Mapped(folder.resolve(), digest, tuple(maps), (0, manifest.users))
 
 
-def _map(
-    path: Path, kind: np.dtype[Any], length: int, maps: list[mmap.mmap]
-) -> npt.NDArray[Any]:
+def _map(path: Path, kind: np.dtype[Any], length: int, maps: list[mmap.mmap]) -> npt.NDArray[Any]:
     rule = f"must be {length:,} values of {kind.name}"
     try:
         with path.open("rb") as stream:
