@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +23,15 @@ from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_d
 from gateway.errors import ConfigError, Problem
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.joins import JoinLog
-from gateway.partitioned import AnyLog, PartitionedLog
+from gateway.partitioned import AnyLog, PartitionedLog, mapped_log
 from gateway.score import (
     BoostedScorer,
     LogisticScorer,
     MarkovScorer,
     Scorer,
     Scores,
-    StoredScores,
     reliability_table,
     score_joins,
-    score_parts,
 )
 from gateway.talk import Talk
 from gateway.targets import TargetSet
@@ -57,17 +56,17 @@ def score_where_needed(
     *,
     talk: Talk,
     cost: dict[str, float] | None = None,
-) -> Scores | StoredScores | None:
+    scratch: Path | None = None,
+) -> Scores | None:
     """Score once for all detectors of the config; None where none of them needs it.
 
-    ``cost`` gets the processor seconds of it, all threads together.
+    ``cost`` gets the processor seconds of it, all threads together; ``scratch`` is a folder for
+    the columns of a log that stays on disk, which whoever made it removes.
     """
     if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
         return None
     with _timed("scores", cost):
-        if isinstance(joins, PartitionedLog):
-            return _train_on_disk(config, joins, targets, talk)
-        return _train(config, joins, targets, talk)
+        return _train(config, joins, targets, talk, scratch)
 
 
 @contextmanager
@@ -78,15 +77,17 @@ def _timed(name: str, cost: dict[str, float] | None) -> Iterator[None]:
         cost[name] = round(time.process_time() - begun, 3)
 
 
-def _train_on_disk(
-    config: Config, joins: PartitionedLog, targets: TargetSet, talk: Talk
-) -> StoredScores:
+def _train(
+    config: Config, joins: AnyLog, targets: TargetSet, talk: Talk, scratch: Path | None = None
+) -> Scores:
     options, scorer = config.score, _scorer(config)
-    if not isinstance(scorer, LogisticScorer):
-        rule, got = "must be 'logistic' for a log that stays on disk", repr(options.scorer)
-        raise ConfigError([Problem("score.scorer", rule, got)])
+    if isinstance(joins, PartitionedLog):
+        _check_on_disk(config)
+        joins.check_training()
+        assert scratch is not None  # noqa: S101  (whoever keeps a log on disk gives a folder)
+        joins = mapped_log(joins, scratch)
     with talk.stage("training and scoring"):
-        return score_parts(
+        return score_joins(
             joins,
             targets,
             scorer=scorer,
@@ -94,21 +95,18 @@ def _train_on_disk(
             folds=options.folds,
             calibration=options.calibration,
             seed=config.experiment.seed,
+            scratch=scratch,
         )
 
 
-def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Scores:
-    options = config.score
-    with talk.stage("training and scoring"):
-        return score_joins(
-            joins,
-            targets,
-            scorer=_scorer(config),
-            horizon=options.horizon,
-            folds=options.folds,
-            calibration=options.calibration,
-            seed=config.experiment.seed,
-        )
+def _check_on_disk(config: Config) -> None:
+    """What is learnt of a log that stays on disk must not need its rows in memory."""
+    if config.score.scorer != "logistic":
+        rule, got = "must be 'logistic' for a log that stays on disk", repr(config.score.scorer)
+        raise ConfigError([Problem("score.scorer", rule, got)])
+    if config.score.calibration == "isotonic":
+        rule = "'isotonic' needs the log in memory"
+        raise ConfigError([Problem("score.calibration", rule, hint="leave out --memory")])
 
 
 def _scorer(config: Config) -> Scorer:
@@ -124,7 +122,7 @@ def run_detectors(
     config: Config,
     joins: AnyLog,
     targets: TargetSet,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     *,
     talk: Talk,
     cost: dict[str, float] | None = None,
@@ -176,7 +174,7 @@ def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
     return find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
 
 
-def scorer_quality(scores: Scores | StoredScores | None) -> pa.Table:
+def scorer_quality(scores: Scores | None) -> pa.Table:
     """Return the scorer's measures as rows of an evaluation; none without a scorer."""
     if scores is None:
         return EVALUATION_SCHEMA.empty_table()

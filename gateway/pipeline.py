@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,11 +29,13 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
+from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
+from gateway.joins_io.partitioned import scratch_space
 from gateway.partitioned import AnyLog, OnDisk
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
-from gateway.score import Scores, StoredScores
+from gateway.score import Scores
 from gateway.store import (
     Draft,
     Result,
@@ -113,12 +116,14 @@ def execute(
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
-        scores = score_where_needed(config, joins, targets, talk=talk, cost=cost)
-        detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-        tables = _tables(config, seen, scores, detections, talk)
+        with ExitStack() as stack:
+            scratch = None if disk is None else stack.enter_context(scratch_space(disk.scratch))
+            scores = score_where_needed(
+                config, joins, targets, talk=talk, cost=cost, scratch=scratch
+            )
+            detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+            tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
-        if isinstance(scores, StoredScores):
-            scores.discard()
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
@@ -226,7 +231,7 @@ def _note(
 def _tables(
     config: Config,
     platform: Platform,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     detections: dict[str, Detection],
     talk: Talk,
 ) -> dict[str, pa.Table]:
@@ -242,7 +247,7 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, platform, detections),
     }
-    if isinstance(scores, Scores):
+    if scores is not None and isinstance(platform.log, JoinLog):
         tables |= score_tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
@@ -267,7 +272,7 @@ def _counterfactual(
 def _evaluate(
     config: Config,
     platform: Platform,
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     detections: dict[str, Detection],
     truth: pa.Table | None,
 ) -> pa.Table:

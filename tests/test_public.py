@@ -41,9 +41,9 @@ PUBLIC = {
     "gateway.score": [
         "BoostedScorer", "LogisticModel", "LogisticScorer", "Logits", "MarkovScorer", "Model",
         "PrefixLoss", "Prefixes", "Quality",
-        "Scorer", "Scores", "SklearnScorer", "StoredScores", "UNRESOLVED",
+        "Scorer", "Scores", "SklearnScorer", "UNRESOLVED",
         "assign_folds", "build_prefixes",
-        "measure_quality", "reliability_table", "score_joins", "score_parts",
+        "measure_quality", "reliability_table", "score_joins",
     ],
     "gateway.simulate": [
         "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",

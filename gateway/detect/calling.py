@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import fields
 from typing import Any
 
 from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, check_in_parts, run_detector
 from gateway.errors import GatewayError, Problem
-from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores, StoredScores, score_joins, score_parts
+from gateway.joins_io.partitioned import scratch_space
+from gateway.partitioned import AnyLog, PartitionedLog, mapped_log
+from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 
 __all__ = ["detect"]
@@ -20,7 +22,7 @@ def detect(
     targets: TargetSet,
     *,
     detector: str = "spike",
-    scores: Scores | StoredScores | None = None,
+    scores: Scores | None = None,
     horizon: int | None = None,
     seed: int = 1,
     **options: Any,
@@ -66,14 +68,17 @@ def detect(
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
     if isinstance(joins, PartitionedLog):
         check_in_parts([detector])
-    if scores is None and REGISTRY[detector].needs_scores:
-        if isinstance(joins, PartitionedLog):
-            scores = score_parts(joins, targets, horizon=horizon, seed=seed)
-        else:
-            scores = score_joins(joins, targets, horizon=horizon, seed=seed)
-    return run_detector(
-        detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
-    )
+    with ExitStack() as stack:
+        if scores is None and REGISTRY[detector].needs_scores:
+            whole, folder = joins, None
+            if isinstance(whole, PartitionedLog):
+                whole.check_training()
+                folder = stack.enter_context(scratch_space(whole.scratch))
+                whole = mapped_log(whole, folder)
+            scores = score_joins(whole, targets, horizon=horizon, seed=seed, scratch=folder)
+        return run_detector(
+            detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
+        )
 
 
 def _check_options(detector: str, options: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from gateway.detect.spike import SpikeOptions, detect_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
 from gateway.errors import GatewayError, Problem
 from gateway.partitioned import AnyLog, PartitionedLog
-from gateway.score import Scores, StoredScores
+from gateway.score import Scores
 from gateway.targets import TargetSet
 
 __all__ = ["DETECTORS", "REGISTRY", "Entry", "check_in_parts", "run_detector"]
@@ -96,7 +96,7 @@ def run_detector(
     targets: TargetSet,
     *,
     options: Mapping[str, Any],
-    scores: Scores | StoredScores | None,
+    scores: Scores | None,
     horizon: int | None,
     seed: int,
 ) -> Detection:

@@ -20,9 +20,8 @@ from gateway.detect.spike_kernels import (
     add_tables,
     own_history_z,
 )
-from gateway.detect.spike_parts import tally_parts, tally_spikes
 from gateway.partitioned import AnyLog
-from gateway.score import Scores, StoredScores
+from gateway.score import Scores
 from gateway.targets import TargetSet
 
 __all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
@@ -78,7 +77,7 @@ class SpikeOptions:
 def detect_spikes(
     joins: AnyLog,
     targets: TargetSet,
-    scores: Scores | StoredScores,
+    scores: Scores,
     *,
     options: SpikeOptions | None = None,
 ) -> Detection:
@@ -127,12 +126,9 @@ def detect_spikes(
     Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or SpikeOptions()
-    if isinstance(scores, StoredScores):
-        counts, sums = _tally_on_disk(scores, joins.n_groups, options)
-    else:
-        counts, sums = _tally(scores, options)
-    joiners, spiking, resolved, outcomes = counts.T
-    jumps, expected, variance = sums.T
+    table = _sums_by_group(scores, find_spikes(scores, options=options))
+    joiners, spiking, resolved, outcomes = table[:, :4].astype(np.int64).T
+    jumps, expected, variance = table[:, 4:7].T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
     shares = shrink_shares(spiking, joiners, among=ranked)
     score = shares.mean
@@ -168,21 +164,6 @@ def detect_spikes(
     )
 
 
-def _tally(scores: Scores, options: SpikeOptions) -> tuple[Int64, Float64]:
-    """Counts and sums by group, as ``tally_parts``."""
-    table = _sums_by_group(scores, find_spikes(scores, options=options))
-    return table[:, :4].astype(np.int64), table[:, 4:7]
-
-
-def _tally_on_disk(
-    scores: StoredScores, n_groups: int, options: SpikeOptions
-) -> tuple[Int64, Float64]:
-    if options.rule == "standardised":
-        return tally_spikes(scores, n_groups, quantile=options.quantile)
-    # The other rules look at one user's rows, or at one row, at a time.
-    return tally_parts(scores, n_groups, lambda block: find_spikes(block, options=options))
-
-
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
     """Return which rows are spikes, bool, shape (n_rows,).
 
@@ -192,8 +173,11 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
         return standardised_spikes(scores, options.quantile)
     threshold = options.threshold
     least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
-    rises = scores.after > scores.before
-    return np.asarray((_size_of_jump(scores, options.rule) > least) & rises)
+    found = np.empty(len(scores.before), np.bool_)
+    for rows, part in scores.parts():
+        rises = part.after > part.before
+        np.logical_and(_size_of_jump(part, options.rule) > least, rises, out=found[rows])
+    return found
 
 
 def _size_of_jump(scores: Scores, rule: Rule) -> Float64:

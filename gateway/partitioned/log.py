@@ -35,6 +35,9 @@ Int64 = npt.NDArray[np.int64]
 # and what libraries take whatever the work (docs/logs.md: measured).
 _BYTES_PER_JOIN = 400
 _RESERVE = 2**25
+# What training holds for each join and group (docs/logs.md: measured): packed rows, spikes,
+# a gradient for each chunk of users, and what L-BFGS remembers.
+_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 32, 600
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,6 +163,17 @@ class PartitionedLog:
             If they do not; the message says how much is needed.
         """
         self.check_bytes(joins * _BYTES_PER_JOIN, f"{what}, of {joins:,} joins")
+
+    def check_training(self) -> None:
+        """Check that training on all joins fits into the memory.
+
+        Raises
+        ------
+        LogError
+            If it does not; the message says how much is needed.
+        """
+        needed = self.n_joins * _TRAINING_PER_JOIN + self.n_groups * _TRAINING_PER_GROUP
+        self.check_bytes(needed, f"training on {self.n_joins:,} joins of {self.n_groups:,} groups")
 
     def check_bytes(self, count: int, what: str) -> None:
         """Check that so many bytes fit into the memory, beside what libraries take.
