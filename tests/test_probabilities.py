@@ -114,4 +114,5 @@ def test_write_through__writes_what_is_told():
 
 def test_fill_linear__of_nobody(rows):
     nobody = rows.of_users(np.zeros(rows.n_users, bool))
-    assert [len(column) for column in filled(nobody, np.zeros(0, np.int8), draw_models(rows, 1)[1])] == [0, 0, 0]
+    columns = filled(nobody, np.zeros(0, np.int8), draw_models(rows, 1)[1])
+    assert [len(column) for column in columns] == [0, 0, 0]

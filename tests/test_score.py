@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.ensemble import HistGradientBoostingClassifier
 from scipy.special import logit
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.naive_bayes import BernoulliNB
@@ -345,15 +345,15 @@ def test_expectation__centres_outcomes_within_every_bin():
     log = random_log(1, users=600)
     p = build_prefixes(log, first_groups(log, 2), horizon=10)
     rng = np.random.default_rng(2)
-    before = np.repeat(rng.uniform(0.1, 0.5, p.starts_block.sum()),
-                       np.diff(np.append(np.flatnonzero(p.starts_block), len(p.group))))  # fmt: skip
-    p = replace(p, label=(rng.random(len(before)) < 0.1 + 0.05 * p.blocks_before()).astype(np.int8))
-    users, z, label = everybody(p), logit(before), p.label
+    sizes = np.diff(np.append(np.flatnonzero(p.starts_block), len(p.group)))
+    before = np.repeat(rng.uniform(0.1, 0.5, len(sizes)), sizes)
+    label = (rng.random(len(before)) < 0.1 + 0.05 * p.blocks_before()).astype(np.int8)
+    p, z = replace(p, label=label), logit(before)
     first = p.blocks_before() == 0
     before[first] = 0.25
-    found = fit_expectation(p, users, z, np.array([1.0, 0.0, logit(0.25)]))
+    found = fit_expectation(p, everybody(p), z, np.array([1.0, 0.0, logit(0.25)]))
     e = np.empty(len(before))
-    found.fill(p, users, before, e)
+    found.fill(p, everybody(p), before, e)
     bins = len(before) // 100
     late = p.time >= np.quantile(p.time, (bins - 1) / bins)
     old = p.tenure() >= np.quantile(p.tenure(), 9 / 10)

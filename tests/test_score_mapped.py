@@ -47,7 +47,8 @@ def _both(folder: Path, scratch: Path, **options) -> tuple[JoinLog, Scores, Join
     whole = JoinLog.read(folder)
     mapped = mapped_log(PartitionedLog.at(folder, memory=MEMORY), scratch)
     expected = score_joins(whole, _targets(whole), **options)
-    return whole, expected, mapped, score_joins(mapped, _targets(mapped), scratch=scratch, **options)
+    got = score_joins(mapped, _targets(mapped), scratch=scratch, **options)
+    return whole, expected, mapped, got
 
 
 def test_mapped_log__is_the_log_in_memory(folder, tmp_path) -> None:

@@ -53,9 +53,7 @@ def test_exponential__is_exp_to_the_last_places():
 
 def test_pack_rows__equals_the_twin(prefixes, some):
     code, first = pack_rows(prefixes, some)
-    got = [
-        (bool(c < 0), bool(c >> TRAINS & 1), bool(c >> LABEL & 1), int(c & GROUP)) for c in code
-    ]
+    got = [(bool(c < 0), bool(c >> TRAINS & 1), bool(c >> LABEL & 1), int(c & GROUP)) for c in code]
     assert got == naive.packed(prefixes, some)
     np.testing.assert_array_equal(first[:-1][np.diff(first) > 0], np.flatnonzero(code < 0))
     assert not np.diff(first)[~some].any()
@@ -74,7 +72,8 @@ def test_prefix_loss__equals_the_loss_on_the_expanded_matrix(prefixes, some):
 
 
 def test_prefix_loss__of_a_user_longer_than_a_block():
-    user, group = np.repeat([0, 1, 2], [700, 5, 3]), np.concatenate([1 + np.arange(700), range(1, 6), [7, 8, 0]])
+    user = np.repeat([0, 1, 2], [700, 5, 3])
+    group = np.concatenate([1 + np.arange(700), np.arange(1, 6), [7, 8, 0]])
     joins = JoinLog.from_arrays(user, group, np.arange(708) // 2)
     prefixes = build_prefixes(joins, first_groups(joins, 1))
     assert np.diff(prefixes.offsets).max() == 700

@@ -54,9 +54,7 @@ class Expectation:
         )  # fmt: skip
 
 
-def fit_expectation(
-    prefixes: Prefixes, users: Mask, z: Float64, line: Float64
-) -> Expectation:
+def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) -> Expectation:
     """Learn the expectation from the resolved rows of some users.
 
     The probability p after i - 1 joins answers for users who may never join again; the

@@ -80,18 +80,7 @@ def _expectation_user(  # type: ignore[no-untyped-def]
 
 @inner_kernel
 def _expectation_chunk(  # type: ignore[no-untyped-def]
-    users,
-    offsets,
-    time,
-    starts_block,
-    label,
-    z,
-    line,
-    edges,
-    theta,
-    at,
-    gradient,
-    hessian,
+    users, offsets, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
     for k in range(len(gradient)):
         gradient[k] = 0.0
@@ -100,19 +89,9 @@ def _expectation_chunk(  # type: ignore[no-untyped-def]
     for k in range(len(users)):
         u = users[k]
         _expectation_user(
-            offsets[u],
-            offsets[u + 1],
-            time,
-            starts_block,
-            label,
-            z,
-            line,
-            edges,
-            theta,
-            at,
-            gradient,
-            hessian,
-        )
+            offsets[u], offsets[u + 1], time, starts_block, label, z, line, edges, theta, at,
+            gradient, hessian,
+        )  # fmt: skip
 
 
 @parallel_kernel
@@ -137,36 +116,14 @@ def training_outcomes(offsets, ends_block, label, users, outcome):  # type: igno
 
 @parallel_kernel
 def expectation_sums(  # type: ignore[no-untyped-def]
-    users,
-    bounds,
-    offsets,
-    time,
-    starts_block,
-    label,
-    z,
-    line,
-    edges,
-    theta,
-    at,
-    gradient,
-    hessian,
+    users, bounds, offsets, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
     """Fill, chunk by chunk of users, gradient and upper half of the Hessian of the log-loss."""
     for c in prange(len(bounds) - 1):
         _expectation_chunk(
-            users[bounds[c] : bounds[c + 1]],
-            offsets,
-            time,
-            starts_block,
-            label,
-            z,
-            line,
-            edges,
-            theta,
-            at[c],
-            gradient[c],
-            hessian[c],
-        )
+            users[bounds[c] : bounds[c + 1]], offsets, time, starts_block, label, z, line, edges,
+            theta, at[c], gradient[c], hessian[c],
+        )  # fmt: skip
 
 
 @inner_kernel
@@ -203,14 +160,6 @@ def expected_rows(  # type: ignore[no-untyped-def]
     """Fill the expectation of the rows of some users from the probabilities before them."""
     for c in prange(len(bounds) - 1):
         _expected_users(
-            users[bounds[c] : bounds[c + 1]],
-            offsets,
-            time,
-            starts_block,
-            before,
-            edges,
-            theta,
-            at[c],
-            clip,
-            expected,
-        )
+            users[bounds[c] : bounds[c + 1]], offsets, time, starts_block, before, edges, theta,
+            at[c], clip, expected,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Log-odds or probabilities around each row, given weights: pieces of whole users, one after the other.
+"""Log-odds or probabilities around each row, given weights: piece after piece of whole users.
 
 A piece goes through some loops: weights, their running sums, exponentials for all rows side
 by side (in the processor's vector registers), and the three columns. Where a user or a block

@@ -6,8 +6,9 @@ logit from row j on, so its gradient is the running sum of residuals *backward* 
 user's end to j. No prefix is ever written out.
 
 A code holds the group and three bits: whether the row starts a user, has a known outcome
-to train on, and which. A block of whole users goes through three loops: running sums of weights forward, exponentials for all rows
-side by side (in the processor's vector registers), running sums of residuals backward.
+to train on, and which. A block of whole users goes through three loops: running sums of
+weights forward, exponentials for all rows side by side (in the processor's vector registers),
+running sums of residuals backward.
 """
 
 from __future__ import annotations
@@ -201,9 +202,7 @@ def _chunk_loss(code, start, end, w, b, z, lanes, gradient, totals):  # type: ig
 def chunk_losses(code, bounds, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
     """Fill loss and intercept's slope (``totals``) and gradient of each chunk of rows."""
     for c in prange(len(bounds) - 1):
-        _chunk_loss(
-            code, bounds[c], bounds[c + 1], w, b, z[c], lanes[c], gradient[c], totals[c]
-        )
+        _chunk_loss(code, bounds[c], bounds[c + 1], w, b, z[c], lanes[c], gradient[c], totals[c])
 
 
 @inner_kernel

@@ -132,8 +132,10 @@ class Prefixes:
             offsets = self.offsets[first : last + 1]
             users, rows = slice(first, last), slice(int(offsets[0]), int(offsets[-1]))
             columns = {name: getattr(self, name)[rows] for name in _ROWS}
-            yield users, rows, replace(
-                self, offsets=offsets - offsets[0], chance=self.chance[users], **columns
+            yield (
+                users,
+                rows,
+                replace(self, offsets=offsets - offsets[0], chance=self.chance[users], **columns),
             )
 
     @property

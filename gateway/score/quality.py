@@ -83,9 +83,14 @@ def _measure(parts: list[_ByOutcome]) -> tuple[Quality, ...]:
 
 
 def _by_outcome(
-    prefixes: Prefixes, p: Float64, of_user: npt.NDArray[np.int64], folds: int, new_column: NewColumn
+    prefixes: Prefixes,
+    p: Float64,
+    of_user: npt.NDArray[np.int64],
+    folds: int,
+    new_column: NewColumn,
 ) -> list[_ByOutcome]:
     """Gather the probabilities of the rows to train on by fold and outcome, and sort them."""
+
     def places(users: slice, part: Prefixes) -> npt.NDArray[np.int64]:
         of_row = np.repeat(of_user[users], np.diff(part.offsets))[part.trains]
         return 2 * of_row + part.label[part.trains]
