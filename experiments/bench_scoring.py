@@ -1,6 +1,6 @@
 """Scoring, spikes and sums by group, given fitted weights: joins per second.
 
-One side are the kernels that ``score_joins`` and ``detect_spikes`` run on a large log; the
+One side are the kernels that ``score_joins`` and ``detect_spikes`` run; the
 other the same work in NumPy, which the first must agree with. They take turns in one
 process; the best of some rounds counts.
 
@@ -18,9 +18,9 @@ from scipy.special import expit
 
 from gateway._numba import threads
 from gateway.detect.spike import SpikeOptions, _sums_by_group, find_spikes
-from gateway.score import Prefixes, Scores
+from gateway.score import LogisticModel, Logits, Prefixes, Scores
+from gateway.score.logistic import fill_linear
 from gateway.score.prefixes import POSITION_EDGES
-from gateway.score.probabilities import LinearModel, fill_probabilities
 
 Float64 = npt.NDArray[np.float64]
 LINE, BASE, INTERCEPT = np.array([1.1, 0.2]), 0.02, -3.5
@@ -47,10 +47,10 @@ def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
 
 def ours(rows: Prefixes, w: Float64) -> Float64:
     """By kernels."""
-    before, after, at_end = (np.empty(len(rows.group)) for _ in range(3))
+    before, after, at_end = columns = Logits(*(np.empty(len(rows.group)) for _ in range(3)))
     fold = np.zeros(rows.n_users, np.int8)
-    model = LinearModel(np.append(w, INTERCEPT), LINE, BASE)
-    fill_probabilities(rows, fold, {0: model}, before=before, after=after, at_end=at_end)
+    model = LogisticModel(w, INTERCEPT)
+    fill_linear(rows, fold, [model], columns, lines=LINE[None], first=np.array([BASE]))
     scores = Scores(rows, before, after, before, at_end, fold, (), "")
     return _sums_by_group(scores, find_spikes(scores, options=SpikeOptions()))
 

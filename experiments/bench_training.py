@@ -28,8 +28,8 @@ from gateway.score import LogisticScorer, Prefixes, PrefixLoss, build_prefixes
 from gateway.score.adapter import block_bounds, expand_prefixes
 from gateway.store import load_config
 
-# What large logs are trained by, what small ones are, and the peer.
-SIDES = ("packed", "plain", "scikit-learn")
+# Ours and the peer.
+SIDES = ("gateway", "scikit-learn")
 
 
 def prefixes(users: int, joins: float) -> Prefixes:
@@ -46,7 +46,7 @@ def measure(side: str, users: int, joins: float, penalty: float) -> dict[str, fl
     everybody = np.ones(rows.n_users, bool)
     memory = allocated(side, rows, penalty)
     if side != "scikit-learn":
-        scorer = LogisticScorer(penalty=penalty, packed=side == "packed")
+        scorer = LogisticScorer(penalty=penalty)
         scorer.fit(rows, everybody)
         begun = time.perf_counter()
         model = scorer.fit(rows, everybody)
@@ -74,7 +74,7 @@ def allocated(side: str, rows: Prefixes, penalty: float) -> float:
     if side == "scikit-learn":
         fit_expanded(rows, penalty)
     else:
-        LogisticScorer(penalty=penalty, packed=side == "packed").fit(rows, everybody)
+        LogisticScorer(penalty=penalty).fit(rows, everybody)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     return peak
@@ -119,7 +119,7 @@ def main() -> None:
     }
     for side, found in middle.items():
         print(side, {key: round(value, 3) for key, value in found.items()})
-    ours, theirs = middle["packed"], middle["scikit-learn"]
+    ours, theirs = middle["gateway"], middle["scikit-learn"]
     print(f"time: {theirs['seconds'] / ours['seconds']:.1f} times faster")
     print(
         f"memory beyond the log: {theirs['memory_mib'] / max(ours['memory_mib'], 1):.1f} times less"

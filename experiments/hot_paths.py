@@ -25,8 +25,8 @@ from gateway._numba import set_threads
 
 __all__ = ["HOT_PATHS", "ratio"]
 
-HOT_PATHS = ("train plainly, one evaluation", "train, one evaluation", "score", "spike",
-             "self-controlled, one evaluation", "simulate")  # fmt: skip
+HOT_PATHS = ("train, one evaluation", "score", "spike", "self-controlled, one evaluation",
+             "simulate")  # fmt: skip
 # Small enough to stay in the second cache: what is beyond it is shared with the neighbours.
 SMALL = (4_000, 500, 40_000)
 # Where each group, or each day, has a cost of its own, more rows for each of them.

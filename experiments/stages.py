@@ -26,10 +26,17 @@ from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import convert_log
-from gateway.score import LogisticModel, LogisticScorer, Prefixes, PrefixLoss, Scores, score_joins
+from gateway.score import (
+    LogisticModel,
+    LogisticScorer,
+    Logits,
+    Prefixes,
+    PrefixLoss,
+    Scores,
+    score_joins,
+)
 from gateway.score import build_prefixes as layout
-from gateway.score.packed import PackedLoss, pack_rows
-from gateway.score.probabilities import LinearModel, fill_probabilities
+from gateway.score.logistic import fill_linear
 from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.store import load_config
 from gateway.targets import named_targets
@@ -111,24 +118,15 @@ def _prefix_layout(size: Size) -> Prepared:
 
 def _training_evaluation(size: Size) -> Prepared:
     rows = _prefixes(size)
-    packed = pack_rows(rows, np.zeros(rows.n_users, np.int8), 1)
-    loss = PackedLoss(packed, np.ones(1, bool), penalty=PENALTY)
-    w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
-    return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
-
-
-def _plain_evaluation(size: Size) -> Prepared:
-    """As logs of up to five million joins at risk are trained."""
-    rows = _prefixes(size)
     loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
 
 
 def _training_fit(size: Size) -> Prepared:
-    """One fit to all users, as a fold of a large log is fitted."""
+    """One fit to all users, as in a fold."""
     rows = _prefixes(size)
-    scorer, found = LogisticScorer(penalty=PENALTY, packed=True), list[LogisticModel]()
+    scorer, found = LogisticScorer(penalty=PENALTY), list[LogisticModel]()
 
     def work() -> None:
         found.append(scorer.fit(rows, _everybody(rows)))
@@ -143,15 +141,15 @@ def _cross_fit(size: Size) -> Prepared:
 
 
 def _scoring(size: Size) -> Prepared:
-    """Fill the three columns of a fold of a large log."""
+    """Fill the three columns of probabilities."""
     rows = _prefixes(size)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     fold = np.zeros(rows.n_users, np.int8)
-    model = LinearModel(np.append(w, -3.0), np.array([1.1, 0.2]), 0.02)
+    model, line, first = LogisticModel(w, -3.0), np.array([[1.1, 0.2]]), np.array([0.02])
 
     def work() -> None:
-        before, after, at_end = (np.empty(len(rows.group)) for _ in range(3))
-        fill_probabilities(rows, fold, {0: model}, before=before, after=after, at_end=at_end)
+        columns = Logits(*(np.empty(len(rows.group)) for _ in range(3)))
+        fill_linear(rows, fold, [model], columns, lines=line, first=first)
 
     return Prepared(work, lambda: len(rows.group))
 
@@ -284,7 +282,6 @@ STAGES: Mapping[str, Stage] = {
     "write": Stage(_writing),
     "prefixes": Stage(_prefix_layout, row_bytes=8.0 + 19.0),
     "train, one evaluation": Stage(_training_evaluation, row_bytes=6.0, row_visits=2.0),
-    "train plainly, one evaluation": Stage(_plain_evaluation, row_bytes=6.0, row_visits=2.0),
     "train": Stage(_training_fit, row_bytes=6.0, row_visits=2.0),
     "cross-fit": Stage(_cross_fit),
     "score": Stage(_scoring, row_bytes=6.0 + 24.0, row_visits=1.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.joins import JoinLog
+from gateway.parts import check_training
 from gateway.score import (
     BoostedScorer,
     LogisticScorer,
@@ -53,15 +55,17 @@ def score_where_needed(
     *,
     talk: Talk,
     cost: dict[str, float] | None = None,
+    scratch: Path | None = None,
 ) -> Scores | None:
     """Score once for all detectors of the config; None where none of them needs it.
 
-    ``cost`` gets the processor seconds of it, all threads together.
+    ``cost`` gets the processor seconds of it, all threads together; ``scratch`` is a folder for
+    columns too long for the memory, which whoever made it removes.
     """
     if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
         return None
     with _timed("scores", cost):
-        return _train(config, joins, targets, talk)
+        return _train(config, joins, targets, talk, scratch)
 
 
 @contextmanager
@@ -72,8 +76,11 @@ def _timed(name: str, cost: dict[str, float] | None) -> Iterator[None]:
         cost[name] = round(time.process_time() - begun, 3)
 
 
-def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Scores:
+def _train(
+    config: Config, joins: JoinLog, targets: TargetSet, talk: Talk, scratch: Path | None = None
+) -> Scores:
     options = config.score
+    check_training(joins)
     with talk.stage("training and scoring"):
         return score_joins(
             joins,
@@ -83,6 +90,7 @@ def _train(config: Config, joins: JoinLog, targets: TargetSet, talk: Talk) -> Sc
             folds=options.folds,
             calibration=options.calibration,
             seed=config.experiment.seed,
+            scratch=scratch,
         )
 
 

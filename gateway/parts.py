@@ -6,17 +6,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
+from gateway.joins_io.partitioned import scratch_space
 
-__all__ = ["HERE", "Work", "Workers", "check_room", "current_work", "over_parts", "working"]
+__all__ = ["HERE", "Work", "Workers", "check_room", "check_training", "current_work",
+           "over_parts", "scratch_folder", "working"]  # fmt: skip
 
 R = TypeVar("R")
 
 # What libraries take beside the work, whatever it is (docs/logs.md: measured).
 _RESERVE = 2**25
+# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
+_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 32, 600
 
 
 class Workers(Protocol):
@@ -105,6 +110,35 @@ def over_parts(joins: JoinLog, ask: Callable[..., R], *given: Any) -> Iterator[R
         In order of the users, whoever computes them.
     """
     yield from _WORK.get().workers.map(ask, ((part, *given) for part in joins.parts()))
+
+
+@contextmanager
+def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
+    """Give a folder for columns too long for the memory, gone after the block; else None.
+
+    Parameters
+    ----------
+    parent
+        Where the folder lies; None for the system's place for temporary files.
+    """
+    if _WORK.get().memory is None:
+        yield None
+        return
+    with scratch_space(parent) as folder:
+        yield folder
+
+
+def check_training(joins: JoinLog) -> None:
+    """Check that training on a log fits into the memory.
+
+    Raises
+    ------
+    LogError
+        If it does not; the message says how much is needed.
+    """
+    count, size = joins.n_joins, joins.n_groups
+    needed = count * _TRAINING_PER_JOIN + size * _TRAINING_PER_GROUP
+    check_room(needed, f"training on {count:,} joins of {size:,} groups")
 
 
 def check_room(count: int, what: str) -> None:

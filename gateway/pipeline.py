@@ -29,7 +29,7 @@ from gateway.finding import (
 )
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
-from gateway.parts import current_work
+from gateway.parts import current_work, scratch_folder
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores
@@ -108,9 +108,12 @@ def execute(
         seen = as_known(config, platform)
         joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
-        scores = score_where_needed(config, joins, targets, talk=talk, cost=cost)
-        detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-        tables = _tables(config, seen, scores, detections, talk)
+        with scratch_folder(draft.folder) as scratch:
+            scores = score_where_needed(
+                config, joins, targets, talk=talk, cost=cost, scratch=scratch
+            )
+            detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+            tables = _tables(config, seen, scores, detections, talk)
         tables |= _note(config, platform, detections, talk)
         for name, table in tables.items():
             if keep is None or name in keep:

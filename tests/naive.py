@@ -614,20 +614,19 @@ def information(cases, pairs, beta):
     return total
 
 
-# A large log: packed rows, calibration and expectation, spikes -------------------------------
+# Packed rows, expectation, spikes ------------------------------------------------------------
 
 
-def packed(prefixes, class_of_user, n_classes):
-    """Codes as (starts the user, trains, outcome, group), class after class."""
+def packed(prefixes, users):
+    """Codes of the rows of some users as (starts the user, trains, outcome, group)."""
     codes = []
-    for c in range(n_classes):
-        for u in np.flatnonzero(class_of_user == c):
-            mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
-            trains = [bool(prefixes.ends_block[i] and prefixes.label[i] >= 0) for i in mine]
-            last = max((j for j, known in enumerate(trains) if known), default=-1)
-            for j, i in enumerate(mine[: last + 1]):
-                outcome = trains[j] and prefixes.label[i] == 1
-                codes.append((j == 0, trains[j], bool(outcome), int(prefixes.group[i])))
+    for u in np.flatnonzero(users):
+        mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
+        trains = [bool(prefixes.ends_block[i] and prefixes.label[i] >= 0) for i in mine]
+        last = max((j for j, known in enumerate(trains) if known), default=-1)
+        for j, i in enumerate(mine[: last + 1]):
+            outcome = trains[j] and prefixes.label[i] == 1
+            codes.append((j == 0, trains[j], bool(outcome), int(prefixes.group[i])))
     return codes
 
 
@@ -714,7 +713,7 @@ def squared_members(joins, n_rows, joined, left, quadratic):
     return total
 
 
-# Probabilities of a large log, and spikes ---------------------------------------------------
+# Probabilities around each row ---------------------------------------------------------------
 
 
 def probabilities(prefixes, fold, models):

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.naive_bayes import BernoulliNB
 
 from gateway.errors import LogError
@@ -20,8 +24,9 @@ from gateway.score import (
     reliability_table,
     score_joins,
 )
-from gateway.score.calibration import expectation_features, fit_calibrator, fit_expectation
-from gateway.score.logistic import PENALTIES, choose_penalty
+from gateway.score.calibration import fit_calibrator
+from gateway.score.expectation import fit_expectation
+from gateway.score.logistic import PENALTIES
 from gateway.score.quality import measure_quality
 from gateway.targets import TargetSet
 from tests import naive
@@ -139,7 +144,7 @@ def test_logistic__the_log_odds_jump_is_the_coefficient(prefixes):
     )
 
 
-def test_choose_penalty__has_the_least_loss_on_held_out_users(prefixes):
+def test_tune__takes_the_penalty_with_the_least_loss_on_held_out_users(prefixes):
     users = everybody(prefixes)
     held_out = (prefixes.chance * 2.0**20) % 1.0 < 0.2
     losses = {}
@@ -147,7 +152,23 @@ def test_choose_penalty__has_the_least_loss_on_held_out_users(prefixes):
         model = LogisticScorer(penalty=penalty, tolerance=1e-12).fit(prefixes, ~held_out)
         loss = naive.loss_and_gradient(prefixes, held_out, model.weights, model.intercept, 0.0)
         losses[penalty] = loss[0]
-    assert choose_penalty(prefixes, users) == min(losses, key=losses.__getitem__)
+    tuned = LogisticScorer().tune(prefixes, users)
+    assert tuned.penalty == min(losses, key=losses.__getitem__)
+
+
+def test_tune__on_a_sample_asks_no_more_users_than_that():
+    prefixes = build_prefixes(joins := random_log(3, users=400), first_groups(joins, 2), horizon=10)
+    share = (prefixes.chance * 2.0**20) % 1.0
+    half = len(prefixes.group) // 2
+    few = LogisticScorer(most_rows=half).tune(prefixes, everybody(prefixes))
+    # Half of those held out, and half of the others.
+    asked = (share < 0.1) | ((share >= 0.2) & (share < 0.6))
+    others = LogisticScorer(most_rows=half).tune(
+        replace(prefixes, label=np.where(asked[prefixes.user()], prefixes.label, np.int8(0))),
+        everybody(prefixes),
+    )
+    assert few.penalty == others.penalty
+    np.testing.assert_array_equal(few.start.weights, others.start.weights)
 
 
 def test_sklearn_scorer__equals_the_logistic_scorer(log, targets):
@@ -324,10 +345,15 @@ def test_expectation__centres_outcomes_within_every_bin():
     log = random_log(1, users=600)
     p = build_prefixes(log, first_groups(log, 2), horizon=10)
     rng = np.random.default_rng(2)
-    before = rng.uniform(0.1, 0.5, len(p.group))
+    sizes = np.diff(np.append(np.flatnonzero(p.starts_block), len(p.group)))
+    before = np.repeat(rng.uniform(0.1, 0.5, len(sizes)), sizes)
     label = (rng.random(len(before)) < 0.1 + 0.05 * p.blocks_before()).astype(np.int8)
-    fits = np.ones(len(before), bool)
-    e = fit_expectation(expectation_features(before, p, fits=fits), label, fits=fits)
+    p, z = replace(p, label=label), logit(before)
+    first = p.blocks_before() == 0
+    before[first] = 0.25
+    found = fit_expectation(p, everybody(p), z, np.array([1.0, 0.0, logit(0.25)]))
+    e = np.empty(len(before))
+    found.fill(p, everybody(p), before, e)
     bins = len(before) // 100
     late = p.time >= np.quantile(p.time, (bins - 1) / bins)
     old = p.tenure() >= np.quantile(p.tenure(), 9 / 10)
@@ -339,6 +365,18 @@ def test_expectation__centres_outcomes_within_every_bin():
         assert abs((label - e)[part].mean()) < 1e-3
 
 
+def test_parts__are_the_whole_in_order(prefixes):
+    parts = list(prefixes.parts(30))
+    assert len(parts) > 3
+    for name in ("group", "time", "starts_block", "ends_block", "label", "join", "chance"):
+        got = np.concatenate([getattr(part, name) for _, _, part in parts])
+        np.testing.assert_array_equal(got, getattr(prefixes, name))
+    for users, rows, part in parts:
+        np.testing.assert_array_equal(part.offsets + rows.start,
+                                      prefixes.offsets[users.start : users.stop + 1])  # fmt: skip
+        np.testing.assert_array_equal(part.tenure(), prefixes.tenure()[rows])
+
+
 def test_prefixes__tenure_and_block_size_by_hand(log, targets):
     p = build_prefixes(log, targets)
     for i, (u, t) in enumerate(zip(p.user(), p.time, strict=True)):
@@ -348,15 +386,16 @@ def test_prefixes__tenure_and_block_size_by_hand(log, targets):
 
 
 def test_quality__is_the_mean_of_scikit_learns_over_folds():
-    from sklearn.metrics import roc_auc_score
-
     rng = np.random.default_rng(0)
-    p = rng.random(2_000)
+    p = np.round(rng.random(2_000), 2)
     y = (rng.random(2_000) < p).astype(np.int8)
     fold = rng.integers(0, 5, 2_000).astype(np.int8)
     found = {q.metric: q for q in measure_quality(p, y, fold)}
-    by_fold = [roc_auc_score(y[fold == k], p[fold == k]) for k in range(5)]
-    np.testing.assert_allclose(found["auc"].value, np.mean(by_fold), rtol=1e-12)
+    measures = {"auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
+    for name, measure in measures.items():
+        by_fold = [measure(y[fold == k], p[fold == k]) for k in range(5)]
+        # The same sums in another order.
+        np.testing.assert_allclose(found[name].value, np.mean(by_fold), rtol=1e-12)
     assert found["auc"].ci_low < found["auc"].value < found["auc"].ci_high
     assert found["base_rate"].value == y.mean()
 

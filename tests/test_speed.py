@@ -23,7 +23,6 @@ SLOWER = 3
 # it, which busy neighbours raised by up to a third. The rest of either is for processors that
 # compare an exponential with a read from memory in another way.
 BOUNDS = {
-    "train plainly, one evaluation": 3.6,
     "train, one evaluation": 2.1,
     "score": 1.9,
     "spike": 13.0,

@@ -7,7 +7,6 @@ from gateway._numba import set_threads, threads
 from gateway.detect import SpikeOptions, find_spikes, spike, spike_cells
 from gateway.detect.spike_cells_kernels import least_jumps
 from gateway.score import Prefixes, Scores
-from tests import naive
 
 
 def draw_scores(n=6_000, *, values=0):
@@ -28,12 +27,6 @@ def draw_scores(n=6_000, *, values=0):
     return Scores(rows, before, after, before, after, np.zeros(users, np.int8), (), "drawn")
 
 
-@pytest.fixture
-def many(monkeypatch):
-    """However few rows count as many."""
-    monkeypatch.setattr(spike_cells, "FEW", 1)
-
-
 SETTINGS = {
     "as it is": {},
     "a sample that misleads": {"_SAMPLE": 30, "_ERRORS": 0.0},
@@ -42,7 +35,6 @@ SETTINGS = {
 }
 
 
-@pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("values", [0, 200, 7])
 @pytest.mark.parametrize("quantile", [0.001, 0.4, 0.95, 0.9999])
@@ -57,7 +49,6 @@ def test_spikes__are_those_of_z_bit_for_bit(setting, values, quantile, monkeypat
     assert got.any()
 
 
-@pytest.mark.usefixtures("many")
 def test_spikes__near_a_quantile_are_few():
     """Otherwise the fast way would be the slow one."""
     scores = draw_scores(60_000)
@@ -89,9 +80,9 @@ def test_least_jumps__are_the_least(z):
 
 
 @pytest.mark.compiled
-def test_sums_by_group__equal_the_twin_for_any_threads(monkeypatch):
-    monkeypatch.setattr(spike, "chunk_count", lambda rows, table=0: 4)  # noqa: ARG005
-    scores = draw_scores()
+@pytest.mark.parametrize("n", [6_000, 700_000])
+def test_sums_by_group__equal_the_twin_for_any_threads(n):
+    scores = draw_scores(n)
     rows, mask = scores.prefixes, find_spikes(scores, options=SpikeOptions())
     before, found = threads(), []
     for count in (1, 2):
@@ -99,17 +90,32 @@ def test_sums_by_group__equal_the_twin_for_any_threads(monkeypatch):
         found.append(spike._sums_by_group(scores, mask))
     set_threads(before)
     np.testing.assert_array_equal(found[0], found[1])
-    jump = scores.after - scores.before
-    counts, sums = naive.add_by_group(rows.group, mask, jump, rows.label, scores.expected, 40)
-    np.testing.assert_array_equal(found[0][:, :4], counts)
+    jump, known = scores.after - scores.before, rows.label >= 0
+    expected = np.where(known, scores.expected, 0.0)
+    columns = [None, mask, known, rows.label == 1, jump, expected, expected * (1.0 - expected)]
+    sums = np.column_stack([np.bincount(rows.group, column, 40) for column in columns])
+    np.testing.assert_array_equal(found[0][:, :4], sums[:, :4])
     # The same sums in another order.
-    np.testing.assert_allclose(found[0][:, 4:7], sums, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[0][:, 4:7], sums[:, 4:], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("n", [6_000, 700_000])
+def test_standardised_jump__has_mean_zero_and_spread_one_in_every_cell(n):
+    scores = draw_scores(n)
+    cuts = np.unique(np.quantile(scores.before, np.arange(1, 10) / 10))
+    cell = scores.prefixes.position() * 10 + np.searchsorted(cuts, scores.before, side="left")
+    jump, z = scores.after - scores.before, spike_cells.standardised_jumps(scores)
+    for c in np.unique(cell):
+        at = cell == c
+        expected = (jump[at] - jump[at].mean()) / jump[at].std(ddof=1) if at.sum() > 1 else 0.0
+        np.testing.assert_allclose(z[at], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
     ("rows", "table", "expected"),
-    [(10, 0, 1), (7_999_999, 0, 1), (8_000_000, 0, 2), (20_000_000, 5_000, 4),
-     (20_000_000, 1_000_000, 2), (10**9, 5_000, 16), (10**7, 10**7, 1)],
+    [(10, 0, 1), (524_287, 0, 1), (524_288, 0, 2), (20_000_000, 5_000, 16),
+     (20_000_000, 1_000_000, 2), (10**7, 10**7, 1)],
 )  # fmt: skip
 def test_chunk_count__is_a_power_of_two(rows, table, expected):
     assert spike_cells.chunk_count(rows, table=table) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import fields
 from typing import Any
 
@@ -9,6 +10,7 @@ from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
+from gateway.parts import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 
@@ -63,11 +65,14 @@ def detect(
     if horizon is not None and (type(horizon) is not int or horizon < 1):
         rule = "must be a whole number of ticks, at least 1, or None"
         raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
-    if scores is None and REGISTRY[detector].needs_scores:
-        scores = score_joins(joins, targets, horizon=horizon, seed=seed)
-    return run_detector(
-        detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
-    )
+    with ExitStack() as stack:
+        if scores is None and REGISTRY[detector].needs_scores:
+            check_training(joins)
+            folder = stack.enter_context(scratch_folder())
+            scores = score_joins(joins, targets, horizon=horizon, seed=seed, scratch=folder)
+        return run_detector(
+            detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
+        )
 
 
 def _check_options(detector: str, options: dict[str, Any]) -> None:

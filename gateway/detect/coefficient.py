@@ -109,6 +109,9 @@ def _whole_histories(rows: Prefixes) -> Prefixes:
 
 def _information(rows: Prefixes, model: LogisticModel) -> npt.NDArray[np.float64]:
     """Sum of p (1 - p) over each group's joiners: the diagonal of the loss's Hessian."""
-    logits = model.logits(rows, np.ones(rows.n_users, np.bool_)).at_end
-    p = expit(logits[_last_of_user(rows)])
-    return sum_by_group(rows.group, p * (1.0 - p), rows.n_groups)
+    total = np.zeros(rows.n_groups)
+    for _, _, part in rows.parts():
+        logits = model.logits(part, np.ones(part.n_users, np.bool_)).at_end
+        p = expit(logits[_last_of_user(part)])
+        total += sum_by_group(part.group, p * (1.0 - p), part.n_groups)
+    return total

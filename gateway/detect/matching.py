@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
+from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import normal_prior, ratio
 from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
 from gateway.score import Scores
+from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
 __all__ = ["MatchingOptions", "detect_by_matching"]
@@ -130,26 +133,37 @@ def detect_by_matching(
 
 def _tables(scores: Scores, strata: int) -> _Table:
     """Count joiners and events by group and stratum; strata without any other join are left out."""
-    rows = scores.prefixes
-    kept = rows.resolved
-    stratum = _strata(scores, strata)[kept]
-    group, event = rows.group[kept].astype(np.int64), rows.label[kept] == 1
-    cell, pair = np.unique(stratum * rows.n_groups + group, return_inverse=True)
-    n = np.bincount(pair).astype(np.float64)
-    x = np.bincount(pair[event], minlength=len(cell)).astype(np.float64)
-    of = cell // rows.n_groups
-    others = np.bincount(stratum).astype(np.float64)[of] - n
-    other_events = np.bincount(stratum, weights=event)[of] - x
+    # Stratum: quantile bin of p_{i-1} (equal values share one) x joins so far.
+    cuts = np.unique(quantiles(scores.before, np.arange(1, strata) / strata))
+    shape = (len(POSITION_EDGES) + 1) * (len(cuts) + 1), scores.prefixes.n_groups
+    joiners, with_event = csr_array(shape), csr_array(shape)
+    for _, part in scores.parts():
+        kept, event = part.prefixes.resolved, part.prefixes.label == 1
+        bin_ = np.searchsorted(cuts, part.before, side="left")
+        stratum = part.prefixes.position() * (len(cuts) + 1) + bin_
+        joiners = joiners + _counted(stratum[kept], part.prefixes.group[kept], shape)
+        with_event = with_event + _counted(stratum[event], part.prefixes.group[event], shape)
+    (of, group, n), (its, whose, events) = _entries(joiners), _entries(with_event)
+    x = np.zeros(len(n))
+    x[np.searchsorted(of * shape[1] + group, its * shape[1] + whose)] = events
+    others = np.bincount(of, weights=n, minlength=1)[of] - n
+    other_events = np.bincount(of, weights=x, minlength=1)[of] - x
     matched = others > 0
-    parts = (cell % rows.n_groups, n, x, others, other_events)
-    return _Table(*(part[matched] for part in parts))
+    return _Table(
+        group[matched], n[matched], x[matched], others[matched], other_events[matched]
+    )  # fmt: skip
 
 
-def _strata(scores: Scores, count: int) -> Int64:
-    """Stratum of each row: quantile bin of p_{i-1} (equal values share one) x joins so far."""
-    cuts = np.unique(np.quantile(scores.before, np.arange(1, count) / count))
-    bin_ = np.searchsorted(cuts, scores.before, side="left")
-    return np.asarray(scores.prefixes.position() * (len(cuts) + 1) + bin_, np.int64)
+def _counted(stratum: Int64, group: npt.NDArray[np.int32], shape: tuple[int, int]) -> csr_array:
+    """Count rows by stratum and group."""
+    return csr_array((np.ones(len(group)), (stratum, group)), shape=shape)
+
+
+def _entries(counts: csr_array) -> tuple[Int64, Int64, Float64]:
+    """Row, column and value of all entries, in order."""
+    counts.sum_duplicates()
+    entries = counts.tocoo()
+    return entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data
 
 
 def _sums(tables: _Table, x: Float64, n_groups: int) -> Float64:

@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
-__all__ = ["FEW", "between_ranks", "order_statistics", "quantiles"]
+__all__ = ["between_ranks", "order_statistics", "quantiles"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-FEW = 100_000
-"""Below this many values a partial sort is as fast."""
 _BINS = 1 << 13
 _CHUNKS = 16
 # Values that tell where most are, and the share of them that may lie beyond on each side.
@@ -36,8 +34,6 @@ def quantiles(x: Float64, shares: npt.ArrayLike) -> Float64:
         In [0, 1], shape (k,).
     """
     wanted = np.atleast_1d(np.asarray(shares, np.float64))
-    if len(x) < FEW:
-        return np.asarray(np.quantile(x, wanted))
     return between_ranks(len(x), wanted, lambda ranks: order_statistics(x, ranks))
 
 

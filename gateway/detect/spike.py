@@ -126,9 +126,9 @@ def detect_spikes(
     Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or SpikeOptions()
-    counts, sums = _tally(scores, options)
-    joiners, spiking, resolved, outcomes = counts.T
-    jumps, expected, variance = sums.T
+    table = _sums_by_group(scores, find_spikes(scores, options=options))
+    joiners, spiking, resolved, outcomes = table[:, :4].astype(np.int64).T
+    jumps, expected, variance = table[:, 4:7].T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
     shares = shrink_shares(spiking, joiners, among=ranked)
     score = shares.mean
@@ -164,12 +164,6 @@ def detect_spikes(
     )
 
 
-def _tally(scores: Scores, options: SpikeOptions) -> tuple[Int64, Float64]:
-    """Joiners, spikes, resolved, outcomes; jumps, expected, its variance: by group."""
-    table = _sums_by_group(scores, find_spikes(scores, options=options))
-    return table[:, :4].astype(np.int64), table[:, 4:7]
-
-
 def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
     """Return which rows are spikes, bool, shape (n_rows,).
 
@@ -179,8 +173,11 @@ def find_spikes(scores: Scores, *, options: SpikeOptions) -> Mask:
         return standardised_spikes(scores, options.quantile)
     threshold = options.threshold
     least = DEFAULT_THRESHOLD[options.rule] if threshold is None else threshold
-    rises = scores.after > scores.before
-    return np.asarray((_size_of_jump(scores, options.rule) > least) & rises)
+    found = np.empty(len(scores.before), np.bool_)
+    for rows, part in scores.parts():
+        rises = part.after > part.before
+        np.logical_and(_size_of_jump(part, options.rule) > least, rises, out=found[rows])
+    return found
 
 
 def _size_of_jump(scores: Scores, rule: Rule) -> Float64:

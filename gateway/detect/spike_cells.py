@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway.detect.quantiles import FEW, between_ranks, order_statistics, quantiles
+from gateway.detect.quantiles import between_ranks, order_statistics, quantiles
 from gateway.detect.spike_cells_kernels import (
     DECILES,
     least_jumps,
@@ -30,7 +30,7 @@ _DECILES = np.arange(1, DECILES + 1) / (DECILES + 1)
 _ROUNDING = 1e-9
 # Sums over fewer rows than this are made in one go; over more, in chunks whose number does
 # not depend on the threads.
-_ROWS_PER_CHUNK = 4_000_000
+_ROWS_PER_CHUNK = 1 << 18
 _MOST_CHUNKS = 16
 # Rows that tell about where a quantile is, of which at most one in so many is asked; and how
 # many of their standard errors it may be off.
@@ -129,8 +129,6 @@ def _pooled(count: Int64, mean: Float64, spread: Float64) -> tuple[Int64, Float6
 def _quantile(cells: _Cells, scores: Scores, share: float) -> float:
     """Return a quantile of z: as ``quantiles`` of it, bit for bit."""
     n = len(cells.cell)
-    if n < FEW:
-        return float(quantiles(_standardise(cells, scores), share)[0])
 
     def values(ranks: Int64) -> Float64:
         below, found = _sizes_near(cells, scores, share)

@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.randomness import name_uniforms
-from gateway.score.calibration import (
-    Calibration,
-    expectation_features,
-    fit_calibrator,
-    fit_expectation,
-)
-from gateway.score.large import score_large
-from gateway.score.logistic import LogisticScorer
-from gateway.score.prefixes import Prefixes, build_prefixes
-from gateway.score.quality import Quality, measure_quality
-from gateway.score.scorer import Logits, Scorer
+from gateway.score.calibration import CLIP, Calibration, Calibrator, Line, fit_calibrator
+from gateway.score.expectation import Expectation, fit_expectation
+from gateway.score.expectation_kernels import first_outcomes, training_outcomes
+from gateway.score.logistic import LogisticModel, LogisticScorer, fill_linear
+from gateway.score.prefixes import Prefixes, build_prefixes, columns_in
+from gateway.score.quality import Quality, measure_scores
+from gateway.score.scorer import Logits, Model, Scorer
 from gateway.targets import TargetSet
 
-__all__ = ["INNER_FOLDS", "Scores", "assign_folds", "check_both", "score_joins"]
+__all__ = ["INNER_FOLDS", "Scores", "assign_folds", "score_joins"]
 
 Float64 = npt.NDArray[np.float64]
+Int8 = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
 # Parts into which the training users of a fold are cut to calibrate.
 INNER_FOLDS = 3
-# Rows beyond which a log is scored as ``score.large`` does.
-LARGE = 5_000_000
+_COLUMNS = ("before", "after", "expected", "at_end")
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """P(target within the horizon) around every join at risk.
+
+    The columns are arrays in memory, or mapped from files in a scratch folder.
 
     Parameters
     ----------
@@ -72,10 +73,16 @@ class Scores:
     def of_users(self, chosen: Mask) -> Scores:
         """Return the scores of some users alone; ``chosen``: bool, shape (n_users,)."""
         row = np.repeat(chosen, np.diff(self.prefixes.offsets))
-        columns = {n: getattr(self, n)[row] for n in ("before", "after", "expected", "at_end")}
+        columns = {name: getattr(self, name)[row] for name in _COLUMNS}
         return replace(
             self, prefixes=self.prefixes.of_users(chosen), fold=self.fold[chosen], **columns
         )
+
+    def parts(self) -> Iterator[tuple[slice, Scores]]:
+        """Yield rows and the scores of some users after those of others, as ``Prefixes.parts``."""
+        for users, rows, prefixes in self.prefixes.parts():
+            columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+            yield rows, replace(self, prefixes=prefixes, fold=self.fold[users], **columns)
 
 
 def assign_folds(joins: JoinLog, *, folds: int, seed: int) -> npt.NDArray[np.int8]:
@@ -96,6 +103,7 @@ def score_joins(
     folds: int = 5,
     calibration: Calibration = "platt",
     seed: int = 1,
+    scratch: Path | None = None,
 ) -> Scores:
     """Score every user after every join, cross-fitted by user.
 
@@ -113,6 +121,10 @@ def score_joins(
         ``none``, ``platt`` or ``isotonic``; learnt among the other folds' users alone.
     seed
         Seed of the folds.
+    scratch
+        Folder for the columns, about 60 bytes a join, which whoever made it removes; with the
+        logistic scorer and ``none`` or ``platt``, memory then holds a few bytes for each join.
+        None for columns in memory. The scores are the same bits.
 
     Raises
     ------
@@ -127,109 +139,126 @@ def score_joins(
     Truncation at the first target join means that nobody is scored after it.
     """
     scorer = scorer or LogisticScorer()
-    prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed)
+    new_column = columns_in(scratch)
+    prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed, new_column=new_column)
     fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
-    if isinstance(scorer, LogisticScorer) and counts_as_large(prefixes, calibration):
-        filled = score_large(prefixes, scorer=scorer, folds=folds, calibration=calibration)
-        trains = prefixes.trains
-        row_fold = np.repeat(fold, np.diff(prefixes.offsets))[trains]
-        quality = measure_quality(
-            filled.at_end[trains], prefixes.label[trains], row_fold, many=True
-        )
-        columns = (filled.before, filled.after, filled.expected, filled.at_end)
-        return Scores(prefixes, *columns, fold, quality, scorer.name)
-    n_rows = len(prefixes.group)
-    before, after, at_end, expected = (np.empty(n_rows) for _ in range(4))
+    n = len(prefixes.group)
+    columns = {name: new_column(name, np.float64, n) for name in _COLUMNS}
+    room = Logits(columns["before"], columns["after"], columns["at_end"])
+    outcome = new_column("outcome", np.int8, n)
+    learnt: list[_Learnt] = []
     # One BLAS thread: a threaded sum adds in another order.
     with threadpool_limits(limits=1, user_api="blas"):
-        for k in np.unique(fold):
-            gets = (fold == k)[prefixes.user()]
-            scored = _score_fold(prefixes, fold == k, folds, scorer, calibration)
-            for whole, part in zip((before, after, at_end, expected), scored, strict=True):
-                whole[gets] = part[gets]
-    trains, row_fold = prefixes.trains, fold[prefixes.user()]
-    quality = measure_quality(at_end[trains], prefixes.label[trains], row_fold[trains])
-    return Scores(prefixes, before, after, expected, at_end, fold, quality, scorer.name)
+        present = np.unique(fold)
+        for k in present:
+            tuned = scorer.tune(prefixes, fold != k)
+            learnt.append(_learn(prefixes, fold != k, folds, tuned, calibration, room, outcome))
+    _fill(prefixes, np.searchsorted(present, fold).astype(np.int8), learnt, room)
+    for k, one in zip(present, learnt, strict=True):
+        one.expectation.fill(prefixes, fold == k, columns["before"], columns["expected"])
+    quality = measure_scores(prefixes, columns["at_end"], fold, new_column=new_column)
+    return Scores(prefixes, **columns, fold=fold, quality=quality, scorer=scorer.name)
 
 
-def counts_as_large(prefixes: Prefixes, calibration: Calibration) -> bool:
-    """Tell whether so many rows are scored as ``score.large`` does."""
-    return calibration != "isotonic" and len(prefixes.group) > LARGE
-
-
-def _check_outcomes(prefixes: Prefixes, fold: npt.NDArray[np.int8]) -> None:
+def _check_outcomes(prefixes: Prefixes, fold: Int8) -> None:
     """Every fold's training users must show both outcomes."""
-    trains = prefixes.trains
-    row_fold = np.repeat(fold, np.diff(prefixes.offsets))[trains]
-    n = np.bincount(row_fold)
-    positive = np.bincount(row_fold[prefixes.label[trains] == 1], minlength=len(n))
+    counts = np.zeros((2, 128), np.int64)
+    for users, _, part in prefixes.parts():
+        trains, row_fold = part.trains, np.repeat(fold[users], np.diff(part.offsets))
+        for outcome in (0, 1):
+            counts[outcome] += np.bincount(
+                row_fold[trains & (part.label == outcome)], minlength=128
+            )
     for k in np.unique(fold):
-        others = np.arange(len(n)) != k
-        check_both(int(n[others].sum()), int(positive[others].sum()))
+        negative, positive = (int(count) for count in counts.sum(axis=1) - counts[:, k])
+        if not negative or not positive:
+            rows = negative + positive
+            only = f"only outcome {int(positive > 0)}" if rows else "no resolved outcome"
+            raise LogError(
+                "the log cannot teach a classifier: leaving out one fold of users leaves "
+                f"{rows:,} scored prefixes with {only}; needed are users who joined a "
+                "target after some other group, and users who did not, within the horizon"
+            )
 
 
-def check_both(n_rows: int, n_positive: int) -> None:
-    """Check that the rows that teach a fold show both outcomes.
+@dataclass(frozen=True, eq=False)
+class _Learnt:
+    """What scores the users of a fold; ``base``: probability before a user's first block."""
 
-    Raises
-    ------
-    LogError
-        If they do not.
-    """
-    if 0 < n_positive < n_rows:
-        return
-    only = f"only outcome {int(n_positive > 0)}" if n_rows else "no resolved outcome"
-    raise LogError(
-        "the log cannot teach a classifier: leaving out one fold of users leaves "
-        f"{n_rows:,} scored prefixes with {only}; needed are users who joined a "
-        "target after some other group, and users who did not, within the horizon"
-    )
+    model: Model
+    calibrate: Calibrator
+    base: float
+    expectation: Expectation
 
 
-def _score_fold(
+def _learn(
     prefixes: Prefixes,
-    held_out: Mask,
+    training: Mask,
     folds: int,
     scorer: Scorer,
     calibration: Calibration,
-) -> tuple[Float64, Float64, Float64, Float64]:
-    """Score the users of one fold with what the others teach: (before, after, at_end, expected).
+    room: Logits,
+    outcome: Int8,
+) -> _Learnt:
+    """Learn what scores the users of a fold from all others.
 
     The calibrator and the expectation are learnt from logits that the training users got
     out of fold among themselves, so that nothing of the held-out users enters anything.
+    ``room`` and ``outcome`` are columns to work in.
     """
-    training = ~held_out
-    tuned = scorer.tune(prefixes, training)
-    logits = _inner_logits(prefixes, training, folds, tuned)
-    gets = held_out[prefixes.user()]
-    for whole, part in zip(logits, tuned.fit(prefixes, training).logits(prefixes, held_out),
-                           strict=True):  # fmt: skip
-        whole[gets] = part[gets]
-    fits = prefixes.trains & ~gets
-    calibrate = fit_calibrator(logits.at_end[fits], prefixes.label[fits], method=calibration)
-    before = calibrate(logits.before)
-    first = prefixes.blocks_before() == 0
-    before[first] = _base_rate(prefixes.label[fits & first])
-    resolved = prefixes.resolved & ~gets
-    x = expectation_features(before, prefixes, fits=resolved)
-    expected = fit_expectation(x, prefixes.label, fits=resolved)
-    return before, calibrate(logits.after), calibrate(logits.at_end), expected
+    model = scorer.fit(prefixes, training)
+    part = (np.modf(prefixes.chance * folds)[0] * INNER_FOLDS).astype(np.int8)
+    if isinstance(scorer, LogisticScorer) and isinstance(model, LogisticModel):
+        scorer = scorer.near(model)
+    inner = [scorer.fit(prefixes, training & (part != j)) for j in range(INNER_FOLDS)]
+    _fill_logits(prefixes, np.where(training, part, np.int8(INNER_FOLDS)), inner, room)
+    offsets, ends, label = prefixes.offsets, prefixes.ends_block, prefixes.label
+    training_outcomes(offsets, ends, label, training, outcome)
+    calibrate = fit_calibrator(room.at_end, outcome, method=calibration)
+    first = np.empty(prefixes.n_users, np.int8)
+    first_outcomes(offsets, ends, label, first)
+    known = first[training & (first >= 0)]
+    base = (float(known.sum()) + 0.5) / (len(known) + 1.0)
+    line = (1.0, 0.0)
+    if isinstance(calibrate, Line):
+        line = (calibrate.slope, calibrate.intercept)
+    else:
+        for _, rows, _ in prefixes.parts():
+            p = calibrate(room.before[rows])
+            room.before[rows] = logit(np.clip(p, CLIP, 1 - CLIP))
+    around = np.array([*line, logit(base)])
+    expectation = fit_expectation(prefixes, training, room.before, around)
+    return _Learnt(model, calibrate, base, expectation)
 
 
-def _inner_logits(prefixes: Prefixes, training: Mask, folds: int, scorer: Scorer) -> Logits:
-    """Logits of the training users, each from a model of the other training users."""
-    total = Logits(*(np.zeros(len(prefixes.group)) for _ in range(3)))
-    inner = (np.modf(prefixes.chance * folds)[0] * INNER_FOLDS).astype(np.int8)
-    for j in range(INNER_FOLDS):
-        gets = training & (inner == j)
-        rows = gets[prefixes.user()]
-        part = scorer.fit(prefixes, training & (inner != j)).logits(prefixes, gets)
-        for whole, piece in zip(total, part, strict=True):
-            whole[rows] = piece[rows]
-    return total
+def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into: Logits) -> None:
+    """Fill the logits of each user by one of the models, as ``fill_linear``."""
+    linear = [model for model in models if isinstance(model, LogisticModel)]
+    if len(linear) == len(models):
+        fill_linear(prefixes, which, linear, into)
+        return
+    for k, model in enumerate(models):
+        mine = which == k
+        rows = np.repeat(mine, np.diff(prefixes.offsets))
+        for column, found in zip(into, model.logits(prefixes, mine), strict=True):
+            column[rows] = found[rows]
 
 
-def _base_rate(label: npt.NDArray[np.int8]) -> float:
-    """Share of outcome 1, half a row added to either side so that it is never 0 or 1."""
-    return (float(label.sum()) + 0.5) / (len(label) + 1.0)
+def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[_Learnt], into: Logits) -> None:
+    """Fill the probabilities around every row, each user's by what the other folds taught."""
+    models, base = [one.model for one in learnt], np.array([one.base for one in learnt])
+    linear = [model for model in models if isinstance(model, LogisticModel)]
+    lines = [one.calibrate for one in learnt if isinstance(one.calibrate, Line)]
+    if len(linear) == len(lines) == len(models):
+        lines_ = np.array([(line.slope, line.intercept) for line in lines])
+        fill_linear(prefixes, which, linear, into, lines=lines_, first=base)
+        return
+    _fill_logits(prefixes, which, models, into)
+    for users, rows, part in prefixes.parts():
+        of_row = np.repeat(which[users], np.diff(part.offsets))
+        for k, one in enumerate(learnt):
+            for column in into:
+                column[rows][of_row == k] = one.calibrate(column[rows][of_row == k])
+        first = part.blocks_before() == 0
+        into.before[rows][first] = base[of_row[first]]

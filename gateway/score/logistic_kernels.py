@@ -1,90 +1,158 @@
-"""Loss, gradient and scores of the all-prefix logistic regression in O(joins).
+"""Log-odds or probabilities around each row, given weights: piece after piece of whole users.
 
-For user u with rows i = 1, 2, ... the logit of the prefix that ends at row i is
-z_i = b + w[g_1] + ... + w[g_i], a running sum forward. The weight w[g_j] stands in every
-logit from row j on, so its gradient is the running sum of residuals *backward* from the
-user's end to j. No prefix is ever written out.
+A piece goes through some loops: weights, their running sums, exponentials for all rows side
+by side (in the processor's vector registers), and the three columns. Where a user or a block
+begins is looked up and not branched on: nobody could guess it, the processor least of all.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange, write_through
+from gateway.score.prefix_loss_kernels import sigmoid
 
-# Below the largest float by more than the next factor, which is at most 2.
-_NEARLY_FULL = 1e300
+__all__ = ["USERS", "fill_around"]
 
-__all__ = ["count_later_rows", "loss_and_gradient", "prefix_logits"]
+# Users of a piece: few enough for its rows to stay in the second cache.
+USERS = 256
+# Flags of a row: it starts a block, it starts a user. Unsigned numbers, of which the compiler
+# knows that they are no places from the end.
+_BLOCK, _USER = np.uint64(1), np.uint64(2)
+_NONE = np.uint64(0)
 
 
-@parallel_kernel
-def loss_and_gradient(  # type: ignore[no-untyped-def]
-    offsets, group, trains, label, takes_part, w, b, bounds, residual, gradient, totals
-):
-    """Add up loss, intercept gradient (``totals``) and gradient, chunk by chunk of users.
+@inner_kernel
+def _mark(offsets, fold, starts_block, intercept, base, flags, folds, logit, first):  # type: ignore[no-untyped-def]
+    """Flag the rows; write fold, logit and probability before the first row of each user.
 
-    Each chunk has a row of its own in ``gradient`` and ``totals``: the caller adds the
-    rows in order, so that the sum does not depend on the number of threads.
+    Users with rows are counted from 1. Past the last row a user begins.
     """
-    for chunk in prange(len(bounds) - 1):
-        loss = 0.0
-        slope = 0.0
-        product = 1.0  # of 1 + e: one logarithm for many rows
-        for u in range(bounds[chunk], bounds[chunk + 1]):
-            if not takes_part[u]:
-                continue
-            z = b
-            for i in range(offsets[u], offsets[u + 1]):
-                z += w[group[i]]
-                residual[i] = 0.0
-                if trains[i]:
-                    # log(1 + exp(z)) = max(z, 0) + log(1 + e), e = exp(-|z|) <= 1.
-                    e = np.exp(-abs(z))
-                    loss += max(z, 0.0) - label[i] * z
-                    product *= 1.0 + e
-                    residual[i] = (1.0 if z >= 0.0 else e) / (1.0 + e) - label[i]
-                    if product > _NEARLY_FULL:
-                        loss += np.log(product)
-                        product = 1.0
-            r = 0.0
-            for i in range(offsets[u + 1] - 1, offsets[u] - 1, -1):
-                r += residual[i]
-                gradient[chunk, group[i]] += r
-            slope += r
-        totals[chunk, 0] = loss + np.log(product)
-        totals[chunk, 1] = slope
+    for j in range(len(starts_block)):
+        flags[j] = starts_block[j]
+    u = 1
+    for k in range(len(fold)):
+        flags[offsets[k] - offsets[0]] = _BLOCK | _USER
+        folds[u] = fold[k]
+        logit[u] = intercept[fold[k]]
+        first[u] = base[fold[k]]
+        u += offsets[k] < offsets[k + 1]
+    flags[len(starts_block)] = _BLOCK | _USER
 
 
-@kernel
-def count_later_rows(offsets, group, trains, takes_part, count):  # type: ignore[no-untyped-def]
-    """Count for each group the training rows whose prefix contains it."""
-    for u in range(len(offsets) - 1):
-        if not takes_part[u]:
-            continue
-        n = 0
-        for i in range(offsets[u + 1] - 1, offsets[u] - 1, -1):
-            n += trains[i]
-            count[group[i]] += n
+@inner_kernel
+def _weights(group, flags, folds, w, x):  # type: ignore[no-untyped-def]
+    """Look up the rows' weights, and nothing else: many looks at a large table at a time."""
+    u = _NONE
+    for j in range(len(group)):
+        u += np.uint64(flags[j]) >> _BLOCK
+        x[j] = w[np.uint64(folds[u]), np.uint32(group[j])]
+
+
+@inner_kernel
+def _logits(flags, folds, logit, line, alone, ends):  # type: ignore[no-untyped-def]
+    """Turn weights into logits after each row alone, and list those after blocks of several.
+
+    z: sum of weights before the block, s: and after the row; a user's own intercept comes in
+    with the weights of the first block. Returns the number of blocks of several rows.
+    """
+    s = 0.0
+    z = 0.0
+    u = _NONE
+    n = _NONE
+    # Whose intercept a row takes: that of its user, or none.
+    whose = _NONE
+    started = _BLOCK
+    logit[0] = 0.0
+    for j in range(len(alone)):
+        flag = np.uint64(flags[j])
+        starts = flag & _BLOCK
+        u += flag >> _BLOCK
+        n += starts & ~started
+        whose = _NONE if starts else whose
+        whose = u if flag >= _USER else whose
+        f = np.uint64(folds[u])
+        x = alone[j]
+        first_x = x + logit[whose]
+        s = 0.0 if flag >= _USER else s
+        z = s if starts else z
+        s += first_x if flag >= _USER else x
+        alone[j] = line[f, 0] * (z + first_x) + line[f, 1]
+        ends[n] = line[f, 0] * s + line[f, 1]
+        started = starts
+    return np.int64(n + (_BLOCK & ~started))
+
+
+@inner_kernel
+def _sigmoids(x):  # type: ignore[no-untyped-def]
+    for j in range(len(x)):
+        x[j] = sigmoid(x[j])
+
+
+@inner_kernel
+def _fill(flags, n, p, before, after, at_end):  # type: ignore[no-untyped-def]
+    """Fill the columns from the places in p: each row's, then ends of blocks, then users."""
+    end = np.uint64(n)
+    u = np.uint64(2 * n + 1)
+    place = _NONE
+    last = _NONE
+    several = _NONE
+    for j in range(n):
+        flag = np.uint64(flags[j])
+        starts = flag & _BLOCK
+        u += flag >> _BLOCK
+        end += starts & several
+        several = _BLOCK ^ (starts & np.uint64(flags[j + 1]))
+        place = last if starts else place
+        place = u if flag >= _USER else place
+        last = end if several else np.uint64(j)
+        write_through(before, j, p[place])
+        write_through(after, j, p[j])
+        write_through(at_end, j, p[last])
+
+
+@inner_kernel
+def _piece(  # type: ignore[no-untyped-def]
+    offsets, fold, group, starts_block, w, intercept, line, base, as_logits, flags, folds, logit, p,
+    before, after, at_end,
+):  # fmt: skip
+    n = len(group)
+    _mark(offsets, fold, starts_block, intercept, base, flags, folds, logit, p[2 * n + 1 :])
+    _weights(group, flags, folds, w, p[:n])
+    blocks = _logits(flags, folds, logit, line, p[:n], p[n : 2 * n + 1])
+    if not as_logits:
+        _sigmoids(p[: n + blocks])
+    _fill(flags, n, p, before, after, at_end)
 
 
 @parallel_kernel
-def prefix_logits(  # type: ignore[no-untyped-def]
-    offsets, group, starts_block, ends_block, takes_part, w, b, before, after, at_end
+def fill_around(  # type: ignore[no-untyped-def]
+    offsets, fold, group, starts_block, w, intercept, line, base, as_logits, before, after, at_end
 ):
-    """Fill the logits before a row's block, after its join alone, and at its block's end."""
-    for u in prange(len(offsets) - 1):
-        if takes_part[u]:
-            z_end = b
-            z_start = b
-            first = offsets[u]
-            for i in range(offsets[u], offsets[u + 1]):
-                if starts_block[i]:
-                    z_start = z_end
-                    first = i
-                before[i] = z_start
-                after[i] = z_start + w[group[i]]
-                z_end += w[group[i]]
-                if ends_block[i]:
-                    for j in range(first, i + 1):
-                        at_end[j] = z_end
+    """Fill what is known around the rows of all users, each by the model of its fold.
+
+    ``base``: what stands before a user's first block; ``as_logits``: whether log-odds are
+    filled, and not the probabilities that the line makes of them.
+    """
+    for k in prange(-(-len(fold) // USERS)):
+        users, end = k * USERS, min((k + 1) * USERS, len(fold))
+        a, b = offsets[users], offsets[end]
+        n = b - a
+        _piece(
+            offsets[users : end + 1],
+            fold[users:end],
+            group[a:b],
+            starts_block[a:b],
+            w,
+            intercept,
+            line,
+            base,
+            as_logits,
+            np.empty(n + 1, np.uint8),
+            np.empty(USERS + 2, np.int8),
+            np.empty(USERS + 2),
+            np.empty(2 * n + USERS + 3),
+            before[a:b],
+            after[a:b],
+            at_end[a:b],
+        )

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.joins import JoinLog
+from gateway.joins_io.partitioned import new_column
 from gateway.randomness import name_uniforms
 from gateway.score.prefixes_kernels import cut_at_target, lay_out
 from gateway.targets import TargetSet
 
-__all__ = ["POSITION_EDGES", "UNRESOLVED", "Prefixes", "build_prefixes"]
+__all__ = ["POSITION_EDGES", "UNRESOLVED", "NewColumn", "Prefixes", "build_prefixes", "columns_in"]
+
+NewColumn = Callable[[str, npt.DTypeLike, int], npt.NDArray[Any]]
+"""Makes a column by its name, kind and length, to be filled."""
 
 # Label of a prefix whose horizon reaches past the end of the user's observation.
 UNRESOLVED = -1
 # Where bins of blocks so far begin, after the bin of none: single ones, then wider.
 POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
+# Rows to a part.
+_PART = 1 << 18
+_ROWS = ("group", "time", "starts_block", "ends_block", "label", "join")
+
+
+def columns_in(scratch: Path | None) -> NewColumn:
+    """Return what makes columns: files of a folder, mapped; without one, arrays in memory."""
+    return _in_memory if scratch is None else partial(new_column, scratch)
+
+
+def _in_memory(_name: str, kind: npt.DTypeLike, size: int) -> npt.NDArray[Any]:
+    return np.empty(size, kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +112,31 @@ class Prefixes:
         """Return the rows of some users alone; ``chosen``: bool, shape (n_users,)."""
         counts = np.diff(self.offsets)
         row = np.repeat(chosen, counts)
-        names = ("group", "time", "starts_block", "ends_block", "label", "join")
         return replace(
             self,
             offsets=np.concatenate([[0], np.cumsum(counts[chosen])]).astype(np.int64),
             chance=self.chance[chosen],
-            **{name: getattr(self, name)[row] for name in names},
+            **{name: getattr(self, name)[row] for name in _ROWS},
         )
+
+    def parts(self, size: int = _PART) -> Iterator[tuple[slice, slice, Prefixes]]:
+        """Yield users, rows, and the prefixes of some users after those of others, as views.
+
+        Where they are cut depends on the rows alone: sums over parts have the same bits
+        wherever the columns lie. ``size``: rows, or users, to a part, about.
+        """
+        at_rows = np.searchsorted(self.offsets, np.arange(size, len(self.group), size))
+        at_users = np.arange(0, self.n_users, size)
+        cuts = np.unique(np.concatenate([at_rows, at_users, [self.n_users]]))
+        for first, last in pairwise(cuts.tolist()):
+            offsets = self.offsets[first : last + 1]
+            users, rows = slice(first, last), slice(int(offsets[0]), int(offsets[-1]))
+            columns = {name: getattr(self, name)[rows] for name in _ROWS}
+            yield (
+                users,
+                rows,
+                replace(self, offsets=offsets - offsets[0], chance=self.chance[users], **columns),
+            )
 
     @property
     def resolved(self) -> npt.NDArray[np.bool_]:
@@ -111,7 +150,12 @@ class Prefixes:
 
 
 def build_prefixes(
-    joins: JoinLog, targets: TargetSet, *, horizon: int | None = None, seed: int = 1
+    joins: JoinLog,
+    targets: TargetSet,
+    *,
+    horizon: int | None = None,
+    seed: int = 1,
+    new_column: NewColumn = _in_memory,
 ) -> Prefixes:
     """Lay out the prefixes of a log and label them.
 
@@ -128,17 +172,19 @@ def build_prefixes(
         that did join a target would tilt the outcome.
     seed
         Of the hash that splits users.
+    new_column
+        Makes the columns of rows: in memory, or mapped files.
     """
     first_target = np.empty(joins.n_users, np.int64)
     count = np.empty(joins.n_users, np.int64)
     cut_at_target(joins.offsets, joins.group, joins.time, targets.mask, first_target, count)
     offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     n = int(offsets[-1])
-    group, time, join = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int64)
-    starts, ends, label = np.empty(n, bool), np.empty(n, bool), np.empty(n, np.int8)
+    kinds = (np.int32, np.int32, np.bool_, np.bool_, np.int8, np.int64)
+    columns = {name: new_column(name, kind, n) for name, kind in zip(_ROWS, kinds, strict=True)}
     lay_out(
         joins.offsets, joins.group, joins.time, first_target, joins.observed_until,
-        -1 if horizon is None else horizon, offsets, group, time, starts, ends, label, join,
+        -1 if horizon is None else horizon, offsets, *columns.values(),
     )  # fmt: skip
     chance = name_uniforms(joins.users, seed=seed)
-    return Prefixes(offsets, group, time, starts, ends, label, join, chance, joins.n_groups)
+    return Prefixes(offsets, **columns, chance=chance, n_groups=joins.n_groups)

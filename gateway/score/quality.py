@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import binomtest, t
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-__all__ = ["Quality", "measure_quality", "over_folds", "reliability_table"]
+from gateway.score.prefixes import NewColumn, Prefixes
+
+__all__ = ["Quality", "measure_quality", "measure_scores", "reliability_table"]
 
 Float64 = npt.NDArray[np.float64]
+# Probabilities of outcome 0, and of outcome 1, each in order.
+_ByOutcome = tuple[Float64, Float64]
 _EPSILON = float(np.finfo(np.float64).eps)
+_ROWS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Quality:
 
 
 def measure_quality(
-    p: Float64, label: npt.NDArray[np.int8], fold: npt.NDArray[np.int8], *, many: bool = False
+    p: Float64, label: npt.NDArray[np.int8], fold: npt.NDArray[np.int8]
 ) -> tuple[Quality, ...]:
     """Measure out-of-fold probabilities against outcomes.
 
@@ -45,55 +50,104 @@ def measure_quality(
         Outcomes 0 or 1, shape (n,).
     fold
         Fold of each row's user, shape (n,).
-    many
-        Whether to compute the same by less work and memory than scikit-learn, which changes
-        last digits.
     """
-    measures = {"auc": roc_auc_score, "log_loss": log_loss, "brier": brier_score_loss}
-    if many:
-        measures = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
+    parts = [(p[(fold == k) & (label == 0)], p[(fold == k) & (label == 1)])
+             for k in np.unique(fold)]  # fmt: skip
+    return _measure([(np.sort(low), np.sort(high)) for low, high in parts])
+
+
+def measure_scores(
+    prefixes: Prefixes, p: Float64, fold: npt.NDArray[np.int8], *, new_column: NewColumn
+) -> tuple[Quality, ...]:
+    """Measure probabilities at the ends of blocks, shape (n_rows,), on the rows to train on.
+
+    As ``measure_quality``; ``fold`` is of each user, and ``new_column`` makes columns to work
+    in.
+    """
+    present = np.unique(fold)
+    of_user = np.searchsorted(present, fold)
+    return _measure(_by_outcome(prefixes, p, of_user, len(present), new_column))
+
+
+def _measure(parts: list[_ByOutcome]) -> tuple[Quality, ...]:
+    zeros, ones = (sum(len(part[k]) for part in parts) for k in (0, 1))
     found: list[Quality] = []
-    if label.min() != label.max():
-        parts = [(label[mine], p[mine]) for mine in (fold == k for k in np.unique(fold))]
-        found = [_with_spread(name, f, (label, p), parts) for name, f in measures.items()]
-    return (
-        *found,
-        Quality("base_rate", float(label.mean())),
-        Quality("n_rows", float(len(label))),
-    )
+    if zeros and ones:
+        if len(parts) < 2 or not all(len(x) for part in parts for x in part):
+            low, high = (np.sort(np.concatenate(x)) for x in zip(*parts, strict=True))
+            parts = [(low, high)]
+        found = [_over_folds(name, np.array([measure(*part) for part in parts]))
+                 for name, measure in _MEASURES.items()]  # fmt: skip
+    n = zeros + ones
+    return (*found, Quality("base_rate", ones / n), Quality("n_rows", float(n)))
 
 
-def _with_spread(name, measure, whole, parts) -> Quality:  # type: ignore[no-untyped-def]
-    if any(y.min() == y.max() for y, _ in parts) or len(parts) < 2:
-        return Quality(name, float(measure(*whole)))
-    return over_folds(name, np.array([measure(y, q) for y, q in parts]))
+def _by_outcome(
+    prefixes: Prefixes,
+    p: Float64,
+    of_user: npt.NDArray[np.int64],
+    folds: int,
+    new_column: NewColumn,
+) -> list[_ByOutcome]:
+    """Gather the probabilities of the rows to train on by fold and outcome, and sort them."""
+
+    def places(users: slice, part: Prefixes) -> npt.NDArray[np.int64]:
+        of_row = np.repeat(of_user[users], np.diff(part.offsets))[part.trains]
+        return 2 * of_row + part.label[part.trains]
+
+    sizes = np.zeros(2 * folds, np.int64)
+    for users, _, part in prefixes.parts():
+        sizes += np.bincount(places(users, part), minlength=2 * folds)
+    columns = [new_column(f"quality_{k}", np.float64, n) for k, n in enumerate(sizes.tolist())]
+    end = np.zeros(2 * folds, np.int64)
+    for users, rows, part in prefixes.parts():
+        place, found = places(users, part), p[rows][part.trains]
+        for k, column in enumerate(columns):
+            mine = found[place == k]
+            column[end[k] : end[k] + len(mine)] = mine
+            end[k] += len(mine)
+    for column in columns:
+        column.sort()
+    return list(zip(columns[::2], columns[1::2], strict=True))
 
 
-def over_folds(name: str, folds: Float64) -> Quality:
+def _over_folds(name: str, folds: Float64) -> Quality:
     """Return the mean over folds and its interval, from the value in each fold."""
-    half = float(t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
     value = float(folds.mean())
+    if len(folds) < 2:
+        return Quality(name, value)
+    half = float(t.ppf(0.975, len(folds) - 1) * folds.std(ddof=1) / np.sqrt(len(folds)))
     return Quality(name, value, value - half, value + half)
 
 
-def _auc(label: npt.NDArray[np.int8], p: Float64) -> float:
+def _auc(low: Float64, high: Float64) -> float:
     """Share of pairs in the right order (Mann, Whitney 1947), equal ones half."""
-    # Both sorted: a search for values in order finds its way through the cache.
-    low, high = np.sort(p[label == 0]), np.sort(p[label == 1])
-    below = np.searchsorted(low, high, side="left") + np.searchsorted(low, high, side="right")
-    return float(below.sum()) / 2.0 / len(low) / len(high)
+    below = 0
+    for first in range(0, len(high), _ROWS):
+        # In order: a search for such values finds its way through the cache.
+        some = high[first : first + _ROWS]
+        below += int(np.searchsorted(low, some, side="left").sum())
+        below += int(np.searchsorted(low, some, side="right").sum())
+    return below / 2.0 / len(low) / len(high)
 
 
-def _log_loss(label: npt.NDArray[np.int8], p: Float64) -> float:
+def _log_loss(low: Float64, high: Float64) -> float:
     # As scikit-learn: 0 and 1 are moved in by a rounding error.
-    q = np.clip(p, _EPSILON, 1.0 - _EPSILON)
-    lost = np.log(q[label == 1]).sum() + np.log1p(-q[label == 0]).sum()
-    return -float(lost) / len(label)
+    lost = _total(lambda p: np.log1p(-np.clip(p, _EPSILON, 1.0 - _EPSILON)), low)
+    lost += _total(lambda p: np.log(np.clip(p, _EPSILON, 1.0 - _EPSILON)), high)
+    return -lost / (len(low) + len(high))
 
 
-def _brier(label: npt.NDArray[np.int8], p: Float64) -> float:
-    miss = p - label
-    return float(miss @ miss) / len(label)
+def _brier(low: Float64, high: Float64) -> float:
+    miss = _total(np.square, low) + _total(lambda p: np.square(1.0 - p), high)
+    return miss / (len(low) + len(high))
+
+
+def _total(of: Callable[[Float64], Float64], x: Float64) -> float:
+    return sum(float(of(x[first : first + _ROWS]).sum()) for first in range(0, len(x), _ROWS))
+
+
+_MEASURES = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
 
 
 def reliability_table(p: Float64, label: npt.NDArray[np.int8], *, bins: int = 10) -> pa.Table:

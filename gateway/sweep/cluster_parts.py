@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from asyncio import CancelledError
 from collections import deque
@@ -70,8 +71,10 @@ class _ClusterWorkers:
                 future.release()
 
     def _submit(self, function: Callable[..., R], unit: tuple[Any, ...]) -> Future:
+        # The scheduler looks at what a task is given; it need not see the disk of the log.
+        packed = pickle.dumps((function, unit))
         return self._client.submit(
-            _compute, function, unit, self._options.threads, pure=False,
+            _compute, packed, self._options.threads, pure=False,
             key=f"gateway-part-{self._name}-{next(self._number)}",
         )  # fmt: skip
 
@@ -93,7 +96,8 @@ class _ClusterWorkers:
         return found
 
 
-def _compute(function: Callable[..., R], unit: tuple[Any, ...], threads: int) -> R:
+def _compute(packed: bytes, threads: int) -> Any:
     with _guard:
         set_threads(threads)
+        function, unit = pickle.loads(packed)  # noqa: S301  (from the process that asks)
         return function(*unit)

@@ -1,9 +1,14 @@
 """All-prefix logistic regression on packed rows: one 32-bit code for each.
 
+For user u with rows i = 1, 2, ... the logit of the prefix that ends at row i is
+z_i = b + w[g_1] + ... + w[g_i], a running sum forward. The weight w[g_j] stands in every
+logit from row j on, so its gradient is the running sum of residuals *backward* from the
+user's end to j. No prefix is ever written out.
+
 A code holds the group and three bits: whether the row starts a user, has a known outcome
-to train on, and which. Rows of some users are then ranges of one array. A block of whole
-users goes through three loops: running sums of weights forward, exponentials for all rows
-side by side (in the processor's vector registers), running sums of residuals backward.
+to train on, and which. A block of whole users goes through three loops: running sums of
+weights forward, exponentials for all rows side by side (in the processor's vector registers),
+running sums of residuals backward.
 """
 
 from __future__ import annotations
@@ -13,9 +18,8 @@ import numpy as np
 from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
 
 __all__ = [
-    "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "count_flags",
-    "count_later", "exponential",
-    "packed_loss", "sigmoid", "trim_users", "write_codes",
+    "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "chunk_losses", "count_flags",
+    "count_later", "exponential", "sigmoid", "trim_users", "write_codes",
 ]  # fmt: skip
 
 # Bits of a code: the group's, then two flags; the sign is that the row starts a user.
@@ -72,20 +76,20 @@ def sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @parallel_kernel
-def trim_users(offsets, ends_block, label, length):  # type: ignore[no-untyped-def]
+def trim_users(offsets, ends_block, label, users, length):  # type: ignore[no-untyped-def]
     """Fill the rows of each user up to the last one to train on: later ones teach nothing."""
     for u in prange(len(offsets) - 1):
-        i = offsets[u + 1]
+        i = offsets[u + 1] if users[u] else offsets[u]
         while i > offsets[u] and not (ends_block[i - 1] and label[i - 1] >= 0):
             i -= 1
         length[u] = i - offsets[u]
 
 
 @parallel_kernel
-def write_codes(offsets, group, ends_block, label, first, length, code):  # type: ignore[no-untyped-def]
+def write_codes(offsets, group, ends_block, label, first, code):  # type: ignore[no-untyped-def]
     """Write each user's codes from ``first`` on."""
     for u in prange(len(offsets) - 1):
-        for j in range(length[u]):
+        for j in range(first[u + 1] - first[u]):
             i = offsets[u] + j
             c = np.int64(group[i])
             if ends_block[i] and label[i] >= 0:
@@ -158,9 +162,18 @@ def _take_logarithms(loss, product):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _range_loss(code, start, end, w, b, z, lanes, gradient):  # type: ignore[no-untyped-def]
-    """Go through the blocks of a range; ``lanes`` holds loss, product and slope by place."""
+def _zero(x):  # type: ignore[no-untyped-def]
+    for j in range(len(x)):
+        x[j] = 0.0
+
+
+@inner_kernel
+def _chunk_loss(code, start, end, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
+    """Go through the blocks of a chunk; ``lanes`` holds loss, product and slope by place."""
+    _zero(gradient)
     room = lanes.shape[1]
+    for j in range(room):
+        lanes[0, j], lanes[1, j], lanes[2, j] = 0.0, 1.0, 0.0
     rounds = 0
     while start < end:
         stop = _block_end(code, start, end, room)
@@ -176,24 +189,9 @@ def _range_loss(code, start, end, w, b, z, lanes, gradient):  # type: ignore[no-
         _backward(block, z, gradient)
         start = stop
     _take_logarithms(lanes[0], lanes[1])
-
-
-@inner_kernel
-def _zero(x):  # type: ignore[no-untyped-def]
-    for j in range(len(x)):
-        x[j] = 0.0
-
-
-@inner_kernel
-def _chunk_loss(code, ranges, first, end, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
-    _zero(gradient)
-    for j in range(lanes.shape[1]):
-        lanes[0, j], lanes[1, j], lanes[2, j] = 0.0, 1.0, 0.0
-    for k in range(first, end):
-        _range_loss(code, ranges[k, 0], ranges[k, 1], w, b, z, lanes, gradient)
     loss = 0.0
     slope = 0.0
-    for j in range(lanes.shape[1]):
+    for j in range(room):
         loss += lanes[0, j]
         slope += lanes[2, j]
     totals[0] = loss
@@ -201,12 +199,10 @@ def _chunk_loss(code, ranges, first, end, w, b, z, lanes, gradient, totals):  # 
 
 
 @parallel_kernel
-def packed_loss(code, ranges, chunks, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
-    """Fill loss and intercept's slope (``totals``) and gradient of each chunk of ranges."""
-    for c in prange(len(chunks) - 1):
-        _chunk_loss(
-            code, ranges, chunks[c], chunks[c + 1], w, b, z[c], lanes[c], gradient[c], totals[c]
-        )
+def chunk_losses(code, bounds, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
+    """Fill loss and intercept's slope (``totals``) and gradient of each chunk of rows."""
+    for c in prange(len(bounds) - 1):
+        _chunk_loss(code, bounds[c], bounds[c + 1], w, b, z[c], lanes[c], gradient[c], totals[c])
 
 
 @inner_kernel
@@ -229,44 +225,32 @@ def add_chunks(gradient, penalty, w, total):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _range_later(code, start, end, count):  # type: ignore[no-untyped-def]
+def _chunk_later(code, count):  # type: ignore[no-untyped-def]
+    _zero(count)
     n = 0
-    for i in range(end - 1, start - 1, -1):
+    for i in range(len(code) - 1, -1, -1):
         c = code[i]
         n += (c >> TRAINS) & 1
         count[c & GROUP] += n
         n = 0 if c < 0 else n
 
 
-@inner_kernel
-def _chunk_later(code, ranges, first, end, count):  # type: ignore[no-untyped-def]
-    _zero(count)
-    for k in range(first, end):
-        _range_later(code, ranges[k, 0], ranges[k, 1], count)
-
-
 @parallel_kernel
-def count_later(code, ranges, chunks, count):  # type: ignore[no-untyped-def]
+def count_later(code, bounds, count):  # type: ignore[no-untyped-def]
     """Count for each group the training rows whose prefix contains it, chunk by chunk."""
-    for c in prange(len(chunks) - 1):
-        _chunk_later(code, ranges, chunks[c], chunks[c + 1], count[c])
+    for c in prange(len(bounds) - 1):
+        _chunk_later(code[bounds[c] : bounds[c + 1]], count[c])
 
 
 @inner_kernel
-def _range_flags(code):  # type: ignore[no-untyped-def]
-    rows = 0
-    positive = 0
+def _chunk_flags(code, flags):  # type: ignore[no-untyped-def]
     for j in range(len(code)):
-        rows += (code[j] >> TRAINS) & 1
-        positive += (code[j] >> LABEL) & 1
-    return rows, positive
+        flags[0] += (code[j] >> TRAINS) & 1
+        flags[1] += (code[j] >> LABEL) & 1
 
 
 @parallel_kernel
-def count_flags(code, ranges, chunks, flags):  # type: ignore[no-untyped-def]
+def count_flags(code, bounds, flags):  # type: ignore[no-untyped-def]
     """Add up, chunk by chunk: rows to train on, and those with outcome 1."""
-    for c in prange(len(chunks) - 1):
-        for k in range(chunks[c], chunks[c + 1]):
-            rows, positive = _range_flags(code[ranges[k, 0] : ranges[k, 1]])
-            flags[c, 0] += rows
-            flags[c, 1] += positive
+    for c in prange(len(bounds) - 1):
+        _chunk_flags(code[bounds[c] : bounds[c + 1]], flags[c])

@@ -1,80 +1,13 @@
-"""Calibrating and expecting on a large log: user by user, nothing written out between."""
+"""The expectation of a join's outcome: sums of its regression, and its values, user by user."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
-from gateway.score.packed_kernels import (
-    GROUP,
-    LABEL,
-    MOST_LOGIT,
-    TRAINS,
-    exponential,
-    sigmoid,
-)
+from gateway.score.prefix_loss_kernels import sigmoid
 
-__all__ = ["expectation_sums", "expected_rows", "first_outcomes", "platt_sums",
-           "training_logits"]  # fmt: skip
-
-
-@inner_kernel
-def _range_logits(code, w, b, z, label):  # type: ignore[no-untyped-def]
-    s = b
-    n = 0
-    for j in range(len(code)):
-        c = code[j]
-        s = (b if c < 0 else s) + w[c & GROUP]
-        if (c >> TRAINS) & 1:
-            z[n] = s
-            label[n] = (c >> LABEL) & 1
-            n += 1
-
-
-@parallel_kernel
-def training_logits(code, pieces, w, b, first, z, label):  # type: ignore[no-untyped-def]
-    """Write logit and outcome of the training rows of each piece from ``first`` on."""
-    for k in prange(len(pieces)):
-        _range_logits(code[pieces[k, 0] : pieces[k, 1]], w, b, z[first[k] :], label[first[k] :])
-
-
-@inner_kernel
-def _platt_lanes(z, label, slope, intercept, lanes):  # type: ignore[no-untyped-def]
-    for j in range(len(z)):
-        x = z[j]
-        t = slope * x + intercept
-        e = exponential(-min(abs(t), MOST_LOGIT))
-        q = 1.0 / (1.0 + e)
-        r = (1.0 if t >= 0.0 else e) * q - label[j]
-        h = e * q * q
-        lanes[0, j] += r * x
-        lanes[1, j] += r
-        lanes[2, j] += h * x * x
-        lanes[3, j] += h * x
-        lanes[4, j] += h
-
-
-@inner_kernel
-def _platt_chunk(z, label, slope, intercept, lanes, sums):  # type: ignore[no-untyped-def]
-    for k in range(5):
-        for j in range(lanes.shape[1]):
-            lanes[k, j] = 0.0
-    room = lanes.shape[1]
-    for first in range(0, len(z), room):
-        end = min(first + room, len(z))
-        _platt_lanes(z[first:end], label[first:end], slope, intercept, lanes)
-    for k in range(5):
-        sums[k] = 0.0
-        for j in range(room):
-            sums[k] += lanes[k, j]
-
-
-@parallel_kernel
-def platt_sums(z, label, bounds, slope, intercept, lanes, sums):  # type: ignore[no-untyped-def]
-    """Fill, chunk by chunk: gradient (slope, intercept) and Hessian (ss, si, ii)."""
-    for c in prange(len(bounds) - 1):
-        first, end = bounds[c], bounds[c + 1]
-        _platt_chunk(z[first:end], label[first:end], slope, intercept, lanes[c], sums[c])
+__all__ = ["expectation_sums", "expected_rows", "first_outcomes", "training_outcomes"]
 
 
 @inner_kernel
@@ -124,47 +57,30 @@ def _add_rows(n, positive, z, theta, at, gradient, hessian):  # type: ignore[no-
 
 @inner_kernel
 def _expectation_user(  # type: ignore[no-untyped-def]
-    first, end, group, time, starts_block, label, w, b, line, edges, theta, at, gradient, hessian
+    first, end, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
     """``line``: slope and intercept of the calibrator, and the logit before the first block."""
-    z = b
     i = first
     blocks = 0
     while i < end:
         stop = _block_end(i, end, starts_block)
         n = 0
         positive = 0
-        after = z
         for j in range(i, stop):
-            after += w[group[j]]
             if label[j] >= 0:
                 n += 1
                 positive += label[j]
         if n > 0:
-            x = line[2] if blocks == 0 else line[0] * z + line[1]
+            x = line[2] if blocks == 0 else line[0] * z[i] + line[1]
             _columns(blocks, stop - i, time[i], time[i] - time[first], edges, at)
             _add_rows(n, positive, x, theta, at, gradient, hessian)
-        z = after
         blocks += 1
         i = stop
 
 
 @inner_kernel
 def _expectation_chunk(  # type: ignore[no-untyped-def]
-    users,
-    offsets,
-    group,
-    time,
-    starts_block,
-    label,
-    w,
-    b,
-    line,
-    edges,
-    theta,
-    at,
-    gradient,
-    hessian,
+    users, offsets, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
     for k in range(len(gradient)):
         gradient[k] = 0.0
@@ -173,21 +89,9 @@ def _expectation_chunk(  # type: ignore[no-untyped-def]
     for k in range(len(users)):
         u = users[k]
         _expectation_user(
-            offsets[u],
-            offsets[u + 1],
-            group,
-            time,
-            starts_block,
-            label,
-            w,
-            b,
-            line,
-            edges,
-            theta,
-            at,
-            gradient,
-            hessian,
-        )
+            offsets[u], offsets[u + 1], time, starts_block, label, z, line, edges, theta, at,
+            gradient, hessian,
+        )  # fmt: skip
 
 
 @parallel_kernel
@@ -203,41 +107,23 @@ def first_outcomes(offsets, ends_block, label, outcome):  # type: ignore[no-unty
 
 
 @parallel_kernel
+def training_outcomes(offsets, ends_block, label, users, outcome):  # type: ignore[no-untyped-def]
+    """Fill the outcome of each row that ``users`` are trained on, -1 in all others."""
+    for u in prange(len(offsets) - 1):
+        for i in range(offsets[u], offsets[u + 1]):
+            outcome[i] = label[i] if users[u] and ends_block[i] else -1
+
+
+@parallel_kernel
 def expectation_sums(  # type: ignore[no-untyped-def]
-    users,
-    bounds,
-    offsets,
-    group,
-    time,
-    starts_block,
-    label,
-    w,
-    b,
-    line,
-    edges,
-    theta,
-    at,
-    gradient,
-    hessian,
+    users, bounds, offsets, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
     """Fill, chunk by chunk of users, gradient and upper half of the Hessian of the log-loss."""
     for c in prange(len(bounds) - 1):
         _expectation_chunk(
-            users[bounds[c] : bounds[c + 1]],
-            offsets,
-            group,
-            time,
-            starts_block,
-            label,
-            w,
-            b,
-            line,
-            edges,
-            theta,
-            at[c],
-            gradient[c],
-            hessian[c],
-        )
+            users[bounds[c] : bounds[c + 1]], offsets, time, starts_block, label, z, line, edges,
+            theta, at[c], gradient[c], hessian[c],
+        )  # fmt: skip
 
 
 @inner_kernel
@@ -274,14 +160,6 @@ def expected_rows(  # type: ignore[no-untyped-def]
     """Fill the expectation of the rows of some users from the probabilities before them."""
     for c in prange(len(bounds) - 1):
         _expected_users(
-            users[bounds[c] : bounds[c + 1]],
-            offsets,
-            time,
-            starts_block,
-            before,
-            edges,
-            theta,
-            at[c],
-            clip,
-            expected,
-        )
+            users[bounds[c] : bounds[c + 1]], offsets, time, starts_block, before, edges, theta,
+            at[c], clip, expected,
+        )  # fmt: skip

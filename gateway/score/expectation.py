@@ -1,0 +1,144 @@
+"""What is expected of a join's outcome, whichever group is joined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.score.calibration import CHUNKS, CLIP, chunks_of, newton
+from gateway.score.expectation_kernels import expectation_sums, expected_rows
+from gateway.score.prefixes import POSITION_EDGES, Prefixes
+
+__all__ = ["Expectation", "expectation_edges", "expectation_gradient", "fit_expectation"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+# Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
+# quantiles of calendar time and of the time since the user's first join.
+_BLOCK_EDGES = np.array([2, 3, 4, 6, 10])
+_CALENDAR_BINS = 30
+_TENURE_BINS = 10
+_ROWS_PER_BIN = 100
+# Rows that are enough to cut time into bins, and to begin the fit on.
+MOST_ROWS = 2_000_000
+_SALT = 2.0**20
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """P(outcome of this join | the joins before it, and that there is one more).
+
+    Parameters
+    ----------
+    edges
+        Where bins begin, of blocks before, joins in the block, calendar time and tenure, each
+        set's first left out.
+    theta
+        Coefficient of the logit of the probability before the join, then of each bin.
+    """
+
+    edges: tuple[Float64, ...]
+    theta: Float64
+
+    def fill(self, prefixes: Prefixes, users: Mask, before: Float64, expected: Float64) -> None:
+        """Fill the rows of some users from the probability before each."""
+        mine = np.flatnonzero(users)
+        expected_rows(
+            mine, chunks_of(len(mine)), prefixes.offsets, prefixes.time, prefixes.starts_block,
+            before, self.edges, self.theta, np.empty((CHUNKS, 4), np.int64), CLIP, expected,
+        )  # fmt: skip
+
+
+def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) -> Expectation:
+    """Learn the expectation from the resolved rows of some users.
+
+    The probability p after i - 1 joins answers for users who may never join again; the
+    users who do join again are the active ones, and later in the calendar. Compared with
+    p itself, the outcomes of *any* group's joiners look raised. So p is recalibrated on
+    the joins themselves: a logistic regression of the outcome on logit p, with an
+    intercept for each bin of joins so far, of joins in the same tick, of calendar time
+    and of the time since the user's first join. It says nothing about *which* group is
+    joined, which is what T_g tests; whatever else differs between the joiners of groups
+    (country, age, interests that p has not learnt) it leaves in.
+
+    Time is cut at quantiles of a sample of the users, by a hash of their names, that holds
+    about ``MOST_ROWS`` rows; there the fit begins, and ends on all of them.
+
+    Parameters
+    ----------
+    prefixes
+        The rows.
+    users
+        bool, shape (n_users,): who teaches.
+    z
+        Logit before each row's block, out of part, shape (n_rows,).
+    line
+        Slope and intercept that make log-odds of z, and the log-odds before a user's first
+        block, shape (3,).
+    """
+    p = prefixes
+    part = min(1.0, MOST_ROWS / max(len(p.group), 1))
+    few = users & (np.modf(p.chance * _SALT)[0] < part)
+    time, tenure = _times(p, few)
+    edges = expectation_edges(time, tenure)
+    # Each set of bins adds up to one: all but the first set do without their first bin.
+    first_bins = np.cumsum([1, *(len(edge) + 1 for edge in edges)])
+    free = np.ones(first_bins[-1], bool)
+    free[first_bins[1:-1]] = False
+    theta = np.zeros(len(free))
+    theta[0] = 1.0
+    for mine in (few, users):
+        theta = newton(expectation_gradient(p, np.flatnonzero(mine), z, line, edges), theta, free)
+    return Expectation(edges, theta)
+
+
+def _times(p: Prefixes, users: Mask) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Calendar time and tenure of the resolved rows of some users."""
+    found = []
+    for mine, _, part in p.parts():
+        rows = part.resolved & np.repeat(users[mine], np.diff(part.offsets))
+        found.append((part.time[rows], part.tenure()[rows]))
+    time, tenure = zip(*found, strict=True)
+    return np.concatenate(time), np.concatenate(tenure)
+
+
+def expectation_edges(
+    time: npt.NDArray[np.integer[Any]], tenure: npt.NDArray[np.integer[Any]]
+) -> tuple[Float64, Float64, Float64, Float64]:
+    """Return where bins begin, each set's first left out.
+
+    Of blocks before, joins in the block, calendar time and tenure; the last two are cut at
+    quantiles of the rows given, at least 100 of them to a bin.
+    """
+    calendar, late = (
+        int(np.clip(len(time) // _ROWS_PER_BIN, 1, most)) for most in (_CALENDAR_BINS, _TENURE_BINS)
+    )
+    return (
+        POSITION_EDGES.astype(np.float64),
+        _BLOCK_EDGES.astype(np.float64),
+        np.unique(np.quantile(time, np.arange(1, calendar) / calendar)),
+        np.unique(np.quantile(tenure, np.arange(1, late) / late)),
+    )
+
+
+def expectation_gradient(
+    p: Prefixes, users: Int64, z: Float64, line: Float64, edges: tuple[Float64, ...]
+) -> Any:
+    """Return the log-loss's gradient and Hessian as a function of the coefficients."""
+
+    def sums(theta: Float64) -> tuple[Float64, Float64]:
+        n = len(theta)
+        gradient, hessian = np.empty((CHUNKS, n)), np.empty((CHUNKS, n, n))
+        expectation_sums(
+            users, chunks_of(len(users)), p.offsets, p.time, p.starts_block, p.label, z, line,
+            edges, theta, np.empty((CHUNKS, 4), np.int64), gradient, hessian,
+        )  # fmt: skip
+        upper = hessian.sum(axis=0)
+        return gradient.sum(axis=0), upper + np.triu(upper, 1).T
+
+    return sums
