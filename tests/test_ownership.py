@@ -23,7 +23,9 @@ from gateway.store import (
     Result,
     SweepFolder,
     draft_result,
+    load_config,
     open_result,
+    result_id,
     settle,
 )
 from gateway.store.names import DRAFT_MARKER, is_made
@@ -483,6 +485,16 @@ def test_sweep__refuses_what_is_no_point_of_its_own(swept, name):
     with pytest.raises(ResultError, match=r"move it elsewhere"):
         enter(swept)
     assert (swept.path / name).read_text() == "mine"
+
+
+def test_sweep__removes_a_damaged_record_of_a_failure_and_not_the_point(swept):
+    key = result_id(load_config(swept.point(KEY) / "config.toml"))
+    make(swept.point(key))
+    swept.keep_failure(key, Failure("no memory"), config=RUN)
+    (swept.path / "failed" / key / "status.json").unlink()
+    swept.sweep_up()
+    assert not (swept.path / "failed" / key).exists()
+    assert open_result(swept.point(key)).text("log.txt") == "old"
 
 
 def test_sweep__leaves_other_files_beside_its_own(swept):

@@ -187,12 +187,7 @@ class SweepFolder:
         ResultError
             When it cannot be told to be ours, or holds anything else.
         """
-        folder = self.point(key)
-        if owned_files(folder) is None and _is_made_for(folder):
-            names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-            remove_folder(folder, {name for name in names if is_made(name)}, last=CONFIG)
-        else:
-            remove_folder(folder)
+        _remove(self.point(key))
 
     def keep_failure(self, key: str, failure: Failure, *, config: str) -> None:
         """Keep why a point failed."""
@@ -211,7 +206,7 @@ class SweepFolder:
         """Drop the record of a failure: the point is tried again, or done."""
         folder = self.path / "failed" / key
         if folder.is_dir():
-            remove_folder(folder)
+            _remove(folder)
 
     def sweep_up(self) -> int:
         """Remove what dead processes left half done; return how many things that was.
@@ -244,7 +239,7 @@ class SweepFolder:
                 return
             if entry.name == key:
                 if not stands(entry):
-                    self.drop_point(key)
+                    _remove(entry)
                 return
         raise ResultError(f"{entry} is no point of a sweep: move it elsewhere")
 
@@ -285,6 +280,15 @@ _KINDS = {
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a point or a failure, by its list or, where that is damaged, by its config."""
+    if owned_files(folder) is None and _is_made_for(folder):
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        remove_folder(folder, {name for name in names if is_made(name)}, last=CONFIG)
+    else:
+        remove_folder(folder)
 
 
 def _is_made_for(folder: Path) -> bool:
