@@ -38,8 +38,8 @@ from gateway.store import (
     Result,
     draft_result,
     open_result,
-    refuse_filled,
     result_folder,
+    settle,
     stands,
 )
 from gateway.talk import SILENT, Talk
@@ -102,12 +102,13 @@ def execute(
         raise ConfigError([Problem("[sweep]", rule)])
     config = pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
+    settle(final.parent, final.name)
     if not force and stands(final):
         return _same_result(final, config, talk)
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with draft_result(final) as draft:
+    with draft_result(final, replaces="run" if force else None) as draft:
         disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
         platform = obtain_platform(config, talk=talk, on_disk=disk)
         seen = as_known(config, platform)
@@ -129,8 +130,7 @@ def execute(
                 illustrate(draft, tables, config, provenance)
         draft.write_json("provenance.json", provenance)
         wall = round(time.monotonic() - begun, 2)
-        status = {"state": "done", "kind": "run", "wall_seconds": wall, "files": draft.digests()}
-        draft.write_json("status.json", status)
+        draft.write_status("run", wall_seconds=wall)
     return open_result(final)
 
 
@@ -179,7 +179,6 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
     final = Path(folder)
     if config.world is None:
         raise ConfigError([Problem("world", "is missing: a real log cannot be simulated")])
-    refuse_filled(final)
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
         platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
@@ -189,7 +188,7 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
             draft.write_table("requests", platform.history.requests())
             draft.write_table("invitations", platform.history.invitations.to_arrow())
         draft.write_text("config.toml", config_to_toml(config))
-        draft.write_json("status.json", {"state": "done", "kind": "simulation"})
+        draft.write_status("simulation")
     return final
 
 

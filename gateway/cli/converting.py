@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk
 from gateway.joins_io.partitioned import JOINS_PER_PART, parse_size, partition_log
-from gateway.store import draft_result, refuse_filled
+from gateway.store import draft_result
 
 __all__ = ["convert_and_show"]
 
@@ -25,7 +25,6 @@ def convert_and_show(
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)
-    refuse_filled(out)
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
         made = partition_log(
             log, draft.folder, memory=limit,
