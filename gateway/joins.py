@@ -205,8 +205,7 @@ class JoinLog:
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC, integers a log in a unit of its own.
         observed_from, observed_until
-            Names of columns with the user's window, in the form of the times and the same
-            in every row of a user; without them it is not known.
+            Names of columns with the user's window, in every row of the user, or None.
 
         Raises
         ------
@@ -258,7 +257,7 @@ class JoinLog:
             pandas, polars, pyarrow, a mapping of names to columns, or anything with the
             Arrow C stream interface.
         user, group, time, observed_from, observed_until
-            Names of the columns.
+            Names of columns.
         """
         where, roles = "the data frame", roles_of(user, group, time, observed_from, observed_until)
         table = as_table(frame, names=tuple(roles.values()), where=where)

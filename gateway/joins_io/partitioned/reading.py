@@ -93,14 +93,15 @@ def read_parts(folder: Path, manifest: Manifest) -> dict[str, Any]:
     """Return all parts in one, by the names of the fields of ``JoinLog``."""
     parts = [read_part(folder, manifest, part) for part in manifest.parts]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    names = ["group", "time", "observed_until"]
-    names += ["observed_from"] if parts[0].observed_from is not None else []
+    known = [part.observed_from for part in parts if part.observed_from is not None]
+    names = ("group", "time", "observed_until")
     return {
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "users": pa.concat_arrays([part.users for part in parts]),
         "groups": read_groups(folder, manifest)[0],
         "tick": manifest.tick,
         "origin": manifest.origin,
+        "observed_from": np.concatenate(known) if known else None,
     } | {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
 
 
