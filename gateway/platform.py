@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gateway.analyses import until
 from gateway.config import Config
-from gateway.detect import check_in_parts
+from gateway.detect import check_in_parts, compare_users
 from gateway.errors import LogError
 from gateway.joins import JoinLog
 from gateway.joins_io import file_digest
@@ -71,7 +71,7 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
         history = live_through(world, progress=lambda day: advance(day + 1))
         joins = history.joins()
     targets = _choose_targets(config, history, joins)
-    check_learnable(joins, targets)
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets, history)
 
 
@@ -99,16 +99,16 @@ def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
         )
     joins: AnyLog
     if on_disk is None:
-        joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
+        joins = JoinLog.read(log.path, **log.columns)
     else:
         check_in_parts(config.detect.detectors)
-        if (log.user, log.group, log.time) != ("user", "group", "time"):
+        if log.columns != {"user": "user", "group": "group", "time": "time"}:
             raise LogError("a converted log's columns are user, group and time; name no others")
         joins = PartitionedLog.at(
             log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
         )
     targets = named_targets(joins, config.targets.groups or ())
-    check_learnable(joins, targets)
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets)
 
 
@@ -117,7 +117,7 @@ def as_known(config: Config, platform: Platform) -> Platform:
     if config.note is None:
         return platform
     joins = until(platform.joins, config.note.workflow_day)
-    check_learnable(joins, platform.targets)
+    check_learnable(joins, platform.targets, compares=compare_users(config.detect.detectors))
     return replace(platform, log=joins)
 
 

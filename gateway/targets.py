@@ -124,7 +124,7 @@ def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: s
     return TargetSet(mask=meets.copy(), description=description)
 
 
-def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
+def check_learnable(joins: AnyLog, targets: TargetSet, *, compares: bool = True) -> None:
     """Check that a log can teach what leads to the targets.
 
     Parameters
@@ -133,12 +133,15 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
         The join log.
     targets
         Its target set.
+    compares
+        Whether users who join a target are to be compared with others, who never do.
 
     Raises
     ------
     LogError
         If the log has fewer than two users, fewer than two join a target, fewer than two
-        do not, or no user who joins a target had joined another group in an earlier tick.
+        do not where these are needed, or no user who joins a target had joined another
+        group in an earlier tick.
     ValueError
         If the target set is that of another log.
     """
@@ -151,7 +154,7 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
         )
     found = list(over_pieces(joins, _converts, targets))
     converts, prepared = (sum(counts) for counts in zip(*found, strict=True))
-    _check_counts(joins, targets, converts)
+    _check_counts(joins, targets, converts, compares=compares)
     if not prepared:
         raise LogError(
             f"some user must join another group before a target group ({targets.description}); "
@@ -169,16 +172,17 @@ def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     return len(converts), int(np.count_nonzero(before))
 
 
-def _check_counts(joins: AnyLog, targets: TargetSet, converts: int) -> None:
+def _check_counts(joins: AnyLog, targets: TargetSet, converts: int, *, compares: bool) -> None:
     which = f"a target group ({targets.description})"
     if converts < _FEWEST_USERS:
         got = "no user does" if converts == 0 else "one user does"
         raise LogError(f"at least {_FEWEST_USERS} users must join {which}; {got}")
     others = joins.n_users - converts
-    if others < _FEWEST_USERS:
+    if compares and others < _FEWEST_USERS:
         got = "every user does" if others == 0 else "all but one do"
         raise LogError(
-            f"at least {_FEWEST_USERS} users must never join {which}, for comparison; {got}"
+            f"at least {_FEWEST_USERS} users must never join {which}, for comparison; {got} "
+            "(self_controlled and order need no others)"
         )
 
 

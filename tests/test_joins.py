@@ -73,9 +73,9 @@ def test_from_arrays__numbers_by_name_and_sorts_by_user_time_group() -> None:
     assert joins.sizes().tolist() == [1, 2, 2]
 
 
-def test_from_arrays__a_log_without_windows_was_observed_over_its_own_span() -> None:
+def test_from_arrays__a_log_without_windows_knows_its_end_and_not_when_users_came() -> None:
     joins = JoinLog.from_arrays([0, 0, 1], [0, 1, 0], [3, 8, 5])
-    assert joins.observed_from.tolist() == [3, 3]
+    assert joins.observed_from is None
     assert joins.observed_until.tolist() == [8, 8]
 
 
@@ -157,7 +157,12 @@ def test_from_arrays__sorts_what_does_not_fit_into_one_number() -> None:
         (([0], [0], [0]), {"confirmed": ["no"]}, "confirmed must be a bool array"),
         (([0], [0], [0]), {"inviter": [1], "users": ["a"]}, "user ids must be in [0, 1)"),
         (([0], [0], [0]), {"tick": "year"}, "tick must be one of day, second, integer; got 'year'"),
-        (([0], [0], [3]), {"observed_until": 2}, "observed_from must not be after observed_until"),
+        (([0], [0], [3]), {"observed_until": 2}, "joins must lie in [observed"),
+        (
+            ([0], [0], [3]),
+            {"observed_from": 3, "observed_until": 2},
+            "observed_from must not be after observed_until",
+        ),
         (([0], [0], [3]), {"observed_from": 0, "observed_until": 2}, "joins must lie in [observed"),
         (([0], [0], [3]), {"observed_from": [0, 1]}, "observed_from must be one value or one for"),
     ],

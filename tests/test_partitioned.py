@@ -295,7 +295,7 @@ def test_partition_log__refuses_windows_that_contradict_each_other(tmp_path):
     at = table.column_names.index("observed_until")
     changed = table.set_column(at, "observed_until", pa.array([9, 10, 8]))
     pq.write_table(changed, tmp_path / "a.parquet")
-    with pytest.raises(LogError, match="must say the same of a user in every row"):
+    with pytest.raises(LogError, match="must be the same in every row of the user"):
         _convert(tmp_path / "a.parquet", tmp_path / "parts")
 
 

@@ -45,6 +45,12 @@ Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
 ]
+FromColumn = Annotated[
+    str | None, typer.Option("--from-column", help="first tick at which the user is observed")
+]
+UntilColumn = Annotated[
+    str | None, typer.Option("--until-column", help="last tick at which the user is observed")
+]
 Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
 Scheduler = Annotated[
     str | None,
@@ -112,6 +118,8 @@ def detect(
     user_column: Annotated[str, typer.Option("--user-column")] = "user",
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    from_column: FromColumn = None,
+    until_column: UntilColumn = None,
     horizon: Annotated[
         str | None,
         typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
@@ -146,6 +154,7 @@ def detect(
         named=target or [],
         detectors=detector,
         columns={"user": user_column, "group": group_column, "time": time_column},
+        windows={"from_column": from_column, "until_column": until_column},
         horizon=horizon,
         seed=seed,
         settings=settings or [],
@@ -160,6 +169,8 @@ def convert(
     user_column: Annotated[str, typer.Option("--user-column")] = "user",
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    from_column: FromColumn = None,
+    until_column: UntilColumn = None,
     memory: Memory = "2GiB",
     joins_per_part: Annotated[
         int | None, typer.Option("--joins-per-part", min=1, help="default: 1,048,576")
@@ -169,7 +180,10 @@ def convert(
     """Turn a log of any size into Parquet parts by user, for detect --memory."""
     from gateway.cli.converting import convert_and_show  # noqa: PLC0415  (quick help)
 
-    columns = {"user": user_column, "group": group_column, "time": time_column}
+    columns = {
+        "user": user_column, "group": group_column, "time": time_column,
+        "observed_from": from_column, "observed_until": until_column,
+    }  # fmt: skip
     convert_and_show(
         log, out=out, columns=columns, memory=memory, joins_per_part=joins_per_part, as_json=as_json
     )

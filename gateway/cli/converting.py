@@ -18,7 +18,7 @@ def convert_and_show(
     log: Path,
     *,
     out: Path,
-    columns: Mapping[str, str],
+    columns: Mapping[str, str | None],
     memory: str,
     joins_per_part: int | None,
     as_json: bool,

@@ -25,6 +25,7 @@ def config_for_log(
     named: Sequence[str],
     detectors: Sequence[str] | None,
     columns: Mapping[str, str],
+    windows: Mapping[str, str | None],
     horizon: str | None,
     seed: int | None,
     settings: Sequence[str],
@@ -44,6 +45,7 @@ def config_for_log(
         "log": {"path": str(path), "digest": file_digest(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
+    document["log"] |= {key: name for key, name in windows.items() if name is not None}
     if seed is not None:
         document["experiment"]["seed"] = seed
     if detectors:

@@ -78,9 +78,27 @@ class LogSection(Section):
     user: str = Field(default="user", min_length=1, description="name of the user column")
     group: str = Field(default="group", min_length=1, description="name of the group column")
     time: str = Field(default="time", min_length=1, description="name of the time column")
+    from_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of a column with the first tick at which a user's joins would have "
+        "been seen; left out = not known",
+    )
+    until_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="name of a column with the last such tick; left out = the log's last",
+    )
     digest: Digest | None = Field(
         default=None, description="sha256 of the file; a rerun refuses another file"
     )
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The names of the columns, as ``JoinLog.read`` takes them."""
+        windows = {"observed_from": self.from_column, "observed_until": self.until_column}
+        named = {role: name for role, name in windows.items() if name is not None}
+        return {"user": self.user, "group": self.group, "time": self.time, **named}
 
 
 class TargetsSection(Section):

@@ -12,7 +12,14 @@ from gateway.detect.hitting import HittingOptions, detect_by_hitting
 from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
 from gateway.detect.matching import MatchingOptions, detect_by_matching
 from gateway.detect.order import OrderOptions, detect_order
-from gateway.detect.registry import DETECTORS, REGISTRY, Entry, check_in_parts, run_detector
+from gateway.detect.registry import (
+    DETECTORS,
+    REGISTRY,
+    Entry,
+    check_in_parts,
+    compare_users,
+    run_detector,
+)
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
@@ -33,6 +40,7 @@ __all__ = [
     "SpikeOptions",
     "SurvivalOptions",
     "check_in_parts",
+    "compare_users",
     "detect",
     "detect_by_hitting",
     "detect_by_matching",

@@ -21,7 +21,7 @@ from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import Scores, StoredScores
 from gateway.targets import TargetSet
 
-__all__ = ["DETECTORS", "REGISTRY", "Entry", "check_in_parts", "run_detector"]
+__all__ = ["DETECTORS", "REGISTRY", "Entry", "check_in_parts", "compare_users", "run_detector"]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,15 @@ class Entry:
         What else it takes by name, of ``scores``, ``horizon`` and ``seed``.
     in_parts
         Whether it takes a log on disk, part by part.
+    cases_alone
+        Whether it looks at users who join a target, and at no others.
     """
 
     find: Callable[..., Detection]
     options: type[Any]
     takes: frozenset[str] = frozenset()
     in_parts: bool = False
+    cases_alone: bool = False
 
     @property
     def needs_scores(self) -> bool:
@@ -52,9 +55,10 @@ class Entry:
 
 
 def _entry(
-    find: Callable[..., Detection], options: type[Any], *takes: str, in_parts: bool = False
-) -> Entry:
-    return Entry(find, options, frozenset(takes), in_parts)
+    find: Callable[..., Detection], options: type[Any], *takes: str, in_parts: bool = False,
+    cases_alone: bool = False,
+) -> Entry:  # fmt: skip
+    return Entry(find, options, frozenset(takes), in_parts, cases_alone)
 
 
 REGISTRY: Mapping[str, Entry] = {
@@ -65,8 +69,10 @@ REGISTRY: Mapping[str, Entry] = {
     "markov_removal": _entry(detect_markov_removal, MarkovRemovalOptions),
     "hitting": _entry(detect_by_hitting, HittingOptions),
     "matching": _entry(detect_by_matching, MatchingOptions, "scores"),
-    "order": _entry(detect_order, OrderOptions, in_parts=True),
-    "self_controlled": _entry(detect_self_controlled, SelfControlledOptions, "seed", in_parts=True),
+    "order": _entry(detect_order, OrderOptions, in_parts=True, cases_alone=True),
+    "self_controlled": _entry(
+        detect_self_controlled, SelfControlledOptions, "seed", in_parts=True, cases_alone=True
+    ),
 }
 """Every detector by name. A new one needs its line here, its name in
 ``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are
@@ -88,6 +94,11 @@ def check_in_parts(names: Iterable[str]) -> None:
         able = ", ".join(name for name, entry in REGISTRY.items() if entry.in_parts)
         rule = f"needs the log in memory; part by part work {able}"
         raise GatewayError(str(Problem(f"detector {unable[0]!r}", rule, hint="leave out --memory")))
+
+
+def compare_users(names: Iterable[str]) -> bool:
+    """Return whether a detector compares users who join a target with others."""
+    return not all(REGISTRY[name].cases_alone for name in names)
 
 
 def run_detector(
