@@ -200,7 +200,8 @@ class JoinLog:
             The file or folder; its format is judged by its content.
         user, group, time
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
-            log of seconds in UTC, integers a log in a unit of its own.
+            log of seconds in UTC (of days, where all are midnights), integers a log in a
+            unit of its own.
 
         Raises
         ------

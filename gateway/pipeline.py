@@ -28,7 +28,7 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.joins_io import file_digest
+from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
 from gateway.partitioned import AnyLog, OnDisk
 from gateway.platform import Platform, as_known, groups_table, obtain_platform
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
@@ -100,7 +100,7 @@ def execute(
     if config.sweep is not None:
         rule = "stands for many runs: use 'gateway sweep'"
         raise ConfigError([Problem("[sweep]", rule)])
-    config = pin_inputs(config)
+    given, config = config, pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
     if not force and stands(final):
         return _same_result(final, config, talk)
@@ -109,7 +109,7 @@ def execute(
     begun, spent = time.monotonic(), time.process_time()
     with draft_result(final) as draft:
         disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
-        platform = obtain_platform(config, talk=talk, on_disk=disk)
+        platform = obtain_platform(config, talk=talk, on_disk=disk, trusted=given.log != config.log)
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
@@ -292,7 +292,6 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
     """What the report says first, as text."""
     joins, found = platform.log, leading(detections)
     horizon = config.score.horizon
-    unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
         "experiment": config.experiment.name,
         "n_users": joins.n_users,
@@ -302,7 +301,7 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "span": _span(joins),
         "n_targets": int(platform.targets.mask.sum()),
         "target_rule": platform.targets.description,
-        "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
+        "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
@@ -312,6 +311,10 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         {"key": list(said), "value": [str(value) for value in said.values()]},
         schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
     )
+
+
+def _said(horizon: Duration, joins: AnyLog) -> str:
+    return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
 
 
 def _span(joins: AnyLog) -> str:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses import until
-from gateway.config import Config
+from gateway.config import Config, LogSection
 from gateway.detect import check_in_parts
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest
+from gateway.joins_io import file_digest, ticks_in
 from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
@@ -53,15 +53,20 @@ class Platform:
 
 
 def obtain_platform(
-    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None
+    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None, trusted: bool = False
 ) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
-    With ``on_disk`` a converted log stays there.
+    With ``on_disk`` a converted log stays there. A ``trusted`` log was digested just now and
+    is not digested once more.
     """
     if config.log is None:
         return _simulate_platform(config, talk)
-    return _read_platform(config, on_disk)
+    if not trusted:
+        _check_digest(config.log)
+    platform = _read_platform(config, config.log, on_disk)
+    _check_durations(config, platform.log)
+    return platform
 
 
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
@@ -89,14 +94,24 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     return targets_by_rule(joins, meets, description)
 
 
-def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
-    assert config.log is not None  # noqa: S101  (the config's own rule)
-    log = config.log
-    if log.digest is not None and file_digest(log.path) != log.digest:
+def _check_digest(log: LogSection) -> None:
+    if log.digest is not None and (found := file_digest(log.path)) != log.digest:
         raise LogError(
             f"{log.path} is not the file that the config names: its sha256 is "
-            f"{file_digest(log.path)}, the config says {log.digest}"
+            f"{found}, the config says {log.digest}"
         )
+
+
+def _check_durations(config: Config, joins: AnyLog) -> None:
+    """Check before the work begins that every duration is one of this log."""
+    if config.score.horizon is not None:
+        ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+    for name in ("risk_window", "pre_window"):
+        window = getattr(config.self_controlled, name)
+        ticks_in(window, joins.tick, what=f"self_controlled.{name}", least=0)
+
+
+def _read_platform(config: Config, log: LogSection, on_disk: OnDisk | None) -> Platform:
     joins: AnyLog
     if on_disk is None:
         joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)

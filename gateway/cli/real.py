@@ -11,9 +11,7 @@ import tomli_w
 
 from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
-from gateway.joins import JoinLog
-from gateway.joins_io import file_digest, parse_duration, read_names
-from gateway.joins_io.partitioned import read_manifest
+from gateway.joins_io import parse_duration, read_names
 
 __all__ = ["config_for_log"]
 
@@ -41,7 +39,7 @@ def config_for_log(
         raise LogError("no target group: give --targets FILE or --target GROUP")
     document: dict[str, dict[str, object]] = {
         "experiment": {"name": _slug(path)},
-        "log": {"path": str(path), "digest": file_digest(path), **columns},
+        "log": {"path": str(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
     if seed is not None:
@@ -49,7 +47,7 @@ def config_for_log(
     if detectors:
         document["detect"] = {"detectors": list(detectors)}
     if horizon is not None:
-        document["score"] = {"horizon": _ticks(path, horizon, columns)}
+        document["score"] = {"horizon": _duration(horizon)}
     try:
         return parse_config(tomli_w.dumps(document), overrides=settings)
     except ConfigError as error:
@@ -62,13 +60,12 @@ def _without_line(problem: Problem) -> Problem:
     return replace(problem, where=where)
 
 
-def _ticks(path: Path, horizon: str, columns: Mapping[str, str]) -> int:
-    """A bare number needs no look at the log; a unit does."""
+def _duration(horizon: str) -> int | str:
+    """Return a bare number as one; whether a unit fits is known when the log is read."""
     if horizon.strip().isdigit():
         return parse_duration(horizon, "integer")
-    manifest = read_manifest(path)
-    tick = JoinLog.read(path, **columns).tick if manifest is None else manifest.tick
-    return parse_duration(horizon, tick)
+    parse_duration(horizon, "second")
+    return horizon.strip()
 
 
 def _slug(path: Path) -> str:

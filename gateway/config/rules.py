@@ -15,6 +15,7 @@ from gateway.config.intervention_rules import intervention_breaches, truth_breac
 from gateway.config.phrases import listing, say_value
 from gateway.config.settings import Settings
 from gateway.config.suggestions import did_you_mean, nearest
+from gateway.config.types import days_in
 
 __all__ = ["find_breaches"]
 
@@ -214,6 +215,20 @@ def _below(low: str, high: str, *, equal: bool = False) -> Callable[[Settings], 
     return rule
 
 
+def _horizon_within_the_world(settings: Settings) -> Iterator[Breach]:
+    known = settings.values("score.horizon", "world.days")
+    if known is None:
+        return
+    keys, days = ("score.horizon", "world.days"), days_in(known[0])
+    if days is None:
+        rule = "must be in days (d) or weeks (w): a world counts in days"
+    elif days >= known[1]:
+        rule = f"must be less than {settings.mention('world.days')}"
+    else:
+        return
+    yield Breach(keys, "score.horizon", rule, settings.say("score.horizon"))
+
+
 _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _one_origin,
     _targets_by_name_or_by_rule,
@@ -233,6 +248,6 @@ _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _below("note.workflow_day", "world.days"),
     _below("note.recent_days", "world.days", equal=True),
     _below("world.arrival_days", "world.days"),
-    _below("score.horizon", "world.days"),
+    _horizon_within_the_world,
     _below("spike.min_spiking", "spike.min_joiners", equal=True),
 )

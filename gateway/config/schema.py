@@ -32,7 +32,17 @@ from gateway.config.platform import (
     WorldSection,
 )
 from gateway.config.swept import SweepSection
-from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section, Share
+from gateway.config.types import (
+    INT32_END,
+    Count,
+    Digest,
+    Duration,
+    Month,
+    Name,
+    Number,
+    Section,
+    Share,
+)
 
 __all__ = [
     "Config",
@@ -113,8 +123,9 @@ class ScoreSection(Section):
         description="logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
     )
-    horizon: Annotated[Count, Field(ge=1, lt=INT32_END)] | None = Field(
-        default=None, description="ticks of the log; left out = until the log ends"
+    horizon: Duration | None = Field(
+        default=None,
+        description='"180d", or ticks of the log; left out = until the log ends',
     )
     calibration: Literal["none", "platt", "isotonic"] = Field(
         default="platt", description="map from the cross-fitted score to a probability"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.joins_io import Duration
 from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
@@ -97,7 +98,7 @@ def run_detector(
     *,
     options: Mapping[str, Any],
     scores: Scores | StoredScores | None,
-    horizon: int | None,
+    horizon: Duration | None,
     seed: int,
 ) -> Detection:
     """Run a detector of the registry with its options by name.

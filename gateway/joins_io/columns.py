@@ -16,7 +16,7 @@ from gateway.joins_io.messages import complaint, listed, nearest, rows_like_it, 
 from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_columns
 from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.ticks import with_tick
-from gateway.joins_io.times import Times, parse_times
+from gateway.joins_io.times import Times, are_midnights, parse_times
 
 __all__ = ["Part", "as_columns", "check_kind", "check_names", "checked_part", "read_columns",
            "read_csv", "read_parquet"]  # fmt: skip
@@ -51,7 +51,8 @@ def read_columns(
     -------
     pyarrow.Table
         ``user`` and ``group``, text, neither null nor empty; ``time``, int64 ticks since
-        1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells. At least one row.
+        1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells: timestamps that are
+        all midnights in UTC are days. At least one row.
 
     Raises
     ------
@@ -198,7 +199,10 @@ def _combined(parts: Sequence[Part], where: object) -> pa.Table:
         "group": _chained(part.group for part, _ in filled),
         "time": _chained(others.ticks for _, others in filled),
     }
-    return with_tick(pa.table(columns), times.tick)
+    tick = times.tick
+    if tick == "second" and are_midnights(seconds := columns["time"].to_numpy()):
+        columns["time"], tick = pa.chunked_array([seconds // 86_400]), "day"
+    return with_tick(pa.table(columns), tick)
 
 
 def check_kind(times: Times, where: object, *, first: Times, first_where: object) -> None:

@@ -24,7 +24,7 @@ from gateway.joins_io.paths import parquet_parts
 from gateway.joins_io.rows import assembled
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick, tick_of
-from gateway.joins_io.times import Kind, parse_times
+from gateway.joins_io.times import Kind, are_midnights, parse_times
 
 __all__ = ["DenseRows", "dense_rows", "read_dense"]
 
@@ -158,9 +158,15 @@ class _Reading:
         if self._names is None or self._filled != self._rows:
             return None
         user, group = self._names
+        first, tick = self._first, self._tick
+        if tick == "second" and are_midnights(self._since, first):
+            # Whole days apart, from a midnight on.
+            origin = first // 86_400
+            self._since //= 86_400
+            first, tick = origin, "day"
         least = int(self._since.min())
         self._since -= least
         assert user is not None and group is not None  # noqa: S101, PT018  (add said so)
         return DenseRows(
-            user.finish(), group.finish(), self._since, self._first + least, self._tick
+            user.finish(), group.finish(), self._since, first + least, tick
         )

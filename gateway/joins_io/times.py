@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +14,7 @@ from gateway.errors import LogError
 from gateway.joins_io.messages import complaint, rows_like_it, shown
 from gateway.joins_io.ticks import Tick
 
-__all__ = ["Times", "parse_times"]
+__all__ = ["Times", "are_midnights", "parse_times"]
 
 Kind = Literal["date", "naive", "zoned", "integer"]
 
@@ -48,6 +49,9 @@ _READABLE = (
     "must hold dates (2020-03-01), ISO timestamps (2020-03-01T12:30:00Z) or integers, "
     "all of one kind"
 )
+
+_DAY = 86_400
+_BATCH = 1 << 20
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -114,6 +118,15 @@ def parse_times(
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return Times(_whole_numbers(column, where, what, first_row), "integer")
     raise complaint(where, what, _READABLE, got=f"values of type {kind}")
+
+
+def are_midnights(seconds: npt.NDArray[np.signedinteger], first: int = 0) -> bool:
+    """Return whether times, in seconds since ``first``, are all midnights in UTC.
+
+    Such timestamps are dates: a log of them counts in days.
+    """
+    batches = range(0, len(seconds), _BATCH)
+    return not any(((seconds[k : k + _BATCH] + first) % _DAY).any() for k in batches)
 
 
 def _floored(column: pa.ChunkedArray, per_tick: int) -> pa.ChunkedArray:

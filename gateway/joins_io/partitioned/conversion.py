@@ -25,6 +25,7 @@ from gateway.joins_io.paths import file_digest
 from gateway.joins_io.rows import canonical_joins
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
+from gateway.joins_io.times import are_midnights
 
 __all__ = ["partition_log"]
 
@@ -123,11 +124,17 @@ class _Seen:
     first: int = 2**63 - 1
     last: int = -(2**63)
     rows: int = 0
+    midnights: bool = True
 
     @property
     def origin(self) -> int:
         """Tick zero: what the log says, or its first tick."""
         return self.first if self.told is None else self.told.origin
+
+    @property
+    def per_tick(self) -> int:
+        """Ticks of what was read in one of the log's: timestamps that are midnights are days."""
+        return 86_400 if self.told is None and self.tick == "second" and self.midnights else 1
 
     @property
     def says_more(self) -> bool:
@@ -146,6 +153,7 @@ class _Seen:
         self.first = min(self.first, int(ticks.min()))
         self.last = max(self.last, int(ticks.max()))
         self.rows += len(ticks)
+        self.midnights = self.midnights and are_midnights(ticks)
         check_span(self.path, self.first, self.last, tick=self.tick)
         encoded = part.group.dictionary_encode().combine_chunks()
         names = encoded.dictionary.to_pylist()
@@ -199,14 +207,19 @@ def _sorted_run(rows: pa.Table) -> pa.Table:
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(rows: pa.Table, origin: int, *, rank: Int32 | None) -> SortedJoins:
-    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
+def _sorted_joins(
+    rows: pa.Table, origin: int, *, rank: Int32 | None, per_tick: int = 1
+) -> SortedJoins:
+    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups.
+
+    ``per_tick`` of the rows' ticks are one of the joins'.
+    """
     users = dense_ids(rows["user"])
     windows = [_of_users(rows[name], users) - origin for name in rows.column_names[3:]]
     group = rows["group"].to_numpy()
     holds = np.flatnonzero(group >= 0)
     group = group[holds] if rank is None else rank[group[holds]]
-    since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
+    since = ((rows["tick"].to_numpy()[holds] - origin) // per_tick).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
     return SortedJoins(users.names, counts, group, time, *windows)
@@ -225,20 +238,23 @@ def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
+    size = seen.per_tick
+    tick: Tick
+    tick, origin = ("day", seen.origin // size) if size > 1 else (seen.tick, seen.origin)
     writer = PartWriter(
-        folder, groups=groups.names, tick=seen.tick, origin=seen.origin,
+        folder, groups=groups.names, tick=tick, origin=origin,
         joins_per_part=joins_per_part, tells_users=seen.says_more,
     )  # fmt: skip
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        writer.add(_sorted_joins(rows, seen.origin, rank=groups.ids))
+        writer.add(_sorted_joins(rows, seen.origin, rank=groups.ids, per_tick=size))
     writer.close()
     table = pa.table({"group": groups.names, "members": writer.members})
     write_parquet(table, folder / GROUPS_FILE)
     manifest = Manifest(
-        tick=seen.tick,
-        origin=seen.origin,
-        last=seen.last,
-        last_join=seen.origin + writer.last,
+        tick=tick,
+        origin=origin,
+        last=seen.last // size,
+        last_join=origin + writer.last,
         users=sum(part.users for part in writer.facts),
         groups=len(groups.names),
         joins=sum(part.joins for part in writer.facts),
@@ -246,7 +262,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
         joins_per_part=joins_per_part,
         groups_digest=file_digest(folder / GROUPS_FILE),
         parts=tuple(writer.facts),
-        first_join=seen.origin + writer.first if seen.says_more else None,
+        first_join=origin + writer.first if seen.says_more else None,
     )
     write_manifest(folder, manifest)
     return manifest
