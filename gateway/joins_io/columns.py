@@ -227,7 +227,12 @@ def _plain(
 ) -> pa.ChunkedArray:
     """Return the column without dictionary, and any kind of text as valid ``string``."""
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        if not pa.types.is_nested(column.type.value_type):
+            column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type):
+        hint = "a log has one user, one group and one time a row"
+        got = f"values of type {column.type}"
+        raise complaint(where, what, "must hold plain values", got=got, hint=hint)
     if not any(is_text(column.type) for is_text in _TEXTS):
         return column
     try:
