@@ -30,7 +30,7 @@ from gateway.finding import (
 )
 from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
 from gateway.partitioned import AnyLog, OnDisk
-from gateway.platform import Platform, as_known, groups_table, obtain_platform
+from gateway.platform import Platform, as_known, groups_table, obtain_platform, with_named_groups
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores, StoredScores
 from gateway.store import (
@@ -152,7 +152,7 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
-    return pin_groups(config)
+    return pin_groups(with_named_groups(config))
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:

@@ -14,14 +14,14 @@ from gateway.config import Config, LogSection
 from gateway.detect import check_in_parts
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest, ticks_in
+from gateway.joins_io import file_digest, read_names, ticks_in
 from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Platform", "as_known", "groups_table", "obtain_platform"]
+__all__ = ["Platform", "as_known", "groups_table", "obtain_platform", "with_named_groups"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,7 @@ def obtain_platform(
     """
     if config.log is None:
         return _simulate_platform(config, talk)
+    config = with_named_groups(config)
     if not trusted:
         _check_digest(config.log)
     platform = _read_platform(config, config.log, on_disk)
@@ -83,7 +84,7 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
 def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
     wanted, world, strikes = config.targets, history.world, history.strikes
     if wanted.groups is not None:
-        return named_targets(joins, wanted.groups)
+        return named_targets(joins, wanted.groups, skip_unknown=bool(wanted.skip_unknown))
     country = np.array(world.countries)[world.groups.country]
     counted = strikes.of(str(wanted.kind), str(wanted.month))
     description = (
@@ -92,6 +93,22 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     )
     meets = (country == wanted.country) & (counted >= (wanted.min_strikes or 1))
     return targets_by_rule(joins, meets, description)
+
+
+def with_named_groups(config: Config) -> Config:
+    """Return the config with the target groups that its file names.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be used.
+    """
+    wanted = config.targets
+    if wanted.file is None:
+        return config
+    names = read_names(wanted.file, column=wanted.column, where=wanted.where)
+    update = {"groups": tuple(sorted(names)), "file": None, "column": None, "where": None}
+    return config.model_copy(update={"targets": wanted.model_copy(update=update)})
 
 
 def _check_digest(log: LogSection) -> None:
@@ -122,7 +139,10 @@ def _read_platform(config: Config, log: LogSection, on_disk: OnDisk | None) -> P
         joins = PartitionedLog.at(
             log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
         )
-    targets = named_targets(joins, config.targets.groups or ())
+    wanted = config.targets
+    targets = named_targets(
+        joins, wanted.groups or (), skip_unknown=bool(wanted.skip_unknown)
+    )
     check_learnable(joins, targets)
     return Platform(joins, targets)
 

@@ -21,7 +21,9 @@ from gateway.partitioned import AnyLog, over_pieces
 
 __all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
 
-_MOST_UNKNOWN = 5
+_MOST_UNKNOWN = 20
+# To look for what a name may have meant takes a while in a log of many groups.
+_MOST_GUESSES = 5
 _MOST_LISTED = 3
 # Cross-fitting learns from some users and predicts for the others: it needs one of each
 # kind on both sides.
@@ -40,6 +42,8 @@ class TargetSet:
     description
         How the set was chosen, in one phrase. It may hold names from the log as they
         are: escape it where it is shown.
+    skipped
+        Names that were asked for and that the log lacks.
 
     Raises
     ------
@@ -49,6 +53,7 @@ class TargetSet:
 
     mask: npt.NDArray[np.bool_]
     description: str
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 1 or self.mask.dtype != np.bool_:
@@ -68,7 +73,9 @@ class TargetSet:
         return names
 
 
-def named_targets(joins: AnyLog, names: str | Sequence[str]) -> TargetSet:
+def named_targets(
+    joins: AnyLog, names: str | Sequence[str], *, skip_unknown: bool = False
+) -> TargetSet:
     """Return the target set of the groups with the given names.
 
     Parameters
@@ -76,25 +83,31 @@ def named_targets(joins: AnyLog, names: str | Sequence[str]) -> TargetSet:
     joins
         The join log.
     names
-        Names of groups of the log, or one name; a name given twice counts once.
+        Names of groups of the log, or one name; a name given twice counts once. Those in
+        a file are read by ``read_names``.
+    skip_unknown
+        Whether names that the log lacks are left out; the target set says which.
 
     Raises
     ------
     LogError
-        If no name is given, a name is not that of a group (the message lists up to five
-        and what may have been meant), or every group of the log is a target.
+        If no name is given, a name is not that of a group (the message lists up to twenty
+        and what may have been meant), none is where they may be skipped, or every group of
+        the log is a target.
     """
     wanted = list(dict.fromkeys([names] if isinstance(names, str) else names))
     if not wanted:
         raise LogError("the target groups must be named; got no name")
     index = pc.index_in(pa.array(wanted, pa.string()), value_set=joins.groups)
-    if index.null_count:
-        unknown = [name for name, at in zip(wanted, index.to_pylist(), strict=True) if at is None]
+    unknown = [name for name, at in zip(wanted, index.to_pylist(), strict=True) if at is None]
+    known = sorted(set(wanted) - set(unknown))
+    if unknown and not (skip_unknown and known):
         raise _unknown(unknown, len(wanted), joins)
     mask = np.zeros(joins.n_groups, np.bool_)
-    mask[index.to_numpy()] = True
+    mask[index.drop_null().to_numpy()] = True
     _check_rest(mask)
-    return TargetSet(mask=mask, description=_described(sorted(wanted)))
+    skipped = f" ({len(unknown)} more that the log lacks are skipped)" if unknown else ""
+    return TargetSet(mask, _described(known) + skipped, tuple(unknown))
 
 
 def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
@@ -197,7 +210,8 @@ def _described(names: Sequence[str]) -> str:
 
 def _unknown(unknown: Sequence[str], count: int, joins: AnyLog) -> LogError:
     known = joins.groups.to_pylist()
-    shown_ = [_with_guess(name, known) for name in unknown[:_MOST_UNKNOWN]]
+    shown_ = [_with_guess(name, known) for name in unknown[:_MOST_GUESSES]]
+    shown_ += [shown(name) for name in unknown[_MOST_GUESSES:_MOST_UNKNOWN]]
     more = len(unknown) - _MOST_UNKNOWN
     rest = f" and {more} more" if more > 0 else ""
     return LogError(

@@ -101,8 +101,22 @@ def run(
 def detect(
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
     targets: Annotated[
-        Path | None, typer.Option("--targets", metavar="FILE", help="target groups, one per line")
+        Path | None, typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV")
     ] = None,
+    targets_column: Annotated[
+        str | None,
+        typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
+    ] = None,
+    targets_where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
+        ),
+    ] = None,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks"),
+    ] = False,
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
     ] = None,
@@ -143,6 +157,9 @@ def detect(
     config = config_for_log(
         joins,
         targets=targets,
+        targets_column=targets_column,
+        targets_where=targets_where or (),
+        skip_unknown=skip_unknown,
         named=target or [],
         detectors=detector,
         columns={"user": user_column, "group": group_column, "time": time_column},

@@ -12,6 +12,7 @@ import tomli_w
 from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins_io import parse_duration, read_names
+from gateway.joins_io.messages import shown
 
 __all__ = ["config_for_log"]
 
@@ -20,6 +21,9 @@ def config_for_log(
     path: Path,
     *,
     targets: Path | None,
+    targets_column: str | None = None,
+    targets_where: Sequence[str] = (),
+    skip_unknown: bool = False,
     named: Sequence[str],
     detectors: Sequence[str] | None,
     columns: Mapping[str, str],
@@ -34,7 +38,13 @@ def config_for_log(
     GatewayError
         When no target is given, or the log or an option cannot be used.
     """
-    wanted = [*(read_names(targets) if targets is not None else []), *named]
+    conditions = dict(_condition(text) for text in targets_where) or None
+    if targets is None and (targets_column or conditions):
+        raise LogError("--targets-column and --targets-where go with --targets FILE alone")
+    listed = () if targets is None else read_names(
+        targets, column=targets_column, where=conditions
+    )  # fmt: skip
+    wanted = [*listed, *named]
     if not wanted:
         raise LogError("no target group: give --targets FILE or --target GROUP")
     document: dict[str, dict[str, object]] = {
@@ -42,6 +52,8 @@ def config_for_log(
         "log": {"path": str(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
+    if skip_unknown:
+        document["targets"]["skip_unknown"] = True
     if seed is not None:
         document["experiment"]["seed"] = seed
     if detectors:
@@ -58,6 +70,13 @@ def _without_line(problem: Problem) -> Problem:
     """Drop a line number of the config that the options were turned into: nobody sees it."""
     where = problem.where if problem.where and problem.where.startswith("--set") else None
     return replace(problem, where=where)
+
+
+def _condition(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not (column and equals):
+        raise LogError(f"--targets-where must look like category=Tech; got {shown(text)}")
+    return column, value
 
 
 def _duration(horizon: str) -> int | str:

@@ -105,6 +105,23 @@ class TargetsSection(Section):
     groups: tuple[str, ...] | None = Field(
         default=None, min_length=1, strict=False, description="names of the target groups"
     )
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"^[^\x00]*$",
+        description="file with the names of the target groups, one a line, or a CSV file",
+        json_schema_extra={"x-rule": "the path of a file"},
+    )
+    column: str | None = Field(
+        default=None, min_length=1, description="file: it is a CSV file with the names here"
+    )
+    where: dict[str, str] | None = Field(
+        default=None, description='file: rows of a CSV file that count: {category = "Tech"}'
+    )
+    skip_unknown: bool | None = Field(
+        default=None,
+        description="whether names that the log lacks are skipped; left out = they are an error",
+    )
 
 
 class ScoreSection(Section):
