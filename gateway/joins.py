@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io import (
+    ReadReport,
     Tick,
     as_columns,
     format_of,
@@ -19,6 +21,7 @@ from gateway.joins_io import (
     marked_table,
     parse_duration,
     read_csv,
+    read_report,
     write_parquet,
 )
 from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
@@ -79,6 +82,9 @@ class JoinLog:
         uint8 index into ``SOURCES``, shape (n_joins,), or None.
     confirmed, inviter, seed_group
         Optional, shape (n_joins,): bool; int32 user id or -1; int32 group id or -1.
+    rows_read
+        Rows that the log was made of, repeated ones included; None where nobody counted.
+        It is no part of what makes two logs equal.
 
     Raises
     ------
@@ -104,6 +110,7 @@ class JoinLog:
     confirmed: npt.NDArray[np.bool_] | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
+    rows_read: int | None = None
 
     def __post_init__(self) -> None:
         views = checked_columns(vars(self), n_sources=len(SOURCES))
@@ -184,7 +191,7 @@ class JoinLog:
         observed = (observed_from, observed_until)
         columns = assembled(by_user, by_group, ticks, observed=observed, others=others)
         try:
-            return cls(**columns, tick=tick, origin=int(origin))
+            return cls(**columns, tick=tick, origin=int(origin), rows_read=len(ticks))
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
 
@@ -235,7 +242,9 @@ class JoinLog:
             if table is not None:
                 return cls._restored(table, path)
         rows = read_dense(path, user=user, group=group, time=time)
-        return cls._of(rows, path, last=None if manifest is None else manifest.last)
+        if manifest is not None:
+            return replace(cls._of(rows, path, last=manifest.last), rows_read=manifest.rows)
+        return cls._of(rows, path)
 
     @classmethod
     def from_dataframe(
@@ -271,7 +280,7 @@ class JoinLog:
         """Read a converted log that says more of its users than their joins."""
         columns = read_parts(folder, manifest)
         try:
-            return cls(**columns)
+            return cls(**columns, rows_read=manifest.rows)
         except ValueError as error:
             raise not_restored(folder, error) from error
 
@@ -315,13 +324,24 @@ class JoinLog:
         """Return the number of members of each group, int64, shape (n_groups,)."""
         return count_values(self.group, self.n_groups)
 
+    @cached_property
+    def reading(self) -> ReadReport:
+        """What was done to the data that the log was read from, and what in it looks odd."""
+        return read_report(
+            rows=self.n_joins if self.rows_read is None else self.rows_read,
+            joins=self.n_joins, tick=self.tick, origin=self.origin, time=self.time,
+            groups=self.groups, members=self.sizes(), n_users=self.n_users,
+            users=self.users, counts=np.diff(self.offsets),
+        )  # fmt: skip
+
     def when(self, ticks: npt.ArrayLike) -> pa.Array:
         """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""
         return instants(pa.array(np.asarray(ticks, np.int64) + self.origin), self.tick)
 
     def equals(self, other: JoinLog) -> bool:
         """Return whether two logs are the same in every column, name and number."""
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        names = [field.name for field in fields(self) if field.name != "rows_read"]
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
         return all(_same(ours, theirs) for ours, theirs in pairs)
 
     def to_arrow(self) -> pa.Table:

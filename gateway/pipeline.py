@@ -110,6 +110,8 @@ def execute(
     with draft_result(final) as draft:
         disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
         platform = obtain_platform(config, talk=talk, on_disk=disk, trusted=given.log != config.log)
+        for line in [] if platform.reading is None else platform.reading.lines():
+            talk.say(f"note: {line}")
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
@@ -247,6 +249,8 @@ def _tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
         )  # fmt: skip
+    if platform.reading is not None:
+        tables["reading"] = platform.reading.to_arrow()
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
     return tables | otherwise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from gateway.config import Config, LogSection
 from gateway.detect import check_in_parts
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest, read_names, ticks_in
+from gateway.joins_io import ReadReport, file_digest, read_names, ticks_in
 from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
-from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
+from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
 __all__ = ["Platform", "as_known", "groups_table", "obtain_platform", "with_named_groups"]
@@ -31,6 +32,11 @@ class Platform:
     log: AnyLog
     targets: TargetSet
     history: History | None = None
+
+    @cached_property
+    def reading(self) -> ReadReport | None:
+        """What was done to the data of a real log, None for a simulated one."""
+        return None if self.history is not None else reading_with(self.log, self.targets)
 
     @property
     def joins(self) -> JoinLog:

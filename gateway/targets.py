@@ -16,15 +16,18 @@ import pyarrow.compute as pc
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io.messages import nearest, shown
+from gateway.joins_io import ReadReport, Remark
+from gateway.joins_io.messages import listed, nearest, shown
 from gateway.partitioned import AnyLog, over_pieces
 
-__all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
+__all__ = ["TargetSet", "check_learnable", "named_targets", "reading_with", "targets_by_rule"]
 
 _MOST_UNKNOWN = 20
 # To look for what a name may have meant takes a while in a log of many groups.
 _MOST_GUESSES = 5
 _MOST_LISTED = 3
+# Share of tied target joins above which it is said.
+_MANY_TIES = 0.1
 # Cross-fitting learns from some users and predicts for the others: it needs one of each
 # kind on both sides.
 _FEWEST_USERS = 2
@@ -173,6 +176,46 @@ def check_learnable(joins: AnyLog, targets: TargetSet) -> None:
         )
 
 
+def reading_with(joins: AnyLog, targets: TargetSet) -> ReadReport:
+    """Return what was done to the data, with what is known once the targets are.
+
+    Parameters
+    ----------
+    joins, targets
+        The log and its target set.
+    """
+    found = list(over_pieces(joins, _target_ties, targets))
+    hits, tied = (sum(counts) for counts in zip(*found, strict=True))
+    said = (
+        f"{tied:,} of {hits:,} target joins are in the same {joins.tick} as a join of another "
+        "group by the same user: which came first is not known"
+    )
+    more = [Remark("target_joins_tied", tied, said if tied > _MANY_TIES * hits else None)]
+    if targets.skipped:
+        names = listed(targets.skipped)
+        text = f"{len(targets.skipped):,} targets that the log lacks are skipped: {names}"
+        more.append(Remark("targets_skipped", len(targets.skipped), text))
+    return joins.reading.with_remarks(*more)
+
+
+def _target_ties(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
+    """Return how many target joins there are, and how many tie with a join of another group."""
+    row = np.flatnonzero(targets.mask[joins.group])
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    tied = np.zeros(len(row), np.bool_)
+    for step in (-1, 1):
+        at, open_ = row + step, np.arange(len(row))
+        while len(open_):
+            inside = (at >= joins.offsets[user[open_]]) & (at < joins.offsets[user[open_] + 1])
+            at, open_ = at[inside], open_[inside]
+            same = joins.time[at] == joins.time[row[open_]]
+            at, open_ = at[same], open_[same]
+            other = ~targets.mask[joins.group[at]]
+            tied[open_[other]] = True
+            at, open_ = at[~other] + step, open_[~other]
+    return len(row), int(np.count_nonzero(tied))
+
+
 def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     """Return how many users join a target, and how many of them something else before."""
     row = np.flatnonzero(targets.mask[joins.group])
@@ -204,8 +247,8 @@ def _check_rest(mask: npt.NDArray[np.bool_]) -> None:
 
 
 def _described(names: Sequence[str]) -> str:
-    listed = f": {', '.join(names)}" if len(names) <= _MOST_LISTED else ""
-    return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{listed}"
+    which = f": {', '.join(names)}" if len(names) <= _MOST_LISTED else ""
+    return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{which}"
 
 
 def _unknown(unknown: Sequence[str], count: int, joins: AnyLog) -> LogError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk
 from gateway.joins_io.partitioned import JOINS_PER_PART, parse_size, partition_log
+from gateway.partitioned import PartitionedLog
 from gateway.store import draft_result, refuse_filled
 
 __all__ = ["convert_and_show"]
@@ -31,9 +32,13 @@ def convert_and_show(
             log, draft.folder, memory=limit,
             joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part, **columns,
         )  # fmt: skip
+    reading = PartitionedLog.at(out, memory=limit).reading
+    for line in reading.lines():
+        TerminalTalk().say(f"note: {line}")
     if as_json:
         counts = {"rows": made.rows, "joins": made.joins, "users": made.users,
-                  "groups": made.groups, "parts": len(made.parts)}  # fmt: skip
+                  "groups": made.groups, "parts": len(made.parts),
+                  "reading": reading.to_arrow().to_pylist()}  # fmt: skip
         sys.stdout.write(json.dumps({"folder": str(out), **counts}, indent=2) + "\n")
         return
     sys.stdout.write(

@@ -63,7 +63,8 @@ class DenseRows:
         check_span(where, self.origin, end, tick=self.tick)
         observed = (None, end - self.origin)
         columns = assembled(self.user, self.group, self.since, observed=observed, others={})
-        return columns | {"tick": self.tick, "origin": self.origin}
+        facts = {"tick": self.tick, "origin": self.origin, "rows_read": len(self.since)}
+        return columns | facts
 
 
 def dense_rows(table: pa.Table) -> DenseRows:
