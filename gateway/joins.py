@@ -32,6 +32,7 @@ from gateway.joins_io.partitioned import Manifest, read_manifest, read_parts
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
+from gateway.joins_io.windows import roles_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ __all__ = ["SOURCES", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
-_COLUMNS = ("user", "group", "time")
+_ROLES = roles_of("user", "group", "time", None, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,8 +77,9 @@ class JoinLog:
         ``integer``. In a log that was read it is the time of the first join.
     observed_from, observed_until
         int32, shape (n_users,): first and last tick at which the user's joins would have
-        been seen (arrival and censoring). Of a log that was read nothing is known but
-        its own span: its first and its last tick, for every user.
+        been seen (arrival and censoring). A log that does not tell when its users came
+        does not know: ``observed_from`` is None. Where it does not tell when they left,
+        ``observed_until`` is the last tick of the log, after which nobody is seen.
     source
         uint8 index into ``SOURCES``, shape (n_joins,), or None.
     confirmed, inviter, seed_group
@@ -104,7 +106,7 @@ class JoinLog:
     groups: pa.StringArray
     tick: Tick
     origin: int
-    observed_from: Int32
+    observed_from: Int32 | None
     observed_until: Int32
     source: npt.NDArray[np.uint8] | None = None
     confirmed: npt.NDArray[np.bool_] | None = None
@@ -151,8 +153,8 @@ class JoinLog:
             Unit of time, and tick zero since 1970-01-01 UTC (or 0).
         observed_from, observed_until
             Ticks, one for all users or one for each of them: in the order of ``users``,
-            else in order of their names. By default the first and the last tick of all
-            rows, repeated ones included: they too were seen.
+            else in order of their names. Without a first tick it is not known; without a
+            last one it is that of all rows, repeated ones included: they too were seen.
         source
             Index into ``SOURCES``, shape (n_rows,).
         confirmed
@@ -197,8 +199,9 @@ class JoinLog:
 
     @classmethod
     def read(
-        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-    ) -> Self:
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+    ) -> Self:  # fmt: skip
         """Read a log from CSV, gzip CSV, Parquet, or a folder of Parquet parts.
 
         Parameters
@@ -209,6 +212,10 @@ class JoinLog:
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC (of days, where all are midnights), integers a log in a
             unit of its own.
+        observed_from, observed_until
+            Names of columns with the first and the last tick at which the user's joins
+            would have been seen, in the form of the times and the same in every row of the
+            user; without them it is not known.
 
         Raises
         ------
@@ -216,40 +223,44 @@ class JoinLog:
             If the log cannot be used; the message names file, row, column and rule.
         """
         read = cls.from_parquet if format_of(Path(path)) == "parquet" else cls.from_csv
-        return read(path, user=user, group=group, time=time)
+        return read(path, **roles_of(user, group, time, observed_from, observed_until))
 
     @classmethod
     def from_csv(
-        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-    ) -> Self:
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+    ) -> Self:  # fmt: skip
         """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        return cls._of(dense_rows(read_csv(path, user=user, group=group, time=time)), path)
+        roles = roles_of(user, group, time, observed_from, observed_until)
+        return cls._of(dense_rows(read_csv(path, **roles)), path)
 
     @classmethod
     def from_parquet(
-        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-    ) -> Self:
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+    ) -> Self:  # fmt: skip
         """Read a log from a Parquet file or folder; otherwise as ``read``.
 
         A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
         other only the three columns are taken.
         """
-        manifest = read_manifest(path)
-        if (user, group, time) == _COLUMNS:
+        manifest, roles = read_manifest(path), roles_of(user, group, time, observed_from, observed_until)
+        if roles == _ROLES:
             if manifest is not None and manifest.tells_users:
                 return cls._from_parts(Path(path), manifest)
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
-        rows = read_dense(path, user=user, group=group, time=time)
+        rows = read_dense(path, **roles)
         if manifest is not None:
             return replace(cls._of(rows, path, last=manifest.last), rows_read=manifest.rows)
         return cls._of(rows, path)
 
     @classmethod
     def from_dataframe(
-        cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time"
-    ) -> Self:
+        cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+    ) -> Self:  # fmt: skip
         """Make a log from a data frame; otherwise as ``read``.
 
         Parameters
@@ -257,14 +268,14 @@ class JoinLog:
         frame
             pandas, polars, pyarrow, a mapping of names to columns, or anything with the
             Arrow C stream interface.
-        user, group, time
+        user, group, time, observed_from, observed_until
             Names of the columns.
         """
-        where = "the data frame"
-        table = as_table(frame, names=(user, group, time), where=where)
-        if is_marked(table) and (user, group, time) == _COLUMNS:
+        where, roles = "the data frame", roles_of(user, group, time, observed_from, observed_until)
+        table = as_table(frame, names=tuple(roles.values()), where=where)
+        if is_marked(table) and roles == _ROLES:
             return cls._restored(table, where)
-        columns = as_columns(table, user=user, group=group, time=time, where=where)
+        columns = as_columns(table, where=where, **roles)
         return cls._of(dense_rows(columns), where)
 
     @classmethod
@@ -352,9 +363,9 @@ class JoinLog:
         pyarrow.Table
             ``user``, ``group``, ``time`` (date32, timestamp[s, UTC] or int64); of
             ``source``, ``confirmed``, ``inviter``, ``seed_group`` what the log has, with
-            names for ids and null for none; and ``observed_from`` and ``observed_until``
-            unless they are the log's own span. Its metadata hold what else
-            ``from_dataframe`` needs to give back an equal log.
+            names for ids and null for none; ``observed_from`` where it is known, and
+            ``observed_until`` there or where it is not the last join for every user. Its
+            metadata hold what else ``from_dataframe`` needs to give back an equal log.
         """
         return table_of(vars(self), sources=SOURCES)
 

@@ -171,7 +171,7 @@ def until(joins: JoinLog, day: int) -> JoinLog:
         groups=joins.groups,
         tick=joins.tick,
         origin=joins.origin,
-        observed_from=np.minimum(joins.observed_from, last),
+        observed_from=None if joins.observed_from is None else np.minimum(joins.observed_from, last),
         observed_until=np.minimum(joins.observed_until, last),
         source=_cut(joins.source, seen),
         confirmed=_cut(joins.confirmed, seen),

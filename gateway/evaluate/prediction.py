@@ -105,7 +105,7 @@ def split_by_time(
         groups=joins.groups,
         tick=joins.tick,
         origin=joins.origin,
-        observed_from=joins.observed_from[kept],
+        observed_from=None if joins.observed_from is None else joins.observed_from[kept],
         observed_until=np.minimum(joins.observed_until, tick)[kept],
     )
     check_learnable(past, targets)

@@ -1,10 +1,10 @@
-"""The three columns of a join log, whatever it was stored in."""
+"""The columns of a join log, whatever it was stored in."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,10 +17,12 @@ from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_colum
 from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.ticks import with_tick
 from gateway.joins_io.times import Times, are_midnights, parse_times
+from gateway.joins_io.windows import WINDOW, check_within, roles_of
 
 __all__ = ["Part", "as_columns", "check_kind", "check_names", "checked_part", "read_columns",
            "read_csv", "read_parquet"]  # fmt: skip
 
+_TIMES = ("time", *WINDOW)
 _TEXT_OR_INTEGERS = "must hold text or integers"
 _TEXTS = (
     pa.types.is_string,
@@ -33,8 +35,9 @@ _TEXTS = (
 
 
 def read_columns(
-    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-) -> pa.Table:
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+    observed_from: str | None = None, observed_until: str | None = None,
+) -> pa.Table:  # fmt: skip
     """Read a join log from CSV, gzip CSV, Parquet, or a folder of Parquet parts.
 
     The format is judged by the content. Rows keep their order; parts of a folder stand
@@ -46,13 +49,17 @@ def read_columns(
         The file or folder.
     user, group, time
         Names of the columns; other columns are not read.
+    observed_from, observed_until
+        Names of columns with the first and the last tick of the user's observation, in
+        every row of the user; None where the log has none.
 
     Returns
     -------
     pyarrow.Table
         ``user`` and ``group``, text, neither null nor empty; ``time``, int64 ticks since
         1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells: timestamps that are
-        all midnights in UTC are days. At least one row.
+        all midnights in UTC are days; ``observed_from`` and ``observed_until`` like it,
+        where they were named. At least one row.
 
     Raises
     ------
@@ -62,31 +69,33 @@ def read_columns(
     """
     kind = format_of(Path(path))
     read = read_parquet if kind == "parquet" else read_csv
-    return read(path, user=user, group=group, time=time)
+    return read(path, **roles_of(user, group, time, observed_from, observed_until))
 
 
 def read_csv(
-    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-) -> pa.Table:
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+    observed_from: str | None = None, observed_until: str | None = None,
+) -> pa.Table:  # fmt: skip
     """Read a join log from a CSV or gzip CSV file; otherwise as ``read_columns``."""
     path = Path(path)
     kind = format_of(path)
     if kind == "parquet":
         raise complaint(path, "the log", "must be a CSV file; it is Parquet")
-    roles = {"user": user, "group": group, "time": time}
+    roles = roles_of(user, group, time, observed_from, observed_until)
     check_names(read_header(path, kind=kind), roles, where=path)
     table = read_text_columns(path, list(roles.values()), kind=kind)
     return _combined([checked_part(table, roles, path)], path)
 
 
 def read_parquet(
-    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-) -> pa.Table:
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+    observed_from: str | None = None, observed_until: str | None = None,
+) -> pa.Table:  # fmt: skip
     """Read a join log from a Parquet file or a folder of them; otherwise as ``read_columns``."""
     path = Path(path)
     if format_of(path) != "parquet":
         raise complaint(path, "the log", "must be a Parquet file; it is of another format")
-    roles = {"user": user, "group": group, "time": time}
+    roles = roles_of(user, group, time, observed_from, observed_until)
     return _combined([_parquet_part(part, roles) for part in parquet_parts(path)], path)
 
 
@@ -96,20 +105,22 @@ def as_columns(
     user: str = "user",
     group: str = "group",
     time: str = "time",
+    observed_from: str | None = None,
+    observed_until: str | None = None,
     where: str = "the table",
 ) -> pa.Table:
-    """Return the three columns of a table in memory; otherwise as ``read_columns``.
+    """Return the columns of a log in memory; otherwise as ``read_columns``.
 
     Parameters
     ----------
     table
         Any table.
-    user, group, time
+    user, group, time, observed_from, observed_until
         Names of the columns.
     where
         What the table is called in messages.
     """
-    roles = {"user": user, "group": group, "time": time}
+    roles = roles_of(user, group, time, observed_from, observed_until)
     check_names(table.column_names, roles, where=where)
     return _combined([checked_part(table, roles, where)], where)
 
@@ -122,7 +133,7 @@ def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: obje
     present
         Names of the columns there are.
     roles
-        Column name of each role: ``user``, ``group``, ``time``.
+        Column name of each role: ``user``, ``group``, ``time``, and of the windows.
     where
         What the log is called in messages.
 
@@ -133,7 +144,7 @@ def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: obje
     """
     shared = _repeated(roles.values())
     if shared:
-        rule = "must not be named for more than one of user, group and time"
+        rule = f"must not be named for more than one of {', '.join(roles)}"
         raise complaint(where, f"column {shown(shared[0])}", rule)
     for role, name in roles.items():
         if name not in present:
@@ -145,12 +156,16 @@ def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: obje
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The checked columns of one file; ``times`` is None where it has no rows."""
+    """The checked columns of one file; ``times`` is None where it has no rows.
+
+    ``windows`` are the times of the columns that tell when users were observed, by name.
+    """
 
     where: object
     user: pa.ChunkedArray
     group: pa.ChunkedArray
     times: Times | None
+    windows: Mapping[str, Times] = field(default_factory=dict)
 
 
 def _parquet_part(path: Path, roles: Mapping[str, str]) -> Part:
@@ -176,15 +191,21 @@ def checked_part(
         )
         for role, name in roles.items()
     }  # fmt: skip
-    times = None
-    if len(table):
-        times = parse_times(plain["time"], where=where, what=labels["time"], first_row=first_row)
-    return Part(
+    told = [role for role in ("time", *WINDOW) if role in roles and len(table)]
+    times = {
+        role: parse_times(plain[role], where=where, what=labels[role], first_row=first_row)
+        for role in told
+    }
+    part = Part(
         where=where,
         user=_named(plain["user"], where, labels["user"]),
         group=_named(plain["group"], where, labels["group"]),
-        times=times,
+        times=times.pop("time", None),
+        windows=times,
     )
+    if part.times is not None:
+        check_within(where, part.user, part.group, part.times, times, labels)
+    return part
 
 
 def _combined(parts: Sequence[Part], where: object) -> pa.Table:
@@ -198,10 +219,16 @@ def _combined(parts: Sequence[Part], where: object) -> pa.Table:
         "user": _chained(part.user for part, _ in filled),
         "group": _chained(part.group for part, _ in filled),
         "time": _chained(others.ticks for _, others in filled),
+        **{
+            name: _chained(part.windows[name].ticks for part, _ in filled)
+            for name in filled[0][0].windows
+        },
     }
     tick = times.tick
-    if tick == "second" and are_midnights(seconds := columns["time"].to_numpy()):
-        columns["time"], tick = pa.chunked_array([seconds // 86_400]), "day"
+    ticks = {name: column.to_numpy() for name, column in columns.items() if name in _TIMES}
+    if tick == "second" and all(are_midnights(seconds) for seconds in ticks.values()):
+        columns |= {name: pa.array(seconds // 86_400) for name, seconds in ticks.items()}
+        tick = "day"
     return with_tick(pa.table(columns), tick)
 
 
@@ -286,10 +313,11 @@ def _missing(
     """Return the error for a column that is not there: what is, and what may be meant."""
     free = [column for column in present if column not in roles.values()]
     meant = nearest(name, free, cutoff=0.4) or (free[0] if len(free) == 1 else None)
-    hint = f"say which one with --{role}-column"
+    option = f"--{role.removeprefix('observed_')}-column"
+    hint = f"say which one with {option}"
     if len(present) == 1 and any(mark in present[0] for mark in ";\t|"):
         hint = "cells must be separated by commas"
     elif meant:
-        hint = f"did you mean {shown(meant)}? say so with --{role}-column"
+        hint = f"did you mean {shown(meant)}? say so with {option}"
     rule = f"is missing; the columns are {listed(present)}"
     return complaint(where, f"column {shown(name)}", rule, hint=hint)

@@ -7,7 +7,7 @@ that breaks a rule is read once more, whole, for the message that says where.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from gateway.joins_io.rows import assembled
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick, tick_of
 from gateway.joins_io.times import Kind, are_midnights, parse_times
+from gateway.joins_io.windows import WINDOW, roles_of, window_of_users
 
 __all__ = ["DenseRows", "dense_rows", "read_dense"]
 
@@ -43,6 +44,9 @@ class DenseRows:
         int32 or int64, shape (n_rows,): ticks since ``origin``, the first of them.
     origin, tick
         As in ``JoinLog``.
+    windows
+        int64, shape (n_rows,): first and last tick of the user's observation since
+        ``origin``, by name, where the log tells them.
     """
 
     user: Dense
@@ -50,6 +54,7 @@ class DenseRows:
     since: npt.NDArray[np.signedinteger]
     origin: int
     tick: Tick
+    windows: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     def fields(self, where: object, *, last: int | None = None) -> dict[str, Any]:
         """Return the fields of a log; ``last`` is its last tick, where rows were left out.
@@ -57,34 +62,43 @@ class DenseRows:
         Raises
         ------
         LogError
-            If the log spans too much time; ``where`` is its name in messages.
+            If the log spans too much time, or a user has more than one window; ``where`` is
+            its name in messages.
         """
         end = self.origin + int(self.since.max()) if last is None else last
         check_span(where, self.origin, end, tick=self.tick)
-        observed = (None, end - self.origin)
+        told = {
+            role: window_of_users(
+                ticks, self.user, role=role, where=where, tick=self.tick, origin=self.origin
+            )
+            for role, ticks in self.windows.items()
+        }
+        observed = (told.get(WINDOW[0]), told.get(WINDOW[1], end - self.origin))
         columns = assembled(self.user, self.group, self.since, observed=observed, others={})
         facts = {"tick": self.tick, "origin": self.origin, "rows_read": len(self.since)}
         return columns | facts
 
 
 def dense_rows(table: pa.Table) -> DenseRows:
-    """Return the rows of a table that this package read: ``user``, ``group``, ``time``."""
+    """Return the rows of a table that this package read."""
     ticks = table["time"].to_numpy()
     origin = int(ticks.min())
     user, group = dense_ids(table["user"]), dense_ids(table["group"], what="group")
-    return DenseRows(user, group, ticks - origin, origin, tick_of(table))
+    told = {name: table[name].to_numpy() - origin for name in WINDOW if name in table.column_names}
+    return DenseRows(user, group, ticks - origin, origin, tick_of(table), told)
 
 
 def read_dense(
-    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time"
-) -> DenseRows:
+    path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+    observed_from: str | None = None, observed_until: str | None = None,
+) -> DenseRows:  # fmt: skip
     """Read a Parquet file or a folder of them, in little more room than the log takes.
 
     Parameters
     ----------
     path
         The file or folder.
-    user, group, time
+    user, group, time, observed_from, observed_until
         Names of the columns.
 
     Raises
@@ -92,7 +106,9 @@ def read_dense(
     LogError
         As ``read_columns``.
     """
-    roles = {"user": user, "group": group, "time": time}
+    roles = roles_of(user, group, time, observed_from, observed_until)
+    if len(roles) > 3:
+        return dense_rows(read_parquet(path, **roles))
     try:
         rows = _numbered(Path(path), roles)
     except (LogError, pa.ArrowException, OSError, UnicodeDecodeError):

@@ -66,7 +66,8 @@ def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, 
         },
     )
     check_rows(views["offsets"], views["group"], views["time"])
-    check_windows(views["offsets"], views["time"], views["observed_from"], views["observed_until"])
+    first, last = views.get("observed_from"), views["observed_until"]
+    check_windows(views["offsets"], views["time"], first, last)
     return views
 
 
@@ -111,7 +112,7 @@ def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt
     return in_order
 
 
-def check_windows(offsets: Int64, time: Int32, first: Int32, last: Int32) -> None:
+def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
     """Check that every user was observed when they joined.
 
     Parameters
@@ -119,23 +120,25 @@ def check_windows(offsets: Int64, time: Int32, first: Int32, last: Int32) -> Non
     offsets, time
         As in ``check_rows``.
     first, last
-        int32, shape (n_users,): first and last tick of the observation.
+        int32, shape (n_users,): first and last tick of the observation; the first may be
+        unknown.
 
     Raises
     ------
     ValueError
         If a user's observation ends before it starts, or a join lies outside it.
     """
-    if (first > last).any():
+    if first is not None and (first > last).any():
         user = int(np.argmax(first > last))
         raise ValueError(f"observed_from must not be after observed_until; it is for user {user}")
-    for begin in range(0, len(first), _BATCH):
+    for begin in range(0, len(last), _BATCH):
         ends = offsets[begin : begin + _BATCH + 1]
         active = np.flatnonzero(np.diff(ends))
-        early = time[ends[active]] < first[begin + active]
-        late = time[ends[active + 1] - 1] > last[begin + active]
-        if (early | late).any():
-            user = begin + int(active[np.argmax(early | late)])
+        outside = time[ends[active + 1] - 1] > last[begin + active]
+        if first is not None:
+            outside |= time[ends[active]] < first[begin + active]
+        if outside.any():
+            user = begin + int(active[np.argmax(outside)])
             raise ValueError(
                 f"joins must lie in [observed_from, observed_until]; those of user {user} do not"
             )

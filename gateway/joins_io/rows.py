@@ -14,7 +14,8 @@ import numpy.typing as npt
 from gateway.errors import LogError
 from gateway.joins_io.ids import Dense, whole_numbers
 
-__all__ = ["assembled", "canonical_joins", "canonical_rows", "count_values", "joins_by_user"]
+__all__ = ["assembled", "canonical_joins", "canonical_rows", "count_values", "joins_by_user",
+           "narrow"]  # fmt: skip
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -176,8 +177,9 @@ def assembled(
     time
         int64 or int32, shape (n_rows,): ticks.
     observed
-        First and last tick of the observation: one for all users, one for each in the
-        order in which names were given, or None for the log's own.
+        First and last tick of the observation: one for all users, or one for each in the
+        order in which names were given. Without a first one it is not known; without a
+        last one it is that of all rows.
     others
         Further columns of shape (n_rows,), by name, in order of their say between equals.
 
@@ -193,7 +195,7 @@ def assembled(
         If there is no row, columns differ in length, or a tick does not fit into 32 bits.
     """
     _check_rows({"user": user.ids, "group": group.ids, "time": time, **others})
-    ticks, n_users = _narrow(time, "time"), len(user.names)
+    ticks, n_users = narrow(time, "time"), len(user.names)
     if others:
         rows = canonical_rows(user.ids, group.ids, ticks, tuple(others.values()))
         offsets = _offsets(np.bincount(user.ids[rows], minlength=n_users))
@@ -208,7 +210,7 @@ def assembled(
         "time": joins[2],
         "users": user.names,
         "groups": group.names,
-        "observed_from": _window(time.min() if first is None else first, user, "observed_from"),
+        "observed_from": None if first is None else _window(first, user, "observed_from"),
         "observed_until": _window(time.max() if last is None else last, user, "observed_until"),
         **others,
     }
@@ -222,7 +224,14 @@ def _check_rows(columns: Mapping[str, npt.NDArray[Any]]) -> None:
         raise LogError("a log must hold at least one join; got none")
 
 
-def _narrow(ticks: Int64 | Int32, what: str) -> Int32:
+def narrow(ticks: Int64 | Int32, what: str) -> Int32:
+    """Return ticks as int32.
+
+    Raises
+    ------
+    LogError
+        If one does not fit.
+    """
     low, high = int(ticks.min(initial=0)), int(ticks.max(initial=0))
     limits = np.iinfo(np.int32)
     if low < limits.min or high > limits.max:
@@ -237,7 +246,7 @@ def _window(given: npt.ArrayLike, users: Dense, what: str) -> Int32:
     if len(ticks) not in (1, len(users.names)):
         rule = f"must be one value or one for each of {len(users.names)} users"
         raise LogError(f"{what} {rule}; got {len(ticks)}")
-    return _narrow(np.broadcast_to(ticks, len(users.names))[users.order], what)
+    return narrow(np.broadcast_to(ticks, len(users.names))[users.order], what)
 
 
 def _since_first(time: Int32) -> Int64:

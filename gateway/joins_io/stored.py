@@ -20,12 +20,12 @@ from gateway.errors import LogError
 from gateway.joins_io.messages import complaint, shown
 from gateway.joins_io.ticks import instants
 from gateway.joins_io.times import parse_times
+from gateway.joins_io.windows import WINDOW
 
 __all__ = ["MARK", "fields_of", "is_marked", "named", "not_restored", "table_of"]
 
 MARK = b"gateway.join_log"
 _FORMAT = 1
-_WINDOW = ("observed_from", "observed_until")
 # A chunk of Arrow text holds at most 2 GiB; a million names are far below.
 _CHUNK = 1 << 20
 
@@ -64,8 +64,8 @@ def table_of(fields: Mapping[str, Any], *, sources: Sequence[str]) -> pa.Table:
     -------
     pyarrow.Table
         ``user``, ``group``, ``time``; of ``source``, ``confirmed``, ``inviter`` and
-        ``seed_group`` what the log has, with names for ids; and ``observed_from`` and
-        ``observed_until`` unless they are the log's own span for every user.
+        ``seed_group`` what the log has, with names for ids; ``observed_from`` where it is
+        known, and ``observed_until`` there or where it is not the last join for every user.
     """
     users, groups = fields["users"], fields["groups"]
     user = np.repeat(np.arange(len(users)), np.diff(fields["offsets"]))
@@ -82,9 +82,8 @@ def table_of(fields: Mapping[str, Any], *, sources: Sequence[str]) -> pa.Table:
     for name, names in (("inviter", users), ("seed_group", groups)):
         if fields[name] is not None:
             columns[name] = named(fields[name], names)
-    if not _spans_itself(fields):
-        for name in _WINDOW:
-            columns[name] = _instants(fields, fields[name][user])
+    for name in _told(fields):
+        columns[name] = _instants(fields, fields[name][user])
     header = json.dumps(_facts(fields), sort_keys=True)
     return pa.table(columns, metadata={MARK: header.encode()})
 
@@ -100,16 +99,16 @@ def _facts(fields: Mapping[str, Any]) -> dict[str, Any]:
         "origin": fields["origin"],
         "idle_users": users.take(pa.array(idle)).to_pylist(),
         "idle_groups": groups.take(pa.array(empty)).to_pylist(),
-    } | {f"idle_{name}": fields[name][idle].tolist() for name in _WINDOW}
+    } | {f"idle_{name}": fields[name][idle].tolist() for name in _told(fields)}
 
 
-def _spans_itself(fields: Mapping[str, Any]) -> bool:
-    """Return whether every user was observed from the first to the last tick of the log."""
+def _told(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what of the users' windows a reader of the joins would not know."""
+    if fields["observed_from"] is not None:
+        return WINDOW
     time = fields["time"]
-    return len(time) > 0 and bool(
-        (fields["observed_from"] == time.min()).all()
-        and (fields["observed_until"] == time.max()).all()
-    )
+    ends_itself = len(time) > 0 and (fields["observed_until"] == time.max()).all()
+    return () if ends_itself else WINDOW[1:]
 
 
 def _instants(fields: Mapping[str, Any], ticks: npt.NDArray[Any]) -> pa.Array:
@@ -164,7 +163,7 @@ def _fields(
         "tick": facts["tick"],
         "origin": facts["origin"],
     }
-    for name in _WINDOW:
+    for name in WINDOW:
         if name in table.column_names:
             window = np.empty(len(users), np.int64)
             window[user] = _ticks(table, name, facts, where)

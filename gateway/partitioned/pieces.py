@@ -81,7 +81,7 @@ class _Chosen(NamedTuple):
     group: Int32
     time: Int32
     users: pa.StringArray
-    observed_from: Int32
+    observed_from: Int32 | None
     observed_until: Int32
 
 
@@ -122,7 +122,8 @@ def select_users(
         offsets=np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64),
         group=np.concatenate(group), time=np.concatenate(time), users=pa.concat_arrays(users),
         groups=joins.groups, tick=joins.tick, origin=joins.origin,
-        observed_from=np.concatenate(first), observed_until=np.concatenate(last),
+        observed_from=None if first[0] is None else np.concatenate(first),
+        observed_until=np.concatenate(last),
     )  # fmt: skip
 
 
@@ -132,5 +133,6 @@ def _choose(part: JoinLog, wanted: Callable[..., Mask], given: tuple[Any, ...]) 
     row = np.repeat(users, counts)
     return _Chosen(
         counts[users], part.group[row], part.time[row], part.users.filter(pa.array(users)),
-        part.observed_from[users], part.observed_until[users],
+        None if part.observed_from is None else part.observed_from[users],
+        part.observed_until[users],
     )  # fmt: skip

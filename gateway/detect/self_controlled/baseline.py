@@ -58,7 +58,7 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
     Parameters
     ----------
     time
-        Ticks of the events, shape (n_events,), at least one.
+        Ticks of the events, shape (n_events,); without any there is no mass.
     count, first, last
         Number of events and first and last observed tick of each person, shape (n,).
 
@@ -67,6 +67,8 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
     Turnbull (1976), "The empirical distribution function with arbitrarily grouped,
     censored and truncated data", J. R. Stat. Soc. B 38(3), for windows.
     """
+    if len(time) == 0:
+        return Baseline(np.array([0, 1], np.int64), np.zeros(2))
     edges = _edges(time, int(first.min()), int(last.max()) + 1)
     events = np.histogram(time, edges)[0].astype(np.float64)
     windows, weight = _windows(first, last + 1, count)

@@ -8,6 +8,11 @@ Ties. Within a tick nobody knows the order. A tick at which a user joins a candi
 therefore taken out of that user's time, with the events in it: neither before nor after.
 In ``pairs_of``, which looks at one group at a time, only the tick of that group's join is.
 Time of no length adds nothing and holds no event.
+
+Windows. Where the log does not tell when its users came, the time of a case begins after
+the tick of the case's own first join: earlier nobody knows whether the user was there. A
+group joined in that tick has no time before it, and says nothing. Nor is there any time
+before the first event of anybody, or after the last: no event could be seen there.
 """
 
 from __future__ import annotations
@@ -41,7 +46,7 @@ class Events:
     Parameters
     ----------
     user, first, last
-        int64, shape (n_cases,): id of each case, first and last observed tick.
+        int64, shape (n_cases,): id of each case, first and last tick that is looked at.
     case, time
         int64, shape (n_events,).
     baseline
@@ -57,7 +62,7 @@ class Events:
 
     def key(self, case: Int64, time: Int64) -> Int64:
         """Return a number that sorts by case, then tick."""
-        begin, end = int(self.first.min()), int(self.last.max())
+        begin, end = int(self.first.min(initial=0)), int(self.last.max(initial=0))
         return np.asarray(case * (end - begin + 2) + (time - begin))
 
     def count_until(self, case: Int64, time: Int64) -> Int64:
@@ -141,7 +146,7 @@ def users_with(joins: JoinLog, outcome: Mask) -> Mask:
 def list_events(
     joins: JoinLog, outcome: Mask, *, first_only: bool = False, among: Mask | None = None
 ) -> Events:
-    """Find the events of a log; there must be one.
+    """Find the events of a log that lie in the time that is looked at, perhaps none.
 
     Parameters
     ----------
@@ -159,13 +164,26 @@ def list_events(
     users, count = users[count > 0], count[count > 0]
     if first_only:
         count[:] = 1
-    _, time = _take(joins, users, outcome, _starts(count))
-    case = np.repeat(np.arange(len(users)), count)
-    first = joins.observed_from[users].astype(np.int64)
+    time = _take(joins, users, outcome, _starts(count))[1].astype(np.int64)
+    first, last = _windows(joins, users, time)
+    seen = time >= np.repeat(first, count)
+    case = np.repeat(np.arange(len(users)), count)[seen]
+    kept, case = np.unique(case, return_inverse=True)
+    users, first, last, time = users[kept], first[kept], last[kept], time[seen]
+    count = np.bincount(case, minlength=len(users))
+    baseline = estimate_baseline(time, count, first, last)
+    return Events(users, first, last, case, time, baseline)
+
+
+def _windows(joins: JoinLog, users: Int64, time: Int64) -> tuple[Int64, Int64]:
+    """Return the first and the last tick of each case that is looked at."""
     last = joins.observed_until[users].astype(np.int64)
-    ticks = time.astype(np.int64)
-    baseline = estimate_baseline(ticks, count, first, last)
-    return Events(users, first, last, case, ticks, baseline)
+    if joins.observed_from is not None:
+        return joins.observed_from[users].astype(np.int64), last
+    # Of the tick itself half is before the user came, for all that is known.
+    first = joins.time[joins.offsets[users]].astype(np.int64) + 1
+    begin, end = time.min(initial=last.max(initial=0)), time.max(initial=0)
+    return np.maximum(first, begin), np.minimum(last, end)
 
 
 def _ranges(count: int) -> Int64:
@@ -219,8 +237,7 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
     risk_window
         Ticks after a join in which it counts; 0 for all.
     """
-    offsets = _starts(_count(joins, events.user, candidate))
-    group, time = _take(joins, events.user, candidate, offsets)
+    offsets, group, time = _exposures(joins, events, candidate)
     sign, partner = np.ones(len(group), np.int8), np.empty(0, np.int64)
     if risk_window:
         offsets, group, time, sign, partner = _with_ends(events, offsets, group, time, risk_window)
@@ -247,6 +264,20 @@ def build_cases(joins: JoinLog, events: Events, candidate: Mask, *, risk_window:
         n_groups=joins.n_groups,
         n_tied=int(tied.sum()),
     )
+
+
+def _exposures(joins: JoinLog, events: Events, candidate: Mask) -> tuple[Int64, Int32, Int32]:
+    """Return offsets by case, group and tick of the joins that lie in the cases' windows.
+
+    Exposed from before the first tick on, a case is exposed all the time: where windows are
+    not known there are such joins, and they are left out.
+    """
+    offsets = _starts(_count(joins, events.user, candidate))
+    group, time = _take(joins, events.user, candidate, offsets)
+    case = np.repeat(np.arange(len(events.user)), np.diff(offsets))
+    within = time >= events.first[case]
+    count = np.bincount(case[within], minlength=len(events.user))
+    return _starts(count), group[within], time[within]
 
 
 def _with_ends(
@@ -308,8 +339,8 @@ def pairs_of(
         the tick of the join and the window before it; and of that window against the
         time before the join (empty without one).
     """
-    offsets = _starts(_count(joins, events.user, candidate))
-    group, time = (x.astype(np.int64) for x in _take(joins, events.user, candidate, offsets))
+    offsets, *columns = _exposures(joins, events, candidate)
+    group, time = (column.astype(np.int64) for column in columns)
     case = np.repeat(np.arange(len(events.user)), np.diff(offsets))
     first, last = events.first[case], events.last[case]
     stop = np.minimum(time + risk_window, last) if risk_window else last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,20 +12,21 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io.columns import Part
-from gateway.joins_io.ids import Dense, dense_ids
+from gateway.joins_io.ids import dense_ids
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.parquet_files import write_parquet
 from gateway.joins_io.partitioned.blocks import iterate_blocks
 from gateway.joins_io.partitioned.manifest import GROUPS_FILE, Manifest, write_manifest
 from gateway.joins_io.partitioned.parts import JOINS_PER_PART, PartWriter, SortedJoins
 from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
-from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+from gateway.joins_io.partitioned.spill import Spill, schema_with
 from gateway.joins_io.partitioned.told import Told, iterate_told, told_by
 from gateway.joins_io.paths import file_digest
-from gateway.joins_io.rows import canonical_joins
+from gateway.joins_io.rows import canonical_joins, narrow
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
 from gateway.joins_io.times import are_midnights
+from gateway.joins_io.windows import roles_of, window_of_users
 
 __all__ = ["partition_log"]
 
@@ -50,6 +51,8 @@ def partition_log(
     user: str = "user",
     group: str = "group",
     time: str = "time",
+    observed_from: str | None = None,
+    observed_until: str | None = None,
     joins_per_part: int = JOINS_PER_PART,
 ) -> Manifest:
     """Write a log into a folder of Parquet parts, each a range of users.
@@ -68,8 +71,8 @@ def partition_log(
     memory
         Bytes that the work may take beside the program itself; the names of the groups,
         some 200 bytes each, come on top.
-    user, group, time
-        Names of the columns.
+    user, group, time, observed_from, observed_until
+        Names of the columns, as ``JoinLog.read`` takes them.
     joins_per_part
         A part ends with the user with whom it reaches so many joins.
 
@@ -85,13 +88,12 @@ def partition_log(
     """
     path, folder = Path(path), Path(folder)
     _check_memory(memory, joins_per_part)
-    roles = {"user": user, "group": group, "time": time}
-    told = told_by(path) if (user, group, time) == ("user", "group", "time") else None
+    roles = roles_of(user, group, time, observed_from, observed_until)
+    told = told_by(path) if roles == roles_of("user", "group", "time", None, None) else None
     scratch = folder / ".spill"
     try:
-        schema = SCHEMA if told is None else told.schema
-        with frugal_arrow(), Spill(scratch, schema=schema) as spill:
-            seen = _Seen(path, told)
+        seen = _Seen(path, told, tuple(roles)[3:] if told is None else tuple(told.idle_windows))
+        with frugal_arrow(), Spill(scratch, schema=schema_with(seen.windows)) as spill:
             for run in _runs(path, roles, memory, seen):
                 spill.add(run)
                 give_back()
@@ -119,6 +121,7 @@ class _Seen:
 
     path: Path
     told: Told | None = None
+    windows: Sequence[str] = ()
     groups: dict[str, int] = field(default_factory=dict)
     tick: Tick = "integer"
     first: int = 2**63 - 1
@@ -140,9 +143,12 @@ class _Seen:
     def says_more(self) -> bool:
         """Whether the log says what its joins do not."""
         told = self.told
-        return told is not None and (
-            told.windows or told.origin != self.first
-            or len(told.idle_users) > 0 or len(told.idle_groups) > 0
+        return bool(self.windows) or (
+            told is not None
+            and (
+                told.origin != self.first
+                or len(told.idle_users) > 0 or len(told.idle_groups) > 0
+            )
         )  # fmt: skip
 
     def number(self, part: Part) -> tuple[Int32, Int64]:
@@ -171,20 +177,26 @@ def _runs(path: Path, roles: Mapping[str, str], memory: int, seen: _Seen) -> Ite
         held.append(rows)
         size += held[-1].nbytes
         if size >= most:
-            yield _sorted_run(pa.concat_tables(held))
+            yield _sorted_run(pa.concat_tables(held), seen)
             held, size = [], 0
     if held:
-        yield _sorted_run(pa.concat_tables(held))
+        yield _sorted_run(pa.concat_tables(held), seen)
 
 
 def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> Iterator[pa.Table]:
     """Yield the rows of a log as those of a spill."""
     if seen.told is None:
         for part in iterate_blocks(path, roles=roles, block=block):
-            yield pa.table([part.user, *seen.number(part)], schema=SCHEMA)
+            windows = [told.ticks for told in part.windows.values()]
+            seen.midnights = seen.midnights and all(
+                are_midnights(ticks.to_numpy()) for ticks in windows
+            )
+            yield pa.table(
+                [part.user, *seen.number(part), *windows], schema=schema_with(seen.windows)
+            )
         return
-    for part, windows in iterate_told(seen.told, block=block):
-        yield pa.table([part.user, *seen.number(part), *windows], schema=seen.told.schema)
+    for part, told in iterate_told(seen.told, block=block):
+        yield pa.table([part.user, *seen.number(part), *told], schema=schema_with(seen.windows))
     if not seen.rows:
         raise complaint(path, "the log", "must hold at least one join; it holds no rows")
     for name in seen.told.idle_groups.to_pylist():
@@ -193,47 +205,42 @@ def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> It
         yield seen.told.idle_rows()
 
 
-def _sorted_run(rows: pa.Table) -> pa.Table:
+def _sorted_run(rows: pa.Table, seen: _Seen) -> pa.Table:
     origin = int(rows["tick"].to_numpy().min())
-    joins = _sorted_joins(rows, origin, rank=None)
+    joins = _sorted_joins(rows, origin, seen, rank=None)
     # A user without a join keeps a row, of no group.
     rows_of = np.maximum(joins.counts, 1)
     user = np.repeat(np.arange(len(joins.users), dtype=np.int32), rows_of)
     holds = np.repeat(joins.counts > 0, rows_of)
     group, tick = np.full(len(user), -1, np.int32), np.full(len(user), origin)
     group[holds], tick[holds] = joins.group, joins.time.astype(np.int64) + origin
-    windows = [ticks[user] + origin for ticks in (joins.first, joins.until) if ticks is not None]
+    windows = [ticks[user] + origin for ticks in joins.windows.values()]
     columns = [joins.users.take(pa.array(user)), group, tick, *windows]
     return pa.table(columns, schema=rows.schema)
 
 
 def _sorted_joins(
-    rows: pa.Table, origin: int, *, rank: Int32 | None, per_tick: int = 1
+    rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None, per_tick: int = 1
 ) -> SortedJoins:
     """Return rows in canonical order, each membership once; ``rank`` renumbers the groups.
 
     ``per_tick`` of the rows' ticks are one of the joins'.
     """
     users = dense_ids(rows["user"])
-    windows = [_of_users(rows[name], users) - origin for name in rows.column_names[3:]]
+    windows = {
+        name: window_of_users(
+            (rows[name].to_numpy() - origin) // per_tick, users, role=name, where=seen.path, tick=seen.tick,
+            origin=origin,
+        )
+        for name in seen.windows
+    }  # fmt: skip
     group = rows["group"].to_numpy()
     holds = np.flatnonzero(group >= 0)
     group = group[holds] if rank is None else rank[group[holds]]
     since = ((rows["tick"].to_numpy()[holds] - origin) // per_tick).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
-    return SortedJoins(users.names, counts, group, time, *windows)
-
-
-def _of_users(column: pa.ChunkedArray, users: Dense) -> Int64:
-    """Return a value of each user's rows, of which all must be the same."""
-    values = column.to_numpy()
-    found = np.empty(len(users.names), np.int64)
-    found[users.ids] = values
-    if (found[users.ids] != values).any():
-        rule = "must say the same of a user in every row; was it changed by another program?"
-        raise LogError(f"column 'observed_from' or 'observed_until' {rule}")
-    return found
+    return SortedJoins(users.names, counts, group, time, windows)
 
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
@@ -246,7 +253,10 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
         joins_per_part=joins_per_part, tells_users=seen.says_more,
     )  # fmt: skip
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        writer.add(_sorted_joins(rows, seen.origin, rank=groups.ids, per_tick=size))
+        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids, per_tick=size)
+        for name, ticks in joins.windows.items():
+            narrow(ticks, name)
+        writer.add(joins)
     writer.close()
     table = pa.table({"group": groups.names, "members": writer.members})
     write_parquet(table, folder / GROUPS_FILE)

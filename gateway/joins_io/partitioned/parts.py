@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,16 @@ class SortedJoins:
         int32, shape (n_joins,): global id.
     time
         int32, shape (n_joins,): ticks since the log's origin.
-    first, until
-        int64, shape (n_users,): ticks of the observation since the origin; None where it is
-        the log's own.
+    windows
+        int64, shape (n_users,): first and last tick of the observation since the origin, by
+        name, where the log tells them.
     """
 
     users: pa.StringArray
     counts: Int64
     group: Int32
     time: Int32
-    first: Int64 | None = None
-    until: Int64 | None = None
+    windows: Mapping[str, Int64] = field(default_factory=dict)
 
     def cut(self, user: int) -> tuple[SortedJoins, SortedJoins]:
         """Return the joins of the users before ``user``, and of the others."""
@@ -58,8 +58,7 @@ class SortedJoins:
         head, tail = (
             SortedJoins(
                 self.users[users], self.counts[users], self.group[rows], self.time[rows],
-                None if self.first is None else self.first[users],
-                None if self.until is None else self.until[users],
+                {name: ticks[users] for name, ticks in self.windows.items()},
             )
             for users, rows in ends
         )  # fmt: skip
@@ -154,11 +153,9 @@ class PartWriter:
             "user": pa.concat_arrays([joins.users for joins in self._pending]),
             "joins": np.concatenate([joins.counts for joins in self._pending]),
         }
-        if self._pending[0].first is not None:
-            first = np.concatenate([joins.first for joins in self._pending])
-            until = np.concatenate([joins.until for joins in self._pending])
-            columns["observed_from"] = self._instants(first)
-            columns["observed_until"] = self._instants(until)
+        for name in self._pending[0].windows:
+            ticks = np.concatenate([joins.windows[name] for joins in self._pending])
+            columns[name] = self._instants(ticks)
         path = self._folder / users_file(f"part-{len(self.facts):05}.parquet")
         write_parquet(pa.table(columns), path, keep_schema=False)
         return file_digest(path)

@@ -14,6 +14,7 @@ from gateway.joins_io.messages import complaint
 from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_columns
 from gateway.joins_io.partitioned.manifest import GROUPS_FILE, Manifest, PartFacts, users_file
 from gateway.joins_io.times import parse_times
+from gateway.joins_io.windows import WINDOW
 
 __all__ = ["PartColumns", "read_groups", "read_part", "read_parts"]
 
@@ -34,14 +35,14 @@ class PartColumns:
     group, time
         int32, shape (n_joins,): global id; ticks since the log's origin.
     observed_from, observed_until
-        int32, shape (n_users,): ticks of the observation.
+        int32, shape (n_users,): ticks of the observation, as in ``JoinLog``.
     """
 
     users: pa.StringArray
     offsets: Int64
     group: Int32
     time: Int32
-    observed_from: Int32
+    observed_from: Int32 | None
     observed_until: Int32
 
 
@@ -92,7 +93,8 @@ def read_parts(folder: Path, manifest: Manifest) -> dict[str, Any]:
     """Return all parts in one, by the names of the fields of ``JoinLog``."""
     parts = [read_part(folder, manifest, part) for part in manifest.parts]
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    names = ("group", "time", "observed_from", "observed_until")
+    names = ["group", "time", "observed_until"]
+    names += ["observed_from"] if parts[0].observed_from is not None else []
     return {
         "offsets": np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         "users": pa.concat_arrays([part.users for part in parts]),
@@ -105,7 +107,7 @@ def read_parts(folder: Path, manifest: Manifest) -> dict[str, Any]:
 class _Users(NamedTuple):
     names: pa.StringArray
     counts: Int64
-    first: Int32
+    first: Int32 | None
     until: Int32
 
 
@@ -114,7 +116,7 @@ def _users_of(table: pa.Table, manifest: Manifest) -> _Users:
     encoded = table["user"].unify_dictionaries().combine_chunks().dictionary_encode()
     user = encoded.indices.to_numpy()
     names = encoded.dictionary[:0] if (np.diff(user) < 0).any() else encoded.dictionary
-    return _Users(names, np.bincount(user), *_own_span(manifest, len(names)))
+    return _Users(names, np.bincount(user), None, _end_of_log(manifest, len(names)))
 
 
 def _told_users(folder: Path, manifest: Manifest, part: PartFacts) -> _Users:
@@ -123,19 +125,14 @@ def _told_users(folder: Path, manifest: Manifest, part: PartFacts) -> _Users:
     columns = read_names_of_columns(path)
     table = read_raw_columns(path, columns)
     names, counts = table["user"].combine_chunks(), table["joins"].to_numpy()
-    if "observed_from" not in columns:
-        return _Users(names, counts, *_own_span(manifest, len(names)))
-    first, until = (
-        _ticks(table[name], manifest, path, name) for name in ("observed_from", "observed_until")
-    )
-    return _Users(names, counts, first, until)
+    told = {name: _ticks(table[name], manifest, path, name) for name in WINDOW if name in columns}
+    until = told.get("observed_until", _end_of_log(manifest, len(names)))
+    return _Users(names, counts, told.get("observed_from"), until)
 
 
-def _own_span(manifest: Manifest, n: int) -> tuple[Int32, Int32]:
-    """The observation of users of whom nothing is said: as long as the log."""
-    first = 0 if manifest.first_join is None else manifest.first_join - manifest.origin
-    last = manifest.last - manifest.origin
-    return np.full(n, first, np.int32), np.full(n, last, np.int32)
+def _end_of_log(manifest: Manifest, n: int) -> Int32:
+    """The last tick at which users were observed of whom nothing is said."""
+    return np.full(n, manifest.last - manifest.origin, np.int32)
 
 
 def _ticks(column: pa.ChunkedArray, manifest: Manifest, path: Path, name: str) -> Int32:

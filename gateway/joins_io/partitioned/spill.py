@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,14 +10,19 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["SCHEMA", "WINDOWED", "Spill"]
+__all__ = ["SCHEMA", "Spill", "schema_with"]
 
 SCHEMA = pa.schema([("user", pa.string()), ("group", pa.int32()), ("tick", pa.int64())])
-# With first and last tick of the user's observation. A row of group -1 is no join: it
-# stands for a user who has none.
-WINDOWED = SCHEMA.append(pa.field("first", pa.int64())).append(pa.field("until", pa.int64()))
 # What is read back at once, of each run: small, as there may be hundreds of runs.
 _PIECE = 1 << 14
+
+
+def schema_with(windows: Iterable[str]) -> pa.Schema:
+    """Return the schema of rows that tell so much of their user's window.
+
+    A row of group -1 is no join: it stands for a user who has none.
+    """
+    return pa.schema([*SCHEMA, *(pa.field(name, pa.int64()) for name in windows)])
 
 
 class Spill:

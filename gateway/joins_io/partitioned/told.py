@@ -18,15 +18,15 @@ from gateway.joins_io.parquet_files import (
     metadata_at,
     read_names_of_columns,
 )
-from gateway.joins_io.partitioned.spill import SCHEMA, WINDOWED
+from gateway.joins_io.partitioned.spill import schema_with
 from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.stored import MARK, not_restored
 from gateway.joins_io.times import parse_times
+from gateway.joins_io.windows import WINDOW
 
 __all__ = ["Told", "iterate_told", "told_by"]
 
 Int64 = npt.NDArray[np.int64]
-_WINDOW = ("observed_from", "observed_until")
 _BYTES_PER_ROW = 96
 _FEWEST_ROWS = 256
 
@@ -44,30 +44,22 @@ class Told:
     idle_users, idle_groups
         Names of those without a join.
     idle_windows
-        Ticks since the origin of the idle users' observation, two of shape (n_idle,).
-    windows
-        Whether the rows tell when their users were observed.
+        First and last tick of the idle users' observation since the origin, shape
+        (n_idle,), by name, where the rows tell those of their users.
     """
 
     path: Path
     origin: int
     idle_users: pa.StringArray
     idle_groups: pa.StringArray
-    idle_windows: tuple[Int64, Int64]
-    windows: bool
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Of the rows of a spill."""
-        return WINDOWED if self.windows else SCHEMA
+    idle_windows: Mapping[str, Int64]
 
     def idle_rows(self) -> pa.Table:
         """Return a row of no group for each user without a join."""
         n = len(self.idle_users)
         columns = [self.idle_users, np.full(n, -1, np.int32), np.full(n, self.origin)]
-        if self.windows:
-            columns += [ticks + self.origin for ticks in self.idle_windows]
-        return pa.table(columns, schema=self.schema)
+        columns += [ticks + self.origin for ticks in self.idle_windows.values()]
+        return pa.table(columns, schema=schema_with(self.idle_windows))
 
 
 def told_by(path: Path) -> Told | None:
@@ -91,22 +83,22 @@ def _told(facts: Mapping[str, Any], path: Path) -> Told:
     if facts["format"] != 1:
         raise ValueError("another version of gateway wrote it")
     idle = pa.array(facts["idle_users"], pa.string())
-    first, until = (np.array(facts[f"idle_{name}"], np.int64) for name in _WINDOW)
-    if not len(idle) == len(first) == len(until):
+    known = [name for name in WINDOW if name in read_names_of_columns(path)]
+    windows = {name: np.array(facts[f"idle_{name}"], np.int64) for name in known}
+    if any(len(window) != len(idle) for window in windows.values()):
         raise ValueError("every user without a join must have a window")
     return Told(
         path=path,
         origin=int(facts["origin"]),
         idle_users=idle,
         idle_groups=pa.array(facts["idle_groups"], pa.string()),
-        idle_windows=(first, until),
-        windows=_WINDOW[0] in read_names_of_columns(path),
+        idle_windows=windows,
     )
 
 
 def iterate_told(told: Told, *, block: int) -> Iterator[tuple[Part, list[Int64]]]:
     """Yield the rows of a stored log in order, checked, and the windows of their users."""
-    names = ["user", "group", "time", *(_WINDOW if told.windows else ())]
+    names = ["user", "group", "time", *told.idle_windows]
     roles, row = {name: name for name in names[:3]}, 0
     for table in iterate_raw_columns(told.path, names, rows=max(block // _BYTES_PER_ROW,
                                                                 _FEWEST_ROWS)):  # fmt: skip
