@@ -32,6 +32,7 @@ from gateway.joins_io.partitioned import Manifest, read_manifest, read_parts
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
+from gateway.joins_io.times import TimeFormat, time_column
 from gateway.joins_io.windows import roles_of
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ class JoinLog:
     def read(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from CSV, gzip CSV, Parquet, or a folder of Parquet parts.
 
@@ -216,6 +218,10 @@ class JoinLog:
             Names of columns with the first and the last tick at which the user's joins
             would have been seen, in the form of the times and the same in every row of the
             user; without them it is not known.
+        time_format
+            What whole numbers in the time column are: ``auto``, ticks of the log's own;
+            ``yyyymmdd``, dates such as 20240131; ``epoch_s`` or ``epoch_ms``, seconds or
+            milliseconds since 1970-01-01 UTC.
 
         Raises
         ------
@@ -223,29 +229,32 @@ class JoinLog:
             If the log cannot be used; the message names file, row, column and rule.
         """
         read = cls.from_parquet if format_of(Path(path)) == "parquet" else cls.from_csv
-        return read(path, **roles_of(user, group, time, observed_from, observed_until))
+        roles = roles_of(user, group, time, observed_from, observed_until)
+        return read(path, **roles, time_format=time_format)
 
     @classmethod
     def from_csv(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        roles = roles_of(user, group, time, observed_from, observed_until)
+        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
         return cls._of(dense_rows(read_csv(path, **roles)), path)
 
     @classmethod
     def from_parquet(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from a Parquet file or folder; otherwise as ``read``.
 
         A file that ``to_parquet`` wrote gives back the log with all its columns. Of any
         other only the three columns are taken.
         """
-        manifest, roles = read_manifest(path), roles_of(user, group, time, observed_from, observed_until)
-        if roles == _ROLES:
+        manifest, roles = read_manifest(path), roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+        if roles == _ROLES and time_format == "auto":
             if manifest is not None and manifest.tells_users:
                 return cls._from_parts(Path(path), manifest)
             table = marked_table(path, MARK)
@@ -260,6 +269,7 @@ class JoinLog:
     def from_dataframe(
         cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Make a log from a data frame; otherwise as ``read``.
 
@@ -268,12 +278,12 @@ class JoinLog:
         frame
             pandas, polars, pyarrow, a mapping of names to columns, or anything with the
             Arrow C stream interface.
-        user, group, time, observed_from, observed_until
+        user, group, time, observed_from, observed_until, time_format
             Names of the columns.
         """
-        where, roles = "the data frame", roles_of(user, group, time, observed_from, observed_until)
+        where, roles = "the data frame", roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
         table = as_table(frame, names=tuple(roles.values()), where=where)
-        if is_marked(table) and roles == _ROLES:
+        if is_marked(table) and roles == _ROLES and time_format == "auto":
             return cls._restored(table, where)
         columns = as_columns(table, where=where, **roles)
         return cls._of(dense_rows(columns), where)

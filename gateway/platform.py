@@ -137,11 +137,16 @@ def _check_durations(config: Config, joins: AnyLog) -> None:
 def _read_platform(config: Config, log: LogSection, on_disk: OnDisk | None) -> Platform:
     joins: AnyLog
     if on_disk is None:
-        joins = JoinLog.read(log.path, user=log.user, group=log.group, time=log.time)
+        joins = JoinLog.read(
+            log.path, user=log.user, group=log.group, time=log.time,
+            time_format=log.time_format or "auto",
+        )  # fmt: skip
     else:
         check_in_parts(config.detect.detectors)
         if (log.user, log.group, log.time) != ("user", "group", "time"):
             raise LogError("a converted log's columns are user, group and time; name no others")
+        if log.time_format not in (None, "auto"):
+            raise LogError("a converted log knows its times: give --time-format to convert")
         joins = PartitionedLog.at(
             log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
         )

@@ -56,6 +56,14 @@ Workers = Annotated[
 WorkerThreads = Annotated[
     int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
 ]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--time-format",
+        metavar="FORM",
+        help="of whole numbers: yyyymmdd, epoch_s or epoch_ms; default: ticks of their own",
+    ),
+]
 _DETECTORS = (
     "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
     "order, self_controlled; repeat for several"
@@ -126,6 +134,7 @@ def detect(
     user_column: Annotated[str, typer.Option("--user-column")] = "user",
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    time_format: TimeFormat = None,
     horizon: Annotated[
         str | None,
         typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
@@ -163,6 +172,7 @@ def detect(
         named=target or [],
         detectors=detector,
         columns={"user": user_column, "group": group_column, "time": time_column},
+        time_format=time_format,
         horizon=horizon,
         seed=seed,
         settings=settings or [],
@@ -177,6 +187,7 @@ def convert(
     user_column: Annotated[str, typer.Option("--user-column")] = "user",
     group_column: Annotated[str, typer.Option("--group-column")] = "group",
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    time_format: TimeFormat = None,
     memory: Memory = "2GiB",
     joins_per_part: Annotated[
         int | None, typer.Option("--joins-per-part", min=1, help="default: 1,048,576")
@@ -188,8 +199,9 @@ def convert(
 
     columns = {"user": user_column, "group": group_column, "time": time_column}
     convert_and_show(
-        log, out=out, columns=columns, memory=memory, joins_per_part=joins_per_part, as_json=as_json
-    )
+        log, out=out, columns=columns, time_format=time_format or "auto", memory=memory,
+        joins_per_part=joins_per_part, as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()

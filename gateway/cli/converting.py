@@ -6,11 +6,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from gateway.cli.terminal import TerminalTalk
 from gateway.joins_io.partitioned import JOINS_PER_PART, parse_size, partition_log
 from gateway.partitioned import PartitionedLog
 from gateway.store import draft_result, refuse_filled
+
+if TYPE_CHECKING:
+    from gateway.joins_io.times import TimeFormat
 
 __all__ = ["convert_and_show"]
 
@@ -20,6 +24,7 @@ def convert_and_show(
     *,
     out: Path,
     columns: Mapping[str, str],
+    time_format: str,
     memory: str,
     joins_per_part: int | None,
     as_json: bool,
@@ -30,7 +35,8 @@ def convert_and_show(
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
         made = partition_log(
             log, draft.folder, memory=limit,
-            joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part, **columns,
+            joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part, 
+            time_format=cast("TimeFormat", time_format), **columns,
         )  # fmt: skip
     reading = PartitionedLog.at(out, memory=limit).reading
     for line in reading.lines():

@@ -27,6 +27,7 @@ def config_for_log(
     named: Sequence[str],
     detectors: Sequence[str] | None,
     columns: Mapping[str, str],
+    time_format: str | None = None,
     horizon: str | None,
     seed: int | None,
     settings: Sequence[str],
@@ -52,6 +53,8 @@ def config_for_log(
         "log": {"path": str(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
+    if time_format is not None:
+        document["log"]["time_format"] = time_format
     if skip_unknown:
         document["targets"]["skip_unknown"] = True
     if seed is not None:

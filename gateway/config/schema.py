@@ -88,6 +88,11 @@ class LogSection(Section):
     user: str = Field(default="user", min_length=1, description="name of the user column")
     group: str = Field(default="group", min_length=1, description="name of the group column")
     time: str = Field(default="time", min_length=1, description="name of the time column")
+    time_format: Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"] | None = Field(
+        default=None,
+        description="what whole numbers are: dates such as 20240131, or seconds or milliseconds "
+        "since 1970; left out = ticks of the log's own",
+    )
     digest: Digest | None = Field(
         default=None, description="sha256 of the file; a rerun refuses another file"
     )

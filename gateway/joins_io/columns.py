@@ -16,7 +16,7 @@ from gateway.joins_io.messages import complaint, listed, nearest, rows_like_it, 
 from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_columns
 from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.ticks import with_tick
-from gateway.joins_io.times import Times, are_midnights, parse_times
+from gateway.joins_io.times import Times, are_midnights, form_of, parse_times
 from gateway.joins_io.windows import WINDOW, check_within, roles_of
 
 __all__ = ["Part", "as_columns", "check_kind", "check_names", "checked_part", "read_columns",
@@ -193,7 +193,10 @@ def checked_part(
     }  # fmt: skip
     told = [role for role in ("time", *WINDOW) if role in roles and len(table)]
     times = {
-        role: parse_times(plain[role], where=where, what=labels[role], first_row=first_row)
+        role: parse_times(
+            plain[role], where=where, what=labels[role], first_row=first_row,
+            form=form_of(roles["time"]),
+        )
         for role in told
     }
     part = Part(

@@ -24,7 +24,7 @@ from gateway.joins_io.paths import parquet_parts
 from gateway.joins_io.rows import assembled
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick, tick_of
-from gateway.joins_io.times import Kind, are_midnights, parse_times
+from gateway.joins_io.times import Kind, TimeFormat, are_midnights, form_of, parse_times
 from gateway.joins_io.windows import WINDOW, roles_of, window_of_users
 
 __all__ = ["DenseRows", "dense_rows", "read_dense"]
@@ -125,7 +125,7 @@ def _numbered(path: Path, roles: Mapping[str, str]) -> DenseRows | None:
     for part in parts:
         check_names(read_names_of_columns(part), roles, where=part)
     total = sum(count_rows(part) for part in parts)
-    reading = _Reading(total)
+    reading = _Reading(total, form_of(roles["time"]))
     for part in parts:
         for user, group, time in iterate_batches(part, list(roles.values())):
             if not reading.add(user, group, time):
@@ -136,7 +136,8 @@ def _numbered(path: Path, roles: Mapping[str, str]) -> DenseRows | None:
 class _Reading:
     """The columns so far."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, form: TimeFormat) -> None:
+        self._form = form
         self._rows, self._filled = rows, 0
         self._names: tuple[Numbering | None, Numbering | None] | None = None
         self._since = np.empty(rows, np.int32)
@@ -158,7 +159,9 @@ class _Reading:
     def _add_times(self, block: pa.Array) -> bool:
         if block.null_count:
             return False
-        times = parse_times(pa.chunked_array([block]), where="", what="time")
+        times = parse_times(
+            pa.chunked_array([block]), where="", what="time", form=self._form
+        )
         ticks = times.ticks.to_numpy()
         if self._kind is None:
             self._kind, self._tick, self._first = times.kind, times.tick, int(ticks[0])

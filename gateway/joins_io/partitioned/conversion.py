@@ -25,7 +25,7 @@ from gateway.joins_io.paths import file_digest
 from gateway.joins_io.rows import canonical_joins, narrow
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
-from gateway.joins_io.times import are_midnights
+from gateway.joins_io.times import TimeFormat, are_midnights, time_column
 from gateway.joins_io.windows import roles_of, window_of_users
 
 __all__ = ["partition_log"]
@@ -53,6 +53,7 @@ def partition_log(
     time: str = "time",
     observed_from: str | None = None,
     observed_until: str | None = None,
+    time_format: TimeFormat = "auto",
     joins_per_part: int = JOINS_PER_PART,
 ) -> Manifest:
     """Write a log into a folder of Parquet parts, each a range of users.
@@ -71,8 +72,8 @@ def partition_log(
     memory
         Bytes that the work may take beside the program itself; the names of the groups,
         some 200 bytes each, come on top.
-    user, group, time, observed_from, observed_until
-        Names of the columns, as ``JoinLog.read`` takes them.
+    user, group, time, observed_from, observed_until, time_format
+        Names of the columns and form of whole numbers, as ``JoinLog.read`` takes them.
     joins_per_part
         A part ends with the user with whom it reaches so many joins.
 
@@ -88,8 +89,11 @@ def partition_log(
     """
     path, folder = Path(path), Path(folder)
     _check_memory(memory, joins_per_part)
-    roles = roles_of(user, group, time, observed_from, observed_until)
-    told = told_by(path) if roles == roles_of("user", "group", "time", None, None) else None
+    roles = roles_of(
+        user, group, time_column(time, time_format), observed_from, observed_until
+    )
+    plain = roles == roles_of("user", "group", "time", None, None) and time_format == "auto"
+    told = told_by(path) if plain else None
     scratch = folder / ".spill"
     try:
         seen = _Seen(path, told, tuple(roles)[3:] if told is None else tuple(told.idle_windows))
