@@ -186,8 +186,9 @@ def reading_with(joins: AnyLog, targets: TargetSet) -> ReadReport:
     """
     found = list(over_pieces(joins, _target_ties, targets))
     hits, tied = (sum(counts) for counts in zip(*found, strict=True))
+    unit = "tick" if joins.tick == "integer" else joins.tick
     said = (
-        f"{tied:,} of {hits:,} target joins are in the same {joins.tick} as a join of another "
+        f"{tied:,} of {hits:,} target joins are in the same {unit} as a join of another "
         "group by the same user: which came first is not known"
     )
     more = [Remark("target_joins_tied", tied, said if tied > _MANY_TIES * hits else None)]
