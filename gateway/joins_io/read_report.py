@@ -96,6 +96,7 @@ class ReadReport:
     def to_arrow(self) -> pa.Table:
         """Return ``what``, ``count``, ``text`` (null for a mere count), one fact a row."""
         counts = ("rows", "joins", "repeats", "users", "groups")
+        facts: list[tuple[str, int, str | None]]
         facts = [(name, getattr(self, name), None) for name in counts]
         facts += [(remark.what, remark.count, remark.text) for remark in self.remarks]
         what, count, text = zip(*facts, strict=True)
@@ -217,8 +218,8 @@ def _odd_times(time: Ints, origin: int, tick: Tick) -> Iterator[Remark]:
             text = f"{joins} far from the rest of the log ({first} to {last}): {at}"
             yield Remark(f"lone_{which}_times", count, text)
     if tick == "integer":
-        first, last = int(low[early]) + origin, int(high[len(high) - 1 - late]) + origin
-        yield from _dates_as_numbers(time, origin, first, last)
+        least, most = int(low[early]) + origin, int(high[len(high) - 1 - late]) + origin
+        yield from _dates_as_numbers(time, origin, least, most)
 
 
 def _said(ticks: list[int], origin: int, tick: Tick) -> list[str]:
@@ -276,5 +277,5 @@ def _are_dates(time: Ints, origin: int) -> bool:
     for k in range(0, len(time), _BATCH):
         number = time[k : k + _BATCH].astype(np.int64) + origin
         month, day = number // 100 % 100, number % 100
-        good += np.count_nonzero((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31))
+        good += int(np.count_nonzero((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)))
     return good >= 0.99 * len(time)
