@@ -28,9 +28,9 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.joins_io import file_digest
+from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
 from gateway.partitioned import AnyLog, OnDisk
-from gateway.platform import Platform, as_known, groups_table, obtain_platform
+from gateway.platform import Platform, as_known, groups_table, obtain_platform, with_named_groups
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores, StoredScores
 from gateway.store import (
@@ -100,7 +100,7 @@ def execute(
     if config.sweep is not None:
         rule = "stands for many runs: use 'gateway sweep'"
         raise ConfigError([Problem("[sweep]", rule)])
-    config = pin_inputs(config)
+    given, config = config, pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
     settle(final.parent, final.name)
     if not force and stands(final):
@@ -110,7 +110,9 @@ def execute(
     begun, spent = time.monotonic(), time.process_time()
     with draft_result(final, replaces="run" if force else None) as draft:
         disk = None if on_disk is None else replace(on_disk, scratch=draft.folder)
-        platform = obtain_platform(config, talk=talk, on_disk=disk)
+        platform = obtain_platform(config, talk=talk, on_disk=disk, trusted=given.log != config.log)
+        for line in [] if platform.reading is None else platform.reading.lines():
+            talk.say(f"note: {line}")
         seen = as_known(config, platform)
         joins, targets = seen.log, seen.targets
         cost: dict[str, float] = {}
@@ -152,7 +154,7 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
-    return pin_groups(config)
+    return pin_groups(with_named_groups(config))
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:
@@ -246,6 +248,8 @@ def _tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
         )  # fmt: skip
+    if platform.reading is not None:
+        tables["reading"] = platform.reading.to_arrow()
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
     return tables | otherwise
@@ -291,7 +295,6 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
     """What the report says first, as text."""
     joins, found = platform.log, leading(detections)
     horizon = config.score.horizon
-    unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
         "experiment": config.experiment.name,
         "n_users": joins.n_users,
@@ -301,7 +304,7 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "span": _span(joins),
         "n_targets": int(platform.targets.mask.sum()),
         "target_rule": platform.targets.description,
-        "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
+        "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
@@ -311,6 +314,10 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         {"key": list(said), "value": [str(value) for value in said.values()]},
         schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
     )
+
+
+def _said(horizon: Duration, joins: AnyLog) -> str:
+    return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
 
 
 def _span(joins: AnyLog) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses import until
-from gateway.config import Config
+from gateway.config import Config, LogSection
 from gateway.detect import check_in_parts, compare_users
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest
+from gateway.joins_io import ReadReport, file_digest, read_names, ticks_in
 from gateway.partitioned import AnyLog, OnDisk, PartitionedLog
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
-from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
+from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Platform", "as_known", "groups_table", "obtain_platform"]
+__all__ = ["Platform", "as_known", "groups_table", "obtain_platform", "with_named_groups"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,11 @@ class Platform:
     log: AnyLog
     targets: TargetSet
     history: History | None = None
+
+    @cached_property
+    def reading(self) -> ReadReport | None:
+        """What was done to the data of a real log, None for a simulated one."""
+        return None if self.history is not None else reading_with(self.log, self.targets)
 
     @property
     def joins(self) -> JoinLog:
@@ -53,15 +59,22 @@ class Platform:
 
 
 def obtain_platform(
-    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None
+    config: Config, *, talk: Talk = SILENT, on_disk: OnDisk | None = None, trusted: bool = False
 ) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
-    With ``on_disk`` a converted log stays there.
+    With ``on_disk`` a converted log stays there. A ``trusted`` log was digested just now and
+    is not digested once more.
     """
-    if config.log is None:
+    log = config.log
+    if log is None:
         return _simulate_platform(config, talk)
-    return _read_platform(config, on_disk)
+    config = with_named_groups(config)
+    if not trusted:
+        _check_digest(log)
+    platform = _read_platform(config, log, on_disk)
+    _check_durations(config, platform.log)
+    return platform
 
 
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
@@ -78,7 +91,7 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
 def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
     wanted, world, strikes = config.targets, history.world, history.strikes
     if wanted.groups is not None:
-        return named_targets(joins, wanted.groups)
+        return named_targets(joins, wanted.groups, skip_unknown=bool(wanted.skip_unknown))
     country = np.array(world.countries)[world.groups.country]
     counted = strikes.of(str(wanted.kind), str(wanted.month))
     description = (
@@ -89,25 +102,54 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     return targets_by_rule(joins, meets, description)
 
 
-def _read_platform(config: Config, on_disk: OnDisk | None) -> Platform:
-    assert config.log is not None  # noqa: S101  (the config's own rule)
-    log = config.log
-    if log.digest is not None and file_digest(log.path) != log.digest:
+def with_named_groups(config: Config) -> Config:
+    """Return the config with the target groups that its file names.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be used.
+    """
+    wanted = config.targets
+    if wanted.file is None:
+        return config
+    names = read_names(wanted.file, column=wanted.column, where=wanted.where)
+    update = {"groups": tuple(sorted(names)), "file": None, "column": None, "where": None}
+    return config.model_copy(update={"targets": wanted.model_copy(update=update)})
+
+
+def _check_digest(log: LogSection) -> None:
+    if log.digest is not None and (found := file_digest(log.path)) != log.digest:
         raise LogError(
             f"{log.path} is not the file that the config names: its sha256 is "
-            f"{file_digest(log.path)}, the config says {log.digest}"
+            f"{found}, the config says {log.digest}"
         )
+
+
+def _check_durations(config: Config, joins: AnyLog) -> None:
+    """Check before the work begins that every duration is one of this log."""
+    if config.score.horizon is not None:
+        ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+    for name in ("risk_window", "pre_window"):
+        window = getattr(config.self_controlled, name)
+        ticks_in(window, joins.tick, what=f"self_controlled.{name}", least=0)
+
+
+def _read_platform(config: Config, log: LogSection, on_disk: OnDisk | None) -> Platform:
     joins: AnyLog
     if on_disk is None:
-        joins = JoinLog.read(log.path, **log.columns)
+        joins = JoinLog.read(log.path, time_format=log.time_format or "auto", **log.columns)
     else:
         check_in_parts(config.detect.detectors)
         if log.columns != {"user": "user", "group": "group", "time": "time"}:
             raise LogError("a converted log's columns are user, group and time; name no others")
+        if log.time_format not in (None, "auto"):
+            raise LogError("a converted log knows its times: give --time-format to convert")
         joins = PartitionedLog.at(
             log.path, memory=on_disk.memory, workers=on_disk.workers, scratch=on_disk.scratch
         )
-    targets = named_targets(joins, config.targets.groups or ())
+    wanted = config.targets
+    targets = named_targets(joins, wanted.groups or (), skip_unknown=bool(wanted.skip_unknown))
     check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets)
 

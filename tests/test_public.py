@@ -9,7 +9,7 @@ import pytest
 PUBLIC = {
     "gateway": [
         "JoinLog", "TargetSet", "__version__", "detect", "draw_world", "load_config",
-        "named_targets", "open_result", "run", "simulate",
+        "named_targets", "open_result", "read_names", "run", "simulate",
     ],
     "gateway.analyses": [
         "COMPARISON_SCHEMA", "Explanation", "Invitations", "PATHWAYS_SCHEMA", "RateRatio",

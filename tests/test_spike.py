@@ -263,8 +263,8 @@ def test_package__says_what_is_wrong_with_its_arguments(found):
     joins, targets, _ = found
     with pytest.raises(GatewayError, match="named_targets"):
         gateway.detect(joins, ["g0000001"])
-    with pytest.raises(GatewayError, match=r"whole number of ticks.*got '180d'"):
-        gateway.detect(joins, targets, horizon="180d")
+    with pytest.raises(GatewayError, match=r"horizon: .* a whole number of ticks; got 0\.5"):
+        gateway.detect(joins, targets, horizon=0.5)
 
 
 def test_package__refuses_what_it_does_not_know(found):

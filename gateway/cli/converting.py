@@ -6,10 +6,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.cli.terminal import TerminalTalk
 from gateway.joins_io.partitioned import JOINS_PER_PART, parse_size, partition_log
+from gateway.partitioned import PartitionedLog
 from gateway.store import draft_result
+
+if TYPE_CHECKING:
+    from gateway.joins_io.times import TimeFormat
 
 __all__ = ["convert_and_show"]
 
@@ -18,7 +23,8 @@ def convert_and_show(
     log: Path,
     *,
     out: Path,
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, Any],
+    time_format: str,
     memory: str,
     joins_per_part: int | None,
     as_json: bool,
@@ -28,11 +34,16 @@ def convert_and_show(
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
         made = partition_log(
             log, draft.folder, memory=limit,
-            joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part, **columns,
+            joins_per_part=JOINS_PER_PART if joins_per_part is None else joins_per_part,
+            time_format=cast("TimeFormat", time_format), **columns,
         )  # fmt: skip
+    reading = PartitionedLog.at(out, memory=limit).reading
+    for line in reading.lines():
+        TerminalTalk().say(f"note: {line}")
     if as_json:
         counts = {"rows": made.rows, "joins": made.joins, "users": made.users,
-                  "groups": made.groups, "parts": len(made.parts)}  # fmt: skip
+                  "groups": made.groups, "parts": len(made.parts),
+                  "reading": reading.to_arrow().to_pylist()}  # fmt: skip
         sys.stdout.write(json.dumps({"folder": str(out), **counts}, indent=2) + "\n")
         return
     sys.stdout.write(

@@ -175,6 +175,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "folder": str(result.folder),
         "report": str(result.folder / "report.html"),
         "summary": _summary(result),
+        "reading": _rows(result, "reading"),
         "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
         "interventions": _rows(result, "interventions"),

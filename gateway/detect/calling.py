@@ -8,6 +8,7 @@ from typing import Any
 from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, check_in_parts, run_detector
 from gateway.errors import GatewayError, Problem
+from gateway.joins_io import Duration, ticks_in
 from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import Scores, StoredScores, score_joins, score_parts
 from gateway.targets import TargetSet
@@ -21,7 +22,7 @@ def detect(
     *,
     detector: str = "spike",
     scores: Scores | StoredScores | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     seed: int = 1,
     **options: Any,
 ) -> Detection:
@@ -38,8 +39,9 @@ def detect(
         Scores of this log for these targets, for a detector that needs them; by default
         they are made here, with the logistic scorer.
     horizon
-        Ticks within which a target join counts, for those scores and for a detector that
-        counts later target joins itself; None for any later one.
+        Time within which a target join counts, for those scores and for a detector that
+        counts later target joins itself: ``"180d"``, a ``timedelta``, or a number of ticks
+        in a log of days or integers; None for any later one.
     seed
         Seed of what is split at random by name.
     options
@@ -53,7 +55,8 @@ def detect(
     Raises
     ------
     GatewayError
-        For an unknown detector or option, or one that needs the log in memory.
+        For an unknown detector or option, one that needs the log in memory, or a horizon
+        that is no duration of this log.
     """
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
@@ -61,9 +64,8 @@ def detect(
     _check_options(detector, options)
     if not isinstance(targets, TargetSet):
         raise GatewayError("targets must be a TargetSet: make one with gateway.named_targets")
-    if horizon is not None and (type(horizon) is not int or horizon < 1):
-        rule = "must be a whole number of ticks, at least 1, or None"
-        raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
+    if horizon is not None:
+        ticks_in(horizon, joins.tick, what="horizon")
     if isinstance(joins, PartitionedLog):
         check_in_parts([detector])
     if scores is None and REGISTRY[detector].needs_scores:

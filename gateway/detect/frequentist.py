@@ -12,6 +12,7 @@ from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.partitioned import AnyLog, over_pieces
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
@@ -40,7 +41,7 @@ def detect_frequentist(
     targets: TargetSet,
     *,
     options: FrequentistOptions | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
 ) -> Detection:
     r"""Rank groups by the shrunken share of joiners who join a target later.
 
@@ -83,7 +84,8 @@ def detect_frequentist(
     (1973), see ``beta_prior``. Benjamini, Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or FrequentistOptions()
-    n, k = add_up(over_pieces(joins, _counts, targets, horizon))
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
+    n, k = add_up(over_pieces(joins, _counts, targets, ticks))
     ranked = ~targets.mask & (n >= options.min_joiners)
     shares = shrink_shares(k, n, among=ranked)
     found = Findings(

@@ -17,6 +17,7 @@ from gateway.detect.self_controlled import SelfControlledOptions, detect_self_co
 from gateway.detect.spike import SpikeOptions, detect_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
 from gateway.errors import GatewayError, Problem
+from gateway.joins_io import Duration
 from gateway.partitioned import AnyLog, PartitionedLog
 from gateway.score import Scores, StoredScores
 from gateway.targets import TargetSet
@@ -108,7 +109,7 @@ def run_detector(
     *,
     options: Mapping[str, Any],
     scores: Scores | StoredScores | None,
-    horizon: int | None,
+    horizon: Duration | None,
     seed: int,
 ) -> Detection:
     """Run a detector of the registry with its options by name.

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog, Tick
-from gateway.joins_io import file_digest
+from gateway.joins_io import ReadReport, file_digest, read_report
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.partitioned import (
     MANIFEST_FILE,
@@ -135,6 +135,15 @@ class PartitionedLog:
     def sizes(self) -> Int64:
         """Return the number of members of each group, int64, shape (n_groups,)."""
         return self.members
+
+    @cached_property
+    def reading(self) -> ReadReport:
+        """As ``JoinLog.reading``, by groups and times alone: the users stay on disk."""
+        return read_report(
+            rows=self.manifest.rows, joins=self.n_joins, tick=self.tick, origin=self.origin,
+            time=np.array(self.span), groups=self.groups, members=self.members,
+            n_users=self.n_users,
+        )  # fmt: skip
 
     @cached_property
     def digest(self) -> str:

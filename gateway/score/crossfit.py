@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.randomness import name_uniforms
 from gateway.score.calibration import (
     Calibration,
@@ -92,7 +93,7 @@ def score_joins(
     targets: TargetSet,
     *,
     scorer: Scorer | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     folds: int = 5,
     calibration: Calibration = "platt",
     seed: int = 1,
@@ -106,7 +107,8 @@ def score_joins(
     scorer
         What learns; by default ``LogisticScorer()``.
     horizon
-        Ticks within which a target join counts; None for any later one.
+        Time within which a target join counts: ``"180d"``, a ``timedelta``, or a number
+        of ticks in a log of days or integers; None for any later one.
     folds
         Number of folds, 2 to 50.
     calibration
@@ -117,8 +119,8 @@ def score_joins(
     Raises
     ------
     LogError
-        When some fold's training users show only one outcome, so that nothing can be
-        learnt.
+        When the horizon is no duration of this log, or some fold's training users show
+        only one outcome, so that nothing can be learnt.
 
     Notes
     -----
@@ -127,7 +129,8 @@ def score_joins(
     Truncation at the first target join means that nobody is scored after it.
     """
     scorer = scorer or LogisticScorer()
-    prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed)
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
+    prefixes = build_prefixes(joins, targets, horizon=ticks, seed=seed)
     fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
     if isinstance(scorer, LogisticScorer) and counts_as_large(prefixes, calibration):

@@ -18,6 +18,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from gateway.errors import GatewayError, Problem
+from gateway.joins_io import Duration, ticks_in
 from gateway.joins_io.partitioned import drop_columns, new_column, scratch_space
 from gateway.partitioned import PartitionedLog
 from gateway.score.calibration import WEAK, Calibration, features_at, time_shares
@@ -50,7 +51,7 @@ def score_parts(
     targets: TargetSet,
     *,
     scorer: LogisticScorer | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     folds: int = 5,
     calibration: Calibration = "platt",
     seed: int = 1,
@@ -71,11 +72,12 @@ def score_parts(
         rule = "'isotonic' needs the log in memory"
         raise GatewayError(str(Problem("score.calibration", rule, hint="leave out --memory")))
     scorer = scorer or LogisticScorer()
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
     needed = joins.n_joins * _BYTES_PER_JOIN + joins.n_groups * _BYTES_PER_GROUP
     joins.check_bytes(needed, f"training on {joins.n_joins:,} joins of {joins.n_groups:,} groups")
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_space(joins.scratch))
-        prefixes = store_prefixes(joins, targets, horizon=horizon, seed=seed, folder=folder)
+        prefixes = store_prefixes(joins, targets, horizon=ticks, seed=seed, folder=folder)
         taught = _folds_that_teach(prefixes, folds)
         if counts_as_large(prefixes.whole(), calibration):
             # All folds learn from one packed copy of the rows: here, whoever else works.

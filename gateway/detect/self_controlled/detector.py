@@ -103,6 +103,7 @@ def detect_self_controlled(
     Medicine 25(10). Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
+    options.windows(joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)

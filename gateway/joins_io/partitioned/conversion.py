@@ -25,6 +25,7 @@ from gateway.joins_io.paths import file_digest
 from gateway.joins_io.rows import canonical_joins, narrow
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
+from gateway.joins_io.times import TimeFormat, are_midnights, time_column
 from gateway.joins_io.windows import roles_of, window_of_users
 
 __all__ = ["partition_log"]
@@ -52,6 +53,7 @@ def partition_log(  # noqa: PLR0913  (one argument for each column of the log)
     time: str = "time",
     observed_from: str | None = None,
     observed_until: str | None = None,
+    time_format: TimeFormat = "auto",
     joins_per_part: int = JOINS_PER_PART,
 ) -> Manifest:
     """Write a log into a folder of Parquet parts, each a range of users.
@@ -70,8 +72,8 @@ def partition_log(  # noqa: PLR0913  (one argument for each column of the log)
     memory
         Bytes that the work may take beside the program itself; the names of the groups,
         some 200 bytes each, come on top.
-    user, group, time, observed_from, observed_until
-        Names of the columns, as ``JoinLog.read`` takes them.
+    user, group, time, observed_from, observed_until, time_format
+        Names of the columns and form of whole numbers, as ``JoinLog.read`` takes them.
     joins_per_part
         A part ends with the user with whom it reaches so many joins.
 
@@ -87,8 +89,9 @@ def partition_log(  # noqa: PLR0913  (one argument for each column of the log)
     """
     path, folder = Path(path), Path(folder)
     _check_memory(memory, joins_per_part)
-    roles = roles_of(user, group, time, observed_from, observed_until)
-    told = told_by(path) if roles == roles_of("user", "group", "time", None, None) else None
+    roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+    plain = roles == roles_of("user", "group", "time", None, None) and time_format == "auto"
+    told = told_by(path) if plain else None
     scratch = folder / ".spill"
     try:
         seen = _Seen(path, told, tuple(roles)[3:] if told is None else tuple(told.idle_windows))
@@ -126,11 +129,17 @@ class _Seen:
     first: int = 2**63 - 1
     last: int = -(2**63)
     rows: int = 0
+    midnights: bool = True
 
     @property
     def origin(self) -> int:
         """Tick zero: what the log says, or its first tick."""
         return self.first if self.told is None else self.told.origin
+
+    @property
+    def per_tick(self) -> int:
+        """Ticks of what was read in one of the log's: timestamps that are midnights are days."""
+        return 86_400 if self.told is None and self.tick == "second" and self.midnights else 1
 
     @property
     def says_more(self) -> bool:
@@ -152,6 +161,7 @@ class _Seen:
         self.first = min(self.first, int(ticks.min()))
         self.last = max(self.last, int(ticks.max()))
         self.rows += len(ticks)
+        self.midnights = self.midnights and are_midnights(ticks)
         check_span(self.path, self.first, self.last, tick=self.tick)
         encoded = part.group.dictionary_encode().combine_chunks()
         names = encoded.dictionary.to_pylist()
@@ -180,6 +190,9 @@ def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> It
     if seen.told is None:
         for part in iterate_blocks(path, roles=roles, block=block):
             windows = [told.ticks for told in part.windows.values()]
+            seen.midnights = seen.midnights and all(
+                are_midnights(ticks.to_numpy()) for ticks in windows
+            )
             yield pa.table(
                 [part.user, *seen.number(part), *windows], schema=schema_with(seen.windows)
             )
@@ -208,12 +221,18 @@ def _sorted_run(rows: pa.Table, seen: _Seen) -> pa.Table:
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None) -> SortedJoins:
-    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
+def _sorted_joins(
+    rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None, per_tick: int = 1
+) -> SortedJoins:
+    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups.
+
+    ``per_tick`` of the rows' ticks are one of the joins'.
+    """
     users = dense_ids(rows["user"])
     windows = {
         name: window_of_users(
-            rows[name].to_numpy() - origin, users, role=name, where=seen.path, tick=seen.tick,
+            (rows[name].to_numpy() - origin) // per_tick, users,
+            role=name, where=seen.path, tick=seen.tick,
             origin=origin,
         )
         for name in seen.windows
@@ -221,7 +240,7 @@ def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | Non
     group = rows["group"].to_numpy()
     holds = np.flatnonzero(group >= 0)
     group = group[holds] if rank is None else rank[group[holds]]
-    since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
+    since = ((rows["tick"].to_numpy()[holds] - origin) // per_tick).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
     return SortedJoins(users.names, counts, group, time, windows)
@@ -229,12 +248,15 @@ def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | Non
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
+    size = seen.per_tick
+    tick: Tick
+    tick, origin = ("day", seen.origin // size) if size > 1 else (seen.tick, seen.origin)
     writer = PartWriter(
-        folder, groups=groups.names, tick=seen.tick, origin=seen.origin,
+        folder, groups=groups.names, tick=tick, origin=origin,
         joins_per_part=joins_per_part, tells_users=seen.says_more,
     )  # fmt: skip
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids)
+        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids, per_tick=size)
         for name, ticks in joins.windows.items():
             narrow(ticks, name)
         writer.add(joins)
@@ -242,10 +264,10 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
     table = pa.table({"group": groups.names, "members": writer.members})
     write_parquet(table, folder / GROUPS_FILE)
     manifest = Manifest(
-        tick=seen.tick,
-        origin=seen.origin,
-        last=seen.last,
-        last_join=seen.origin + writer.last,
+        tick=tick,
+        origin=origin,
+        last=seen.last // size,
+        last_join=origin + writer.last,
         users=sum(part.users for part in writer.facts),
         groups=len(groups.names),
         joins=sum(part.joins for part in writer.facts),
@@ -253,7 +275,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int, joins_per_part:
         joins_per_part=joins_per_part,
         groups_digest=file_digest(folder / GROUPS_FILE),
         parts=tuple(writer.facts),
-        first_join=seen.origin + writer.first if seen.says_more else None,
+        first_join=origin + writer.first if seen.says_more else None,
     )
     write_manifest(folder, manifest)
     return manifest

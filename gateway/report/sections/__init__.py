@@ -17,6 +17,7 @@ from gateway.report.sections.explained import explained
 from gateway.report.sections.explanations import explanations
 from gateway.report.sections.interventions import interventions
 from gateway.report.sections.ranking import ranking
+from gateway.report.sections.reading import reading
 from gateway.report.sections.target_set import target_set
 from gateway.report.stored import Result
 
@@ -36,6 +37,7 @@ SECTIONS: tuple[SectionFunction, ...] = (
     interventions,
     scorer,
     target_set,
+    reading,
 )
 
 ON_SCREEN: tuple[SectionFunction, ...] = (explained,)
