@@ -85,7 +85,7 @@ def with_rivals(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         "score": gateways["statistic"],
         "rank": pa.array(rank),
         "mean_jump": pa.nulls(n, pa.float64()),
-        "n_spiking": pa.nulls(n, pa.int64()),
+        "n_events": pa.nulls(n, pa.int64()),
     }
     for name, column in changes.items():
         rival = rival.set_column(rival.schema.get_field_index(name), name, column)
@@ -221,8 +221,8 @@ def _gateways(rng: np.random.Generator, groups: pa.Table) -> pa.Table:
     share = rng.beta(2.0, 38.0, n) + lift * rng.uniform(0.2, 1.8, n)
     named = np.array(["group" not in name for name in rows["group"].to_pylist()])
     share[named] += 0.35
-    n_spiking = rng.binomial(n_joiners, np.minimum(share, 0.9))
-    posterior = stats.beta(2.0 + n_spiking, 38.0 + n_joiners - n_spiking)
+    n_events = rng.binomial(n_joiners, np.minimum(share, 0.9))
+    posterior = stats.beta(2.0 + n_events, 38.0 + n_joiners - n_events)
     score = posterior.mean()
     statistic = rng.normal(lift * 30, 1.0)
     p_value = stats.norm.sf(statistic)
@@ -234,13 +234,13 @@ def _gateways(rng: np.random.Generator, groups: pa.Table) -> pa.Table:
             "detector": ["spike"] * n,
             "group": rows["group"],
             "score": score,
-            "estimate": n_spiking / n_joiners,
+            "estimate": n_events / n_joiners,
             "ci_low": posterior.ppf(0.025),
             "ci_high": posterior.ppf(0.975),
             "p_value": p_value,
             "q_value": q_value,
             "n_joiners": n_joiners,
-            "n_spiking": n_spiking.astype(np.int64),
+            "n_events": n_events.astype(np.int64),
             "flagged": ranked & (q_value < 0.05),
             "rank": pa.array(rank, pa.int32(), mask=~ranked),
             "mean_jump": rng.normal(0.01, 0.005, n) + lift / 5,

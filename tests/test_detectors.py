@@ -23,7 +23,7 @@ from gateway.targets import TargetSet
 from tests.worlds import first_groups, linked_log
 
 # Small groups count too, and nothing is chosen at random by name.
-SMALL = {"min_joiners": 3, "min_spiking": 1, "penalty": 10.0}
+SMALL = {"min_joiners": 3, "min_spiking": 1, "min_events": 1, "penalty": 10.0}
 # They ask what users join after their first target join; the others stop there.
 LOOKS_BEYOND_FIRST_TARGET = {"order", "self_controlled"}
 
@@ -58,7 +58,7 @@ def test_table__has_the_columns_of_the_contract_and_no_target(name):
     table = detection(name).to_arrow()
     expected = [
         "detector", "group", "score", "estimate", "ci_low", "ci_high", "p_value", "q_value",
-        "n_joiners", "n_spiking", "flagged", "rank",
+        "n_joiners", "n_events", "flagged", "rank",
     ]  # fmt: skip
     assert table.column_names[: len(expected)] == expected
     assert set(table["detector"].to_pylist()) == {name}
@@ -82,7 +82,7 @@ def test_numbers__keep_to_their_ranges(name):
     assert not (d.flagged & ~tested).any()
     bounded = ranked & ~np.isnan(d.ci_low)
     assert (d.ci_low[bounded] <= d.ci_high[bounded]).all()
-    assert (d.n_spiking <= d.n_joiners).all()
+    assert (d.n_events <= d.n_joiners).all()
 
 
 @each_detector
@@ -137,7 +137,7 @@ def same_findings(a: Detection, b: Detection, new: np.ndarray) -> None:
     """Sums run in another order: equal but for rounding, and for where an optimiser stops."""
     at = a.candidate
     np.testing.assert_array_equal(a.n_joiners[at], b.n_joiners[new][at])
-    np.testing.assert_array_equal(a.n_spiking[at], b.n_spiking[new][at])
+    np.testing.assert_array_equal(a.n_events[at], b.n_events[new][at])
     for name in ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value"):
         got, expected = getattr(b, name)[new][at], getattr(a, name)[at]
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5, err_msg=name)

@@ -205,7 +205,7 @@ def test_top_gateways__plot_the_first_ranks_of_the_spike_detector(top: int) -> N
 def test_top_gateways__pool_the_joiners_of_all_ranked_groups() -> None:
     gateways = simulated()["gateways"].to_pylist()
     ranked = [row for row in gateways if row["rank"] is not None]
-    expected = sum(r["n_spiking"] for r in ranked) / sum(r["n_joiners"] for r in ranked)
+    expected = sum(r["n_events"] for r in ranked) / sum(r["n_joiners"] for r in ranked)
     assert plotted("top_gateways")["pooled"].unique().to_pylist() == [expected]
 
 
@@ -700,7 +700,7 @@ def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     """Five marks side by side: no name may stand nearer to another mark than to its own."""
     rows = [
         {"detector": "spike", "group": f"group {i}", "rank": i + 1, "score": 0.5 - 0.004 * i,
-         "n_joiners": 100 + 3 * i, "n_spiking": 40, "flagged": True}
+         "n_joiners": 100 + 3 * i, "n_events": 40, "flagged": True}
         for i in range(5)
     ]  # fmt: skip
     rows.append({**rows[0], "group": "far", "rank": 6, "score": 0.1, "n_joiners": 900})

@@ -317,7 +317,7 @@ def test_explained__tells_every_detector_and_the_truth_of_a_group() -> None:
             if row.marks["group"] == "0"}  # fmt: skip
     assert mine["by spike"] == "rank 1, flagged"
     assert mine["by self controlled"].startswith("rank ")
-    assert mine["joiners whose probability spiked"].startswith(f"{top['n_spiking']:,} of ")
+    assert mine["joiners whose probability spiked"].startswith(f"{top['n_events']:,} of ")
     assert mine["planted role"] == role(result.roles()[top["group"]]).label
     assert "target joins per 100 joins" in mine["direct effect, by replay"]
     options = table.filters[0].options

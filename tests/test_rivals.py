@@ -51,7 +51,7 @@ CASE = ("ann: a1 b2 t5", "bea: a1 b5 t5", "cat: t1 a2", "dan: a1 b3", "eve: b4")
 def test_frequentist__by_hand_ties_are_neither_before_nor_after():
     """a: ann, bea, dan, of whom two go on. b: ann, dan, eve; bea joined it with the target."""
     d, at = found("frequentist", log_of(CASE))
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 2), (3, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 2), (3, 1)]
     # 3 of 6 joins at risk are followed by a target join.
     assert d.extra["lift"][at["a"]] == pytest.approx((2 / 3) / (3 / 6))
 
@@ -59,13 +59,13 @@ def test_frequentist__by_hand_ties_are_neither_before_nor_after():
 def test_frequentist__leaves_out_whom_the_log_leaves_too_soon():
     """The log ends at 5: with a horizon of 3, dan's and eve's joins of b after 2 are open."""
     d, at = found("frequentist", log_of(CASE), horizon=3)
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 0), (1, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 0), (1, 1)]
 
 
 def test_frequentist__p_value_is_scipys_fisher():
     joins = linked_log(1)
     d = gateway.detect(joins, first_groups(joins, 2), detector="frequentist", min_joiners=1)
-    n, k = d.n_joiners, d.n_spiking
+    n, k = d.n_joiners, d.n_events
     for g in range(2, joins.n_groups):
         table = [[k[g], n[g] - k[g]], [k.sum() - k[g], (n - k).sum() - (n - k)[g]]]
         expected = fisher_exact(table, alternative="greater").pvalue
@@ -80,7 +80,7 @@ def test_frequentist__counts_as_the_slow_twin(seed, horizon):
     d = gateway.detect(joins, targets, detector="frequentist", horizon=horizon)
     for g in range(joins.n_groups):
         labels = [label for _, group, label in rows if group == g and label >= 0]
-        assert (d.n_joiners[g], d.n_spiking[g]) == (len(labels), sum(labels))
+        assert (d.n_joiners[g], d.n_events[g]) == (len(labels), sum(labels))
 
 
 # survival --------------------------------------------------------------------------------
@@ -106,8 +106,8 @@ def leukaemia():
 def test_survival__gives_the_log_rank_test_of_the_textbook(clock):
     d, at = found("survival", leukaemia(), clock=clock)
     placebo, treated = at["p"], at["m"]
-    assert (d.n_spiking[placebo], d.n_spiking[treated]) == (21, 9)
-    expected = d.n_spiking / d.estimate
+    assert (d.n_events[placebo], d.n_events[treated]) == (21, 9)
+    expected = d.n_events / d.estimate
     # Printed with two digits.
     assert expected[[placebo, treated]] == pytest.approx([10.75, 19.25], abs=0.005)
     assert d.extra["statistic"][placebo] ** 2 == pytest.approx(16.79, abs=0.005)
@@ -121,7 +121,7 @@ def test_survival__counts_as_the_slow_twin(seed):
     d = gateway.detect(joins, targets, detector="survival", min_joiners=1)
     for g in range(2, joins.n_groups):
         observed, expected, variance = naive.log_rank(joins, targets, g)
-        assert d.n_spiking[g] == observed
+        assert d.n_events[g] == observed
         if expected > 0:
             assert d.estimate[g] == pytest.approx(observed / expected, rel=1e-9)
         if variance > 1e-9:
@@ -149,9 +149,9 @@ def test_survival__surplus_is_the_score_of_a_cox_model_with_a_time_varying_covar
     entry += 0.5
     model = PHReg(leave, x[:, None], status=status, entry=entry, ties="breslow")
     d = gateway.detect(joins, targets, detector="survival", min_joiners=1)
-    expected = d.n_spiking[g] / d.estimate[g]
+    expected = d.n_events[g] / d.estimate[g]
     surplus = float(model.score(np.zeros(1))[0])
-    assert d.n_spiking[g] - expected == pytest.approx(surplus, rel=1e-8)
+    assert d.n_events[g] - expected == pytest.approx(surplus, rel=1e-8)
 
 
 def test_gamma_prior__finds_the_parameters_of_simulated_rates():
@@ -311,7 +311,7 @@ def test_normal_prior__finds_mean_and_variance_of_simulated_effects():
 def test_order__by_hand():
     """a: before for ann and bea, after for cat. b: before for ann; bea's tie says nothing."""
     d, at = found("order", log_of(CASE))
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 2), (1, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 2), (1, 1)]
     # Of the joins that can be ordered, ann and bea have all before, cat all after.
     assert d.extra["expected_before"][at["a"]] == pytest.approx(2 / 3)
 
@@ -323,4 +323,4 @@ def test_order__counts_as_the_slow_twin(seed):
     d = gateway.detect(joins, targets, detector="order")
     for g in range(2, joins.n_groups):
         before, after = naive.before_and_after(joins, targets, g)
-        assert (d.n_spiking[g], d.n_joiners[g]) == (before, before + after)
+        assert (d.n_events[g], d.n_joiners[g]) == (before, before + after)

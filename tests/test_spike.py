@@ -40,7 +40,7 @@ def test_detect_spikes__sums_equal_the_twin(found):
         p.group, spike, jump, p.label, scores.expected, joins.n_groups
     )
     np.testing.assert_array_equal(d.n_joiners, counts[:, 0])
-    np.testing.assert_array_equal(d.n_spiking, counts[:, 1])
+    np.testing.assert_array_equal(d.n_events, counts[:, 1])
     np.testing.assert_array_equal(d.extra["n_resolved"], counts[:, 2])
     c = d.candidate
     counts, sums = counts[c], sums[c]
@@ -142,7 +142,7 @@ def test_score__lies_between_the_share_and_the_pooled_share(found):
     joins, targets, scores = found
     d = detect_spikes(joins, targets, scores, options=options())
     ranked = d.rank > 0
-    pooled = d.n_spiking[ranked].sum() / d.n_joiners[ranked].sum()
+    pooled = d.n_events[ranked].sum() / d.n_joiners[ranked].sum()
     low = np.minimum(d.estimate[ranked], pooled) - 1e-12
     high = np.maximum(d.estimate[ranked], pooled) + 1e-12
     assert ((d.score[ranked] >= low) & (d.score[ranked] <= high)).all()
@@ -177,7 +177,7 @@ def test_normal_tail__is_too_short_where_few_outcomes_are_expected():
 def test_no_spike_at_all__leaves_every_group_tied(found):
     joins, targets, scores = found
     d = detect_spikes(joins, targets, scores, options=options(rule="absolute", threshold=2.0))
-    assert (d.n_spiking == 0).all()
+    assert (d.n_events == 0).all()
     assert set(d.rank[d.rank > 0].tolist()) == {1}
 
 
@@ -229,7 +229,7 @@ def test_detection__is_invariant_to_renumbering_given_scores(found, rule):
         joins, mask, dataclasses.replace(scores, prefixes=moved, **arrays),
         options=options(rule=rule),
     )  # fmt: skip
-    np.testing.assert_array_equal(a.n_spiking, b.n_spiking[new_id])
+    np.testing.assert_array_equal(a.n_events, b.n_events[new_id])
     np.testing.assert_array_equal(a.rank, b.rank[new_id])
     # Sums run in another order.
     np.testing.assert_allclose(a.score, b.score[new_id], rtol=1e-9)

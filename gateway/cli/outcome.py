@@ -121,7 +121,7 @@ _LAST: _Measures = {
 _SPIKE_MEASURES: _Measures = {
     "score": lambda row: f"{row['score']:.3f}",
     "95 %": _interval,
-    "spikes": lambda row: f"{row['n_spiking']}/{row['n_joiners']}",
+    "spikes": lambda row: f"{row['n_events']}/{row['n_joiners']}",
     "effect": _effect,
     **_LAST,
 }

@@ -35,7 +35,7 @@ __all__ = ["NAME", "caption", "draw", "plotted"]
 
 NAME: str = "funnel"
 
-_COLUMNS = ("rank", "group", "role", "score", "n_joiners", "n_spiking", "flagged")
+_COLUMNS = ("rank", "group", "role", "score", "n_joiners", "n_events", "flagged")
 _NAMED = 5
 """Number of groups, from the highest score down, that get their names."""
 _MANY = 1_500

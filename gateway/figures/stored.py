@@ -68,7 +68,7 @@ def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
 
 def pooled_share(ranked: pa.Table) -> float:
     """Return the share of joiners that spike, over the joiners of all ranked groups."""
-    spiking, joiners = (pc.sum(ranked[name]).as_py() for name in ("n_spiking", "n_joiners"))
+    spiking, joiners = (pc.sum(ranked[name]).as_py() for name in ("n_events", "n_joiners"))
     return float(spiking) / float(joiners)
 
 

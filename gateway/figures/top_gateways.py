@@ -53,7 +53,7 @@ _COLUMNS = (
     "ci_high",
     "estimate",
     "n_joiners",
-    "n_spiking",
+    "n_events",
     "flagged",
 )
 

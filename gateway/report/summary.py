@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.detect import REGISTRY
 from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
 from gateway.report.stored import DETECTOR, Estimate, Result
 
@@ -106,7 +107,9 @@ def _log(result: Result) -> str:
 
 
 def _targets(result: Result) -> str:
-    horizon = result.summary("horizon")
+    names = result.detectors()
+    used = any(REGISTRY[name].uses_horizon for name in names if name in REGISTRY)
+    horizon = result.summary("horizon") if used or not names else None
     return (
         f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
