@@ -68,7 +68,8 @@ def main() -> None:
     for seed in range(given.times):
         log = permuted(joins, seed)
         for horizon in (HORIZON, None):
-            for d in detections(log, targets, horizon, given.detectors):
+            names = [n for n in given.detectors if horizon is None or REGISTRY[n].uses_horizon]
+            for d in detections(log, targets, horizon, names):
                 key = d.detector, "none" if horizon is None else str(horizon)
                 tested = ~np.isnan(d.p_value)
                 if tested.any():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact, nbinom
+from scipy.optimize import brentq
+from scipy.stats import binom, nbinom
 from sklearn.linear_model import LogisticRegression
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.stats.contingency_tables import StratifiedTable
@@ -62,14 +63,51 @@ def test_frequentist__leaves_out_whom_the_log_leaves_too_soon():
     assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 0), (1, 1)]
 
 
-def test_frequentist__p_value_is_scipys_fisher():
+@pytest.mark.parametrize("horizon", [None, 8])
+def test_frequentist__expects_joiners_as_active_as_people_drawn_by_their_joins(horizon):
+    """The root of the inclusion probabilities by brentq, person by person."""
     joins = linked_log(1)
-    d = gateway.detect(joins, first_groups(joins, 2), detector="frequentist", min_joiners=1)
-    n, k = d.n_joiners, d.n_events
+    targets = first_groups(joins, 2)
+    d = gateway.detect(joins, targets, detector="frequentist", min_joiners=1, horizon=horizon)
+    rows = [row for row in naive.labels(joins, targets, horizon) if row[2] >= 0]
+    own = [[label for user, _, label in rows if user == u] for u in range(joins.n_users)]
+    m = np.array([len(labels) for labels in own if labels])
+    share = np.array([np.mean(labels) for labels in own if labels])
     for g in range(2, joins.n_groups):
-        table = [[k[g], n[g] - k[g]], [k.sum() - k[g], (n - k).sum() - (n - k)[g]]]
-        expected = fisher_exact(table, alternative="greater").pvalue
-        assert d.p_value[g] == pytest.approx(expected, rel=1e-9)
+        n = d.n_joiners[g]
+        s = brentq(lambda s, n=n: (1 - (1 - s) ** m).sum() - n, 0.0, 1.0, xtol=1e-15)
+        expected = ((1 - (1 - s) ** m) * share).sum()
+        assert d.extra["expected_share"][g] == pytest.approx(expected / n, rel=1e-9)
+        p = binom.sf(d.n_events[g] - 1, n, expected / n)
+        assert d.p_value[g] == pytest.approx(p, rel=1e-6)
+
+
+def people(bot: bool) -> JoinLog:
+    """A hundred people with two of five groups each, half of whom go on; and perhaps a bot."""
+    user = np.repeat(np.arange(100), 2)
+    group = (2 * np.arange(200) // 2 + np.arange(200) % 2 * 2) % 5 + 1
+    half = np.arange(0, 100, 2)
+    rows = [(user, group, np.tile([1, 2], 100)), (half, np.zeros(50, int), np.full(50, 5))]
+    if bot:
+        many = np.arange(1_008)
+        rows.append((np.full(1_008, 100), 1 + many, many % 5))
+    columns = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return JoinLog.from_arrays(*columns)
+
+
+def test_frequentist__one_person_of_a_hundred_and_one_changes_little():
+    """40 joiners of each group, half of whom go on, as half of all do: .5 and half of P(20)."""
+    p = {}
+    for bot in (False, True):
+        joins = people(bot)
+        d = gateway.detect(joins, first_groups(joins, 1), detector="frequentist", min_joiners=30)
+        p[bot] = d.p_value[1:6]
+        assert not d.flagged.any()
+        if not bot:
+            assert d.n_joiners[1:6].tolist() == [40] * 5
+            assert d.extra["expected_share"][1:6] == pytest.approx([0.5] * 5)
+    assert p[False] == pytest.approx(binom.sf(d.n_events[1:6] - 1, 40, 0.5))
+    assert (p[True] > 0.3).all()
 
 
 @given(st.integers(0, 100), st.sampled_from([None, 3, 20]))
@@ -293,7 +331,6 @@ def test_matching__score_lies_between_the_estimate_and_the_mean_of_all(scored):
     low = min(d.estimate[ranked].min(), 0.0)
     assert np.ptp(d.score[ranked]) < np.ptp(d.estimate[ranked])
     assert (d.score[ranked] > low).all()
-    assert ((d.ci_low <= d.score) & (d.score <= d.ci_high))[ranked].all()
 
 
 def test_normal_prior__finds_mean_and_variance_of_simulated_effects():

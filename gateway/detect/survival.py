@@ -116,7 +116,8 @@ def detect_survival(
     on O_g with the risk sets taken as given (a hypergeometric count is a sum of Bernoulli
     variables; Vatutin, Mikhailov 1982). Extra columns: ``hazard_ratio``,
     (O_g / E_g) / ((D - O_g) / (D - E_g)), members against the others (Pike 1972);
-    ``excess_hazard``, Aalen's additive one, (O_g - E_g) over the ticks at risk; ``statistic``, (O_g - E_g) / sqrt V_g.
+    ``excess_hazard``, Aalen's additive one, (O_g - E_g) over the ticks at risk;
+    ``statistic``, (O_g - E_g) / sqrt V_g.
 
     *When it misleads.* The comparison is between users, so whoever is inclined to the
     targets raises the hazard of every group that such users like: look-alikes score as
