@@ -6,8 +6,7 @@ is, its axis and its value of no effect are the detector's own (``gateway.detect
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gateway.detect import Measure, measure_of
-from gateway.detect.measure import Unit
 from gateway.figures.names import label
 from gateway.figures.stored import (
     constant,
@@ -197,31 +195,25 @@ def _label_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.tick_params(axis="y", length=0, pad=14)
     axes.spines["left"].set_visible(False)
-    style: Any = {
-        "transform": axes.get_yaxis_transform(),
-        "ha": "right",
-        "va": "center_baseline",
-        "fontsize": 6,
-        "color": MUTED,
-    }
-    for y, rank, n in zip(range(len(names)), *_integers(data, "rank", "n_joiners"), strict=True):
-        axes.text(-0.02, y, str(rank), **style)
-        axes.text(1.26, y, count(n), **style)
-    score = measure.score
-    for y, value in enumerate(score.factor * floats(data, "score")):
-        axes.text(1.115, y, _short(value, score.unit), **style)
-    axes.text(1.115, -1.0, "score", **style)
-    axes.text(1.26, -1.0, "joiners", **style)
+    score, n = measure.score, data["n_joiners"].to_pylist()
+    unit = {"share": "score (%)", "points": "score (pp)", "": "score"}[score.unit]
+    scores = [
+        f"{value:.{1 if score.unit else 2}f}" for value in score.factor * floats(data, "score")
+    ]
+    ranks = data["rank"].to_pylist()
+    for y, rank in enumerate(ranks):
+        _write(axes, 0.0, -5, y, str(rank))
+    for y, (value, joiners) in enumerate(zip(scores, n, strict=True)):
+        _write(axes, 1.0, 30, y, value.replace("-", "\N{MINUS SIGN}"))
+        _write(axes, 1.0, 55, y, count(joiners))
+    _write(axes, 1.0, 30, -1.0, unit)
+    _write(axes, 1.0, 55, -1.0, "joiners")
 
 
-def _short(value: float, unit: Unit) -> str:
-    text = f"{value:.1f}" if unit else f"{value:.2f}"
-    return (
-        f"{text} %".replace("-", "\N{MINUS SIGN}")
-        if unit == "share"
-        else text.replace("-", "\N{MINUS SIGN}")
-    )
-
-
-def _integers(data: pa.Table, *names: str) -> Iterator[list[int]]:
-    return (data[name].to_pylist() for name in names)
+def _write(axes: Axes, edge: float, points: float, y: float, text: str) -> None:
+    """Write text that ends so many points to the right of an edge of the axes."""
+    axes.annotate(
+        text, xy=(edge, y), xycoords=axes.get_yaxis_transform(), xytext=(points, 0),
+        textcoords="offset points", ha="right", va="center_baseline", fontsize=6, color=MUTED,
+        annotation_clip=False,
+    )  # fmt: skip
