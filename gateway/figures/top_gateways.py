@@ -193,7 +193,7 @@ def _label_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
     """Write rank and name on the left, score and number of joiners on the right."""
     names = [label(group, limit=22) for group in data["group"].to_pylist()]
     axes.set_yticks(range(len(names)), names, parse_math=False)
-    axes.tick_params(axis="y", length=0, pad=14)
+    axes.tick_params(axis="y", length=0, pad=17)
     axes.spines["left"].set_visible(False)
     score, n = measure.score, data["n_joiners"].to_pylist()
     unit = {"share": "score (%)", "points": "score (pp)", "": "score"}[score.unit]

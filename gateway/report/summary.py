@@ -108,8 +108,10 @@ def _log(result: Result) -> str:
 
 def _targets(result: Result) -> str:
     names = result.detectors()
-    used = any(REGISTRY[name].uses_horizon for name in names if name in REGISTRY)
-    horizon = result.summary("horizon") if used or not names else None
+    users = [n for n in names if n not in REGISTRY or REGISTRY[n].uses_horizon]
+    horizon = result.summary("horizon") if users or not names else None
+    if horizon and users != names:
+        horizon += f" for {', '.join(users).replace('_', ' ')}"
     return (
         f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
