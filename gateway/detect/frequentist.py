@@ -26,7 +26,7 @@ Int64 = npt.NDArray[np.int64]
 FREQUENTIST = Measure(
     detector="frequentist",
     estimate=Quantity(
-        "share of joiners who join a target later",
+        "share who go on",
         "share of the group's joiners who join a target later",
         unit="share",
         no_effect="expected_share",

@@ -38,7 +38,7 @@ Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 SPIKE = Measure(
     detector="spike",
     estimate=Quantity(
-        "excess share of joiners who join a target later",
+        "excess share who go on",
         "share of joiners who join a target later, minus the share that their joins before "
         "let expect",
         unit="points",

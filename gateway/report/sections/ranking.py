@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from gateway.detect import Measure, Quantity, measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
@@ -45,18 +45,8 @@ _COLUMNS: Mapping[str, Column] = {
     "flagged": Column("flagged", "whether the detector calls it a gateway group", is_number=False),
     "detector": Column("detector", is_number=False),
 }
-_MEANINGS: Mapping[str, Callable[[Measure], str]] = {
-    "score": lambda measure: _explained(measure.score),
-    "estimate": lambda measure: _explained(measure.estimate),
-    "n_joiners": lambda measure: measure.joiners,
-    "n_events": lambda measure: measure.events,
-    "p_value": lambda measure: (
-        f"{measure.test}{'' if measure.holds_level else _WARNING}" if measure.test else ""
-    ),
-}
-"""Columns that each detector explains in its own words."""
-_WARNING = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
-_FORMS = {
+_WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
+_FORMS: Mapping[str, Callable[[Any], str]] = {
     "n_joiners": count,
     "n_events": count,
     "mean_jump": points,
@@ -98,18 +88,30 @@ def _table(result: Result, rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _column(key: str, detectors: Sequence[str]) -> Column:
-    """A column, explained by each detector; those that say the same together."""
-    if key not in _MEANINGS:
-        return _COLUMNS[key]
+    """A column, explained by each detector in its words; those that say the same together."""
     said: dict[str, list[str]] = {}
     for detector in detectors:
-        meaning = _MEANINGS[key](measure_of(detector))
+        meaning = _meanings(measure_of(detector)).get(key)
         if meaning:
             said.setdefault(meaning, []).append(detector.replace("_", " "))
-    if len(detectors) == 1:
-        return replace(_COLUMNS[key], title="".join(said))
-    parts = [f"{', '.join(names)}: {meaning}" for meaning, names in said.items()]
+    if not said:
+        return _COLUMNS[key]
+    parts = [
+        meaning if len(detectors) == 1 else f"{', '.join(names)}: {meaning}"
+        for meaning, names in said.items()
+    ]
     return replace(_COLUMNS[key], title=". ".join(parts))
+
+
+def _meanings(measure: Measure) -> Mapping[str, str]:
+    warning = "" if measure.holds_level or not measure.test else _WARNING
+    return {
+        "score": _explained(measure.score),
+        "estimate": _explained(measure.estimate),
+        "n_joiners": measure.joiners,
+        "n_events": measure.events,
+        "p_value": measure.test + warning,
+    }
 
 
 def _explained(quantity: Quantity) -> str:
