@@ -96,7 +96,7 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
         ]
         for row in top
     ]
-    title = f"Top groups by {detector.replace('_', ' ')}: {measure.score.axis}"
+    title = f"Top gateway groups by {detector.replace('_', ' ')}: {measure.score.axis}"
     print_table(title, columns, rows)
 
 
