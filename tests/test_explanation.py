@@ -38,7 +38,7 @@ def test_explanation__counts_what_the_scores_hold(found):
     why = explain_group(*found, group=name_of(joins, 4))
     rows = scores.prefixes
     mine = rows.group == 4
-    assert (why.n_joiners, why.n_spiking) == (mine.sum(), (mine & spike).sum())
+    assert (why.n_joiners, why.n_events) == (mine.sum(), (mine & spike).sum())
     assert why.observed == (mine & (rows.label == 1)).sum()
     assert why.expected == pytest.approx(scores.expected[mine & (rows.label >= 0)].sum())
     assert why.n_members == joins.sizes()[4] >= why.n_joiners
@@ -165,7 +165,7 @@ def test_command__explains_a_stored_result(tmp_path, capsys):
     explain_and_show(tmp_path / "r", top["group"], threads=1, as_json=True)
     got = json.loads(capsys.readouterr().out)
     assert got["ranks"][0]["rank"] == top["rank"] == 1
-    assert (got["n_joiners"], got["n_spiking"]) == (top["n_joiners"], top["n_spiking"])
+    assert (got["n_joiners"], got["n_events"]) == (top["n_joiners"], top["n_events"])
     explain_and_show(tmp_path / "r", top["group"], threads=1, as_json=False)
     said = capsys.readouterr().out
     assert "look-alike check" in said

@@ -104,7 +104,7 @@ def test_stored_prefixes__are_those_of_the_whole_log(folder) -> None:
 
 
 def _assert_same(got: Detection, expected: Detection) -> None:
-    for name in ("n_joiners", "n_spiking", "rank", "flagged", "candidate"):
+    for name in ("n_joiners", "n_events", "rank", "flagged", "candidate"):
         assert getattr(got, name).tolist() == getattr(expected, name).tolist(), name
     for name in ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value"):
         a, b = getattr(got, name), getattr(expected, name)
@@ -128,7 +128,7 @@ def test_spikes__are_the_same_in_parts(folder, options) -> None:
     expected = detect(whole, _targets(whole), scores=scores, min_joiners=1, **options)
     got = detect(log, _targets(log), scores=stored, min_joiners=1, **options)
     _assert_same(got, expected)
-    assert expected.n_spiking.any()
+    assert expected.n_events.any()
 
 
 @pytest.mark.parametrize("per_part", [40, 10**5])

@@ -21,7 +21,8 @@ PUBLIC = {
     ],
     "gateway.detect": [
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
-        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
+        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Measure", "OrderOptions",
+        "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
         "UNRANKED", "check_in_parts", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_frequentist",

@@ -238,7 +238,7 @@ def test_detect_spikes__chunks_change_nothing_but_rounding(log, monkeypatch):
     for module in (spike_module, spike_cells):
         monkeypatch.setattr(module, "chunk_count", lambda rows, table=0: 7)  # noqa: ARG005
     got = detect_spikes(*log, scores)
-    np.testing.assert_array_equal(got.n_spiking, expected.n_spiking)
+    np.testing.assert_array_equal(got.n_events, expected.n_events)
     np.testing.assert_array_equal(got.n_joiners, expected.n_joiners)
     for name in ("mean_jump", "realised_effect", "statistic"):
         np.testing.assert_allclose(got.extra[name], expected.extra[name], rtol=1e-9, atol=1e-12)

@@ -521,7 +521,7 @@ def test_detection__one_tick_is_neither_before_nor_after():
         mask = np.isin(joins.groups.to_pylist(), ["a", "z", "b", "y"])
         found = detect_self_controlled(joins, TargetSet(mask, "t"), options=PLAIN)
         m = joins.groups.to_pylist().index("m")
-        assert (found.extra["crude_observed"][m], found.n_spiking[m]) == (1, 1)
+        assert (found.extra["crude_observed"][m], found.n_events[m]) == (1, 1)
 
 
 @pytest.mark.compiled

@@ -60,7 +60,7 @@ EXPLANATIONS_SCHEMA = pa.schema(
         ("rank", pa.int32()),
         ("group", pa.string()),
         ("n_joiners", pa.int64()),
-        ("n_spiking", pa.int64()),
+        ("n_events", pa.int64()),
         ("observed", pa.int64()),
         ("expected", pa.float64()),
         ("p_before", pa.float64()),
@@ -115,7 +115,7 @@ class Explanation:
         All who ever joined it.
     n_joiners
         Those of them who were at risk: before their first target join.
-    n_spiking
+    n_events
         Those of them whose probability spiked at the join.
     n_resolved, observed, expected
         Joiners whose outcome is known, how many of them joined a target, and how many
@@ -131,7 +131,7 @@ class Explanation:
     group: str
     n_members: int
     n_joiners: int
-    n_spiking: int
+    n_events: int
     n_resolved: int
     observed: int
     expected: float
@@ -190,7 +190,7 @@ def explain_group(
         group=group,
         n_members=int(np.count_nonzero(joins.group == g)),
         n_joiners=len(mine),
-        n_spiking=int(np.count_nonzero(spike[mine])),
+        n_events=int(np.count_nonzero(spike[mine])),
         n_resolved=len(resolved),
         observed=int(np.count_nonzero(rows.label[resolved] == 1)),
         expected=float(scores.expected[resolved].sum()),
@@ -235,7 +235,7 @@ def _brief(why: Explanation) -> dict[str, Any]:
     return {
         "group": why.group,
         "n_joiners": why.n_joiners,
-        "n_spiking": why.n_spiking,
+        "n_events": why.n_events,
         "observed": why.observed,
         "expected": why.expected,
         "p_before": mean.get(-1),

@@ -58,7 +58,7 @@ def _sentences(why: Explanation) -> list[str]:
     check = why.look_alike
     return [
         f"members: {why.n_members:,}; at risk when they joined: {why.n_joiners:,}; "
-        f"probability spiked: {why.n_spiking:,}",
+        f"probability spiked: {why.n_events:,}",
         f"target joins later: {why.observed:,} observed, {why.expected:.1f} expected from the "
         f"joins before ({why.n_resolved:,} joiners with a known outcome)",
         f"look-alike check: {check.after:,} target joins after joining it, {check.before:,} "
@@ -105,7 +105,7 @@ def _as_json(why: Explanation, ranks: list[dict[str, Any]]) -> dict[str, Any]:
         key: value if isinstance(value, int) or math.isfinite(value) else None
         for key, value in asdict(why.look_alike).items()
     }
-    plain = ("group", "n_members", "n_joiners", "n_spiking", "n_resolved", "observed", "expected")
+    plain = ("group", "n_members", "n_joiners", "n_events", "n_resolved", "observed", "expected")
     return {
         **{name: getattr(why, name) for name in plain},
         "ranks": ranks,

@@ -14,9 +14,12 @@ import pyarrow.compute as pc
 from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.config import Config
+from gateway.detect import Measure, measure_of
 from gateway.partitioned import OnDisk
 from gateway.pipeline import simulate_only
 from gateway.publish import run
+from gateway.report.numbers import count
+from gateway.report.quantities import interval_of, tested, written
 from gateway.store import Result
 
 __all__ = ["run_and_show", "simulate_and_show"]
@@ -81,9 +84,8 @@ def _show(result: Result) -> None:
 
 
 def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -> None:
-    is_spike = detector == "spike"
-    title = "the note's spike score" if is_spike else f"detector {detector}"
-    measures = _SPIKE_MEASURES if is_spike else _MEASURES
+    measure = measure_of(detector)
+    measures = _measures(measure)
     columns = ["group", "rank", *(["role"] if is_simulated else []), *measures]
     rows = [
         [
@@ -94,7 +96,8 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
         ]
         for row in top
     ]
-    print_table(f"Top gateway groups by {title}", columns, rows)
+    title = f"Top gateway groups by {detector.replace('_', ' ')}: {measure.score.axis}"
+    print_table(title, columns, rows)
 
 
 def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
@@ -102,35 +105,24 @@ def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
     return [row["role"]] if is_simulated else []
 
 
-def _interval(row: dict[str, Any]) -> str:
-    if row["ci_low"] is None or row["ci_high"] is None:
-        return "-"
-    return f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
-
-
-def _effect(row: dict[str, Any]) -> str:
-    effect = row["realised_effect"]
-    return "-" if effect is None else f"{effect:+.3f}"
-
-
 _Measures = dict[str, Callable[[dict[str, Any]], str]]
-_LAST: _Measures = {
-    "q": lambda row: "-" if row["q_value"] is None else f"{row['q_value']:.2g}",
-    "flagged": lambda row: "yes" if row["flagged"] else "no",
-}
-_SPIKE_MEASURES: _Measures = {
-    "score": lambda row: f"{row['score']:.3f}",
-    "95 %": _interval,
-    "spikes": lambda row: f"{row['n_spiking']}/{row['n_joiners']}",
-    "effect": _effect,
-    **_LAST,
-}
-_MEASURES: _Measures = {
-    "score": lambda row: f"{row['score']:.4g}",
-    "95 %": _interval,
-    "joiners": lambda row: str(row["n_joiners"]),
-    **_LAST,
-}
+
+
+def _measures(measure: Measure) -> _Measures:
+    """Columns of a detector: its score, its estimate within its interval, and its test."""
+    score, estimate = measure.score, measure.estimate
+    columns: _Measures = {
+        "score": lambda row: written(score, row["score"]),
+        estimate.axis: lambda row: written(estimate, row["estimate"]),
+        "95 %": lambda row: interval_of(estimate, row["ci_low"], row["ci_high"]),
+        "joiners": lambda row: count(row["n_joiners"]),
+    }
+    if estimate is score:
+        del columns["score"]
+    if measure.test:
+        columns["q"] = lambda row: tested(row["q_value"], level_held=row["level_held"])
+        columns["flagged"] = lambda row: "yes" if row["flagged"] else "no"
+    return columns
 
 
 def _headlines(result: Result) -> list[str]:

@@ -159,7 +159,7 @@ class SelfControlledSection(Section):
     min_joiners: _Joiners = Field(
         default=20, description="smallest number of joiners of a ranked group"
     )
-    min_spiking: _Joiners = Field(
+    min_events: _Joiners = Field(
         default=3,
         description="smallest number of joiners with an event after it, of a flagged group",
     )

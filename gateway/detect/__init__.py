@@ -11,6 +11,7 @@ from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
 from gateway.detect.hitting import HittingOptions, detect_by_hitting
 from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
 from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.order import OrderOptions, detect_order
 from gateway.detect.registry import (
     DETECTORS,
@@ -18,6 +19,7 @@ from gateway.detect.registry import (
     Entry,
     check_in_parts,
     compare_users,
+    measure_of,
     run_detector,
 )
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
@@ -35,7 +37,9 @@ __all__ = [
     "HittingOptions",
     "MarkovRemovalOptions",
     "MatchingOptions",
+    "Measure",
     "OrderOptions",
+    "Quantity",
     "SelfControlledOptions",
     "SpikeOptions",
     "SurvivalOptions",
@@ -52,6 +56,7 @@ __all__ = [
     "detect_spikes",
     "detect_survival",
     "find_spikes",
+    "measure_of",
     "rank_groups",
     "run_detector",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.detect import REGISTRY
 from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
 from gateway.report.stored import DETECTOR, Estimate, Result
 
@@ -106,7 +107,11 @@ def _log(result: Result) -> str:
 
 
 def _targets(result: Result) -> str:
-    horizon = result.summary("horizon")
+    names = result.detectors()
+    users = [n for n in names if n not in REGISTRY or REGISTRY[n].uses_horizon]
+    horizon = result.summary("horizon") if users or not names else None
+    if horizon and users != names:
+        horizon += f" for {', '.join(users).replace('_', ' ')}"
     return (
         f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."

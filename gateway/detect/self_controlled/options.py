@@ -51,7 +51,7 @@ class SelfControlledOptions:
         Names of groups known to send nobody: the null is fitted on them.
     min_joiners
         A group with fewer joiners is not ranked.
-    min_spiking
+    min_events
         A group with fewer joiners that have an event after their join is not flagged.
     alpha
         False-discovery rate of the flags, in (0, 1).
@@ -72,7 +72,7 @@ class SelfControlledOptions:
     first_only: bool = False
     inert: tuple[str, ...] = ()
     min_joiners: int = 20
-    min_spiking: int = 3
+    min_events: int = 3
     alpha: float = 0.05
 
     def __post_init__(self) -> None:
@@ -106,7 +106,7 @@ class SelfControlledOptions:
             ),
             *(
                 _check(name, getattr(self, name) >= 0, "must not be negative", getattr(self, name))
-                for name in ("risk_window", "pre_window", "min_joiners", "min_spiking")
+                for name in ("risk_window", "pre_window", "min_joiners", "min_events")
                 if isinstance(getattr(self, name), int)
             ),
             _check("alpha", 0 < self.alpha < 1, "must be in (0, 1)", self.alpha),
