@@ -213,7 +213,10 @@ def test_summary__claims_no_cause_without_truth(result: Mapping[str, pa.Table]) 
 
 def test_summary__shows_a_missing_metric_as_a_dash() -> None:
     got = lede(Result(without_metric("auc", "precision_at_50")))
-    assert f"AUC of {MISSING}." in got
+    assert f"AUC of {MISSING};" in got
+    assert "without any knowledge of the groups" not in lede(
+        Result(without_metric("auc_without_groups"))
+    )
     assert f"and {MISSING} of its top 50 are gateways" in got
 
 

@@ -6,16 +6,15 @@ from gateway.analyses.entities import entity_model
 from gateway.analyses.event_study import event_study
 from gateway.analyses.explanation import (
     Explanation,
-    RateRatio,
     explain_group,
     explain_top,
-    rate_ratio,
 )
 from gateway.analyses.exposure import exposure_contrast
 from gateway.analyses.friend_products import pymi_holdout, pymk_arms
 from gateway.analyses.invited_members import invited_members
 from gateway.analyses.join_sources import join_sources, recent_join_sources
 from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.analyses.note import analyse_note
 from gateway.analyses.pathways import PATHWAYS_SCHEMA, pathways
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
@@ -26,11 +25,12 @@ __all__ = [
     "PATHWAYS_SCHEMA",
     "Explanation",
     "Invitations",
-    "RateRatio",
+    "OddsRatio",
     "Record",
     "Requests",
     "Row",
     "analyse_note",
+    "common_odds_ratio",
     "compare",
     "entity_model",
     "event_study",
@@ -46,7 +46,6 @@ __all__ = [
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
-    "rate_ratio",
     "recent_join_sources",
     "record_of",
     "signal_correlations",

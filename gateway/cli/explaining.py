@@ -61,9 +61,10 @@ def _sentences(why: Explanation) -> list[str]:
         f"probability spiked: {why.n_events:,}",
         f"target joins later: {why.observed:,} observed, {why.expected:.1f} expected from the "
         f"joins before ({why.n_resolved:,} joiners with a known outcome)",
-        f"look-alike check: {check.after:,} target joins after joining it, {check.before:,} "
-        f"before; rate ratio {_text(check.ratio, '.2f')} [{_text(check.ci_low, '.2f')}, "
-        f"{_text(check.ci_high, '.2f')}] within the same users",
+        f"look-alike check: {check.targets_after:,} target joins after joining it, "
+        f"{check.expected:.1f} expected by chance, by {check.n_informative:,} joiners with "
+        f"joins before and after; odds ratio {_text(check.ratio, '.2f')} "
+        f"[{_text(check.ci_low, '.2f')}, {_text(check.ci_high, '.2f')}] within the same users",
     ]
 
 

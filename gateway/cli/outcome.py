@@ -129,6 +129,7 @@ def _headlines(result: Result) -> list[str]:
     """The measures that a reader should see beside the rankings."""
     named = {
         ("outcome", "auc"): "AUC of the scorer",
+        ("outcome", "auc_without_groups"): "AUC without any knowledge of the groups",
         ("planted", "average_precision"): "average precision against planted gateways",
         ("planted", "precision_at_50"): "precision at 50",
         ("planted", "share_homophily_at_50"): "homophily look-alikes in the top 50",

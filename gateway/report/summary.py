@@ -122,9 +122,16 @@ def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
     if result.detectors() and not result.has_scorer():
         return "No scorer was trained: no detector asked for one."
+    floor = result.scorer("auc_without_groups").value
+    without = (
+        ""
+        if floor is None
+        else f"; without any knowledge of the groups, from the number of joins so far and the "
+        f"calendar alone, it is {decimal(floor)}"
+    )
     return (
         "After each join, the scorer tells users who go on to join a target from the others with "
-        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}."
+        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{without}."
     )
 
 

@@ -21,7 +21,7 @@ from gateway.score.calibration import (
 from gateway.score.large import score_large
 from gateway.score.logistic import LogisticScorer
 from gateway.score.prefixes import Prefixes, build_prefixes
-from gateway.score.quality import Quality, measure_quality
+from gateway.score.quality import Quality, measure_quality, without_groups
 from gateway.score.scorer import Logits, Scorer
 from gateway.targets import TargetSet
 
@@ -56,7 +56,7 @@ class Scores:
     fold
         int8, shape (n_users,).
     quality
-        Measures of ``at_end`` against the outcomes, out of fold.
+        Measures of ``at_end`` against the outcomes, out of fold, and ``auc_without_groups``.
     scorer
         Name of the scorer.
     """
@@ -140,6 +140,7 @@ def score_joins(
         quality = measure_quality(
             filled.at_end[trains], prefixes.label[trains], row_fold, many=True
         )
+        quality += without_groups(prefixes, fold)
         columns = (filled.before, filled.after, filled.expected, filled.at_end)
         return Scores(prefixes, *columns, fold, quality, scorer.name)
     n_rows = len(prefixes.group)
@@ -153,6 +154,7 @@ def score_joins(
                 whole[gets] = part[gets]
     trains, row_fold = prefixes.trains, fold[prefixes.user()]
     quality = measure_quality(at_end[trains], prefixes.label[trains], row_fold[trains])
+    quality += without_groups(prefixes, fold)
     return Scores(prefixes, before, after, expected, at_end, fold, quality, scorer.name)
 
 

@@ -9,8 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.joins_io.partitioned import map_column
-from gateway.score.quality import Quality, over_folds
-from gateway.score.selection import area_under_curve
+from gateway.score.quality import (
+    Quality,
+    auc_without_groups,
+    calendar_shares,
+    count_cells,
+    over_folds,
+)
+from gateway.score.selection import area_under_curve, exact_quantiles
 from gateway.score.stored import StoredPrefixes
 
 __all__ = ["measure_stored"]
@@ -39,7 +45,11 @@ def measure_stored(prefixes: StoredPrefixes, folds: int) -> tuple[Quality, ...]:
         rows += np.bincount(fold, minlength=folds)
         positive += np.bincount(fold[label], minlength=folds)
     n, hits = int(rows.sum()), int(positive.sum())
-    given = Quality("base_rate", hits / n), Quality("n_rows", float(n))
+    given = (
+        Quality("base_rate", hits / n),
+        Quality("n_rows", float(n)),
+        *_without_groups(prefixes, folds, n),
+    )
     if hits in (0, n):
         return given
     there = np.flatnonzero(rows)
@@ -53,6 +63,20 @@ def measure_stored(prefixes: StoredPrefixes, folds: int) -> tuple[Quality, ...]:
         for k in there.tolist()
     ]
     return (*(over_folds(name, np.array([f[name] for f in found])) for name in found[0]), *given)
+
+
+def _without_groups(prefixes: StoredPrefixes, folds: int, n: int) -> tuple[Quality, ...]:
+    cuts = np.unique(
+        exact_quantiles(
+            lambda: (piece.time[piece.trains] for _, piece in prefixes.blocks()),
+            calendar_shares(n),
+        )
+    )
+    counts = [
+        count_cells(piece, (piece.chance * folds).astype(np.int64), cuts, folds=folds)
+        for _, piece in prefixes.blocks()
+    ]
+    return auc_without_groups(np.sum(counts, axis=0))
 
 
 def _trained_on(
