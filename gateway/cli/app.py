@@ -57,8 +57,8 @@ WorkerThreads = Annotated[
     int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
 ]
 _DETECTORS = (
-    "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
-    "order, self_controlled; repeat for several"
+    "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
+    "self_controlled; repeat for several; default: spike and self_controlled"
 )
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 

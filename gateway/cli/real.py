@@ -15,7 +15,10 @@ from gateway.joins import JoinLog
 from gateway.joins_io import file_digest, parse_duration, read_names
 from gateway.joins_io.partitioned import read_manifest
 
-__all__ = ["config_for_log"]
+__all__ = ["BOTH", "config_for_log"]
+
+# What answers where no detector is named: one of association, one of change.
+BOTH = ("spike", "self_controlled")
 
 
 def config_for_log(
@@ -46,8 +49,7 @@ def config_for_log(
     }
     if seed is not None:
         document["experiment"]["seed"] = seed
-    if detectors:
-        document["detect"] = {"detectors": list(detectors)}
+    document["detect"] = {"detectors": list(detectors or BOTH)}
     if horizon is not None:
         document["score"] = {"horizon": _ticks(path, horizon, columns)}
     try:
