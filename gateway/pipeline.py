@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, analyse_note, record_of
+from gateway.analyses import Explanation, analyse_note, information_of, record_of, verdict_of
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
@@ -53,6 +53,9 @@ __all__ = [
     "pin_inputs",
     "simulate_only",
 ]
+
+# False-discovery rate where a detector has none of its own.
+CALLED_AT = 0.05
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -241,7 +244,7 @@ def _tables(
         "groups": groups_table(platform, config),
         "gateways": gateways,
         "evaluation": evaluation,
-        "summary": _summary(config, platform, detections),
+        "summary": _summary(config, platform, detections, gateways),
     }
     if isinstance(scores, Scores):
         tables |= score_tables(
@@ -291,8 +294,10 @@ def _evaluate(
     return pa.concat_tables([*parts, scorer])
 
 
-def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
-    """What the report says first, as text."""
+def _summary(
+    config: Config, platform: Platform, detections: dict[str, Detection], gateways: pa.Table
+) -> pa.Table:
+    """What terminal and report say first, as text."""
     joins, found = platform.log, leading(detections)
     horizon = config.score.horizon
     said = {
@@ -309,7 +314,10 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
+        **_said_of_log(config, platform, found),
     }
+    if (verdict := verdict_of(gateways)) is not None:
+        said |= {"agreement": verdict.agreement, "verdict": verdict.text}
     return pa.table(
         {"key": list(said), "value": [str(value) for value in said.values()]},
         schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
@@ -318,6 +326,28 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
 
 def _said(horizon: Duration, joins: AnyLog) -> str:
     return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
+
+
+def _said_of_log(config: Config, platform: Platform, found: Detection) -> dict[str, str | int]:
+    """How much the log can show to the leading detector: numbers, and the same in sentences."""
+    options = getattr(config, found.detector)
+    held = information_of(
+        platform.log, platform.targets, found,
+        horizon=config.score.horizon, min_joiners=options.min_joiners,
+        alpha=getattr(options, "alpha", CALLED_AT),
+    )  # fmt: skip
+    counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
+    ratios = ("base_rate", "ratio_typical", "ratio_largest")
+    return {
+        **{name: getattr(held, name) for name in counts},
+        "min_joiners": held.min_joiners,
+        **{name: _or_undefined(getattr(held, name)) for name in ratios},
+        "information": "\n".join(held.lines),
+    }
+
+
+def _or_undefined(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else "undefined"
 
 
 def _span(joins: AnyLog) -> str:

@@ -71,8 +71,8 @@ TimeFormat = Annotated[
     ),
 ]
 _DETECTORS = (
-    "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
-    "order, self_controlled; repeat for several"
+    "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
+    "self_controlled; repeat for several; default: spike and self_controlled"
 )
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 

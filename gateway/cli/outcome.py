@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.analyses import MEANING, verdict_of
 from gateway.cli.part_workers import PartOptions, workers_for
-from gateway.cli.terminal import TerminalTalk, clean, print_table
+from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import Measure, measure_of
 from gateway.partitioned import OnDisk
@@ -47,7 +48,7 @@ def run_and_show(
                 config, folder=out, force=force, n_threads=threads, talk=talk, on_disk=on_disk
             )
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n")
+        print_json(_as_json(result))
         return
     _show(result)
 
@@ -78,9 +79,28 @@ def _tops(result: Result) -> dict[str, pa.Table]:
 def _show(result: Result) -> None:
     for name, top in _tops(result).items():
         _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
-    for line in [*_headlines(result), *_arms(result)]:
+    for line in [*_said(result), *_headlines(result), *_arms(result)]:
         sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
+
+
+def _said(result: Result) -> list[str]:
+    """How much the log can show, and what two kinds of evidence say together."""
+    summary = {row["key"]: row["value"] for row in result.table("summary").to_pylist()}
+    lines = summary.get("information", "").splitlines()
+    if "verdict" in summary:
+        lines += [summary["agreement"], summary["verdict"]]
+    verdict = verdict_of(result.table("gateways"))
+    if verdict is not None:
+        lines += [MEANING, *_named("both", verdict.both)]
+    return lines
+
+
+def _named(what: str, groups: tuple[str, ...]) -> list[str]:
+    if not groups:
+        return []
+    more = f" and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
+    return [f"{what}: {', '.join(groups[:SHOWN])}{more}"]
 
 
 def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -> None:
@@ -137,7 +157,7 @@ def _headlines(result: Result) -> list[str]:
     rows = result.table("evaluation").to_pylist()
     several = len(result.config.detect.detectors) > 1
     return [
-        f"{_of(row, several)}{text}: {row['value']:.3f}"
+        f"{_of(row, several)}{text}: {or_undefined(row['value'])}"
         for key, text in named.items()
         for row in rows
         if (row["truth"], row["metric"]) == key
@@ -164,11 +184,14 @@ def _rows(result: Result, name: str) -> list[dict[str, Any]]:
 
 
 def _as_json(result: Result) -> dict[str, Any]:
+    verdict = verdict_of(result.table("gateways"))
+    said = {} if verdict is None else {"verdict": {**asdict(verdict), "both": verdict.both}}
     return {
         "folder": str(result.folder),
         "report": str(result.folder / "report.html"),
         "summary": _summary(result),
         "reading": _rows(result, "reading"),
+        **said,
         "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
         "interventions": _rows(result, "interventions"),

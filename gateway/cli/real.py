@@ -14,7 +14,10 @@ from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins_io import parse_duration, read_names
 from gateway.joins_io.messages import shown
 
-__all__ = ["config_for_log"]
+__all__ = ["BOTH", "config_for_log"]
+
+# What answers where no detector is named: one of association, one of change.
+BOTH = ("spike", "self_controlled")
 
 
 def config_for_log(
@@ -61,8 +64,7 @@ def config_for_log(
         document["targets"]["skip_unknown"] = True
     if seed is not None:
         document["experiment"]["seed"] = seed
-    if detectors:
-        document["detect"] = {"detectors": list(detectors)}
+    document["detect"] = {"detectors": list(detectors or BOTH)}
     if horizon is not None:
         document["score"] = {"horizon": _duration(horizon)}
     try:

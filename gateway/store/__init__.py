@@ -11,7 +11,13 @@ from __future__ import annotations
 from gateway.store.crates import write_crate
 from gateway.store.drafts import Draft, draft_result, scratch_folder, settle
 from gateway.store.journal import Journal, read_journal
-from gateway.store.locks import Lock, is_locked, node_cache_lock, node_local_cache
+from gateway.store.locks import (
+    Lock,
+    is_cache_filled,
+    is_locked,
+    node_cache_lock,
+    node_local_cache,
+)
 from gateway.store.results import (
     Difference,
     Result,
@@ -49,6 +55,7 @@ __all__ = [
     "is_locked",
     "is_sweep",
     "load_config",
+    "is_cache_filled",
     "node_cache_lock",
     "node_local_cache",
     "open_result",

@@ -21,7 +21,14 @@ from pathlib import Path
 from gateway.errors import ResultError
 from gateway.store.writing import open_own
 
-__all__ = ["Lock", "is_lock", "is_locked", "node_cache_lock", "node_local_cache"]
+__all__ = [
+    "Lock",
+    "is_cache_filled",
+    "is_lock",
+    "is_locked",
+    "node_cache_lock",
+    "node_local_cache",
+]
 
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
@@ -128,13 +135,22 @@ def node_cache_lock(marker: str) -> Iterator[bool]:
     handle = os.open(folder / "warming.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        done = folder / f"{marker}.warm"
+        done = _filled(marker)
         cold = not done.exists()
         yield cold
         if cold:
             done.touch()
     finally:
         os.close(handle)
+
+
+def is_cache_filled(marker: str) -> bool:
+    """Tell whether the cache of this machine holds what ``marker`` names."""
+    return _filled(marker).exists()
+
+
+def _filled(marker: str) -> Path:
+    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"{marker}.warm"
 
 
 def node_local_cache() -> Path | None:
