@@ -1,7 +1,7 @@
 """Every detector on worlds like the quickstart; and what their parts are worth.
 
 Prints means over worlds of each detector's measures against the planted gateways; the
-ratio of target joins after to before a join, pooled by role (the look-alike check of
+odds ratio of target joins after to before a join, pooled by role (the look-alike check of
 ``gateway explain``); and how far the approximate returns of ``markov_removal`` are from the
 inverse.
 
@@ -16,9 +16,9 @@ from collections import defaultdict
 import numpy as np
 
 import gateway
-from gateway.analyses import explain_group, rate_ratio
+from gateway.analyses import common_odds_ratio
 from gateway.analyses.histories import Histories
-from gateway.detect import DETECTORS, SpikeOptions, find_spikes
+from gateway.detect import DETECTORS
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
 from gateway.evaluate import evaluate_planted
@@ -52,25 +52,22 @@ def check_roles(platform: Platform, scores: Scores) -> None:
     """Print the look-alike check, pooled over the first groups of a role."""
     joins, targets = platform.joins, platform.targets
     histories = Histories(joins, targets, scores.prefixes)
-    spike = find_spikes(scores, options=SpikeOptions())
-    names = np.array(joins.groups.to_pylist())
     for role in ROLES:
-        mine = names[(platform.role == role) & (joins.sizes() >= FEWEST)][:MOST]
-        checks = [
-            explain_group(
-                joins, targets, scores, spike, group=str(name), histories=histories
-            ).look_alike
-            for name in mine
-        ]
-        pooled = rate_ratio(
-            before=sum(c.before for c in checks),
-            after=sum(c.after for c in checks),
-            ticks_before=sum(c.ticks_before for c in checks),
-            ticks_after=sum(c.ticks_after for c in checks),
+        mine = np.flatnonzero((platform.role == role) & (joins.sizes() >= FEWEST))[:MOST]
+        before, after, targets_before, targets_after = (
+            np.concatenate(counts)
+            for counts in zip(*(histories.around(int(g)) for g in mine), strict=True)
+        )
+        pooled = common_odds_ratio(
+            joins_before=before,
+            joins_after=after,
+            targets_before=targets_before,
+            targets_after=targets_after,
         )
         print(
-            f"  {role:>9}: {len(mine)} groups, {pooled.before:,} before, {pooled.after:,} after, "
-            f"rate ratio {pooled.ratio:.2f} [{pooled.ci_low:.2f}, {pooled.ci_high:.2f}]"
+            f"  {role:>9}: {len(mine)} groups, {pooled.targets_after:,} after, "
+            f"{pooled.expected:,.0f} by chance, "
+            f"odds ratio {pooled.ratio:.2f} [{pooled.ci_low:.2f}, {pooled.ci_high:.2f}]"
         )
 
 

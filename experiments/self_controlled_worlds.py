@@ -42,10 +42,15 @@ def measure(platform: Platform, options: SelfControlledOptions) -> list[float]:
     acts = np.isin(platform.role, GATEWAY_NAMES) & (strength > 0)
     calls = [number for level in LEVELS for number in called(found, acts, level)]
     return [
-        value["average_precision"], value.get("share_homophily_at_50", np.nan), *calls,
+        _number(value["average_precision"]), _number(value.get("share_homophily_at_50")), *calls,
         platform.joins.n_joins, platform.targets.mask[platform.joins.group].sum(),
         found.extra["surrogate"].sum(), seconds,
     ]  # fmt: skip
+
+
+def _number(value: float | None) -> float:
+    """Return NaN where nothing is planted and hence nothing is defined."""
+    return np.nan if value is None else value
 
 
 def called(found: Detection, acts: np.ndarray, level: float) -> tuple[float, float]:
@@ -63,7 +68,7 @@ HEAD = (
 
 def line_of(row: list[float]) -> str:
     """Return the numbers of one world in a line."""
-    return "  ".join(f"{x:.3g}" if x < 1_000 else f"{x:.0f}" for x in row)
+    return "  ".join(f"{x:.3g}" if not x >= 1_000 else f"{x:.0f}" for x in row)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gateway.detect.calling import detect as detect
     from gateway.joins import JoinLog as JoinLog
+    from gateway.joins_io import read_names as read_names
     from gateway.publish import run as run
     from gateway.simulate.platform import simulate as simulate
     from gateway.store import load_config as load_config
@@ -36,6 +37,7 @@ __all__ = [
     "load_config",
     "named_targets",
     "open_result",
+    "read_names",
     "run",
     "simulate",
 ]
@@ -49,6 +51,7 @@ _HOME = {
     "load_config": "gateway.store",
     "named_targets": "gateway.targets",
     "open_result": "gateway.store",
+    "read_names": "gateway.joins_io",
     "run": "gateway.publish",
 }
 # Packages that can themselves be called: gateway.detect(...), gateway.simulate(...).

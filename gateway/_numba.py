@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,6 +96,25 @@ def _save_alone(file: Any, key: Any, data: Any) -> None:
 
 
 _cache_file.save = _save_alone
+
+_load_version: Any = _cache_file.load
+_told: list[str] = []
+
+
+def _load_or_tell(file: Any, key: Any) -> Any:
+    """Return a compiled version from the cache; say, once, that there are some to be made.
+
+    Compiling all kernels takes a minute in which nothing else can be seen to happen.
+    """
+    found = _load_version(file, key)
+    if found is None and not _told:
+        _told.append("compiling kernels, once")
+        sys.stderr.write(f"{_told[0]} (about a minute; later starts find them)\n")
+        sys.stderr.flush()
+    return found
+
+
+_cache_file.load = _load_or_tell
 
 
 def kernel(function: Function) -> Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io import (
+    ReadReport,
     Tick,
     as_columns,
     format_of,
@@ -19,6 +21,7 @@ from gateway.joins_io import (
     marked_table,
     parse_duration,
     read_csv,
+    read_report,
     write_parquet,
 )
 from gateway.joins_io.dense import DenseRows, dense_rows, read_dense
@@ -30,6 +33,7 @@ from gateway.joins_io.part_views import Views
 from gateway.joins_io.rows import assembled, count_values
 from gateway.joins_io.sources import SOURCES
 from gateway.joins_io.stored import MARK, fields_of, is_marked, not_restored, table_of
+from gateway.joins_io.times import TimeFormat, time_column
 from gateway.joins_io.windows import roles_of
 
 if TYPE_CHECKING:
@@ -83,6 +87,9 @@ class JoinLog(Views):
         uint8 index into ``SOURCES``, shape (n_joins,), or None.
     confirmed, inviter, seed_group
         Optional, shape (n_joins,): bool; int32 user id or -1; int32 group id or -1.
+    rows_read
+        Rows that the log was made of, repeated ones included; None where nobody counted.
+        It is no part of what makes two logs equal.
 
     Raises
     ------
@@ -108,6 +115,7 @@ class JoinLog(Views):
     confirmed: npt.NDArray[np.bool_] | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
+    rows_read: int | None = None
 
     def __post_init__(self) -> None:
         views = checked_columns(vars(self), n_sources=len(SOURCES))
@@ -188,7 +196,7 @@ class JoinLog(Views):
         observed = (observed_from, observed_until)
         columns = assembled(by_user, by_group, ticks, observed=observed, others=others)
         try:
-            return cls(**columns, tick=tick, origin=int(origin))
+            return cls(**columns, tick=tick, origin=int(origin), rows_read=len(ticks))
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
 
@@ -196,6 +204,7 @@ class JoinLog(Views):
     def read(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
 
@@ -205,10 +214,16 @@ class JoinLog(Views):
             The file or folder; its format is judged by its content.
         user, group, time
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
-            log of seconds in UTC, integers a log in a unit of its own.
+            log of seconds in UTC (of days, where all are midnights), integers a log in a
+            unit of its own.
         observed_from, observed_until
-            Names of columns with the user's window, in the form of the times and the same
-            in every row of a user; without them it is not known.
+            Names of columns with the first and the last tick at which the user's joins
+            would have been seen, in the form of the times and the same in every row of the
+            user; without them it is not known.
+        time_format
+            What whole numbers in the time column are: ``auto``, ticks of the log's own;
+            ``yyyymmdd``, dates such as 20240131; ``epoch_s`` or ``epoch_ms``, seconds or
+            milliseconds since 1970-01-01 UTC.
 
         Raises
         ------
@@ -216,33 +231,36 @@ class JoinLog(Views):
             If the log cannot be used; the message names file, row, column and rule.
         """
         read = cls.from_parquet if format_of(Path(path)) == "parquet" else cls.from_csv
-        return read(path, **roles_of(user, group, time, observed_from, observed_until))
+        roles = roles_of(user, group, time, observed_from, observed_until)
+        return read(path, **roles, time_format=time_format)
 
     @classmethod
     def from_csv(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        roles = roles_of(user, group, time, observed_from, observed_until)
+        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
         return cls._of(dense_rows(read_csv(path, **roles)), path)
 
     @classmethod
     def from_parquet(
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from a Parquet file or folder; otherwise as ``read``.
 
         A file that ``to_parquet`` wrote gives back the log with all its columns.
         """
-        roles = roles_of(user, group, time, observed_from, observed_until)
+        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
         if read_manifest(path) is not None:
             if roles != _ROLES:
-                rule = "columns are user, group and time; name no others"
+                rule = "columns are user, group and time, and their form is known; name no others"
                 raise LogError(f"{path}: a converted log's {rule}")
             return cls.open(path)
-        if roles == _ROLES:
+        if roles == _ROLES and time_format == "auto":
             table = marked_table(path, MARK)
             if table is not None:
                 return cls._restored(table, path)
@@ -252,6 +270,7 @@ class JoinLog(Views):
     def from_dataframe(
         cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
         observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Make a log from a data frame; otherwise as ``read``.
 
@@ -260,12 +279,15 @@ class JoinLog(Views):
         frame
             pandas, polars, pyarrow, a mapping of names to columns, or anything with the
             Arrow C stream interface.
-        user, group, time, observed_from, observed_until
+        user, group, time, observed_from, observed_until, time_format
             Names of the columns.
         """
-        where, roles = "the data frame", roles_of(user, group, time, observed_from, observed_until)
+        where, roles = (
+            "the data frame",
+            roles_of(user, group, time_column(time, time_format), observed_from, observed_until),
+        )
         table = as_table(frame, names=tuple(roles.values()), where=where)
-        if is_marked(table) and roles == _ROLES:
+        if is_marked(table) and roles == _ROLES and time_format == "auto":
             return cls._restored(table, where)
         columns = as_columns(table, where=where, **roles)
         return cls._of(dense_rows(columns), where)
@@ -317,13 +339,24 @@ class JoinLog(Views):
         """Return the number of members of each group, int64, shape (n_groups,)."""
         return count_values(self.group, self.n_groups)
 
+    @cached_property
+    def reading(self) -> ReadReport:
+        """What was done to the data that the log was read from, and what in it looks odd."""
+        return read_report(
+            rows=self.n_joins if self.rows_read is None else self.rows_read,
+            joins=self.n_joins, tick=self.tick, origin=self.origin, time=self.time,
+            groups=self.groups, members=self.sizes(), n_users=self.n_users,
+            users=self.users, counts=np.diff(self.offsets),
+        )  # fmt: skip
+
     def when(self, ticks: npt.ArrayLike) -> pa.Array:
         """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""
         return instants(pa.array(np.asarray(ticks, np.int64) + self.origin), self.tick)
 
     def equals(self, other: JoinLog) -> bool:
         """Return whether two logs are the same in every column, name and number."""
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        names = [field.name for field in fields(self) if field.name != "rows_read"]
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
         return all(_same(ours, theirs) for ours, theirs in pairs)
 
     def to_arrow(self) -> pa.Table:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, analyse_note, record_of
+from gateway.analyses import Explanation, analyse_note, information_of, record_of, verdict_of
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
@@ -28,9 +28,9 @@ from gateway.finding import (
     scorer_quality,
 )
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest
+from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
 from gateway.parts import current_work, scratch_folder
-from gateway.platform import Platform, as_known, groups_table, obtain_platform
+from gateway.platform import Platform, as_known, groups_table, obtain_platform, with_named_groups
 from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
 from gateway.score import Scores
 from gateway.store import (
@@ -38,8 +38,8 @@ from gateway.store import (
     Result,
     draft_result,
     open_result,
-    refuse_filled,
     result_folder,
+    settle,
     stands,
 )
 from gateway.talk import SILENT, Talk
@@ -53,6 +53,9 @@ __all__ = [
     "pin_inputs",
     "simulate_only",
 ]
+
+# False-discovery rate where a detector has none of its own.
+CALLED_AT = 0.05
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -96,15 +99,18 @@ def execute(
     if config.sweep is not None:
         rule = "stands for many runs: use 'gateway sweep'"
         raise ConfigError([Problem("[sweep]", rule)])
-    config = pin_inputs(config)
+    given, config = config, pin_inputs(config)
     final = Path(folder) if folder is not None else result_folder(config)
+    settle(final.parent, final.name)
     if not force and stands(final):
         return _same_result(final, config, talk)
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with draft_result(final) as draft:
-        platform = obtain_platform(config, talk=talk)
+    with draft_result(final, replaces="run" if force else None) as draft:
+        platform = obtain_platform(config, talk=talk, trusted=given.log != config.log)
+        for line in [] if platform.reading is None else platform.reading.lines():
+            talk.say(f"note: {line}")
         seen = as_known(config, platform)
         joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
@@ -125,8 +131,7 @@ def execute(
                 illustrate(draft, tables, config, provenance)
         draft.write_json("provenance.json", provenance)
         wall = round(time.monotonic() - begun, 2)
-        status = {"state": "done", "kind": "run", "wall_seconds": wall, "files": draft.digests()}
-        draft.write_json("status.json", status)
+        draft.write_status("run", wall_seconds=wall)
     return open_result(final)
 
 
@@ -148,7 +153,7 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
-    return pin_groups(config)
+    return pin_groups(with_named_groups(config))
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:
@@ -175,7 +180,6 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
     final = Path(folder)
     if config.world is None:
         raise ConfigError([Problem("world", "is missing: a real log cannot be simulated")])
-    refuse_filled(final)
     with draft_result(final) as draft:
         platform = obtain_platform(config, talk=talk)
         platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
@@ -185,7 +189,7 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
             draft.write_table("requests", platform.history.requests())
             draft.write_table("invitations", platform.history.invitations.to_arrow())
         draft.write_text("config.toml", config_to_toml(config))
-        draft.write_json("status.json", {"state": "done", "kind": "simulation"})
+        draft.write_status("simulation")
     return final
 
 
@@ -236,13 +240,15 @@ def _tables(
         "groups": groups_table(platform, config),
         "gateways": gateways,
         "evaluation": evaluation,
-        "summary": _summary(config, platform, detections),
+        "summary": _summary(config, platform, detections, gateways),
     }
     if scores is not None:
         tables |= score_tables(
             config, platform.joins, platform.targets, scores, leading(detections),
             role=platform.role,
         )  # fmt: skip
+    if platform.reading is not None:
+        tables["reading"] = platform.reading.to_arrow()
     if platform.history is not None:
         tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
     return tables | otherwise
@@ -284,11 +290,12 @@ def _evaluate(
     return pa.concat_tables([*parts, scorer])
 
 
-def _summary(config: Config, platform: Platform, detections: dict[str, Detection]) -> pa.Table:
-    """What the report says first, as text."""
+def _summary(
+    config: Config, platform: Platform, detections: dict[str, Detection], gateways: pa.Table
+) -> pa.Table:
+    """What terminal and report say first, as text."""
     joins, found = platform.joins, leading(detections)
     horizon = config.score.horizon
-    unit = {"day": "days", "second": "seconds", "integer": "ticks"}[joins.tick]
     said = {
         "experiment": config.experiment.name,
         "n_users": joins.n_users,
@@ -298,16 +305,45 @@ def _summary(config: Config, platform: Platform, detections: dict[str, Detection
         "span": _span(joins),
         "n_targets": int(platform.targets.mask.sum()),
         "target_rule": platform.targets.description,
-        "horizon": "until the end of the log" if horizon is None else f"{horizon:,} {unit}",
+        "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
+        **_said_of_log(config, platform, found),
     }
+    if (verdict := verdict_of(gateways)) is not None:
+        said |= {"agreement": verdict.agreement, "verdict": verdict.text}
     return pa.table(
         {"key": list(said), "value": [str(value) for value in said.values()]},
         schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
     )
+
+
+def _said(horizon: Duration, joins: JoinLog) -> str:
+    return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
+
+
+def _said_of_log(config: Config, platform: Platform, found: Detection) -> dict[str, str | int]:
+    """How much the log can show to the leading detector: numbers, and the same in sentences."""
+    options = getattr(config, found.detector)
+    held = information_of(
+        platform.joins, platform.targets, found,
+        horizon=config.score.horizon, min_joiners=options.min_joiners,
+        alpha=getattr(options, "alpha", CALLED_AT),
+    )  # fmt: skip
+    counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
+    ratios = ("base_rate", "ratio_typical", "ratio_largest")
+    return {
+        **{name: getattr(held, name) for name in counts},
+        "min_joiners": held.min_joiners,
+        **{name: _or_undefined(getattr(held, name)) for name in ratios},
+        "information": "\n".join(held.lines),
+    }
+
+
+def _or_undefined(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else "undefined"
 
 
 def _span(joins: JoinLog) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses import until
-from gateway.config import Config
+from gateway.config import Config, LogSection
 from gateway.detect import compare_users
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io import file_digest
+from gateway.joins_io import ReadReport, file_digest, read_names, ticks_in
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
-from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
+from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Platform", "as_known", "groups_table", "obtain_platform"]
+__all__ = ["Platform", "as_known", "groups_table", "obtain_platform", "with_named_groups"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,11 @@ class Platform:
     joins: JoinLog
     targets: TargetSet
     history: History | None = None
+
+    @cached_property
+    def reading(self) -> ReadReport | None:
+        """What was done to the data of a real log, None for a simulated one."""
+        return None if self.history is not None else reading_with(self.joins, self.targets)
 
     @property
     def world(self) -> World | None:
@@ -45,14 +51,22 @@ class Platform:
         return np.asarray(names[self.world.groups.role])
 
 
-def obtain_platform(config: Config, *, talk: Talk = SILENT) -> Platform:
+def obtain_platform(
+    config: Config, *, talk: Talk = SILENT, trusted: bool = False
+) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
-    With ``on_disk`` a converted log stays there.
+    A ``trusted`` log was digested just now and is not digested once more.
     """
-    if config.log is None:
+    log = config.log
+    if log is None:
         return _simulate_platform(config, talk)
-    return _read_platform(config)
+    config = with_named_groups(config)
+    if not trusted:
+        _check_digest(log)
+    platform = _read_platform(config, log)
+    _check_durations(config, platform.joins)
+    return platform
 
 
 def _simulate_platform(config: Config, talk: Talk) -> Platform:
@@ -69,7 +83,7 @@ def _simulate_platform(config: Config, talk: Talk) -> Platform:
 def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
     wanted, world, strikes = config.targets, history.world, history.strikes
     if wanted.groups is not None:
-        return named_targets(joins, wanted.groups)
+        return named_targets(joins, wanted.groups, skip_unknown=bool(wanted.skip_unknown))
     country = np.array(world.countries)[world.groups.country]
     counted = strikes.of(str(wanted.kind), str(wanted.month))
     description = (
@@ -80,16 +94,43 @@ def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetS
     return targets_by_rule(joins, meets, description)
 
 
-def _read_platform(config: Config) -> Platform:
-    assert config.log is not None  # noqa: S101  (the config's own rule)
-    log = config.log
-    if log.digest is not None and file_digest(log.path) != log.digest:
+def with_named_groups(config: Config) -> Config:
+    """Return the config with the target groups that its file names.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be used.
+    """
+    wanted = config.targets
+    if wanted.file is None:
+        return config
+    names = read_names(wanted.file, column=wanted.column, where=wanted.where)
+    update = {"groups": tuple(sorted(names)), "file": None, "column": None, "where": None}
+    return config.model_copy(update={"targets": wanted.model_copy(update=update)})
+
+
+def _check_digest(log: LogSection) -> None:
+    if log.digest is not None and (found := file_digest(log.path)) != log.digest:
         raise LogError(
             f"{log.path} is not the file that the config names: its sha256 is "
-            f"{file_digest(log.path)}, the config says {log.digest}"
+            f"{found}, the config says {log.digest}"
         )
-    joins = JoinLog.read(log.path, **log.columns)
-    targets = named_targets(joins, config.targets.groups or ())
+
+
+def _check_durations(config: Config, joins: JoinLog) -> None:
+    """Check before the work begins that every duration is one of this log."""
+    if config.score.horizon is not None:
+        ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+    for name in ("risk_window", "pre_window"):
+        window = getattr(config.self_controlled, name)
+        ticks_in(window, joins.tick, what=f"self_controlled.{name}", least=0)
+
+
+def _read_platform(config: Config, log: LogSection) -> Platform:
+    joins = JoinLog.read(log.path, time_format=log.time_format or "auto", **log.columns)
+    wanted = config.targets
+    targets = named_targets(joins, wanted.groups or (), skip_unknown=bool(wanted.skip_unknown))
     check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
     return Platform(joins, targets)
 

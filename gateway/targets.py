@@ -16,13 +16,18 @@ import pyarrow.compute as pc
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
-from gateway.joins_io.messages import nearest, shown
+from gateway.joins_io import ReadReport, Remark
+from gateway.joins_io.messages import listed, nearest, shown
 from gateway.parts import over_parts
 
-__all__ = ["TargetSet", "check_learnable", "named_targets", "targets_by_rule"]
+__all__ = ["TargetSet", "check_learnable", "named_targets", "reading_with", "targets_by_rule"]
 
-_MOST_UNKNOWN = 5
+_MOST_UNKNOWN = 20
+# To look for what a name may have meant takes a while in a log of many groups.
+_MOST_GUESSES = 5
 _MOST_LISTED = 3
+# Share of tied target joins above which it is said.
+_MANY_TIES = 0.1
 # Cross-fitting learns from some users and predicts for the others: it needs one of each
 # kind on both sides.
 _FEWEST_USERS = 2
@@ -40,6 +45,8 @@ class TargetSet:
     description
         How the set was chosen, in one phrase. It may hold names from the log as they
         are: escape it where it is shown.
+    skipped
+        Names that were asked for and that the log lacks.
 
     Raises
     ------
@@ -49,6 +56,7 @@ class TargetSet:
 
     mask: npt.NDArray[np.bool_]
     description: str
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mask.ndim != 1 or self.mask.dtype != np.bool_:
@@ -68,7 +76,9 @@ class TargetSet:
         return names
 
 
-def named_targets(joins: JoinLog, names: str | Sequence[str]) -> TargetSet:
+def named_targets(
+    joins: JoinLog, names: str | Sequence[str], *, skip_unknown: bool = False
+) -> TargetSet:
     """Return the target set of the groups with the given names.
 
     Parameters
@@ -76,25 +86,31 @@ def named_targets(joins: JoinLog, names: str | Sequence[str]) -> TargetSet:
     joins
         The join log.
     names
-        Names of groups of the log, or one name; a name given twice counts once.
+        Names of groups of the log, or one name; a name given twice counts once. Those in
+        a file are read by ``read_names``.
+    skip_unknown
+        Whether names that the log lacks are left out; the target set says which.
 
     Raises
     ------
     LogError
-        If no name is given, a name is not that of a group (the message lists up to five
-        and what may have been meant), or every group of the log is a target.
+        If no name is given, a name is not that of a group (the message lists up to twenty
+        and what may have been meant), none is where they may be skipped, or every group of
+        the log is a target.
     """
     wanted = list(dict.fromkeys([names] if isinstance(names, str) else names))
     if not wanted:
         raise LogError("the target groups must be named; got no name")
     index = pc.index_in(pa.array(wanted, pa.string()), value_set=joins.groups)
-    if index.null_count:
-        unknown = [name for name, at in zip(wanted, index.to_pylist(), strict=True) if at is None]
+    unknown = [name for name, at in zip(wanted, index.to_pylist(), strict=True) if at is None]
+    known = sorted(set(wanted) - set(unknown))
+    if unknown and not (skip_unknown and known):
         raise _unknown(unknown, len(wanted), joins)
     mask = np.zeros(joins.n_groups, np.bool_)
-    mask[index.to_numpy()] = True
+    mask[index.drop_null().to_numpy()] = True
     _check_rest(mask)
-    return TargetSet(mask=mask, description=_described(sorted(wanted)))
+    skipped = f" ({len(unknown)} more that the log lacks are skipped)" if unknown else ""
+    return TargetSet(mask, _described(known) + skipped, tuple(unknown))
 
 
 def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
@@ -163,6 +179,47 @@ def check_learnable(joins: JoinLog, targets: TargetSet, *, compares: bool = True
         )
 
 
+def reading_with(joins: JoinLog, targets: TargetSet) -> ReadReport:
+    """Return what was done to the data, with what is known once the targets are.
+
+    Parameters
+    ----------
+    joins, targets
+        The log and its target set.
+    """
+    found = list(over_parts(joins, _target_ties, targets))
+    hits, tied = (sum(counts) for counts in zip(*found, strict=True))
+    unit = "tick" if joins.tick == "integer" else joins.tick
+    said = (
+        f"{tied:,} of {hits:,} target joins are in the same {unit} as a join of another "
+        "group by the same user: which came first is not known"
+    )
+    more = [Remark("target_joins_tied", tied, said if tied > _MANY_TIES * hits else None)]
+    if targets.skipped:
+        names = listed(targets.skipped)
+        text = f"{len(targets.skipped):,} targets that the log lacks are skipped: {names}"
+        more.append(Remark("targets_skipped", len(targets.skipped), text))
+    return joins.reading.with_remarks(*more)
+
+
+def _target_ties(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
+    """Return how many target joins there are, and how many tie with a join of another group."""
+    row = np.flatnonzero(targets.mask[joins.group])
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    tied = np.zeros(len(row), np.bool_)
+    for step in (-1, 1):
+        at, open_ = row + step, np.arange(len(row))
+        while len(open_):
+            inside = (at >= joins.offsets[user[open_]]) & (at < joins.offsets[user[open_] + 1])
+            at, open_ = at[inside], open_[inside]
+            same = joins.time[at] == joins.time[row[open_]]
+            at, open_ = at[same], open_[same]
+            other = ~targets.mask[joins.group[at]]
+            tied[open_[other]] = True
+            at, open_ = at[~other] + step, open_[~other]
+    return len(row), int(np.count_nonzero(tied))
+
+
 def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     """Return how many users join a target, and how many of them something else before."""
     row = np.flatnonzero(targets.mask[joins.group])
@@ -195,13 +252,14 @@ def _check_rest(mask: npt.NDArray[np.bool_]) -> None:
 
 
 def _described(names: Sequence[str]) -> str:
-    listed = f": {', '.join(names)}" if len(names) <= _MOST_LISTED else ""
-    return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{listed}"
+    which = f": {', '.join(names)}" if len(names) <= _MOST_LISTED else ""
+    return f"{len(names)} group{'s' if len(names) != 1 else ''} by name{which}"
 
 
 def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
     known = joins.groups.to_pylist()
-    shown_ = [_with_guess(name, known) for name in unknown[:_MOST_UNKNOWN]]
+    shown_ = [_with_guess(name, known) for name in unknown[:_MOST_GUESSES]]
+    shown_ += [shown(name) for name in unknown[_MOST_GUESSES:_MOST_UNKNOWN]]
     more = len(unknown) - _MOST_UNKNOWN
     rest = f" and {more} more" if more > 0 else ""
     return LogError(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
@@ -85,7 +86,10 @@ def with_rivals(tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
         "score": gateways["statistic"],
         "rank": pa.array(rank),
         "mean_jump": pa.nulls(n, pa.float64()),
-        "n_spiking": pa.nulls(n, pa.int64()),
+        "n_events": pa.nulls(n, pa.int64()),
+        "estimate": pc.exp(pc.multiply(gateways["estimate"], 10.0)),
+        "ci_low": pc.exp(pc.multiply(gateways["ci_low"], 10.0)),
+        "ci_high": pc.exp(pc.multiply(gateways["ci_high"], 10.0)),
     }
     for name, column in changes.items():
         rival = rival.set_column(rival.schema.get_field_index(name), name, column)
@@ -221,30 +225,33 @@ def _gateways(rng: np.random.Generator, groups: pa.Table) -> pa.Table:
     share = rng.beta(2.0, 38.0, n) + lift * rng.uniform(0.2, 1.8, n)
     named = np.array(["group" not in name for name in rows["group"].to_pylist()])
     share[named] += 0.35
-    n_spiking = rng.binomial(n_joiners, np.minimum(share, 0.9))
-    posterior = stats.beta(2.0 + n_spiking, 38.0 + n_joiners - n_spiking)
+    n_events = rng.binomial(n_joiners, np.minimum(share, 0.9))
+    posterior = stats.beta(2.0 + n_events, 38.0 + n_joiners - n_events)
     score = posterior.mean()
     statistic = rng.normal(lift * 30, 1.0)
     p_value = stats.norm.sf(statistic)
     q_value = stats.false_discovery_control(p_value)
     ranked = n_joiners >= 20
     rank = np.where(ranked, stats.rankdata(np.where(ranked, -score, 0.0), method="min"), 0)
+    jump = rng.normal(0.01, 0.005, n) + lift / 5
+    effect, half = rng.normal(0.0, 0.01, n) + lift / 4, 0.4 / np.sqrt(n_joiners)
     table = pa.table(
         {
             "detector": ["spike"] * n,
             "group": rows["group"],
             "score": score,
-            "estimate": n_spiking / n_joiners,
-            "ci_low": posterior.ppf(0.025),
-            "ci_high": posterior.ppf(0.975),
+            "estimate": effect,
+            "ci_low": effect - half,
+            "ci_high": effect + half,
             "p_value": p_value,
             "q_value": q_value,
             "n_joiners": n_joiners,
-            "n_spiking": n_spiking.astype(np.int64),
+            "n_events": n_events.astype(np.int64),
             "flagged": ranked & (q_value < 0.05),
+            "level_held": np.full(n, True),
             "rank": pa.array(rank, pa.int32(), mask=~ranked),
-            "mean_jump": rng.normal(0.01, 0.005, n) + lift / 5,
-            "realised_effect": pa.array(rng.normal(0.0, 0.01, n) + lift / 4, mask=n_joiners < 3),
+            "mean_jump": jump,
+            "realised_effect": pa.array(effect, mask=n_joiners < 3),
             "statistic": statistic,
             "n_resolved": n_joiners,
         }
@@ -260,6 +267,7 @@ def _evaluation(groups: pa.Table, gateways: pa.Table, *, truth: bool) -> pa.Tabl
         ("brier", 0.02651, 0.0258, 0.0273),
         ("base_rate", 0.03121, None, None),
         ("n_rows", 612_345.0, None, None),
+        ("auc_without_groups", 0.6202, 0.6101, 0.6303),
     ]
     rows = [("scorer:logistic", "outcome", *row) for row in scorer]
     if truth:

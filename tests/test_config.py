@@ -28,7 +28,7 @@ from gateway.config import (
     parse_config,
 )
 from gateway.config.lines import Key, find_lines
-from gateway.config.shape import node_at, sections
+from gateway.config.shape import node_at, sections, type_of
 from gateway.errors import ConfigError
 
 HERE = Path(__file__).parent
@@ -236,8 +236,14 @@ def test_override__replaces_a_whole_section() -> None:
         ("spike.min_spiking=50", "at most spike.min_joiners (20 by default); got 50"),
         ("experiment.name=2020", "got 2020 (write it in quotes)"),
         ("targets.groups=[a, b]", 'got "[a, b]" (inside a list, text needs quotes)'),
-        ("score.horizon=none", 'score.horizon must be a whole number of at least 1; got "none"'),
-        ("score.horizon=", 'score.horizon must be a whole number of at least 1; got ""'),
+        (
+            "score.horizon=none",
+            "score.horizon must be a whole number of at least 1, or a duration such as "
+            '"180d"; got "none"',
+        ),
+        ("score.horizon=", 'or a duration such as "180d"; got ""'),
+        ("score.horizon='180'", 'got "180" (write it without quotes)'),
+        ("self_controlled.risk_window=-1", "must be a whole number of at least 0, or a duration"),
         ("log.path.x=1", 'cannot be set: log.path is a value, not a table; got "joins.csv"'),
         ("log={path='a', usr='b'}", "log.usr is not a known key (did you mean 'user'?)"),
         ("targets.groups=[1]", "item 1 of targets.groups must be text; got 1 (write it in quotes)"),
@@ -425,6 +431,25 @@ def test_config_digest__differs_with_any_setting() -> None:
     assert len(digests | {config_digest(parse_config(SIMULATED))}) == len(overrides) + 1
 
 
+DURATIONS = {"180d": True, "12 h": True, "90min": True, "2w": True, "30s": True, "180": False,
+             "d": False, "1.5d": False, "-3d": False, "3 months": False}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [text for text, fits in DURATIONS.items() if fits])
+def test_config__a_duration_may_be_text_and_stays_it(text: str) -> None:
+    settings = [f"score.horizon={text}", f"self_controlled.pre_window={text}"]
+    config = parse_config(REAL, overrides=settings)
+    expected = text.replace(" ", "")
+    assert (config.score.horizon, config.self_controlled.pre_window) == (expected, expected)
+    assert parse_config(config_to_toml(config)) == config
+
+
+def test_config__durations_of_a_world_are_days() -> None:
+    assert "must be less than world.days" in str(refusal(SIMULATED, "score.horizon=78w"))
+    assert "must be in days (d) or weeks (w)" in str(refusal(SIMULATED, "score.horizon=12h"))
+    assert parse_config(SIMULATED, overrides=["score.horizon=26w"]).score.horizon == "26w"
+
+
 def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     schema = config_json_schema()
     text = json.dumps(schema)
@@ -433,7 +458,8 @@ def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     got = schema["$defs"]["SpikeSection"]["properties"]["quantile"]
     assert (got["exclusiveMinimum"], got["exclusiveMaximum"], got["default"]) == (0.0, 1.0, 0.95)
     got = schema["$defs"]["ScoreSection"]["properties"]["horizon"]
-    assert (got["type"], got["minimum"]) == ("integer", 1)
+    assert (got["type"], got["minimum"]) == (["integer", "string"], 1)
+    assert all(bool(re.search(got["pattern"], text)) == fits for text, fits in DURATIONS.items())
     assert not re.search(r'"(ge|gt|le|lt)":', text)
 
 
@@ -455,7 +481,7 @@ def test_schema__every_key_has_a_meaning_and_every_number_two_bounds(
     path: Key, node: dict[str, Any]
 ) -> None:
     assert node.get("description"), path
-    if node.get("type") in {"integer", "number"}:
+    if type_of(node) in {"integer", "number"}:
         assert node.keys() & {"minimum", "exclusiveMinimum"}, path
         assert node.keys() & {"maximum", "exclusiveMaximum"}, path
 
@@ -646,6 +672,7 @@ def test_gateway_config__public_names() -> None:
         "SweepSection",
         "Variant",
         "Variants",
+        "LogSection",
         "config_digest",
         "config_json_schema",
         "config_to_toml",

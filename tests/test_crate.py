@@ -26,8 +26,8 @@ def folder(tmp_path):
     with draft_result(tmp_path / "r") as draft:
         draft.write_text("config.toml", config_to_toml(parse_config(TINY)))
         draft.write_json("provenance.json", provenance)
-        draft.write_json("status.json", {"state": "done"})
         draft.write_text("figures/50 % of <a> & b.csv", "x\n1\n")
+        draft.write_status("run")
     return tmp_path / "r"
 
 

@@ -23,7 +23,7 @@ from gateway.targets import TargetSet
 from tests.worlds import first_groups, linked_log
 
 # Small groups count too, and nothing is chosen at random by name.
-SMALL = {"min_joiners": 3, "min_spiking": 1, "penalty": 10.0}
+SMALL = {"min_joiners": 3, "min_spiking": 1, "min_events": 1, "penalty": 10.0}
 # They ask what users join after their first target join; the others stop there.
 LOOKS_BEYOND_FIRST_TARGET = {"order", "self_controlled"}
 
@@ -58,7 +58,7 @@ def test_table__has_the_columns_of_the_contract_and_no_target(name):
     table = detection(name).to_arrow()
     expected = [
         "detector", "group", "score", "estimate", "ci_low", "ci_high", "p_value", "q_value",
-        "n_joiners", "n_spiking", "flagged", "rank",
+        "n_joiners", "n_events", "flagged", "level_held", "rank",
     ]  # fmt: skip
     assert table.column_names[: len(expected)] == expected
     assert set(table["detector"].to_pylist()) == {name}
@@ -80,9 +80,93 @@ def test_numbers__keep_to_their_ranges(name):
     tested = ~np.isnan(p)
     assert ((p[tested] >= 0) & (p[tested] <= q[tested]) & (q[tested] <= 1)).all()
     assert not (d.flagged & ~tested).any()
-    bounded = ranked & ~np.isnan(d.ci_low)
-    assert (d.ci_low[bounded] <= d.ci_high[bounded]).all()
-    assert (d.n_spiking <= d.n_joiners).all()
+    assert (d.n_events <= d.n_joiners).all()
+
+
+@cache
+def even_log() -> tuple[JoinLog, TargetSet]:
+    """Groups that differ by chance alone, or not at all: a prior fitted to them collapses."""
+    user, k = np.repeat(np.arange(100), 2), np.arange(200)
+    group, half = (k // 2 + k % 2 * 2) % 5 + 1, np.arange(0, 100, 2)
+    joins = JoinLog.from_arrays(
+        np.concatenate([user, half]),
+        np.concatenate([group, np.zeros(50, int)]),
+        np.concatenate([np.tile([1, 2], 100), np.full(50, 5)]),
+    )
+    return joins, first_groups(joins, 1)
+
+
+def logs() -> list[tuple[JoinLog, TargetSet]]:
+    several = [linked_log(seed, users=120, days=days) for seed, days in ((1, 15), (2, 300))]
+    return [*((joins, first_groups(joins, 2)) for joins in several), even_log(), example()[:2]]
+
+
+@each_detector
+@pytest.mark.parametrize("which", range(4))
+def test_estimate__is_within_an_interval_that_has_a_width(name, which):
+    joins, targets = logs()[which]
+    d = found(name, joins, targets)
+    known = ~np.isnan(d.ci_low) & ~np.isnan(d.estimate)
+    assert known.any() or not d.measure.test
+    # Rounding of the last digit.
+    assert (d.ci_low[known] <= d.estimate[known] + 1e-12).all()
+    assert (d.estimate[known] <= d.ci_high[known] + 1e-12).all()
+    ranked = known & (d.rank > 0)
+    least = 1.05 if d.measure.estimate.is_log else 0.005
+    low, high = d.ci_low[ranked], d.ci_high[ranked]
+    width = high / np.maximum(low, 1e-9) if d.measure.estimate.is_log else high - low
+    assert (width > least).all()
+
+
+@pytest.mark.parametrize("name", ["frequentist", "order", "survival", "matching"])
+def test_interval__of_groups_that_are_all_alike_is_not_that_of_the_prior(name):
+    """20 of 40: Clopper and Pearson give .338 to .662, no method with 40 people much less."""
+    joins, targets = even_log()
+    d = found(name, joins, targets)
+    ranked = d.rank > 0
+    assert ranked.sum() == 5
+    if name == "frequentist":
+        assert np.round(d.ci_low[ranked], 3).tolist() == [0.338] * 5
+        assert np.round(d.ci_high[ranked], 3).tolist() == [0.662] * 5
+    assert (d.ci_high - d.ci_low)[ranked].min() > 0.15
+
+
+@each_detector
+def test_measure__says_what_every_number_is(name):
+    measure = REGISTRY[name].measure
+    d = detection(name)
+    assert (d.detector, measure.detector) == (name, name)
+    assert d.measure == measure
+    for text in (measure.estimate.axis, measure.score.axis, measure.joiners, measure.events):
+        assert text
+    assert bool(measure.test) == (~np.isnan(d.p_value)).any()
+    no_effect = measure.estimate.no_effect
+    assert not isinstance(no_effect, str) or no_effect in d.extra
+    assert "spik" not in measure.events or name == "spike"
+
+
+@each_detector
+def test_flags__are_none_where_the_level_is_not_held(name):
+    d = detection(name)
+    assert d.measure.holds_level or not d.flagged.any()
+    table = d.to_arrow()
+    expected = [None if p is None else d.measure.holds_level for p in table["p_value"].to_pylist()]
+    assert table["level_held"].to_pylist() == expected
+
+
+def test_flags__of_a_detector_that_does_not_hold_its_level_would_be_there():
+    """The example has small q-values of both: the flags are withheld, not missing."""
+    assert not REGISTRY["survival"].measure.holds_level
+    assert (detection("survival").q_value < 0.05).any()
+
+
+def test_level__is_not_claimed_for_options_that_lose_it():
+    joins, targets, scores = example()
+    alone = found("self_controlled", joins, targets, model="univariate")
+    normal = found("spike", joins, targets, scores=scores, p_value="normal")
+    for d in (alone, normal):
+        assert not d.measure.holds_level
+        assert not d.flagged.any()
 
 
 @each_detector
@@ -137,7 +221,7 @@ def same_findings(a: Detection, b: Detection, new: np.ndarray) -> None:
     """Sums run in another order: equal but for rounding, and for where an optimiser stops."""
     at = a.candidate
     np.testing.assert_array_equal(a.n_joiners[at], b.n_joiners[new][at])
-    np.testing.assert_array_equal(a.n_spiking[at], b.n_spiking[new][at])
+    np.testing.assert_array_equal(a.n_events[at], b.n_events[new][at])
     for name in ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value"):
         got, expected = getattr(b, name)[new][at], getattr(a, name)[at]
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5, err_msg=name)

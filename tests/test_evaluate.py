@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from gateway.detect import Detection, SpikeOptions, detect_spikes, rank_groups
+from gateway.detect import Detection, SpikeOptions, detect_spikes, measure_of, rank_groups
 from gateway.evaluate import (
     EVALUATION_SCHEMA,
     average_precision,
@@ -146,9 +146,10 @@ def _detection(score):
     n = len(score)
     nothing = np.full(n, np.nan)
     return Detection(
-        detector="test", groups=pa.array([f"g{i}" for i in range(n)]), candidate=np.ones(n, bool),
+        measure=measure_of("test"), groups=pa.array([f"g{i}" for i in range(n)]),
+        candidate=np.ones(n, bool),
         score=score, estimate=nothing, ci_low=nothing, ci_high=nothing, p_value=nothing,
-        q_value=nothing, n_joiners=np.full(n, 30), n_spiking=np.zeros(n, np.int64),
+        q_value=nothing, n_joiners=np.full(n, 30), n_events=np.zeros(n, np.int64),
         flagged=score > 2.5, rank=rank_groups(score, np.ones(n, bool)),
     )  # fmt: skip
 

@@ -202,11 +202,9 @@ def test_top_gateways__plot_the_first_ranks_of_the_spike_detector(top: int) -> N
     assert data.select(columns) == ranked.select(columns)
 
 
-def test_top_gateways__pool_the_joiners_of_all_ranked_groups() -> None:
-    gateways = simulated()["gateways"].to_pylist()
-    ranked = [row for row in gateways if row["rank"] is not None]
-    expected = sum(r["n_spiking"] for r in ranked) / sum(r["n_joiners"] for r in ranked)
-    assert plotted("top_gateways")["pooled"].unique().to_pylist() == [expected]
+def test_top_gateways__know_where_no_effect_is() -> None:
+    assert plotted("top_gateways")["no_effect"].unique().to_pylist() == [0.0]
+    assert plotted("top_gateways", alone())["no_effect"].unique().to_pylist() == [1.0]
 
 
 def test_funnel__plots_every_ranked_group_and_no_other() -> None:
@@ -297,7 +295,7 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
     ("name", "phrase"),
     [
         ("probability_curves", "for 4 users"),
-        ("top_gateways", "95 % posterior interval"),
+        ("top_gateways", "95 % interval"),
         ("top_gateways", "The 30 groups"),
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
@@ -322,15 +320,45 @@ def test_top_gateways__draw_role_and_flag_of_every_group() -> None:
     assert marks(BY_NAME["top_gateways"].draw(data).axes[0]) == expected
 
 
-def test_top_gateways__draw_an_interval_without_end_to_the_edge() -> None:
-    data = plotted("top_gateways")
-    high = data["ci_high"].to_pylist()
-    endless = data.set_column(
-        data.schema.get_field_index("ci_high"), "ci_high", pa.array([np.inf, *high[1:]])
-    )
+def alone() -> dict[str, pa.Table]:
+    """A result of the self-controlled detector alone, whose estimate is a ratio."""
+    tables = with_rivals(simulated())
+    rows = tables["gateways"]
+    mine = rows.filter(pc.equal(rows["detector"], "self_controlled"))
+    return {**tables, "gateways": mine}
+
+
+@pytest.mark.parametrize(("end", "value"), [("ci_high", np.inf), ("ci_low", 0.0)])
+def test_top_gateways__cut_an_interval_without_end_at_the_edge_with_an_arrow(end, value) -> None:
+    """A bar of a ratio that begins at 0 has no end on a logarithmic axis either."""
+    data = plotted("top_gateways", alone())
+    ends = [value, *data[end].to_pylist()[1:]]
+    endless = data.set_column(data.schema.get_field_index(end), end, pa.array(ends))
     axes = BY_NAME["top_gateways"].draw(endless).axes[0]
-    longest = max(float(np.max(line.get_xdata())) for line in axes.lines)
-    assert longest == axes.get_xlim()[1] < np.inf
+    low, high = axes.get_xlim()
+    assert 0 < low < high < np.inf
+    arrows = [line for line in axes.lines if line.get_marker() == ("<" if value == 0.0 else ">")]
+    cut = [(line.get_xdata()[0], line.get_ydata()[0]) for line in arrows]
+    assert (low if value == 0.0 else high, 0) in cut
+
+
+def test_top_gateways__draw_a_ratio_on_a_logarithmic_axis_around_one() -> None:
+    axes = BY_NAME["top_gateways"].draw(plotted("top_gateways", alone())).axes[0]
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlabel() == "rate ratio"
+    dotted = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+    assert dotted == [1.0]
+    spike = BY_NAME["top_gateways"].draw(plotted("top_gateways")).axes[0]
+    assert spike.get_xscale() == "linear"
+    assert spike.get_xlabel().endswith("(percentage points)")
+
+
+def test_top_gateways__say_that_a_level_is_not_held() -> None:
+    tables = alone()
+    names = pa.array(["survival"] * tables["gateways"].num_rows)
+    rows = tables["gateways"].set_column(0, "detector", names)
+    data = plotted("top_gateways", {**tables, "gateways": rows})
+    assert "do not hold their level" in BY_NAME["top_gateways"].caption(data)
 
 
 def test_top_gateways__draw_a_real_log_in_one_colour() -> None:
@@ -700,7 +728,7 @@ def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     """Five marks side by side: no name may stand nearer to another mark than to its own."""
     rows = [
         {"detector": "spike", "group": f"group {i}", "rank": i + 1, "score": 0.5 - 0.004 * i,
-         "n_joiners": 100 + 3 * i, "n_spiking": 40, "flagged": True}
+         "n_joiners": 100 + 3 * i, "n_events": 40, "flagged": True}
         for i in range(5)
     ]  # fmt: skip
     rows.append({**rows[0], "group": "far", "rank": 6, "score": 0.1, "n_joiners": 900})

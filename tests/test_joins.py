@@ -423,7 +423,7 @@ def test_from_dataframe__says_what_is_wrong(frame: Any, said: str) -> None:
     [
         (["0", "4294967296"], "must span at most 2,147,483,647 in all"),
         (
-            ["1900-01-01T00:00", "9999-12-31T00:00"],
+            ["1900-01-01T00:00", "9999-12-31T00:01"],
             "seconds, so that it fits into 32 bits; got 1900",
         ),
     ],

@@ -456,15 +456,53 @@ def test_read_csv_and_read_parquet__refuse_the_other_format() -> None:
 
 
 def test_read_names__takes_one_name_a_line() -> None:
-    Path("t.txt").write_bytes(b"\xef\xbb\xbf# targets\r\nTech \r\n\r\n  caf\xc3\xa9 # 1\nTech\n\n")
-    assert joins_io.read_names("t.txt") == ("Tech", "café # 1")
+    Path("t.txt").write_bytes(b"\xef\xbb\xbf#pol\r\nTech \r\n\r\n  caf\xc3\xa9 # 1\nTech\n# x\n")
+    assert joins_io.read_names("t.txt") == ("#pol", "Tech", "café # 1", "# x")
+
+
+GROUPS = "group,category,size\n#a,Tech,1\nb,Tech,2\n c ,Art,2\nb,Tech,3\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"where": {"category": "Tech"}}, ("#a", "b")),
+        ({"where": {"category": "Tech", "size": "2"}}, ("b",)),
+        ({"column": "group"}, ("#a", "b", "c")),
+        ({"column": "category"}, ("Tech", "Art")),
+    ],
+)
+def test_read_names__takes_a_column_of_a_csv_file_and_conditions(
+    options: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    Path("g.csv").write_text(GROUPS)
+    assert joins_io.read_names("g.csv", **options) == expected
+    Path("g.csv.gz").write_bytes(gzip.compress(GROUPS.encode()))
+    assert joins_io.read_names("g.csv.gz", **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"where": {"category": "tech"}}, "column 'category' must be 'tech' in some row that meets "
+         "the conditions; it is in none (did you mean 'Tech'?)"),
+        ({"where": {"kategory": "Tech"}}, "column 'kategory' must be there once; the columns are "
+         "'group', 'category', 'size' (did you mean 'category'?)"),
+        ({"column": "name"}, "column 'name' must be there once"),
+        ({"where": {"category": "Tech", "size": "9"}}, "column 'size' must be '9' in some row"),
+    ],
+)  # fmt: skip
+def test_read_names__says_what_is_wrong_with_a_csv_file(options: dict[str, Any], said: str) -> None:
+    Path("g.csv").write_text(GROUPS)
+    with pytest.raises(LogError, match=f"^g.csv: {re.escape(said)}"):
+        joins_io.read_names("g.csv", **options)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"a\nb\xe9\n", "t.txt:2: the line must be UTF-8; got byte 0xe9 at position 2"),
-        (b"# none\n\n", "t.txt: the file must hold at least one name, one a line; it holds none"),
+        (b" \n\n", "t.txt: the file must hold at least one name, one a line; it holds none"),
     ],
 )
 def test_read_names__says_what_is_wrong(content: bytes, said: str) -> None:

@@ -246,12 +246,12 @@ def test_draft__refuses_a_folder_that_is_not_a_result(tmp_path):
 def test_draft__replaces_an_older_result_only_when_the_new_one_stands(tmp_path):
     final = tmp_path / "r"
     for content in ("old", "new"):
-        with draft_result(final) as draft:
-            draft.write_text("status.json", "{}")
-            draft.write_text("a.txt", content)
+        with draft_result(final, replaces="run") as draft:
+            draft.write_text("log.txt", content)
+            draft.write_status("run")
             if content == "new":
-                assert (final / "a.txt").read_text() == "old"
-    assert (final / "a.txt").read_text() == "new"
+                assert (final / "log.txt").read_text() == "old"
+    assert (final / "log.txt").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
 
 
@@ -345,7 +345,7 @@ def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
     assert not {"curves", "explanations", "reliability"} & set(stored.table_names)
     assert not any(":" in name for name in stored.table("evaluation")["detector"].to_pylist())
     report = stored.text("report.html")
-    assert "by the detector hitting" in report
+    assert "the detector hitting ranks" in report
     assert "No scorer was trained" in report
     figures = {path.name for path in (stored.folder / "figures").iterdir()}
     assert {"top_gateways.svg", "precision_recall.svg"} <= figures

@@ -9,19 +9,21 @@ import pytest
 PUBLIC = {
     "gateway": [
         "JoinLog", "TargetSet", "__version__", "detect", "draw_world", "load_config",
-        "named_targets", "open_result", "run", "simulate",
+        "named_targets", "open_result", "read_names", "run", "simulate",
     ],
     "gateway.analyses": [
-        "COMPARISON_SCHEMA", "Explanation", "Invitations", "PATHWAYS_SCHEMA", "RateRatio",
-        "Record", "Requests", "Row", "analyse_note", "compare", "entity_model", "event_study",
+        "COMPARISON_SCHEMA", "Explanation", "Invitations", "OddsRatio",
+        "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "analyse_note",
+        "common_odds_ratio", "compare", "entity_model", "event_study",
         "explain_group", "explain_top", "exposure_contrast", "group_signals", "invited_members",
         "join_sources", "label_times", "labelled_gateways", "pathways", "probability_curves",
-        "pymi_holdout", "pymk_arms", "rate_ratio", "recent_join_sources", "record_of",
+        "pymi_holdout", "pymk_arms", "recent_join_sources", "record_of",
         "signal_correlations", "top_groups", "until",
     ],
     "gateway.detect": [
         "CoefficientOptions", "DETECTORS", "Detection", "Entry", "FrequentistOptions",
-        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "OrderOptions", "REGISTRY",
+        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Measure", "OrderOptions",
+        "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
         "UNRANKED", "compare_users", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_frequentist",

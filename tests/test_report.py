@@ -213,7 +213,10 @@ def test_summary__claims_no_cause_without_truth(result: Mapping[str, pa.Table]) 
 
 def test_summary__shows_a_missing_metric_as_a_dash() -> None:
     got = lede(Result(without_metric("auc", "precision_at_50")))
-    assert f"AUC of {MISSING}." in got
+    assert f"AUC of {MISSING};" in got
+    assert "without any knowledge of the groups" not in lede(
+        Result(without_metric("auc_without_groups"))
+    )
     assert f"and {MISSING} of its top 50 are gateways" in got
 
 
@@ -271,6 +274,65 @@ def test_ranking__has_a_dash_where_a_detector_gives_nothing() -> None:
     assert rival[jump] == MISSING
 
 
+def renamed(detector: str) -> dict[str, pa.Table]:
+    """The real log's result as if another detector, whose level is not held, had made it."""
+    given = dict(tables("real"))
+    rows = given["gateways"]
+    n = rows.num_rows
+    for key, column in {"detector": [detector] * n, "level_held": [False] * n,
+                        "flagged": [False] * n}.items():  # fmt: skip
+        rows = rows.set_column(rows.schema.get_field_index(key), key, pa.array(column))
+    return {**given, "gateways": rows}
+
+
+def test_ranking__speaks_each_detectors_own_words() -> None:
+    columns = {}
+    for detector in ("spike", "survival"):
+        table = ranking(Result(renamed(detector), top=3)).blocks[-1]
+        assert isinstance(table, Table)
+        columns[detector] = {column.label: column.title for column in table.columns}
+    assert columns["spike"]["events"] == "joiners whose probability spiked"
+    assert "spike" not in " ".join(columns["survival"].values())
+    assert columns["survival"]["estimate"].startswith("relative hazard: ")
+
+
+def test_ranking__marks_p_values_that_do_not_hold_their_level() -> None:
+    table = ranking(Result(renamed("survival"), top=3)).blocks[-1]
+    assert isinstance(table, Table)
+    at = {column.label: i for i, column in enumerate(table.columns)}
+    for row in table.bodies[0].rows:
+        assert row.cells[at["p"]].text.endswith("(not held)")
+        assert row.cells[at["q"]].text.endswith("(not held)")
+        assert row.cells[at["flagged"]].text == "no"
+    assert "nothing is flagged" in table.columns[at["p"]].title
+
+
+def test_ranking__shows_the_estimate_within_its_interval() -> None:
+    """In numbers as printed: a ratio beside the interval of the ratio."""
+    result = with_rivals(tables("simulated"))
+    table = ranking(Result(result, top=5)).blocks[1]
+    assert isinstance(table, Table)
+    at = {column.label: i for i, column in enumerate(table.columns)}
+    for row in table.bodies[0].rows:
+        estimate, interval = (row.cells[at[key]].text for key in ("estimate", "95 % interval"))
+        low, high = interval[1:-1].split(", ")
+        numbers = [float(x.replace("\N{MINUS SIGN}", "-")) for x in (low, estimate, high)]
+        assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "expected"),
+    [(["survival"], ""), (["spike"], ", horizon 60 days. "),
+     (["spike", "survival"], ", horizon 60 days for spike. ")],
+)  # fmt: skip
+def test_summary__names_the_horizon_of_those_who_use_it(detectors, expected) -> None:
+    summary = pa.table({"key": ["horizon"], "value": ["60 days"]})
+    rows = pa.table({"detector": detectors, "rank": pa.nulls(len(detectors), pa.int32())})
+    got = lede(Result({"summary": summary, "gateways": rows}))
+    assert ("horizon" in got) == bool(expected)
+    assert expected in got
+
+
 def test_evaluation__compares_detectors_side_by_side() -> None:
     made = evaluation(Result(with_rivals(tables("simulated"))))
     assert made is not None
@@ -317,7 +379,7 @@ def test_explained__tells_every_detector_and_the_truth_of_a_group() -> None:
             if row.marks["group"] == "0"}  # fmt: skip
     assert mine["by spike"] == "rank 1, flagged"
     assert mine["by self controlled"].startswith("rank ")
-    assert mine["joiners whose probability spiked"].startswith(f"{top['n_spiking']:,} of ")
+    assert mine["joiners whose probability spiked"].startswith(f"{top['n_events']:,} of ")
     assert mine["planted role"] == role(result.roles()[top["group"]]).label
     assert "target joins per 100 joins" in mine["direct effect, by replay"]
     options = table.filters[0].options

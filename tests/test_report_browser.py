@@ -1,7 +1,8 @@
 """The report in a real browser: opened from disk, sorted, filtered, read by a machine.
 
 Needs a Chromium and what requirements-browser.txt pins (`make browser` installs the latter);
-without them these tests are skipped. Where GATEWAY_BROWSER names a browser, nothing is skipped.
+without them these tests are skipped, and say what to install. GATEWAY_BROWSER names a browser
+that is not on the path.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,9 @@ from gateway.figures import FIGURES, render
 from gateway.report import render_report
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
-if os.environ.get("GATEWAY_BROWSER"):
-    driver = import_module("playwright.sync_api")
-    axe = import_module("axe_playwright_python.sync_playwright")
-else:
-    WHY = "is not installed: `make browser` installs what requirements-browser.txt pins"
-    driver = pytest.importorskip("playwright.sync_api", reason=f"playwright {WHY}")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=f"axe {WHY}")
+WHY = "is not installed: `make browser` installs what requirements-browser.txt pins"
+driver = pytest.importorskip("playwright.sync_api", reason=f"playwright {WHY}")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=f"axe {WHY}")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 BROWSER = os.environ.get("GATEWAY_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact, nbinom
+from scipy.optimize import brentq
+from scipy.stats import binom, nbinom
 from sklearn.linear_model import LogisticRegression
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.stats.contingency_tables import StratifiedTable
@@ -51,7 +52,7 @@ CASE = ("ann: a1 b2 t5", "bea: a1 b5 t5", "cat: t1 a2", "dan: a1 b3", "eve: b4")
 def test_frequentist__by_hand_ties_are_neither_before_nor_after():
     """a: ann, bea, dan, of whom two go on. b: ann, dan, eve; bea joined it with the target."""
     d, at = found("frequentist", log_of(CASE))
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 2), (3, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 2), (3, 1)]
     # 3 of 6 joins at risk are followed by a target join.
     assert d.extra["lift"][at["a"]] == pytest.approx((2 / 3) / (3 / 6))
 
@@ -59,17 +60,54 @@ def test_frequentist__by_hand_ties_are_neither_before_nor_after():
 def test_frequentist__leaves_out_whom_the_log_leaves_too_soon():
     """The log ends at 5: with a horizon of 3, dan's and eve's joins of b after 2 are open."""
     d, at = found("frequentist", log_of(CASE), horizon=3)
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 0), (1, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 0), (1, 1)]
 
 
-def test_frequentist__p_value_is_scipys_fisher():
+@pytest.mark.parametrize("horizon", [None, 8])
+def test_frequentist__expects_joiners_as_active_as_people_drawn_by_their_joins(horizon):
+    """The root of the inclusion probabilities by brentq, person by person."""
     joins = linked_log(1)
-    d = gateway.detect(joins, first_groups(joins, 2), detector="frequentist", min_joiners=1)
-    n, k = d.n_joiners, d.n_spiking
+    targets = first_groups(joins, 2)
+    d = gateway.detect(joins, targets, detector="frequentist", min_joiners=1, horizon=horizon)
+    rows = [row for row in naive.labels(joins, targets, horizon) if row[2] >= 0]
+    own = [[label for user, _, label in rows if user == u] for u in range(joins.n_users)]
+    m = np.array([len(labels) for labels in own if labels])
+    share = np.array([np.mean(labels) for labels in own if labels])
     for g in range(2, joins.n_groups):
-        table = [[k[g], n[g] - k[g]], [k.sum() - k[g], (n - k).sum() - (n - k)[g]]]
-        expected = fisher_exact(table, alternative="greater").pvalue
-        assert d.p_value[g] == pytest.approx(expected, rel=1e-9)
+        n = d.n_joiners[g]
+        s = brentq(lambda s, n=n: (1 - (1 - s) ** m).sum() - n, 0.0, 1.0, xtol=1e-15)
+        expected = ((1 - (1 - s) ** m) * share).sum()
+        assert d.extra["expected_share"][g] == pytest.approx(expected / n, rel=1e-9)
+        p = binom.sf(d.n_events[g] - 1, n, expected / n)
+        assert d.p_value[g] == pytest.approx(p, rel=1e-6)
+
+
+def people(bot: bool) -> JoinLog:
+    """A hundred people with two of five groups each, half of whom go on; and perhaps a bot."""
+    user = np.repeat(np.arange(100), 2)
+    group = (2 * np.arange(200) // 2 + np.arange(200) % 2 * 2) % 5 + 1
+    half = np.arange(0, 100, 2)
+    rows = [(user, group, np.tile([1, 2], 100)), (half, np.zeros(50, int), np.full(50, 5))]
+    if bot:
+        many = np.arange(1_008)
+        rows.append((np.full(1_008, 100), 1 + many, many % 5))
+    columns = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return JoinLog.from_arrays(*columns)
+
+
+def test_frequentist__one_person_of_a_hundred_and_one_changes_little():
+    """40 joiners of each group, half of whom go on, as half of all do: .5 and half of P(20)."""
+    p = {}
+    for bot in (False, True):
+        joins = people(bot)
+        d = gateway.detect(joins, first_groups(joins, 1), detector="frequentist", min_joiners=30)
+        p[bot] = d.p_value[1:6]
+        assert not d.flagged.any()
+        if not bot:
+            assert d.n_joiners[1:6].tolist() == [40] * 5
+            assert d.extra["expected_share"][1:6] == pytest.approx([0.5] * 5)
+    assert p[False] == pytest.approx(binom.sf(d.n_events[1:6] - 1, 40, 0.5))
+    assert (p[True] > 0.3).all()
 
 
 @given(st.integers(0, 100), st.sampled_from([None, 3, 20]))
@@ -80,7 +118,7 @@ def test_frequentist__counts_as_the_slow_twin(seed, horizon):
     d = gateway.detect(joins, targets, detector="frequentist", horizon=horizon)
     for g in range(joins.n_groups):
         labels = [label for _, group, label in rows if group == g and label >= 0]
-        assert (d.n_joiners[g], d.n_spiking[g]) == (len(labels), sum(labels))
+        assert (d.n_joiners[g], d.n_events[g]) == (len(labels), sum(labels))
 
 
 # survival --------------------------------------------------------------------------------
@@ -106,8 +144,8 @@ def leukaemia():
 def test_survival__gives_the_log_rank_test_of_the_textbook(clock):
     d, at = found("survival", leukaemia(), clock=clock)
     placebo, treated = at["p"], at["m"]
-    assert (d.n_spiking[placebo], d.n_spiking[treated]) == (21, 9)
-    expected = d.n_spiking / d.estimate
+    assert (d.n_events[placebo], d.n_events[treated]) == (21, 9)
+    expected = d.n_events / d.estimate
     # Printed with two digits.
     assert expected[[placebo, treated]] == pytest.approx([10.75, 19.25], abs=0.005)
     assert d.extra["statistic"][placebo] ** 2 == pytest.approx(16.79, abs=0.005)
@@ -121,7 +159,7 @@ def test_survival__counts_as_the_slow_twin(seed):
     d = gateway.detect(joins, targets, detector="survival", min_joiners=1)
     for g in range(2, joins.n_groups):
         observed, expected, variance = naive.log_rank(joins, targets, g)
-        assert d.n_spiking[g] == observed
+        assert d.n_events[g] == observed
         if expected > 0:
             assert d.estimate[g] == pytest.approx(observed / expected, rel=1e-9)
         if variance > 1e-9:
@@ -149,9 +187,9 @@ def test_survival__surplus_is_the_score_of_a_cox_model_with_a_time_varying_covar
     entry += 0.5
     model = PHReg(leave, x[:, None], status=status, entry=entry, ties="breslow")
     d = gateway.detect(joins, targets, detector="survival", min_joiners=1)
-    expected = d.n_spiking[g] / d.estimate[g]
+    expected = d.n_events[g] / d.estimate[g]
     surplus = float(model.score(np.zeros(1))[0])
-    assert d.n_spiking[g] - expected == pytest.approx(surplus, rel=1e-8)
+    assert d.n_events[g] - expected == pytest.approx(surplus, rel=1e-8)
 
 
 def test_gamma_prior__finds_the_parameters_of_simulated_rates():
@@ -293,7 +331,6 @@ def test_matching__score_lies_between_the_estimate_and_the_mean_of_all(scored):
     low = min(d.estimate[ranked].min(), 0.0)
     assert np.ptp(d.score[ranked]) < np.ptp(d.estimate[ranked])
     assert (d.score[ranked] > low).all()
-    assert ((d.ci_low <= d.score) & (d.score <= d.ci_high))[ranked].all()
 
 
 def test_normal_prior__finds_mean_and_variance_of_simulated_effects():
@@ -311,7 +348,7 @@ def test_normal_prior__finds_mean_and_variance_of_simulated_effects():
 def test_order__by_hand():
     """a: before for ann and bea, after for cat. b: before for ann; bea's tie says nothing."""
     d, at = found("order", log_of(CASE))
-    assert [(d.n_joiners[at[g]], d.n_spiking[at[g]]) for g in "ab"] == [(3, 2), (1, 1)]
+    assert [(d.n_joiners[at[g]], d.n_events[at[g]]) for g in "ab"] == [(3, 2), (1, 1)]
     # Of the joins that can be ordered, ann and bea have all before, cat all after.
     assert d.extra["expected_before"][at["a"]] == pytest.approx(2 / 3)
 
@@ -323,4 +360,4 @@ def test_order__counts_as_the_slow_twin(seed):
     d = gateway.detect(joins, targets, detector="order")
     for g in range(2, joins.n_groups):
         before, after = naive.before_and_after(joins, targets, g)
-        assert (d.n_spiking[g], d.n_joiners[g]) == (before, before + after)
+        assert (d.n_events[g], d.n_joiners[g]) == (before, before + after)

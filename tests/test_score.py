@@ -400,6 +400,40 @@ def test_quality__is_the_mean_of_scikit_learns_over_folds():
     assert found["base_rate"].value == y.mean()
 
 
+def test_auc_without_groups__is_that_of_shares_by_joins_so_far_and_calendar():
+    """Row by row, with scikit-learn's area, from shares among the other folds' users."""
+    from sklearn.metrics import roc_auc_score
+
+    joins = random_log(3, users=900)
+    scores = score_joins(joins, first_groups(joins, 2))
+    rows = scores.prefixes
+    at = np.flatnonzero(rows.trains)
+    user, y = rows.user()[at], rows.label[at].astype(int)
+    so_far = [int((rows.user()[: i + 1] == u).sum()) for i, u in zip(at, user, strict=True)]
+    bins = len(at) // 1_000
+    assert bins > 1
+    cuts = np.unique(np.quantile(rows.time[at], np.arange(1, bins) / bins))
+    cell = list(
+        zip(
+            np.searchsorted([1, 2, 3, 4, 6, 9, 13, 20, 40], so_far, side="right").tolist(),
+            (rows.time[at][:, None] >= cuts).sum(axis=1).tolist(),
+            strict=True,
+        )
+    )
+    areas = []
+    for k in range(5):
+        mine = scores.fold[user] == k
+        base, seen = y[~mine].mean(), {}
+        for c, outcome in zip(np.array(cell)[~mine].tolist(), y[~mine], strict=True):
+            seen.setdefault(tuple(c), []).append(outcome)
+        p = [(sum(seen.get(c, [])) + base) / (len(seen.get(c, [])) + 1) for c in cell]
+        areas.append(roc_auc_score(y[mine], np.array(p)[mine]))
+    (got,) = (q for q in scores.quality if q.metric == "auc_without_groups")
+    assert got.value == pytest.approx(np.mean(areas), rel=1e-12)
+    # No group says anything here: time alone tells outcomes apart.
+    assert got.ci_low > 0.55
+
+
 def test_reliability__bins_hold_everything_and_equal_predictions_stay_together():
     rng = np.random.default_rng(0)
     p = np.repeat([0.1, 0.3, 0.7], 100)

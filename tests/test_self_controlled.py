@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,7 @@ def first_targets(n_groups, count):
 def small():
     """A random log with many ties, its events and cases."""
     joins = random_log(3, users=40, groups=9)
+    joins = replace(joins, observed_from=np.full(40, joins.time.min(), np.int32))
     targets = first_groups(joins, 2)
     events = list_events(joins, targets.mask)
     return joins, targets, events
@@ -122,7 +124,7 @@ def test_pairs__equal_the_twin(small, risk, pre):
 
 def test_pre_window__compares_with_the_time_before_it():
     joins = JoinLog.from_arrays(
-        ["u"] * 5, ["g", "t1", "t2", "t3", "t4"], [6, 0, 5, 4, 8], observed_until=9
+        ["u"] * 5, ["g", "t1", "t2", "t3", "t4"], [6, 0, 5, 4, 8], observed_from=0, observed_until=9
     )
     events = list_events(joins, np.array([False, True, True, True, True]))
     _, pre = pairs_of(joins, events, np.arange(5) == 0, pre_window=2)
@@ -519,7 +521,7 @@ def test_detection__one_tick_is_neither_before_nor_after():
         mask = np.isin(joins.groups.to_pylist(), ["a", "z", "b", "y"])
         found = detect_self_controlled(joins, TargetSet(mask, "t"), options=PLAIN)
         m = joins.groups.to_pylist().index("m")
-        assert (found.extra["crude_observed"][m], found.n_spiking[m]) == (1, 1)
+        assert (found.extra["crude_observed"][m], found.n_events[m]) == (1, 1)
 
 
 @pytest.mark.compiled

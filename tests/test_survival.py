@@ -120,4 +120,4 @@ def test_squares__are_those_of_the_slow_twin(seed: int, clock: str) -> None:
 def test_survival__ranks_a_log_in_which_nobody_reaches_a_target() -> None:
     joins = JoinLog.from_arrays(["ann", "bea"], ["a", "t"], [1, 2], observed_until=9)
     d = gateway.detect(joins, named_targets(joins, "t"), detector="survival", min_joiners=1)
-    assert (d.n_joiners.tolist(), d.n_spiking.tolist()) == ([1, 0], [0, 0])
+    assert (d.n_joiners.tolist(), d.n_events.tolist()) == ([1, 0], [0, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -467,9 +468,10 @@ def test_is_sound__sees_every_kind_of_damage(tmp_path) -> None:
     place = SweepFolder(tmp_path)
 
     def fresh() -> Path:
+        shutil.rmtree(place.point("k"), ignore_errors=True)
         with draft_result(place.point("k")) as draft:
             draft.write_text("config.toml", "x = 1")
-            draft.write_json("status.json", {"state": "done", "files": draft.digests()})
+            draft.write_status("run")
         return place.point("k")
 
     folder = fresh()

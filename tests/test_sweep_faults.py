@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from gateway.store import SweepFolder
+from gateway.store.ownership import hold_draft
 from gateway.sweep import EngineOptions, folder_status, read_plan, run_sweep
 from gateway.sweep.warming import TINY
 
@@ -311,11 +312,12 @@ def test_damage__is_found_and_only_the_damaged_points_are_computed(undisturbed, 
     truncate(folder / "points.parquet")
     truncate(folder / "evaluation.parquet")
     # What dead processes leave.
-    (folder / ".summary.parquet.partial").write_bytes(b"PAR1")
-    draft = folder / "points" / f".{keys[4]}.x7f.draft"
+    (folder / ".summary.parquet.a1b2c3d4.partial").write_bytes(b"PAR1")
+    draft = folder / "points" / f".{keys[4]}.x7f4abcd.draft"
     draft.mkdir()
-    (draft / "evaluation.parquet").write_bytes(b"")
-    (folder / "points" / f".{keys[5]}.x7g.old").mkdir()
+    with hold_draft(draft):
+        (draft / "evaluation.parquet").write_bytes(b"")
+    (folder / "points" / f".{keys[5]}.x7g4abcd.old").mkdir()
     (folder / "points" / "0123456789abcdef").mkdir()
     assert sorted(resumed(folder, "--engine", "serial")) == sorted(keys[:4])
     assert tables(folder) == tables(undisturbed)

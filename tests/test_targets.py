@@ -38,8 +38,20 @@ def test_named_targets__says_which_names_are_unknown_and_what_may_be_meant() -> 
         named_targets(JOINS, ["tech", "clubs", "Tech", "\x1b[0m", "p", "q", "r"])
     assert str(caught.value) == (
         "every target must be a group of the log; 6 of 7 are not: 'tech' (did you mean 'Tech'?), "
-        "'clubs' (did you mean 'club'?), '\\x1b[0m', 'p', 'q' and 1 more"
+        "'clubs' (did you mean 'club'?), '\\x1b[0m', 'p', 'q', 'r'"
     )
+    many = [f"n{k}" for k in range(30)]
+    with pytest.raises(LogError, match=r"30 of 30 are not: 'n0', .*'n19' and 10 more$"):
+        named_targets(JOINS, many)
+
+
+def test_named_targets__skips_unknown_names_when_asked_and_says_how_many() -> None:
+    got = named_targets(JOINS, ["Tech", "tech", "gone"], skip_unknown=True)
+    assert got.names(JOINS) == ["Tech"]
+    assert got.skipped == ("tech", "gone")
+    assert got.description == "1 group by name: Tech (2 more that the log lacks are skipped)"
+    with pytest.raises(LogError, match="2 of 2 are not"):
+        named_targets(JOINS, ["tech", "gone"], skip_unknown=True)
 
 
 @pytest.mark.parametrize(

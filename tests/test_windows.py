@@ -57,7 +57,7 @@ def test_windows__are_kept_by_frames_parquet_and_convert(
     expected = JoinLog.read(path, **columns)
     raw = pa.table(
         {name: pa.array(column) for name, column in zip(
-            ROWS.split("\n")[0].split(","),
+            ROWS.split("\n", maxsplit=1)[0].split(","),
             zip(*(line.split(",") for line in ROWS.split()[1:]), strict=True), strict=True,
         )}
     )  # fmt: skip

@@ -52,7 +52,7 @@ def spike(given: Arrays) -> Answer:
         scores = Scores(rows, before, after, before, after, fold, (), "given")
         found = detect_spikes(log, targets, scores, options=options)
         seen = found.n_joiners > 0
-        columns = {"joiners": found.n_joiners, "spikes": found.n_spiking,
+        columns = {"joiners": found.n_joiners, "spikes": found.n_events,
                    "mean": found.extra["mean_jump"]}  # fmt: skip
         chosen = {name: column[seen] for name, column in columns.items()}
         return {"group": np.flatnonzero(seen), **chosen}

@@ -6,38 +6,47 @@ from gateway.analyses.entities import entity_model
 from gateway.analyses.event_study import event_study
 from gateway.analyses.explanation import (
     Explanation,
-    RateRatio,
     explain_group,
     explain_top,
-    rate_ratio,
 )
 from gateway.analyses.exposure import exposure_contrast
 from gateway.analyses.friend_products import pymi_holdout, pymk_arms
+from gateway.analyses.information import Information, detectable_ratio, information_of
 from gateway.analyses.invited_members import invited_members
 from gateway.analyses.join_sources import join_sources, recent_join_sources
 from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.analyses.note import analyse_note
 from gateway.analyses.pathways import PATHWAYS_SCHEMA, pathways
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
 from gateway.analyses.signals import group_signals, signal_correlations
+from gateway.analyses.verdict import ASSOCIATION, CHANGE, MEANING, Verdict, verdict_of
 
 __all__ = [
+    "ASSOCIATION",
+    "CHANGE",
     "COMPARISON_SCHEMA",
+    "MEANING",
     "PATHWAYS_SCHEMA",
     "Explanation",
+    "Information",
     "Invitations",
-    "RateRatio",
+    "OddsRatio",
     "Record",
     "Requests",
     "Row",
+    "Verdict",
     "analyse_note",
+    "common_odds_ratio",
     "compare",
+    "detectable_ratio",
     "entity_model",
     "event_study",
     "explain_group",
     "explain_top",
     "exposure_contrast",
     "group_signals",
+    "information_of",
     "invited_members",
     "join_sources",
     "label_times",
@@ -46,10 +55,10 @@ __all__ = [
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
-    "rate_ratio",
     "recent_join_sources",
     "record_of",
     "signal_correlations",
     "top_groups",
     "until",
+    "verdict_of",
 ]

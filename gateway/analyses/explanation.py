@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.stats import beta
 
-from gateway.analyses.histories import Histories, owner
+from gateway.analyses.histories import Histories
+from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
@@ -23,10 +23,8 @@ __all__ = [
     "EXPLANATIONS_SCHEMA",
     "NEXT_GROUPS_SCHEMA",
     "Explanation",
-    "RateRatio",
     "explain_group",
     "explain_top",
-    "rate_ratio",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -60,47 +58,24 @@ EXPLANATIONS_SCHEMA = pa.schema(
         ("rank", pa.int32()),
         ("group", pa.string()),
         ("n_joiners", pa.int64()),
-        ("n_spiking", pa.int64()),
+        ("n_events", pa.int64()),
         ("observed", pa.int64()),
         ("expected", pa.float64()),
         ("p_before", pa.float64()),
         ("p_after", pa.float64()),
+        ("n_informative", pa.int64()),
+        ("joins_before", pa.int64()),
+        ("joins_after", pa.int64()),
         ("targets_before", pa.int64()),
         ("targets_after", pa.int64()),
-        ("ticks_before", pa.int64()),
-        ("ticks_after", pa.int64()),
-        ("rate_ratio", pa.float64()),
+        ("targets_expected", pa.float64()),
+        ("odds_ratio", pa.float64()),
         ("ci_low", pa.float64()),
         ("ci_high", pa.float64()),
         ("next_group", pa.string()),
         ("next_lift", pa.float64()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class RateRatio:
-    """Target joins of a group's joiners after their join of it against before.
-
-    Parameters
-    ----------
-    before, after
-        Target joins strictly before, and strictly after, the join of the group.
-    ticks_before, ticks_after
-        User-ticks from each joiner's first join to the join of the group, and from there to
-        the end of observation.
-    ratio, ci_low, ci_high
-        Ratio of the two rates with its exact 95 % interval given the sum of the counts
-        (Clopper, Pearson 1934); NaN where nothing can be said.
-    """
-
-    before: int
-    after: int
-    ticks_before: int
-    ticks_after: int
-    ratio: float
-    ci_low: float
-    ci_high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +90,13 @@ class Explanation:
         All who ever joined it.
     n_joiners
         Those of them who were at risk: before their first target join.
-    n_spiking
+    n_events
         Those of them whose probability spiked at the join.
     n_resolved, observed, expected
         Joiners whose outcome is known, how many of them joined a target, and how many
         were expected from the joins before.
     look_alike
-        Target joins after against before the join, within the same users.
+        Target joins after the join against those before it, within the same users.
     event_study
         Mean probability around the join, ``EVENT_STUDY_SCHEMA``.
     next_groups
@@ -131,11 +106,11 @@ class Explanation:
     group: str
     n_members: int
     n_joiners: int
-    n_spiking: int
+    n_events: int
     n_resolved: int
     observed: int
     expected: float
-    look_alike: RateRatio
+    look_alike: OddsRatio
     event_study: pa.Table
     next_groups: pa.Table
 
@@ -156,10 +131,12 @@ def explain_group(
     95 % intervals. Users with short histories are missing at the far offsets, and whoever
     joins a target leaves the curve there.
 
-    *Look-alike check.* A group that merely attracts people who join targets anyway has
-    joiners with as many target joins per tick before as after it. A ratio above 1 can
-    also come from time itself (targets that grow, users who warm up); ``self_controlled``
-    takes the calendar into account, this check does not.
+    *Look-alike check.* Of a group that merely attracts people who join targets anyway, the
+    joins that a joiner makes after it are of targets as often as those before it: an odds
+    ratio of 1 (``common_odds_ratio``). All who joined the group count, at risk or not, but
+    not their joins in the tick of that join. A ratio off 1 can also come from time itself:
+    targets that grow, or users whose first joins are of another kind than their later
+    ones. ``self_controlled`` takes the calendar into account; this check takes neither.
 
     *Next groups.* The groups most often joined next, by transitions with ties averaged
     (``Chain``); lift is their share among next joins over that among all next joins, and
@@ -190,11 +167,11 @@ def explain_group(
         group=group,
         n_members=int(np.count_nonzero(joins.group == g)),
         n_joiners=len(mine),
-        n_spiking=int(np.count_nonzero(spike[mine])),
+        n_events=int(np.count_nonzero(spike[mine])),
         n_resolved=len(resolved),
         observed=int(np.count_nonzero(rows.label[resolved] == 1)),
         expected=float(scores.expected[resolved].sum()),
-        look_alike=_before_and_after(histories, g),
+        look_alike=_look_alike(histories, g),
         event_study=_event_study(histories, scores.at_end, mine, group),
         next_groups=_next_groups(histories, g),
     )
@@ -235,25 +212,27 @@ def _brief(why: Explanation) -> dict[str, Any]:
     return {
         "group": why.group,
         "n_joiners": why.n_joiners,
-        "n_spiking": why.n_spiking,
+        "n_events": why.n_events,
         "observed": why.observed,
         "expected": why.expected,
         "p_before": mean.get(-1),
         "p_after": mean.get(0),
-        "targets_before": check.before,
-        "targets_after": check.after,
-        "ticks_before": check.ticks_before,
-        "ticks_after": check.ticks_after,
-        "rate_ratio": _finite(check.ratio),
-        "ci_low": _finite(check.ci_low),
-        "ci_high": _finite(check.ci_high),
+        "n_informative": check.n_informative,
+        "joins_before": check.joins_before,
+        "joins_after": check.joins_after,
+        "targets_before": check.targets_before,
+        "targets_after": check.targets_after,
+        "targets_expected": check.expected,
+        "odds_ratio": _known(check.ratio),
+        "ci_low": _known(check.ci_low),
+        "ci_high": _known(check.ci_high),
         "next_group": onward.get("next_group"),
         "next_lift": onward.get("lift"),
     }
 
 
-def _finite(x: float) -> float | None:
-    return x if np.isfinite(x) else None
+def _known(x: float) -> float | None:
+    return None if np.isnan(x) else x
 
 
 def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
@@ -291,44 +270,14 @@ def _event_study(histories: Histories, at_end: Float64, mine: Int64, group: str)
     return pa.table(arrays, schema=EVENT_STUDY_SCHEMA)
 
 
-def _before_and_after(histories: Histories, g: int) -> RateRatio:
-    """Target joins and ticks around the join of g; ties with it are neither."""
-    joins = histories.joins
-    at = np.flatnonzero(joins.group == g)
-    who, when = owner(joins.offsets, at), joins.time[at].astype(np.int64)
-    turn = np.full(joins.n_users, -1, np.int64)
-    turn[who] = when
-    joined, time = turn[histories.target_user], joins.time[histories.target_join]
-    return rate_ratio(
-        before=int(np.count_nonzero((joined >= 0) & (time < joined))),
-        after=int(np.count_nonzero((joined >= 0) & (time > joined))),
-        ticks_before=int((when - joins.time[joins.offsets[who]]).sum()),
-        ticks_after=int((joins.observed_until[who] - when).sum()),
+def _look_alike(histories: Histories, g: int) -> OddsRatio:
+    before, after, targets_before, targets_after = histories.around(g)
+    return common_odds_ratio(
+        joins_before=before,
+        joins_after=after,
+        targets_before=targets_before,
+        targets_after=targets_after,
     )
-
-
-def rate_ratio(*, before: int, after: int, ticks_before: int, ticks_after: int) -> RateRatio:
-    """Return the ratio of the rate after to the rate before with its exact interval.
-
-    Given the sum of two Poisson counts, one is binomial with probability
-    r / (r + ticks_before / ticks_after) at rate ratio r (Przyborowski, Wilenski 1940).
-
-    Examples
-    --------
-    >>> round(rate_ratio(before=2, after=8, ticks_before=100, ticks_after=100).ratio, 6)
-    4.0
-    """
-    counts = (before, after, ticks_before, ticks_after)
-    if before + after == 0 or ticks_before == 0 or ticks_after == 0:
-        return RateRatio(*counts, float("nan"), float("nan"), float("nan"))
-    odds = ticks_before / ticks_after
-    low = float(beta.ppf(0.025, after, before + 1)) if after else 0.0
-    high = float(beta.ppf(0.975, after + 1, before)) if before else 1.0
-    ratio, bottom, top = (
-        odds * share / (1.0 - share) if share < 1.0 else float("inf")
-        for share in (after / (before + after), low, high)
-    )
-    return RateRatio(*counts, ratio, bottom, top)
 
 
 def _next_groups(histories: Histories, g: int) -> pa.Table:

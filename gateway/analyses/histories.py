@@ -59,6 +59,21 @@ class Histories:
         """Whether each user ever joined a target."""
         return np.isin(user, self.target_user)
 
+    def around(self, g: int) -> tuple[Int64, Int64, Int64, Int64]:
+        """Count the other joins of group g's joiners, each int64, shape (n_joiners,).
+
+        Joins before and after the tick of the join of g, and those of targets among them;
+        joins in the same tick are neither.
+        """
+        joins = self.joins
+        at = np.flatnonzero(joins.group == g)
+        who, when = owner(joins.offsets, at), joins.time[at].astype(np.int64)
+        begin, end = joins.offsets[who], joins.offsets[who + 1]
+        first = _first_at(joins.time, begin, at, when)
+        after = _first_at(joins.time, at, end, when + 1)
+        upto = [np.searchsorted(self.target_join, x) for x in (begin, first, after, end)]
+        return first - begin, end - after, upto[1] - upto[0], upto[3] - upto[2]
+
     def next_of(self, g: int) -> Float64:
         """Count the next joins of group g's joiners by group, shape (n_groups + 1,).
 
@@ -104,6 +119,16 @@ class Histories:
 def owner(offsets: Int64, at: Int64) -> Int64:
     """Return which user's range of ``offsets`` holds each position."""
     return np.searchsorted(offsets, at, side="right") - 1
+
+
+def _first_at(time: npt.NDArray[np.int32], low: Int64, high: Int64, when: Int64) -> Int64:
+    """Return the first place of each range that is not before ``when``, else its end."""
+    while (is_open := low < high).any():
+        middle = (low + high) // 2
+        is_before = is_open & (time[np.where(is_open, middle, 0)] < when)
+        low = np.where(is_before, middle + 1, low)
+        high = np.where(is_open & ~is_before, middle, high)
+    return low
 
 
 def _spread(first: Int64, size: Int64, weight: Float64) -> tuple[Int64, Float64]:

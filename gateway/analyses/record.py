@@ -194,7 +194,7 @@ def top_groups(detection: Detection, count: int) -> Int64:
     """
     ranked = np.flatnonzero(detection.rank != UNRANKED)
     name = np.array(detection.groups.to_pylist(), object)[ranked]
-    order = np.lexsort((name.astype(str), -detection.n_spiking[ranked], detection.rank[ranked]))
+    order = np.lexsort((name.astype(str), -detection.n_events[ranked], detection.rank[ranked]))
     return ranked[order][:count].astype(np.int64)
 
 

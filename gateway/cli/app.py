@@ -62,9 +62,17 @@ Workers = Annotated[
 WorkerThreads = Annotated[
     int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
 ]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--time-format",
+        metavar="FORM",
+        help="of whole numbers: yyyymmdd, epoch_s or epoch_ms; default: ticks of their own",
+    ),
+]
 _DETECTORS = (
-    "spike (default), frequentist, survival, coefficient, markov_removal, hitting, matching, "
-    "order, self_controlled; repeat for several"
+    "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
+    "self_controlled; repeat for several; default: spike and self_controlled"
 )
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
@@ -107,8 +115,23 @@ def run(
 def detect(
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
     targets: Annotated[
-        Path | None, typer.Option("--targets", metavar="FILE", help="target groups, one per line")
+        Path | None,
+        typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
     ] = None,
+    targets_column: Annotated[
+        str | None,
+        typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
+    ] = None,
+    targets_where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
+        ),
+    ] = None,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks"),
+    ] = False,
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
     ] = None,
@@ -120,6 +143,7 @@ def detect(
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
+    time_format: TimeFormat = None,
     horizon: Annotated[
         str | None,
         typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
@@ -151,10 +175,14 @@ def detect(
     config = config_for_log(
         joins,
         targets=targets,
+        targets_column=targets_column,
+        targets_where=targets_where or (),
+        skip_unknown=skip_unknown,
         named=target or [],
         detectors=detector,
         columns={"user": user_column, "group": group_column, "time": time_column},
         windows={"from_column": from_column, "until_column": until_column},
+        time_format=time_format,
         horizon=horizon,
         seed=seed,
         settings=settings or [],
@@ -171,6 +199,7 @@ def convert(
     time_column: Annotated[str, typer.Option("--time-column")] = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
+    time_format: TimeFormat = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
@@ -181,7 +210,10 @@ def convert(
         "user": user_column, "group": group_column, "time": time_column,
         "observed_from": from_column, "observed_until": until_column,
     }  # fmt: skip
-    convert_and_show(log, out=out, columns=columns, memory=memory, as_json=as_json)
+    convert_and_show(
+        log, out=out, columns=columns, time_format=time_format or "auto", memory=memory,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()

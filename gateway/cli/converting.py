@@ -6,10 +6,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from gateway.cli.terminal import TerminalTalk
+from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import convert_log, parse_size
-from gateway.store import draft_result, refuse_filled
+from gateway.store import draft_result
+
+if TYPE_CHECKING:
+    from gateway.joins_io.times import TimeFormat
 
 __all__ = ["convert_and_show"]
 
@@ -18,18 +23,23 @@ def convert_and_show(
     log: Path,
     *,
     out: Path,
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, Any],
+    time_format: str,
     memory: str,
     as_json: bool,
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)
-    refuse_filled(out)
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
-        made = convert_log(log, draft.folder, memory=limit, **columns)
+        made = convert_log(
+            log, draft.folder, memory=limit, time_format=cast("TimeFormat", time_format), **columns
+        )
+    reading = JoinLog.open(out).reading
+    for line in reading.lines():
+        TerminalTalk().say(f"note: {line}")
     if as_json:
         counts = {"rows": made.rows, "joins": made.joins, "users": made.users,
-                  "groups": made.groups}  # fmt: skip
+                  "groups": made.groups, "reading": reading.to_arrow().to_pylist()}  # fmt: skip
         sys.stdout.write(json.dumps({"folder": str(out), **counts}, indent=2) + "\n")
         return
     sys.stdout.write(

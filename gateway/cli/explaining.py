@@ -58,12 +58,13 @@ def _sentences(why: Explanation) -> list[str]:
     check = why.look_alike
     return [
         f"members: {why.n_members:,}; at risk when they joined: {why.n_joiners:,}; "
-        f"probability spiked: {why.n_spiking:,}",
+        f"probability spiked: {why.n_events:,}",
         f"target joins later: {why.observed:,} observed, {why.expected:.1f} expected from the "
         f"joins before ({why.n_resolved:,} joiners with a known outcome)",
-        f"look-alike check: {check.after:,} target joins after joining it, {check.before:,} "
-        f"before; rate ratio {_text(check.ratio, '.2f')} [{_text(check.ci_low, '.2f')}, "
-        f"{_text(check.ci_high, '.2f')}] within the same users",
+        f"look-alike check: {check.targets_after:,} target joins after joining it, "
+        f"{check.expected:.1f} expected by chance, by {check.n_informative:,} joiners with "
+        f"joins before and after; odds ratio {_text(check.ratio, '.2f')} "
+        f"[{_text(check.ci_low, '.2f')}, {_text(check.ci_high, '.2f')}] within the same users",
     ]
 
 
@@ -105,7 +106,7 @@ def _as_json(why: Explanation, ranks: list[dict[str, Any]]) -> dict[str, Any]:
         key: value if isinstance(value, int) or math.isfinite(value) else None
         for key, value in asdict(why.look_alike).items()
     }
-    plain = ("group", "n_members", "n_joiners", "n_spiking", "n_resolved", "observed", "expected")
+    plain = ("group", "n_members", "n_joiners", "n_events", "n_resolved", "observed", "expected")
     return {
         **{name: getattr(why, name) for name in plain},
         "ranks": ranks,

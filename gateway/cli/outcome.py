@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.analyses import MEANING, verdict_of
 from gateway.cli.part_workers import PartOptions, workers_for
-from gateway.cli.terminal import TerminalTalk, clean, print_table
+from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
+from gateway.detect import Measure, measure_of
 from gateway.parts import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
+from gateway.report.numbers import count
+from gateway.report.quantities import interval_of, tested, written
 from gateway.store import Result
 
 __all__ = ["run_and_show", "simulate_and_show"]
@@ -42,7 +46,7 @@ def run_and_show(
             stack.enter_context(working(Work(workers, parts.memory)))
         result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(result), indent=2, ensure_ascii=False) + "\n")
+        print_json(_as_json(result))
         return
     _show(result)
 
@@ -73,15 +77,33 @@ def _tops(result: Result) -> dict[str, pa.Table]:
 def _show(result: Result) -> None:
     for name, top in _tops(result).items():
         _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
-    for line in [*_headlines(result), *_arms(result)]:
+    for line in [*_said(result), *_headlines(result), *_arms(result)]:
         sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
 
 
+def _said(result: Result) -> list[str]:
+    """How much the log can show, and what two kinds of evidence say together."""
+    summary = {row["key"]: row["value"] for row in result.table("summary").to_pylist()}
+    lines = summary.get("information", "").splitlines()
+    if "verdict" in summary:
+        lines += [summary["agreement"], summary["verdict"]]
+    verdict = verdict_of(result.table("gateways"))
+    if verdict is not None:
+        lines += [MEANING, *_named("both", verdict.both)]
+    return lines
+
+
+def _named(what: str, groups: tuple[str, ...]) -> list[str]:
+    if not groups:
+        return []
+    more = f" and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
+    return [f"{what}: {', '.join(groups[:SHOWN])}{more}"]
+
+
 def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -> None:
-    is_spike = detector == "spike"
-    title = "the note's spike score" if is_spike else f"detector {detector}"
-    measures = _SPIKE_MEASURES if is_spike else _MEASURES
+    measure = measure_of(detector)
+    measures = _measures(measure)
     columns = ["group", "rank", *(["role"] if is_simulated else []), *measures]
     rows = [
         [
@@ -92,7 +114,8 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
         ]
         for row in top
     ]
-    print_table(f"Top gateway groups by {title}", columns, rows)
+    title = f"Top gateway groups by {detector.replace('_', ' ')}: {measure.score.axis}"
+    print_table(title, columns, rows)
 
 
 def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
@@ -100,41 +123,31 @@ def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
     return [row["role"]] if is_simulated else []
 
 
-def _interval(row: dict[str, Any]) -> str:
-    if row["ci_low"] is None or row["ci_high"] is None:
-        return "-"
-    return f"{row['ci_low']:.3f}-{row['ci_high']:.3f}"
-
-
-def _effect(row: dict[str, Any]) -> str:
-    effect = row["realised_effect"]
-    return "-" if effect is None else f"{effect:+.3f}"
-
-
 _Measures = dict[str, Callable[[dict[str, Any]], str]]
-_LAST: _Measures = {
-    "q": lambda row: "-" if row["q_value"] is None else f"{row['q_value']:.2g}",
-    "flagged": lambda row: "yes" if row["flagged"] else "no",
-}
-_SPIKE_MEASURES: _Measures = {
-    "score": lambda row: f"{row['score']:.3f}",
-    "95 %": _interval,
-    "spikes": lambda row: f"{row['n_spiking']}/{row['n_joiners']}",
-    "effect": _effect,
-    **_LAST,
-}
-_MEASURES: _Measures = {
-    "score": lambda row: f"{row['score']:.4g}",
-    "95 %": _interval,
-    "joiners": lambda row: str(row["n_joiners"]),
-    **_LAST,
-}
+
+
+def _measures(measure: Measure) -> _Measures:
+    """Columns of a detector: its score, its estimate within its interval, and its test."""
+    score, estimate = measure.score, measure.estimate
+    columns: _Measures = {
+        "score": lambda row: written(score, row["score"]),
+        estimate.axis: lambda row: written(estimate, row["estimate"]),
+        "95 %": lambda row: interval_of(estimate, row["ci_low"], row["ci_high"]),
+        "joiners": lambda row: count(row["n_joiners"]),
+    }
+    if estimate is score:
+        del columns["score"]
+    if measure.test:
+        columns["q"] = lambda row: tested(row["q_value"], level_held=row["level_held"])
+        columns["flagged"] = lambda row: "yes" if row["flagged"] else "no"
+    return columns
 
 
 def _headlines(result: Result) -> list[str]:
     """The measures that a reader should see beside the rankings."""
     named = {
         ("outcome", "auc"): "AUC of the scorer",
+        ("outcome", "auc_without_groups"): "AUC without any knowledge of the groups",
         ("planted", "average_precision"): "average precision against planted gateways",
         ("planted", "precision_at_50"): "precision at 50",
         ("planted", "share_homophily_at_50"): "homophily look-alikes in the top 50",
@@ -142,7 +155,7 @@ def _headlines(result: Result) -> list[str]:
     rows = result.table("evaluation").to_pylist()
     several = len(result.config.detect.detectors) > 1
     return [
-        f"{_of(row, several)}{text}: {row['value']:.3f}"
+        f"{_of(row, several)}{text}: {or_undefined(row['value'])}"
         for key, text in named.items()
         for row in rows
         if (row["truth"], row["metric"]) == key
@@ -169,10 +182,14 @@ def _rows(result: Result, name: str) -> list[dict[str, Any]]:
 
 
 def _as_json(result: Result) -> dict[str, Any]:
+    verdict = verdict_of(result.table("gateways"))
+    said = {} if verdict is None else {"verdict": {**asdict(verdict), "both": verdict.both}}
     return {
         "folder": str(result.folder),
         "report": str(result.folder / "report.html"),
         "summary": _summary(result),
+        "reading": _rows(result, "reading"),
+        **said,
         "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
         "interventions": _rows(result, "interventions"),

@@ -44,29 +44,30 @@ def options_for_parts(
     GatewayError
         When the options do not go together.
     """
-    from gateway.sweep import EngineOptions  # noqa: PLC0415  (quick without --memory)
-
     if engine not in ("serial", "dask"):
         raise ConfigError([Problem("--engine", "must be serial or dask", engine)])
-    options = EngineOptions(engine, workers, threads or 1, scheduler)
-    if engine == "serial" and workers is not None:
-        raise ConfigError([Problem("--workers", "goes with --engine dask alone")])
+    if engine == "serial":
+        for name, value in (("--scheduler", scheduler), ("--workers", workers)):
+            if value is not None:
+                raise ConfigError([Problem(name, "goes with --engine dask alone", str(value))])
     if memory is None:
         if engine != "serial":
             raise ConfigError([Problem("--engine", "goes with --memory alone", engine)])
         return None
-    return PartOptions(parse_size(memory), options)
+    from gateway.sweep import EngineOptions  # noqa: PLC0415  (a log in memory needs no engine)
+
+    return PartOptions(parse_size(memory), EngineOptions(engine, workers, threads or 1, scheduler))
 
 
 @contextmanager
 def workers_for(options: PartOptions) -> Iterator[Workers]:
     """Give the workers while the block lasts; a cluster that is lost ends the command."""
     from gateway.parts import HERE  # noqa: PLC0415  (quick help)
-    from gateway.sweep import SweepStoppedError  # noqa: PLC0415
 
     if options.engine.engine == "serial":
         yield HERE
         return
+    from gateway.sweep import SweepStoppedError  # noqa: PLC0415  (a cluster's)
     from gateway.sweep.cluster_parts import cluster_workers  # noqa: PLC0415  (an extra)
 
     try:

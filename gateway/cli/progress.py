@@ -40,6 +40,8 @@ def _lines(status: Status) -> list[str]:
         "" if status.peak_mib is None else f"; peak memory of a worker {status.peak_mib:,.0f} MiB"
     )
     lines = [f"{clean(status.folder)}: {status.state}", f"  {counts}{left}{peak}"]
+    if status.is_compiling:
+        lines.append("  compiling kernels, once")
     for point in status.running:
         memory = "" if point.memory_mib is None else f", {point.memory_mib:,.0f} MiB"
         lines.append(

@@ -11,21 +11,27 @@ import tomli_w
 
 from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
-from gateway.joins import JoinLog
-from gateway.joins_io import file_digest, parse_duration, read_names
-from gateway.joins_io.manifest import read_manifest
+from gateway.joins_io import parse_duration, read_names
+from gateway.joins_io.messages import shown
 
-__all__ = ["config_for_log"]
+__all__ = ["BOTH", "config_for_log"]
+
+# What answers where no detector is named: one of association, one of change.
+BOTH = ("spike", "self_controlled")
 
 
 def config_for_log(
     path: Path,
     *,
     targets: Path | None,
+    targets_column: str | None = None,
+    targets_where: Sequence[str] = (),
+    skip_unknown: bool = False,
     named: Sequence[str],
     detectors: Sequence[str] | None,
     columns: Mapping[str, str],
     windows: Mapping[str, str | None],
+    time_format: str | None = None,
     horizon: str | None,
     seed: int | None,
     settings: Sequence[str],
@@ -37,21 +43,30 @@ def config_for_log(
     GatewayError
         When no target is given, or the log or an option cannot be used.
     """
-    wanted = [*(read_names(targets) if targets is not None else []), *named]
+    conditions = dict(_condition(text) for text in targets_where) or None
+    if targets is None and (targets_column or conditions):
+        raise LogError("--targets-column and --targets-where go with --targets FILE alone")
+    listed = () if targets is None else read_names(
+        targets, column=targets_column, where=conditions
+    )  # fmt: skip
+    wanted = [*listed, *named]
     if not wanted:
         raise LogError("no target group: give --targets FILE or --target GROUP")
     document: dict[str, dict[str, object]] = {
         "experiment": {"name": _slug(path)},
-        "log": {"path": str(path), "digest": file_digest(path), **columns},
+        "log": {"path": str(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
     document["log"] |= {key: name for key, name in windows.items() if name is not None}
+    if time_format is not None:
+        document["log"]["time_format"] = time_format
+    if skip_unknown:
+        document["targets"]["skip_unknown"] = True
     if seed is not None:
         document["experiment"]["seed"] = seed
-    if detectors:
-        document["detect"] = {"detectors": list(detectors)}
+    document["detect"] = {"detectors": list(detectors or BOTH)}
     if horizon is not None:
-        document["score"] = {"horizon": _ticks(path, horizon, columns)}
+        document["score"] = {"horizon": _duration(horizon)}
     try:
         return parse_config(tomli_w.dumps(document), overrides=settings)
     except ConfigError as error:
@@ -64,13 +79,19 @@ def _without_line(problem: Problem) -> Problem:
     return replace(problem, where=where)
 
 
-def _ticks(path: Path, horizon: str, columns: Mapping[str, str]) -> int:
-    """A bare number needs no look at the log; a unit does."""
+def _condition(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not (column and equals):
+        raise LogError(f"--targets-where must look like category=Tech; got {shown(text)}")
+    return column, value
+
+
+def _duration(horizon: str) -> int | str:
+    """Return a bare number as one; whether a unit fits is known when the log is read."""
     if horizon.strip().isdigit():
         return parse_duration(horizon, "integer")
-    manifest = read_manifest(path)
-    tick = JoinLog.read(path, **columns).tick if manifest is None else manifest.tick
-    return parse_duration(horizon, tick)
+    parse_duration(horizon, "second")
+    return horizon.strip()
 
 
 def _slug(path: Path) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
+from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
 from gateway.config.suggestions import did_you_mean, nearest
 from gateway.errors import ConfigError, Problem
 from gateway.reproduce import (
@@ -45,7 +44,7 @@ def reproduce_and_show(
     )
     if as_json:
         shown = {"folder": str(found.folder), "claims": found.table.to_pylist()}
-        sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+        print_json(shown)
     else:
         _show(found)
     if found.n_outside:

@@ -1,12 +1,15 @@
-"""What the terminal shows: tables on stdout, progress and complaints on stderr."""
+"""What the terminal shows: tables and JSON on stdout, progress and complaints on stderr."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -15,7 +18,7 @@ from rich.text import Text
 
 from gateway.talk import Advance
 
-__all__ = ["TerminalTalk", "clean", "complain", "print_table"]
+__all__ = ["TerminalTalk", "clean", "complain", "or_undefined", "print_json", "print_table"]
 
 
 def clean(text: str) -> str:
@@ -48,6 +51,31 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     if not console.is_terminal:
         console = Console(file=sys.stdout, highlight=False, width=100)
     console.print(table)
+
+
+def or_undefined(value: float | None, form: str = ".3f") -> str:
+    """Return a measure as text; one that has no value is called so.
+
+    Examples
+    --------
+    >>> or_undefined(0.25), or_undefined(None), or_undefined(float("nan"))
+    ('0.250', 'undefined', 'undefined')
+    """
+    return "undefined" if value is None or math.isnan(value) else f"{value:{form}}"
+
+
+def print_json(content: Any) -> None:
+    """Print plain values on stdout as JSON, in which a number that is undefined is null."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 class TerminalTalk:

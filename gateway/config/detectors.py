@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.config.types import INT32_END, Count, Number, Section
+from gateway.config.types import INT32_END, Count, Number, Section, Window
 
 __all__ = [
     "CoefficientSection",
@@ -145,11 +145,12 @@ class SelfControlledSection(Section):
     penalty_by: Literal["bayes", "validation"] = Field(
         default="bayes", description="marginal likelihood, or cross-validation over users"
     )
-    risk_window: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
-        default=0, description="ticks after a join in which its group counts; 0 = all of them"
+    risk_window: Window = Field(
+        default=0,
+        description='"30d", or ticks after a join in which its group counts; 0 = all of them',
     )
-    pre_window: Annotated[Count, Field(ge=0, lt=INT32_END)] = Field(
-        default=0, description="ticks before a join for the ratio before it; 0 = none"
+    pre_window: Window = Field(
+        default=0, description='"30d", or ticks before a join for the ratio before it; 0 = none'
     )
     first_only: bool = Field(default=False, description="only the first event of a user counts")
     inert: tuple[str, ...] = Field(
@@ -158,7 +159,7 @@ class SelfControlledSection(Section):
     min_joiners: _Joiners = Field(
         default=20, description="smallest number of joiners of a ranked group"
     )
-    min_spiking: _Joiners = Field(
+    min_events: _Joiners = Field(
         default=3,
         description="smallest number of joiners with an event after it, of a flagged group",
     )

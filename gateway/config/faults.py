@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from gateway.config.document import Document, Finding
 from gateway.config.lines import Key
 from gateway.config.phrases import say_key, say_rule, say_value
-from gateway.config.shape import is_array_of_tables, node_at
+from gateway.config.shape import is_array_of_tables, node_at, type_of
 from gateway.config.suggestions import did_you_mean, nearest, suggest_key
 from gateway.errors import Problem
 
@@ -136,7 +136,7 @@ def _hint_for_text(node: Node, got: str) -> str | None:
     if node.get("type") == "array":
         inside = got.startswith("[")
         return "inside a list, text needs quotes" if inside else f"write [{say_value(got)}]"
-    if node.get("type") in {"integer", "number"} and _reads_as(float, got):
+    if type_of(node) in {"integer", "number"} and _reads_as(float, got):
         return "write it without quotes"
     if _may_be_date(node) and _reads_as(dt.date.fromisoformat, got):
         return "write it without quotes"

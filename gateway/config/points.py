@@ -14,7 +14,7 @@ from gateway.config.load import check_document
 from gateway.config.overrides import Override
 from gateway.config.phrases import say_key, say_value
 from gateway.config.schema import Config
-from gateway.config.shape import node_at
+from gateway.config.shape import node_at, type_of
 from gateway.config.swept import SAMPLED, AxisSection, SweepSection
 from gateway.errors import ConfigError, Problem
 
@@ -166,10 +166,8 @@ def _axis_problems(
         yield "must have low below high", [axis.low, axis.high]
     if axis.scale == "log" and axis.low <= 0.0:
         yield "must have low above 0 on a log scale", axis.low
-    if (node_at(tuple(name.split("."))) or {"type": "number"}).get("type") not in {
-        "integer",
-        "number",
-    }:
+    node = node_at(tuple(name.split("."))) or {"type": "number"}
+    if type_of(node) not in {"integer", "number"}:
         yield "is no number: give a list of values instead of a range", None
     if sweep.design in SAMPLED and axis.points is not None:
         yield f"cannot have points of its own in a {sweep.design}: see sweep.points", axis.points
@@ -202,9 +200,8 @@ def _resolve(
     document: Document, sweep: SweepSection, design: Design
 ) -> tuple[tuple[Variant, ...], list[Finding]]:
     whole = frozenset(
-        name for name in sweep.over if (node_at(tuple(name.split("."))) or {}).get("type")
-        == "integer"
-    )  # fmt: skip
+        name for name in sweep.over if type_of(node_at(tuple(name.split("."))) or {}) == "integer"
+    )
     base = {key: value for key, value in document.values.items() if key != "sweep"}
     plain = replace(document, values=base)
     found: list[Finding] = []

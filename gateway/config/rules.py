@@ -15,6 +15,7 @@ from gateway.config.intervention_rules import intervention_breaches, truth_breac
 from gateway.config.phrases import listing, say_value
 from gateway.config.settings import Settings
 from gateway.config.suggestions import did_you_mean, nearest
+from gateway.config.types import days_in
 
 __all__ = ["find_breaches"]
 
@@ -46,15 +47,25 @@ def _targets_by_name_or_by_rule(settings: Settings) -> Iterator[Breach]:
     parts = [f"targets.{part}" for part in _RULE]
     by_rule = tuple(part for part in parts if settings.writes(part))
     missing = [part for part in parts if not settings.has(part)]
+    named = [f"targets.{key}" for key in ("groups", "file") if settings.has(f"targets.{key}")]
+    if len(named) > 1:
+        yield Breach(tuple(named), "targets.file", "cannot stand beside targets.groups")
+    if "targets.file" not in named:
+        for key in ("column", "where"):
+            if settings.writes(f"targets.{key}"):
+                yield Breach((f"targets.{key}",), f"targets.{key}", "goes with targets.file alone")
+    if "targets.file" in named and by_rule:
+        rule = f"cannot stand beside {listing(by_rule, 'and')}: give names or a rule"
+        yield Breach(("targets.file",), "targets.file", rule)
     if settings.writes("targets.groups") and by_rule:
         rule = f"cannot stand beside {listing(by_rule, 'and')}: give names or a rule"
         yield Breach(("targets.groups",), "targets.groups", rule)
-    elif by_rule and missing and not settings.has("targets.groups"):
+    elif by_rule and missing and not named:
         verb = "is" if len(missing) == 1 else "are"
         rule = f"{verb} missing: a rule for the targets needs {_WHOLE_RULE}"
         yield Breach(("targets",), listing(missing, "and"), rule)
-    elif len(missing) == len(parts) and not settings.has("targets.groups"):
-        rule = f"needs either groups, the names of the targets, or a whole rule: {_WHOLE_RULE}"
+    elif len(missing) == len(parts) and not named:
+        rule = f"needs groups or file, the names of the targets, or a whole rule: {_WHOLE_RULE}"
         yield Breach(("targets",), "[targets]", rule)
     if by_rule and settings.has("log") and not settings.has("world"):
         rule = "cannot be used with [log], which knows no strikes: a rule needs [world]"
@@ -214,6 +225,20 @@ def _below(low: str, high: str, *, equal: bool = False) -> Callable[[Settings], 
     return rule
 
 
+def _horizon_within_the_world(settings: Settings) -> Iterator[Breach]:
+    known = settings.values("score.horizon", "world.days")
+    if known is None:
+        return
+    keys, days = ("score.horizon", "world.days"), days_in(known[0])
+    if days is None:
+        rule = "must be in days (d) or weeks (w): a world counts in days"
+    elif days >= known[1]:
+        rule = f"must be less than {settings.mention('world.days')}"
+    else:
+        return
+    yield Breach(keys, "score.horizon", rule, settings.say("score.horizon"))
+
+
 _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _one_origin,
     _targets_by_name_or_by_rule,
@@ -233,6 +258,6 @@ _RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
     _below("note.workflow_day", "world.days"),
     _below("note.recent_days", "world.days", equal=True),
     _below("world.arrival_days", "world.days"),
-    _below("score.horizon", "world.days"),
+    _horizon_within_the_world,
     _below("spike.min_spiking", "spike.min_joiners", equal=True),
 )

@@ -32,7 +32,17 @@ from gateway.config.platform import (
     WorldSection,
 )
 from gateway.config.swept import SweepSection
-from gateway.config.types import INT32_END, Count, Digest, Month, Name, Number, Section, Share
+from gateway.config.types import (
+    INT32_END,
+    Count,
+    Digest,
+    Duration,
+    Month,
+    Name,
+    Number,
+    Section,
+    Share,
+)
 
 __all__ = [
     "Config",
@@ -89,6 +99,11 @@ class LogSection(Section):
         min_length=1,
         description="name of a column with the last such tick; left out = the log's last",
     )
+    time_format: Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"] | None = Field(
+        default=None,
+        description="what whole numbers are: dates such as 20240131, or seconds or milliseconds "
+        "since 1970; left out = ticks of the log's own",
+    )
     digest: Digest | None = Field(
         default=None, description="sha256 of the file; a rerun refuses another file"
     )
@@ -113,6 +128,23 @@ class TargetsSection(Section):
     groups: tuple[str, ...] | None = Field(
         default=None, min_length=1, strict=False, description="names of the target groups"
     )
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        pattern=r"^[^\x00]*$",
+        description="file with the names of the target groups, one a line, or a CSV file",
+        json_schema_extra={"x-rule": "the path of a file"},
+    )
+    column: str | None = Field(
+        default=None, min_length=1, description="file: it is a CSV file with the names here"
+    )
+    where: dict[str, str] | None = Field(
+        default=None, description='file: rows of a CSV file that count: {category = "Tech"}'
+    )
+    skip_unknown: bool | None = Field(
+        default=None,
+        description="whether names that the log lacks are skipped; left out = they are an error",
+    )
 
 
 class ScoreSection(Section):
@@ -131,8 +163,9 @@ class ScoreSection(Section):
         description="logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
     )
-    horizon: Annotated[Count, Field(ge=1, lt=INT32_END)] | None = Field(
-        default=None, description="ticks of the log; left out = until the log ends"
+    horizon: Duration | None = Field(
+        default=None,
+        description='"180d", or ticks of the log; left out = until the log ends',
     )
     calibration: Literal["none", "platt", "isotonic"] = Field(
         default="platt", description="map from the cross-fitted score to a probability"

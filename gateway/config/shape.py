@@ -10,7 +10,7 @@ from typing import Any
 from gateway.config.lines import Key
 from gateway.config.schema import Config
 
-__all__ = ["config_json_schema", "is_array_of_tables", "node_at", "sections"]
+__all__ = ["config_json_schema", "is_array_of_tables", "node_at", "sections", "type_of"]
 
 Node = dict[str, Any]
 
@@ -48,9 +48,15 @@ def _plain(node: Any) -> Any:
     if "anyOf" in node:
         choice = next(choice for choice in node.pop("anyOf") if choice != {"type": "null"})
         node = {**choice, **node}
-    if node.get("type") in {"integer", "number"}:
+    if isinstance(node.get("type"), str | list) and type_of(node) in {"integer", "number"}:
         node = {_BOUNDS.get(key, key): value for key, value in node.items()}
     return node
+
+
+def type_of(node: Node) -> str | None:
+    """Return the type of a value, the first where it may be of several."""
+    kind = node.get("type")
+    return kind[0] if isinstance(kind, list) else kind
 
 
 def _resolved(node: Node) -> Node:

@@ -8,9 +8,19 @@ range cannot say in words has an ``x-rule`` in its JSON Schema, which the messag
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "COUNTRY_RULE",
@@ -19,11 +29,14 @@ __all__ = [
     "Country",
     "Date",
     "Digest",
+    "Duration",
     "Month",
     "Name",
     "Number",
     "Section",
     "Share",
+    "Window",
+    "days_in",
     "sorted_by_key",
 ]
 
@@ -45,6 +58,42 @@ def _unsigned_zero(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
+_DURATION = r"^[0-9]{1,10} ?(s|min|h|d|w)$"
+
+
+def _duration_from(least: int) -> Callable[[Any], int | str]:
+    """Ticks, or text that is turned into ticks when the log is known."""
+
+    def duration(value: Any) -> int | str:
+        value = _whole_number(value)
+        if isinstance(value, str) and re.match(_DURATION, value):
+            return value.replace(" ", "")
+        if type(value) is int and least <= value < INT32_END:
+            return value
+        raise PydanticCustomError("duration", "must be a number of ticks or a duration")
+
+    return duration
+
+
+def _duration_schema(least: int) -> dict[str, Any]:
+    rule = f'a whole number of at least {least}, or a duration such as "180d"'
+    return {
+        "type": ["integer", "string"],
+        "minimum": least,
+        "maximum": INT32_END - 1,
+        "pattern": _DURATION,
+        "x-rule": rule,
+    }
+
+
+def days_in(duration: int | str) -> int | None:
+    """Return the days of a duration in a world, which counts in days; None for other units."""
+    if isinstance(duration, int):
+        return duration
+    size = {"d": 1, "w": 7}.get(duration[-1])
+    return None if size is None else int(duration[:-1]) * size
+
+
 def sorted_by_key(table: dict[str, float]) -> dict[str, float]:
     """Forget the order in the file: the same table must draw the same world."""
     return dict(sorted(table.items()))
@@ -52,6 +101,10 @@ def sorted_by_key(table: dict[str, float]) -> dict[str, float]:
 
 Count = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_unsigned_zero)]
+Duration = Annotated[int | str, PlainValidator(_duration_from(1)),
+                     WithJsonSchema(_duration_schema(1))]  # fmt: skip
+Window = Annotated[int | str, PlainValidator(_duration_from(0)),
+                   WithJsonSchema(_duration_schema(0))]  # fmt: skip
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Name = Annotated[
     str,

@@ -11,8 +11,16 @@ from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
 from gateway.detect.hitting import HittingOptions, detect_by_hitting
 from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
 from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.order import OrderOptions, detect_order
-from gateway.detect.registry import DETECTORS, REGISTRY, Entry, compare_users, run_detector
+from gateway.detect.registry import (
+    DETECTORS,
+    REGISTRY,
+    Entry,
+    compare_users,
+    measure_of,
+    run_detector,
+)
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
 from gateway.detect.survival import SurvivalOptions, detect_survival
@@ -28,7 +36,9 @@ __all__ = [
     "HittingOptions",
     "MarkovRemovalOptions",
     "MatchingOptions",
+    "Measure",
     "OrderOptions",
+    "Quantity",
     "SelfControlledOptions",
     "SpikeOptions",
     "SurvivalOptions",
@@ -44,6 +54,7 @@ __all__ = [
     "detect_spikes",
     "detect_survival",
     "find_spikes",
+    "measure_of",
     "rank_groups",
     "run_detector",
 ]

@@ -10,6 +10,7 @@ from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import GatewayError, Problem
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.parts import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
@@ -23,7 +24,7 @@ def detect(
     *,
     detector: str = "spike",
     scores: Scores | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     seed: int = 1,
     **options: Any,
 ) -> Detection:
@@ -39,8 +40,9 @@ def detect(
         Scores of this log for these targets, for a detector that needs them; by default
         they are made here, with the logistic scorer.
     horizon
-        Ticks within which a target join counts, for those scores and for a detector that
-        counts later target joins itself; None for any later one.
+        Time within which a target join counts, for those scores and for a detector that
+        counts later target joins itself: ``"180d"``, a ``timedelta``, or a number of ticks
+        in a log of days or integers; None for any later one.
     seed
         Seed of what is split at random by name.
     options
@@ -54,7 +56,7 @@ def detect(
     Raises
     ------
     GatewayError
-        For an unknown detector or option.
+        For an unknown detector or option, or a horizon that is no duration of this log.
     """
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
@@ -62,9 +64,8 @@ def detect(
     _check_options(detector, options)
     if not isinstance(targets, TargetSet):
         raise GatewayError("targets must be a TargetSet: make one with gateway.named_targets")
-    if horizon is not None and (type(horizon) is not int or horizon < 1):
-        rule = "must be a whole number of ticks, at least 1, or None"
-        raise GatewayError(str(Problem("horizon", rule, repr(horizon))))
+    if horizon is not None:
+        ticks_in(horizon, joins.tick, what="horizon")
     with ExitStack() as stack:
         if scores is None and REGISTRY[detector].needs_scores:
             check_training(joins)

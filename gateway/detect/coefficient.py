@@ -10,11 +10,25 @@ from scipy.special import expit
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.measure import Measure, Quantity
 from gateway.joins import JoinLog
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["CoefficientOptions", "detect_coefficient"]
+__all__ = ["COEFFICIENT", "CoefficientOptions", "detect_coefficient"]
+
+_WEIGHT = Quantity(
+    "log odds ratio",
+    "penalised weight of the group in a logistic regression on whole histories",
+    no_effect=0.0,
+)
+COEFFICIENT = Measure(
+    detector="coefficient",
+    estimate=_WEIGHT,
+    score=_WEIGHT,
+    joiners="joiners at risk",
+    events="joiners who join a target later",
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,7 @@ def detect_coefficient(
     Returns
     -------
     Detection
-        ``n_spiking`` counts the joiners with a target join later; extra column ``penalty``.
+        ``n_events`` counts the joiners with a target join later; extra column ``penalty``.
 
     References
     ----------
@@ -90,10 +104,10 @@ def detect_coefficient(
         ci_low=model.weights - half,
         ci_high=model.weights + half,
         n_joiners=count_by_group(rows.group, joins.n_groups),
-        n_spiking=count_by_group(rows.group[later], joins.n_groups),
+        n_events=count_by_group(rows.group[later], joins.n_groups),
         extra={"penalty": np.full(joins.n_groups, model.penalty)},
     )
-    return found.rank("coefficient", joins, targets, min_joiners=options.min_joiners)
+    return found.rank(COEFFICIENT, joins, targets, min_joiners=options.min_joiners)
 
 
 def _last_of_user(rows: Prefixes) -> npt.NDArray[np.int64]:

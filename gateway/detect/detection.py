@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
+from gateway.detect.measure import Measure
 from gateway.joins_io.frames import frame_library
 
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
@@ -27,8 +28,8 @@ class Detection:
 
     Parameters
     ----------
-    detector
-        Its name.
+    measure
+        Which detector it is, and what its numbers mean.
     groups
         Names of the groups.
     candidate
@@ -36,20 +37,21 @@ class Detection:
     score
         What the groups are ranked by; larger is more of a gateway.
     estimate, ci_low, ci_high
-        The detector's estimate and its 95 % interval.
+        The detector's estimate within its 95 % interval, on the scale of ``measure.estimate``.
     p_value, q_value
         One-sided p-value and its Benjamini-Hochberg counterpart; NaN where not tested.
-    n_joiners, n_spiking
-        Scored joiners, and those of them that the detector counts as spikes.
+    n_joiners, n_events
+        Joiners, and those of them with what the detector counts: ``measure.joiners`` and
+        ``measure.events``.
     flagged
-        bool: called a gateway.
+        bool: called a gateway; nobody where the p-values do not hold their level.
     rank
         1 is the top; equal scores share a rank; ``UNRANKED`` for too few joiners.
     extra
         Columns of this detector alone.
     """
 
-    detector: str
+    measure: Measure
     groups: pa.StringArray
     candidate: npt.NDArray[np.bool_]
     score: Float64
@@ -59,22 +61,33 @@ class Detection:
     p_value: Float64
     q_value: Float64
     n_joiners: Int64
-    n_spiking: Int64
+    n_events: Int64
     flagged: npt.NDArray[np.bool_]
     rank: Int64
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
+    @property
+    def detector(self) -> str:
+        """Name of the detector."""
+        return self.measure.detector
+
     def to_arrow(self) -> pa.Table:
-        """Return the candidates as a table, best first; NaN becomes null."""
+        """Return the candidates as a table, best first; NaN becomes null.
+
+        ``level_held`` says whether the p-value of a row holds its level.
+        """
         columns: dict[str, Any] = {
             "detector": pa.array([self.detector] * len(self.groups), pa.string()),
             "group": self.groups,
         }
         for name in (
             "score", "estimate", "ci_low", "ci_high", "p_value", "q_value",
-            "n_joiners", "n_spiking", "flagged",
+            "n_joiners", "n_events", "flagged",
         ):  # fmt: skip
             columns[name] = pa.array(getattr(self, name), from_pandas=True)
+        untested = np.isnan(self.p_value)
+        held = np.full(len(untested), self.measure.holds_level)
+        columns["level_held"] = pa.array(held, pa.bool_(), mask=untested)
         columns["rank"] = pa.array(self.rank.astype(np.int32), mask=self.rank == UNRANKED)
         for name, values in self.extra.items():
             columns[name] = pa.array(values, from_pandas=True)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.measure import Measure
 from gateway.detect.significance import benjamini_hochberg
 from gateway.joins import JoinLog
 from gateway.targets import TargetSet
@@ -42,7 +43,7 @@ class Findings:
 
     Parameters
     ----------
-    score, estimate, ci_low, ci_high, n_joiners, n_spiking, extra
+    score, estimate, ci_low, ci_high, n_joiners, n_events, extra
         As in ``Detection``.
     p_value
         One-sided; None for a detector that tests nothing: it ranks, and flags nobody.
@@ -53,27 +54,33 @@ class Findings:
     ci_low: Float64
     ci_high: Float64
     n_joiners: Int64
-    n_spiking: Int64
+    n_events: Int64
     p_value: Float64 | None = None
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def rank(
         self,
-        detector: str,
+        measure: Measure,
         joins: JoinLog,
         targets: TargetSet,
         *,
         min_joiners: int,
         alpha: float = 0.05,
+        flaggable: npt.NDArray[np.bool_] | None = None,
     ) -> Detection:
-        """Rank the candidates with enough joiners and a finite score; flag those with q < alpha."""
+        """Rank the candidates with enough joiners and a finite score; flag those with q < alpha.
+
+        Nobody is flagged where the p-values do not hold their level, nor outside of
+        ``flaggable``, shape (n_groups,), where it is given.
+        """
         candidate = ~targets.mask
         ranked = candidate & (self.n_joiners >= min_joiners) & np.isfinite(self.score)
         given = np.full(len(ranked), np.nan) if self.p_value is None else self.p_value
         p = np.where(ranked, given, np.nan)
         q = benjamini_hochberg(p)
+        flagged = measure.holds_level & (np.nan_to_num(q, nan=1.0) < alpha)
         return Detection(
-            detector=detector,
+            measure=measure,
             groups=joins.groups,
             candidate=candidate,
             score=self.score,
@@ -83,8 +90,8 @@ class Findings:
             p_value=p,
             q_value=q,
             n_joiners=self.n_joiners,
-            n_spiking=self.n_spiking,
-            flagged=np.nan_to_num(q, nan=1.0) < alpha,
+            n_events=self.n_events,
+            flagged=flagged if flaggable is None else flagged & flaggable,
             rank=rank_groups(self.score, ranked),
             extra=self.extra,
         )

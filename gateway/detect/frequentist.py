@@ -6,17 +6,42 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import hypergeom
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
+from gateway.detect.intervals import clopper_pearson
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
+from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.parts import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["FrequentistOptions", "detect_frequentist"]
+__all__ = ["FREQUENTIST", "FrequentistOptions", "detect_frequentist"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+FREQUENTIST = Measure(
+    detector="frequentist",
+    estimate=Quantity(
+        "share who go on",
+        "share of the group's joiners who join a target later",
+        unit="share",
+        no_effect="expected_share",
+    ),
+    score=Quantity(
+        "shrunken share",
+        "the same share, shrunken towards that of all groups",
+        unit="share",
+    ),
+    joiners="joiners at risk whose outcome is known",
+    events="joiners who join a target later",
+    test="whether more joiners go on than of people as active who join groups at random",
+)
+_MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -40,25 +65,30 @@ def detect_frequentist(
     targets: TargetSet,
     *,
     options: FrequentistOptions | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
 ) -> Detection:
     r"""Rank groups by the shrunken share of joiners who join a target later.
 
     n_g counts the users who joined g strictly before their first target join and were
     observed for the whole horizon after it, k_g those of them who joined a target within
     the horizon. A tie, g and the first target in one tick, is neither before nor after and
-    is left out, as is everybody who joined g after a target. Score = (k_g + a) /
-    (n_g + a + b) with an empirical-Bayes beta prior; the interval is the posterior's. Lift
-    = (k_g / n_g) / (K / N), where N and K are the sums over all joins at risk.
+    is left out, as is everybody who joined g after a target. The estimate is k_g / n_g with
+    its Clopper-Pearson interval, the score (k_g + a) / (n_g + a + b) with an
+    empirical-Bayes beta prior.
 
-    The p-value is Fisher's, one-sided: P(Hypergeometric(N, K, n_g) >= k_g), exact where the
-    groups' labels could be permuted over the joins at risk.
+    The p-value counts people: each is a joiner of g once or not at all, however much else
+    they join. Where the labels of the joins say nothing, user u with m_u joins at risk is
+    among the joiners of g with probability 1 - (1 - s)^m_u, with s such that these sum to
+    n_g, and goes on with probability f_u, the share of u's joins at risk after which a
+    target follows within the horizon. The expected share is the mean of f_u over such
+    joiners; it is K / N, that of all people, where all are as active. k_g is held against
+    it by ``binomial_bound``. Lift is k_g over what is expected.
 
     *When it misleads.* Joins differ in more than their group: an early joiner has longer
-    to go on without a horizon, an active user joins more of everything, and whoever is
-    inclined to the targets joins other things first. All of it counts as the group's
-    doing, so the p-value does not hold its level where joiners differ at all. It is the
-    simple definition whose AUC of .64 to .83 the published descendant reports.
+    to go on without a horizon, and whoever is inclined to the targets joins other things
+    first. All of it counts as the group's doing, so the p-value does not hold its level
+    where joiners differ in more than how much they join. It is the simple definition whose
+    AUC of .64 to .83 the published descendant reports.
 
     Cost: O(joins).
 
@@ -75,43 +105,78 @@ def detect_frequentist(
     Returns
     -------
     Detection
-        ``estimate`` is k_g / n_g, ``n_spiking`` is k_g; extra column ``lift``.
+        ``estimate`` is k_g / n_g, ``n_events`` is k_g; extra columns ``lift`` and
+        ``expected_share``.
 
     References
     ----------
-    Fisher (1935), "The logic of inductive inference", J. R. Stat. Soc. 98(1). Kleinman
-    (1973), see ``beta_prior``. Benjamini, Hochberg (1995), J. R. Stat. Soc. B 57(1).
+    Clopper, Pearson (1934), Biometrika 26(4). Kleinman (1973), see ``beta_prior``.
+    Benjamini, Hochberg (1995), J. R. Stat. Soc. B 57(1).
     """
     options = options or FrequentistOptions()
-    n, k = add_up(over_parts(joins, _counts, targets, horizon))
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
+    n, k, people, going_on = add_up(over_parts(joins, _counts, targets, ticks))
     ranked = ~targets.mask & (n >= options.min_joiners)
-    shares = shrink_shares(k, n, among=ranked)
+    expected = _expected(n, people, going_on)
+    low, high = clopper_pearson(k, n)
     found = Findings(
-        score=shares.mean,
+        score=shrink_shares(k, n, among=ranked),
         estimate=ratio(k, n),
-        ci_low=shares.low,
-        ci_high=shares.high,
+        ci_low=low,
+        ci_high=high,
         n_joiners=n,
-        n_spiking=k,
-        p_value=_fisher(k, n),
-        extra={"lift": ratio(k * n.sum(), n * k.sum())},
+        n_events=k,
+        p_value=binomial_bound(k, n, expected),
+        extra={"lift": ratio(k, expected), "expected_share": ratio(expected, n)},
     )
     return found.rank(
-        "frequentist", joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
+        FREQUENTIST, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
     )
 
 
 def _counts(
     joins: JoinLog, targets: TargetSet, horizon: int | None
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return n_g and k_g; they add up over users."""
+) -> tuple[Int64, Int64, Int64, Int64]:
+    """Return n_g, k_g, and by number m of joins at risk the people and their joins that go on.
+
+    They add up over users. Nobody has more joins than there are groups.
+    """
     rows = build_prefixes(joins, targets, horizon=horizon)
+    user = rows.user()
+    m = np.bincount(user[rows.resolved], minlength=rows.n_users)
+    going_on = np.bincount(m[user[rows.label == 1]], minlength=joins.n_groups + 1)
     return (
         count_by_group(rows.group[rows.resolved], joins.n_groups),
         count_by_group(rows.group[rows.label == 1], joins.n_groups),
+        np.bincount(m, minlength=joins.n_groups + 1).astype(np.int64),
+        going_on.astype(np.int64),
     )
 
 
-def _fisher(k: npt.NDArray[np.int64], n: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Upper tail of k given all margins; 1 for an empty group."""
-    return np.asarray(hypergeom.sf(k - 1, n.sum(), k.sum(), n))
+def _expected(n: Int64, people: Int64, going_on: Int64) -> Float64:
+    """Return how many of n_g joiners go on where labels say nothing, shape (n_groups,).
+
+    With s = 1 - e^-t, the number of joiners is concave in t, so that Newton's steps from
+    below the root never pass it.
+
+    Parameters
+    ----------
+    n
+        n_g, shape (n_groups,).
+    people, going_on
+        People with m joins at risk, and how many of those joins go on, by m.
+    """
+    m = np.flatnonzero(people[1:]) + 1
+    count, share = people[m].astype(np.float64), going_on[m] / m
+    wanted, of = np.unique(n, return_inverse=True)
+    some = (wanted > 0) & (wanted < count.sum())
+    aim, t = wanted[some], wanted[some] / max(float(count @ m), 1.0)
+    for _ in range(_MOST_STEPS):
+        out = np.exp(-t[:, None] * m)
+        step = (aim - (1.0 - out) @ count) / (out @ (count * m))
+        t = t + np.maximum(step, 0.0)
+        if not len(t) or step.max() <= 1e-12 * t.max():
+            break
+    expected = np.where(wanted > 0, share.sum(), 0.0)
+    expected[some] = -np.expm1(-t[:, None] * m) @ share
+    return np.asarray(expected[of])

@@ -12,13 +12,27 @@ from scipy import sparse
 from gateway.detect.chain import Chain, build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group
+from gateway.detect.measure import Measure, Quantity
 from gateway.joins import JoinLog
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["HittingOptions", "detect_by_hitting"]
+__all__ = ["HITTING", "HittingOptions", "detect_by_hitting"]
 
 Float64 = npt.NDArray[np.float64]
+
+_NEARNESS = Quantity(
+    "hitting probability or PageRank",
+    "probability that a path leads from the group to a target, or how often a walk back from "
+    "the targets comes by it",
+)
+HITTING = Measure(
+    detector="hitting",
+    estimate=_NEARNESS,
+    score=_NEARNESS,
+    joiners="joiners at risk",
+    events="joiners who join a target later",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def detect_by_hitting(
     Returns
     -------
     Detection
-        Score and estimate are the chosen measure, ``n_spiking`` counts joiners with a target
+        Score and estimate are the chosen measure, ``n_events`` counts joiners with a target
         join later; extra columns ``hitting`` and ``pagerank``.
 
     References
@@ -90,10 +104,10 @@ def detect_by_hitting(
         ci_low=unknown,
         ci_high=unknown,
         n_joiners=count_by_group(rows.group, joins.n_groups),
-        n_spiking=count_by_group(rows.group[rows.label == 1], joins.n_groups),
+        n_events=count_by_group(rows.group[rows.label == 1], joins.n_groups),
         extra={"hitting": hitting, "pagerank": pagerank},
     )
-    return found.rank("hitting", joins, targets, min_joiners=options.min_joiners)
+    return found.rank(HITTING, joins, targets, min_joiners=options.min_joiners)
 
 
 def _walk_back(chain: Chain, *, damping: float) -> Float64:

@@ -12,13 +12,28 @@ from threadpoolctl import threadpool_limits
 from gateway.detect.chain import build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group
+from gateway.detect.measure import Measure, Quantity
 from gateway.joins import JoinLog
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["MarkovRemovalOptions", "detect_markov_removal", "mean_returns"]
+__all__ = ["MARKOV_REMOVAL", "MarkovRemovalOptions", "detect_markov_removal", "mean_returns"]
 
 Float64 = npt.NDArray[np.float64]
+
+_EFFECT = Quantity(
+    "removal effect",
+    "share of the paths to a target that would be lost if the group led nowhere",
+    unit="share",
+    no_effect=0.0,
+)
+MARKOV_REMOVAL = Measure(
+    detector="markov_removal",
+    estimate=_EFFECT,
+    score=_EFFECT,
+    joiners="joiners at risk",
+    events="joiners who join a target later",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,7 @@ def detect_markov_removal(
     Returns
     -------
     Detection
-        ``n_spiking`` counts the joiners with a target join later; extra columns
+        ``n_events`` counts the joiners with a target join later; extra columns
         ``visited`` (N_sg / N_gg) and ``hitting`` (h_g).
 
     References
@@ -96,10 +111,10 @@ def detect_markov_removal(
         ci_low=unknown,
         ci_high=unknown,
         n_joiners=count_by_group(rows.group, joins.n_groups),
-        n_spiking=count_by_group(rows.group[rows.label == 1], joins.n_groups),
+        n_events=count_by_group(rows.group[rows.label == 1], joins.n_groups),
         extra={"visited": visited, "hitting": hitting},
     )
-    return found.rank("markov_removal", joins, targets, min_joiners=options.min_joiners)
+    return found.rank(MARKOV_REMOVAL, joins, targets, min_joiners=options.min_joiners)
 
 
 def mean_returns(moves: sparse.csr_array, visits: Float64, *, exact: bool) -> Float64:

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import normal_prior, ratio
 from gateway.detect.significance import binomial_bound
@@ -19,10 +20,29 @@ from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
-__all__ = ["MatchingOptions", "detect_by_matching"]
+__all__ = ["MATCHING", "MatchingOptions", "detect_by_matching"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+
+MATCHING = Measure(
+    detector="matching",
+    estimate=Quantity(
+        "risk difference",
+        "share of joiners who join a target later, minus that of joins of other groups at "
+        "the same prognostic score",
+        unit="points",
+        no_effect=0.0,
+    ),
+    score=Quantity(
+        "shrunken risk difference",
+        "the same difference, shrunken towards that of all groups",
+        unit="points",
+    ),
+    joiners="joiners that have a match",
+    events="matched joiners who join a target later",
+    test="whether more joiners go on than of the joins that they are matched with",
+)
 
 
 @dataclass(frozen=True)
@@ -68,11 +88,11 @@ def detect_by_matching(
     RD_g = sum((x m - y n) / (n + m)) / sum(n m / (n + m))
 
     is Mantel and Haenszel's risk difference. Its variance is the hypergeometric one of the
-    numerator (that of the Cochran-Mantel-Haenszel test) over the squared denominator.
-    Score: RD_g shrunken towards the mean of all groups by a normal prior with moments;
-    interval: its posterior's. p-value: the binomial bound on the number of events of g
-    given the margins of every stratum; ``statistic`` is the Cochran-Mantel-Haenszel z
-    without correction.
+    numerator (that of the Cochran-Mantel-Haenszel test) over the squared denominator, and
+    its interval is RD_g +- 1.96 of its standard errors, within [-1, 1]. Score: RD_g
+    shrunken towards the mean of all groups by a normal prior with moments. p-value: the
+    binomial bound on the number of events of g given the margins of every stratum;
+    ``statistic`` is the Cochran-Mantel-Haenszel z without correction.
 
     *When it misleads.* It removes what the score knows, no more: two users with the same
     p_{i-1} can differ in everything that their joins have not shown yet, and the very join
@@ -91,7 +111,7 @@ def detect_by_matching(
     Returns
     -------
     Detection
-        ``estimate`` is RD_g, ``n_joiners`` the matched joiners, ``n_spiking`` those of them
+        ``estimate`` is RD_g, ``n_joiners`` the matched joiners, ``n_events`` those of them
         with a target join; extra column ``statistic``.
 
     References
@@ -115,19 +135,19 @@ def detect_by_matching(
     n, x = (np.rint(_sums(tables, part, size)).astype(np.int64) for part in tables[1:3])
     difference, error = ratio(x - expected, weight), ratio(variance, weight**2)
     ranked = ~targets.mask & (n >= options.min_joiners) & (error > 0)
-    score, half = _shrink(difference, error, ranked)
+    half = 1.96 * np.sqrt(error)
     found = Findings(
-        score=score,
+        score=_shrink(difference, error, ranked),
         estimate=difference,
-        ci_low=score - half,
-        ci_high=score + half,
+        ci_low=np.maximum(difference - half, -1.0),
+        ci_high=np.minimum(difference + half, 1.0),
         n_joiners=n,
-        n_spiking=x,
+        n_events=x,
         p_value=binomial_bound(x, n, expected),
         extra={"statistic": ratio(x - expected, np.sqrt(variance))},
     )
     return found.rank(
-        "matching", joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
+        MATCHING, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
     )
 
 
@@ -170,12 +190,9 @@ def _sums(tables: _Table, x: Float64, n_groups: int) -> Float64:
     return np.bincount(tables.group, weights=x, minlength=n_groups).astype(np.float64)
 
 
-def _shrink(
-    difference: Float64, error: Float64, ranked: npt.NDArray[np.bool_]
-) -> tuple[Float64, Float64]:
-    """Posterior mean, and half the 95 % interval, under a normal prior from the ranked groups."""
+def _shrink(difference: Float64, error: Float64, ranked: npt.NDArray[np.bool_]) -> Float64:
+    """Posterior mean under a normal prior from the ranked groups."""
     mean, spread = normal_prior(difference[ranked], error[ranked])
     with np.errstate(invalid="ignore"):
         share = spread / (spread + error)
-        half = 1.96 * np.sqrt(share * error)
-    return np.asarray(mean + share * (difference - mean)), half
+    return np.asarray(mean + share * (difference - mean))

@@ -10,13 +10,37 @@ import numpy.typing as npt
 
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
+from gateway.detect.intervals import clopper_pearson
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound
 from gateway.joins import JoinLog
 from gateway.parts import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["OrderOptions", "detect_order"]
+__all__ = ["ORDER", "OrderOptions", "detect_order"]
+
+ORDER = Measure(
+    detector="order",
+    estimate=Quantity(
+        "share who joined the group first",
+        "of the users who joined the group and a target, those who joined the group before "
+        "their first target",
+        unit="share",
+        no_effect="expected_before",
+    ),
+    score=Quantity(
+        "shrunken share",
+        "the same share, shrunken towards that of all groups",
+        unit="share",
+    ),
+    joiners="joiners who also join a target, in another tick",
+    events="joiners who joined the group before their first target",
+    test="whether the group stands before the first target more often than these users' "
+    "other groups do",
+    holds_level=False,
+    claims="change",
+)
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -52,8 +76,9 @@ def detect_order(
     """Rank groups by the share of users who joined them before, not after, their first target.
 
     b_g users joined g strictly before their first target join, a_g strictly after; users
-    without a target join, and ties, say nothing about the order. Score = posterior mean of
-    b_g / (a_g + b_g) under an empirical-Bayes beta prior, interval from its posterior.
+    without a target join, and ties, say nothing about the order. The estimate is
+    b_g / (a_g + b_g) with its Clopper-Pearson interval, the score its posterior mean under
+    an empirical-Bayes beta prior.
 
     The p-value asks whether g stands earlier than these users' other groups do: if user u
     has B_u joins before and A_u after, a group thrown in among them at random would stand
@@ -61,10 +86,11 @@ def detect_order(
     ``binomial_bound``.
 
     *When it misleads.* A group that is everybody's first step (old, large, shown on
-    arrival) stands before everything. Users whose observation ends soon after the target
-    have had no time to join anything later, so shares near 1 are common and the score
-    alone says little. It sees only users who did join a target: a group that keeps people
-    away from targets looks like any other.
+    arrival) stands before everything: the p-value does not hold its level in simulated
+    worlds where nothing is true (``experiments/error_rates.py``), and nothing is flagged.
+    Users whose observation ends soon after the target have had no time to join anything
+    later, so shares near 1 are common and the score alone says little. It sees only users
+    who did join a target: a group that keeps people away from targets looks like any other.
 
     Cost: O(joins).
 
@@ -78,7 +104,7 @@ def detect_order(
     Returns
     -------
     Detection
-        ``estimate`` is the share, ``n_joiners`` counts a_g + b_g, ``n_spiking`` b_g; extra
+        ``estimate`` is the share, ``n_joiners`` counts a_g + b_g, ``n_events`` b_g; extra
         column ``expected_before``.
 
     References
@@ -89,18 +115,18 @@ def detect_order(
     options = options or OrderOptions()
     n, k, expected = add_up(over_parts(joins, _counts, targets))
     ranked = ~targets.mask & (n >= options.min_joiners)
-    shares = shrink_shares(k, n, among=ranked)
+    low, high = clopper_pearson(k, n)
     found = Findings(
-        score=shares.mean,
+        score=shrink_shares(k, n, among=ranked),
         estimate=ratio(k, n),
-        ci_low=shares.low,
-        ci_high=shares.high,
+        ci_low=low,
+        ci_high=high,
         n_joiners=n,
-        n_spiking=k,
+        n_events=k,
         p_value=binomial_bound(k, n, expected),
         extra={"expected_before": ratio(expected, n)},
     )
-    return found.rank("order", joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
+    return found.rank(ORDER, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
 
 
 def _counts(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
 __all__ = [
-    "Shares",
     "beta_prior",
     "gamma_prior",
     "normal_prior",
@@ -55,25 +53,13 @@ def beta_prior(k: Number, n: Number) -> tuple[float, float]:
     return float(p * size), float((1 - p) * size)
 
 
-class Shares(NamedTuple):
-    """Posterior mean of each group's share and its central 95 % interval."""
-
-    mean: Float64
-    low: Float64
-    high: Float64
-
-
-def shrink_shares(k: Number, n: Number, *, among: npt.NDArray[np.bool_]) -> Shares:
+def shrink_shares(k: Number, n: Number, *, among: npt.NDArray[np.bool_]) -> Float64:
     """Shrink shares k / n towards the pooled one; the groups ``among`` give the prior.
 
-    Beta-binomial: mean (k + a) / (n + a + b), with (a, b) from ``beta_prior``.
+    Beta-binomial: the posterior mean (k + a) / (n + a + b), with (a, b) from ``beta_prior``.
     """
     a, b = beta_prior(k[among], n[among])
-    # Quantiles are slow, and most groups of a large log share their two counts with others.
-    pairs, of = np.unique(k + 1j * n, return_inverse=True)
-    posterior = beta(pairs.real + a, pairs.imag - pairs.real + b)
-    low, high = (np.asarray(posterior.ppf(end))[of] for end in (0.025, 0.975))
-    return Shares((k + a) / (n + a + b), low, high)
+    return np.asarray((k + a) / (n + a + b))
 
 
 def gamma_prior(observed: Number, expected: Float64) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,9 +10,12 @@ import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
-from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.detection import Detection
+from gateway.detect.findings import Findings
+from gateway.detect.intervals import clopper_pearson
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
-from gateway.detect.significance import benjamini_hochberg, binomial_bound
+from gateway.detect.significance import binomial_bound
 from gateway.detect.spike_cells import chunk_count, standardised_spikes
 from gateway.detect.spike_kernels import (
     COLUMNS,
@@ -24,13 +27,32 @@ from gateway.joins import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 
-__all__ = ["Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
+__all__ = ["SPIKE", "Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 
+SPIKE = Measure(
+    detector="spike",
+    estimate=Quantity(
+        "excess share who go on",
+        "share of joiners who join a target later, minus the share that their joins before "
+        "let expect",
+        unit="points",
+        no_effect=0.0,
+    ),
+    score=Quantity(
+        "share of joiners that spike",
+        "share of joiners whose probability spikes at the join, shrunken towards that of all "
+        "joiners",
+        unit="share",
+    ),
+    joiners="joiners whose probability was evaluated",
+    events="joiners whose probability spiked",
+    test="whether more joiners join a target later than their joins before let expect",
+)
 # Five points of probability; a doubling of the odds; the cut of Iglewicz and Hoaglin
 # (1993) for a modified z-score. The standardised rule takes a quantile instead.
 DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_history": 3.5}
@@ -85,17 +107,20 @@ def detect_spikes(
 
     *Score.* k_g of n_g scored joiners spike. The share is shrunk towards the pooled one
     by an empirical-Bayes beta-binomial model: score = (k_g + a) / (n_g + a + b), with a
-    and b by moments with weights n_g (Kleinman 1973). The interval is the posterior's,
-    *given the scores*: it leaves out the error of the fitted weight that all joiners of a
-    group share, and another draw of the folds can move a share outside of it.
+    and b by moments with weights n_g (Kleinman 1973).
 
-    *p-value.* With y the outcome after a join and e its expectation from the joins before
-    (``Scores.expected``), T_g = sum(y - e) / sqrt(sum e (1 - e)) over the resolved
+    *Estimate.* With y the outcome after a join and e its expectation from the joins before
+    (``Scores.expected``), R_g = mean(y - e) over the m resolved joiners: what is tested.
+    Its interval is Clopper and Pearson's for mean y, less mean e. By Hoeffding (1956) it
+    holds for unlike outcomes too, and it lies above 0 just where the p-value ``binomial``
+    is below .025.
+
+    *p-value.* T_g = sum(y - e) / sqrt(sum e (1 - e)) over the resolved
     joiners. ``normal`` takes its upper tail from the normal distribution, which is too
     short where few outcomes are expected. ``binomial`` takes P(Bin(m, mean e) >= sum y),
     by Hoeffding (1956) an upper bound on the tail of the sum of unlike Bernoulli variables
     wherever sum y >= sum e + 1 (nearer to the mean it is no bound, nor small). Use
-    ``normal`` to compare only: with it, Benjamini-Hochberg does not hold its rate. Both
+    ``normal`` to compare only: it does not hold its level, and nothing is flagged. Both
     rest on e, and e knows the joins before, their number, ties, calendar and tenure, no
     more (``score.calibration.fit_expectation``). A binomial test on the *spikes* would be
     invalid: all joiners of a group share one noisy weight.
@@ -115,8 +140,8 @@ def detect_spikes(
     Returns
     -------
     Detection
-        With the extra columns ``mean_jump`` (mean D), ``realised_effect`` (mean y - e,
-        R_g), ``statistic`` (T_g) and ``n_resolved``.
+        With the extra columns ``mean_jump`` (mean D), ``realised_effect`` (R_g, the
+        estimate), ``statistic`` (T_g) and ``n_resolved``.
 
     References
     ----------
@@ -130,37 +155,34 @@ def detect_spikes(
     joiners, spiking, resolved, outcomes = table[:, :4].astype(np.int64).T
     jumps, expected, variance = table[:, 4:7].T
     ranked = ~targets.mask & (joiners >= options.min_joiners)
-    shares = shrink_shares(spiking, joiners, among=ranked)
-    score = shares.mean
+    score = shrink_shares(spiking, joiners, among=ranked)
     if tells_nothing(spiking[ranked], joiners[ranked]):
         score = np.full(joins.n_groups, float(spiking.sum() > 0))
     statistic = _statistic(outcomes - expected, variance)
-    tested = ranked & (resolved > 0)
-    p = np.full(joins.n_groups, np.nan)
-    p[tested] = _p_values(
-        outcomes[tested], resolved[tested], expected[tested], statistic[tested], options.p_value
-    )
-    q = benjamini_hochberg(p)
-    return Detection(
-        detector="spike",
-        groups=joins.groups,
-        candidate=~targets.mask,
+    mean_expected = ratio(expected, resolved)
+    low, high = clopper_pearson(outcomes, resolved)
+    found = Findings(
         score=score,
-        estimate=ratio(spiking, joiners),
-        ci_low=shares.low,
-        ci_high=shares.high,
-        p_value=p,
-        q_value=q,
+        estimate=ratio(outcomes, resolved) - mean_expected,
+        ci_low=low - mean_expected,
+        ci_high=high - mean_expected,
         n_joiners=joiners,
-        n_spiking=spiking,
-        flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & (spiking >= options.min_spiking),
-        rank=rank_groups(score, ranked),
+        n_events=spiking,
+        p_value=_p_values(outcomes, resolved, expected, statistic, options.p_value),
         extra={
             "mean_jump": ratio(jumps, joiners),
-            "realised_effect": ratio(outcomes - expected, resolved),
+            "realised_effect": ratio(outcomes, resolved) - mean_expected,
             "statistic": statistic,
             "n_resolved": resolved,
         },
+    )
+    return found.rank(
+        replace(SPIKE, holds_level=options.p_value == "binomial"),
+        joins,
+        targets,
+        min_joiners=options.min_joiners,
+        alpha=options.alpha,
+        flaggable=spiking >= options.min_spiking,
     )
 
 
@@ -223,6 +245,7 @@ def _statistic(surplus: Float64, variance: Float64) -> Float64:
 def _p_values(
     outcomes: Int64, resolved: Int64, expected: Float64, statistic: Float64, tail: str
 ) -> Float64:
+    """NaN where nothing is resolved."""
     if tail == "normal":
-        return np.asarray(norm.sf(statistic))
+        return np.where(resolved > 0, norm.sf(statistic), np.nan)
     return binomial_bound(outcomes, resolved, expected)

@@ -14,6 +14,7 @@ from gateway.detect import DETECTORS, REGISTRY, UNRANKED, Detection, run_detecto
 from gateway.errors import LogError
 from gateway.evaluate.roc import auc_with_interval
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet, check_learnable
 
@@ -67,7 +68,7 @@ class Split:
 
 
 def split_by_time(
-    joins: JoinLog, targets: TargetSet, *, share: float = 0.5, horizon: int | None = None
+    joins: JoinLog, targets: TargetSet, *, share: float = 0.5, horizon: Duration | None = None
 ) -> Split:
     """Cut a log after the tick by which ``share`` of those who ever join a target had done so.
 
@@ -109,9 +110,10 @@ def split_by_time(
     )
     check_learnable(past, targets)
     within = is_target & ~is_past
-    if horizon is not None:
-        within &= joins.time <= np.int64(tick) + horizon
-    enough = joins.observed_until >= np.int64(tick) + (1 if horizon is None else horizon)
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
+    if ticks is not None:
+        within &= joins.time <= np.int64(tick) + ticks
+    enough = joins.observed_until >= np.int64(tick) + (1 if ticks is None else ticks)
     reached, later = np.zeros(joins.n_users, np.bool_), np.zeros(joins.n_users, np.bool_)
     reached[user[is_target & is_past]] = True
     later[user[within]] = True
@@ -131,7 +133,7 @@ def predict_later(
     detectors: Sequence[str] = DETECTORS,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     share: float = 0.5,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     seed: int = 1,
 ) -> pa.Table:
     """Measure how well scores of the past tell who joins a target later.

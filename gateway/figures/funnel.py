@@ -13,9 +13,18 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from gateway.detect import measure_of
 from gateway.figures.labels import place
 from gateway.figures.names import label
-from gateway.figures.stored import constant, first, floats, has_truth, pooled_share, ranked_groups
+from gateway.figures.stored import (
+    DETECTOR,
+    constant,
+    first,
+    floats,
+    has_truth,
+    pooled_share,
+    ranked_groups,
+)
 from gateway.figures.style import (
     COLUMN,
     FAINT,
@@ -35,7 +44,7 @@ __all__ = ["NAME", "caption", "draw", "plotted"]
 
 NAME: str = "funnel"
 
-_COLUMNS = ("rank", "group", "role", "score", "n_joiners", "n_spiking", "flagged")
+_COLUMNS = ("rank", "group", "role", "score", "n_joiners", "n_events", "flagged")
 _NAMED = 5
 """Number of groups, from the highest score down, that get their names."""
 _MANY = 1_500
@@ -73,9 +82,10 @@ def caption(data: pa.Table) -> str:
     truth = has_truth(data)
     front = "Groups with a planted role, and flagged ones," if truth else "Flagged groups"
     return (
-        f"Gateway score against the number of joiners (logarithmic) of "
-        f"{counted(data.num_rows, 'ranked group')}. {front} stand out over a grey cloud of the "
-        f"others; filled marks are flagged ({count(sum(data['flagged'].to_pylist()))}). Dotted: "
+        f"Score of the detector {DETECTOR} ({measure_of(DETECTOR).score.meaning}) against the "
+        f"number of joiners (logarithmic) of {counted(data.num_rows, 'ranked group')}. {front} "
+        f"stand out over a grey cloud of the others; filled marks are flagged "
+        f"({count(sum(data['flagged'].to_pylist()))}). Dotted: "
         f"share of joiners that spike over all these groups ({percent(first(data, 'pooled'))}), "
         f"towards which the scores of small groups are shrunken. "
         f"Names: the highest {'score' if named == 1 else f'{named} scores'}, where they fit."
@@ -135,7 +145,7 @@ def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number of joiners")
-    axes.set_ylabel("gateway score (% of joiners)")
+    axes.set_ylabel(measure_of(DETECTOR).score.axis)
     axes.grid(color=RULE)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.detect import Measure
 from gateway.figures.style import UNTOLD
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "floats",
     "has_truth",
     "metric",
+    "no_effect",
     "pooled_share",
     "ranked_groups",
     "summary_value",
@@ -68,8 +70,17 @@ def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
 
 def pooled_share(ranked: pa.Table) -> float:
     """Return the share of joiners that spike, over the joiners of all ranked groups."""
-    spiking, joiners = (pc.sum(ranked[name]).as_py() for name in ("n_spiking", "n_joiners"))
+    spiking, joiners = (pc.sum(ranked[name]).as_py() for name in ("n_events", "n_joiners"))
     return float(spiking) / float(joiners)
+
+
+def no_effect(rows: pa.Table, measure: Measure) -> npt.NDArray[np.float64]:
+    """Return the estimate that each group would have without an effect, NaN where none is known."""
+    value = measure.estimate.no_effect
+    if isinstance(value, str):
+        known = value in rows.column_names
+        return floats(rows, value) if known else np.full(rows.num_rows, np.nan)
+    return np.full(rows.num_rows, np.nan if value is None else value)
 
 
 def has_truth(data: pa.Table) -> bool:

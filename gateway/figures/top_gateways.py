@@ -1,29 +1,29 @@
-"""The highest ranked groups, with the interval of their score.
+"""The highest ranked groups, with the estimate of the detector within its interval.
 
-By the note's method where it ran: the share of joiners that spike. Else by the first
-detector that did, in that detector's own unit.
+By the note's method where it ran, else by the first detector that did. What the estimate
+is, its axis and its value of no effect are the detector's own (``gateway.detect.Measure``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from gateway.detect import Measure, measure_of
 from gateway.figures.names import label
 from gateway.figures.stored import (
-    DETECTOR,
     constant,
     detectors,
     first,
     floats,
     has_truth,
-    pooled_share,
+    no_effect,
     ranked_groups,
 )
 from gateway.figures.style import (
@@ -37,7 +37,7 @@ from gateway.figures.style import (
     styled,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted, percent
+from gateway.figures.words import count, counted
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 
@@ -53,7 +53,7 @@ _COLUMNS = (
     "ci_high",
     "estimate",
     "n_joiners",
-    "n_spiking",
+    "n_events",
     "flagged",
 )
 
@@ -61,116 +61,159 @@ _COLUMNS = (
 def plotted(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa.Table | None:
     """Return the first ``top`` ranked groups, or None where no group is ranked.
 
-    The constant column ``pooled`` is the share of joiners that spike over the joiners of
-    every ranked group; ``n_ranked`` says how many groups those are.
+    ``no_effect`` is the value of the estimate where a group has nothing to do with targets,
+    null where there is none; ``n_ranked`` says how many groups are ranked.
     """
     names = detectors(tables)
     ranked = ranked_groups(tables, names[0]) if names else None
     if ranked is None:
         return None
-    data = constant(ranked.slice(0, top).select(_COLUMNS), "pooled", pooled_share(ranked))
+    data = ranked.slice(0, top)
+    none = pa.array(no_effect(data, measure_of(names[0])), from_pandas=True)
+    data = data.select(_COLUMNS).append_column("no_effect", none)
     return constant(data, "n_ranked", float(ranked.num_rows))
 
 
 @styled
 def draw(data: pa.Table) -> Figure:
     """Draw one row per group, best on top."""
+    measure = _measure(data)
     figure = new_figure(COLUMN, 0.148 * data.num_rows + 1.15)
     axes = figure.subplots()
-    _draw_rows(axes, data)
-    _label_rows(axes, data)
-    if _is_spike(data):
-        _draw_pooled(axes, data)
-        axes.set_xlabel("share of joiners that spike (%)")
-    else:
-        axes.set_xlabel(f"score of detector {first(data, 'detector')}")
+    _draw_rows(axes, data, measure)
+    _label_rows(axes, data, measure)
+    axes.set_xlabel(measure.estimate.axis)
     keys = (role_keys(data["role"].to_pylist()) if has_truth(data) else []) + flag_keys()
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 
 
-def _is_spike(data: pa.Table) -> bool:
-    return bool(first(data, "detector") == DETECTOR)
-
-
-def _draw_pooled(axes: Axes, data: pa.Table) -> None:
-    axes.axvline(100.0 * first(data, "pooled"), color=MUTED, ls=":", lw=0.9, zorder=1.5)
-    axes.annotate(
-        "all joiners",
-        xy=(100.0 * first(data, "pooled"), 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="center",
-        color=MUTED,
-        fontsize=6,
-    )
+def _measure(data: pa.Table) -> Measure:
+    return measure_of(first(data, "detector"))
 
 
 def caption(data: pa.Table) -> str:
-    """Say what is ranked by what, out of how many, and what the interval is."""
+    """Say what is ranked by what, out of how many, what is drawn, and where no effect is."""
+    measure = _measure(data)
     n_flagged = sum(data["flagged"].to_pylist())
     colour = " Colour and shape give the planted role." if has_truth(data) else ""
-    if not _is_spike(data):
-        return (
-            f"The {counted(data.num_rows, 'group')} with the highest score of "
-            f"{count(first(data, 'n_ranked'))} ranked by the detector {first(data, 'detector')}. "
-            f"Dot: the score. Bar: its 95 % interval, where the detector gives one. Right: number "
-            f"of joiners. Filled: flagged as a gateway group ({count(n_flagged)} of those "
-            f"shown).{colour}"
-        )
+    bars = np.isfinite(floats(data, "ci_low")).any()
+    bar = " Bar: its 95 % interval; an arrow where it goes on beyond the axis." if bars else ""
+    line = "" if np.isnan(floats(data, "no_effect")).all() else " Dotted: no effect."
+    axis = ", on a logarithmic axis" if measure.estimate.is_log else ""
+    level = "" if measure.holds_level else (
+        " Nobody is flagged: the p-values of this detector do not hold their level."
+    )  # fmt: skip
+    flagged = f" Filled: flagged as a gateway group ({count(n_flagged)} of those shown)."
     return (
-        f"The {counted(data.num_rows, 'group')} with the highest gateway score of "
-        f"{count(first(data, 'n_ranked'))} ranked. Dot: the score, the share of a group's joiners "
-        f"whose probability of joining a target spikes at that join, shrunken towards the share "
-        f"among all joiners (dotted line, {percent(first(data, 'pooled'))}). Bar: 95 % posterior "
-        f"interval of that share. Right: number of joiners. Filled: flagged as a gateway group "
-        f"({count(n_flagged)} of those shown).{colour}"
+        f"The {counted(data.num_rows, 'group')} that the detector "
+        f"{measure.detector.replace('_', ' ')} ranks highest of "
+        f"{count(first(data, 'n_ranked'))}, by the {measure.score.name}: {measure.score.meaning} "
+        f"(first number on the right; second: joiners). Dot: the "
+        f"{measure.estimate.name}{axis}: {measure.estimate.meaning}.{bar}{line}"
+        f"{level or flagged}{colour}"
     )
 
 
-def _draw_rows(axes: Axes, data: pa.Table) -> None:
-    scale = 100.0 if _is_spike(data) else 1.0
-    score, low, high = (scale * floats(data, name) for name in ("score", "ci_low", "ci_high"))
-    known = np.concatenate([score, low, high])
-    limits = _limits(known[np.isfinite(known) | np.isnan(known)])
-    # An interval may be without end: its bar goes to the edge.
-    low, high = np.clip(low, *limits), np.clip(high, *limits)
+def _draw_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
+    factor = measure.estimate.factor
+    estimate, low, high, none = (
+        factor * floats(data, name) for name in ("estimate", "ci_low", "ci_high", "no_effect")
+    )
+    least, most = _limits(np.concatenate([estimate, none]), low, high, measure)
+    if measure.estimate.is_log:
+        _set_log_axis(axes, most / least)
+    axes.set_xlim(least, most)
+    _draw_no_effect(axes, none)
     rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
     for y, (name, is_flagged) in enumerate(rows):
         drawn = role(name)
-        axes.plot([low[y], high[y]], [y, y], color=drawn.color, lw=0.9, solid_capstyle="butt")
+        if low[y] <= high[y]:
+            ends = np.clip([low[y], high[y]], least, most)
+            axes.plot(ends, [y, y], color=drawn.color, lw=0.9, solid_capstyle="butt")
+        for beyond, end, marker in (
+            (low[y] < least, least, "<"),
+            (high[y] > most, most, ">"),
+            (estimate[y] < least, least, "<"),
+            (estimate[y] > most, most, ">"),
+        ):
+            if beyond:
+                axes.plot(end, y, marker=marker, ms=3.2, color=drawn.color, clip_on=False)
         face = drawn.color if is_flagged else PAPER
-        axes.plot(score[y], y, marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
-    axes.set_xlim(*limits)
+        if least <= estimate[y] <= most:
+            axes.plot(estimate[y], y, marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
     axes.set_ylim(data.num_rows - 0.4, -0.6)
     axes.grid(axis="x", color=RULE)
 
 
-def _limits(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """From zero, or from below it where a score is negative, with room on the right."""
-    least, most = min(float(np.nanmin(values)), 0.0), float(np.nanmax(values))
-    return 1.04 * least, 1.04 * most if most > 0.0 else (0.0 if least < 0.0 else 1.0)
+def _set_log_axis(axes: Axes, span: float) -> None:
+    axes.set_xscale("log")
+    near = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 8.0 else (1.0, 2.0, 5.0)
+    axes.xaxis.set_major_locator(LogLocator(subs=near if span < 100.0 else (1.0,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _label_rows(axes: Axes, data: pa.Table) -> None:
-    """Write rank and name on the left, the number of joiners on the right."""
+def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
+    """One line where it is the same for all, else a piece in each row."""
+    known = none[np.isfinite(none)]
+    if len(known) and np.ptp(known) == 0.0:
+        axes.axvline(known[0], color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    elif len(known):
+        y = np.arange(len(none))
+        axes.vlines(none, y - 0.5, y + 0.5, color=MUTED, ls=":", lw=0.9, zorder=1.5)
+
+
+def _limits(
+    points: npt.NDArray[np.float64],
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+    measure: Measure,
+) -> tuple[float, float]:
+    """Ends of the axis: every estimate and no effect, and intervals as far as they are near.
+
+    A bar may be without end, or so long that the others would be dots beside it.
+    """
+    points = points[np.isfinite(points)]
+    if measure.estimate.is_log:
+        points = points[points > 0]
+        least, most = (points.min(), points.max()) if len(points) else (0.5, 2.0)
+        reach = max(most / least, 2.0)
+        ends = np.concatenate([low, high])
+        ends = ends[np.isfinite(ends) & (ends >= least / reach) & (ends <= most * reach)]
+        least, most = min([least, *ends]), max([most, *ends])
+        return float(least / 1.1), float(most * 1.1)
+    ends = np.concatenate([points, low[np.isfinite(low)], high[np.isfinite(high)], [0.0]])
+    least, most = float(ends.min()), float(ends.max())
+    room = 0.04 * (most - least) or 1.0
+    return least - (room if least < 0.0 else 0.0), most + room
+
+
+def _label_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
+    """Write rank and name on the left, score and number of joiners on the right."""
     names = [label(group, limit=22) for group in data["group"].to_pylist()]
     axes.set_yticks(range(len(names)), names, parse_math=False)
-    axes.tick_params(axis="y", length=0, pad=14)
+    axes.tick_params(axis="y", length=0, pad=17)
     axes.spines["left"].set_visible(False)
-    style: Any = {
-        "transform": axes.get_yaxis_transform(),
-        "ha": "right",
-        "va": "center_baseline",
-        "fontsize": 6,
-        "color": MUTED,
-    }
-    for y, rank, n in zip(range(len(names)), *_integers(data, "rank", "n_joiners"), strict=True):
-        axes.text(-0.02, y, str(rank), **style)
-        axes.text(1.14, y, count(n), **style)
-    axes.text(1.14, -1.0, "joiners", **style)
+    score, n = measure.score, data["n_joiners"].to_pylist()
+    unit = {"share": "score (%)", "points": "score (pp)", "": "score"}[score.unit]
+    scores = [
+        f"{value:.{1 if score.unit else 2}f}" for value in score.factor * floats(data, "score")
+    ]
+    ranks = data["rank"].to_pylist()
+    for y, rank in enumerate(ranks):
+        _write(axes, 0.0, -5, y, str(rank))
+    for y, (value, joiners) in enumerate(zip(scores, n, strict=True)):
+        _write(axes, 1.0, 30, y, value.replace("-", "\N{MINUS SIGN}"))
+        _write(axes, 1.0, 55, y, count(joiners))
+    _write(axes, 1.0, 30, -1.0, unit)
+    _write(axes, 1.0, 55, -1.0, "joiners")
 
 
-def _integers(data: pa.Table, *names: str) -> Iterator[list[int]]:
-    return (data[name].to_pylist() for name in names)
+def _write(axes: Axes, edge: float, points: float, y: float, text: str) -> None:
+    """Write text that ends so many points to the right of an edge of the axes."""
+    axes.annotate(
+        text, xy=(edge, y), xycoords=axes.get_yaxis_transform(), xytext=(points, 0),
+        textcoords="offset points", ha="right", va="center_baseline", fontsize=6, color=MUTED,
+        annotation_clip=False,
+    )  # fmt: skip

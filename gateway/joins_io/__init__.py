@@ -11,10 +11,22 @@ from gateway.joins_io.columns import as_columns, read_columns, read_csv, read_pa
 from gateway.joins_io.names import read_names
 from gateway.joins_io.parquet_files import marked_table, write_parquet
 from gateway.joins_io.paths import Format, file_digest, format_of
-from gateway.joins_io.ticks import Tick, instants, parse_duration, tick_of
+from gateway.joins_io.read_report import ReadReport, Remark, read_report
+from gateway.joins_io.ticks import (
+    Duration,
+    Tick,
+    instants,
+    parse_duration,
+    say_duration,
+    tick_of,
+    ticks_in,
+)
 
 __all__ = [
+    "Duration",
     "Format",
+    "ReadReport",
+    "Remark",
     "Tick",
     "as_columns",
     "file_digest",
@@ -26,6 +38,9 @@ __all__ = [
     "read_csv",
     "read_names",
     "read_parquet",
+    "read_report",
+    "say_duration",
     "tick_of",
+    "ticks_in",
     "write_parquet",
 ]

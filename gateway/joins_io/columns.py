@@ -16,12 +16,13 @@ from gateway.joins_io.messages import complaint, listed, nearest, rows_like_it, 
 from gateway.joins_io.parquet_files import read_names_of_columns, read_raw_columns
 from gateway.joins_io.paths import format_of, parquet_parts
 from gateway.joins_io.ticks import with_tick
-from gateway.joins_io.times import Times, parse_times
+from gateway.joins_io.times import Times, are_midnights, form_of, parse_times
 from gateway.joins_io.windows import WINDOW, check_within, roles_of
 
 __all__ = ["Part", "as_columns", "check_kind", "check_names", "checked_part", "read_columns",
            "read_csv", "read_parquet"]  # fmt: skip
 
+_TIMES = ("time", *WINDOW)
 _TEXT_OR_INTEGERS = "must hold text or integers"
 _TEXTS = (
     pa.types.is_string,
@@ -56,8 +57,9 @@ def read_columns(
     -------
     pyarrow.Table
         ``user`` and ``group``, text, neither null nor empty; ``time``, int64 ticks since
-        1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells; ``observed_from`` and
-        ``observed_until`` like it, where they were named. At least one row.
+        1970-01-01 (or 0 for integers), whose unit ``tick_of`` tells: timestamps that are
+        all midnights in UTC are days; ``observed_from`` and ``observed_until`` like it,
+        where they were named. At least one row.
 
     Raises
     ------
@@ -191,7 +193,13 @@ def checked_part(
     }  # fmt: skip
     told = [role for role in ("time", *WINDOW) if role in roles and len(table)]
     times = {
-        role: parse_times(plain[role], where=where, what=labels[role], first_row=first_row)
+        role: parse_times(
+            plain[role],
+            where=where,
+            what=labels[role],
+            first_row=first_row,
+            form=form_of(roles["time"]),
+        )
         for role in told
     }
     part = Part(
@@ -222,7 +230,12 @@ def _combined(parts: Sequence[Part], where: object) -> pa.Table:
             for name in filled[0][0].windows
         },
     }
-    return with_tick(pa.table(columns), times.tick)
+    tick = times.tick
+    ticks = {name: column.to_numpy() for name, column in columns.items() if name in _TIMES}
+    if tick == "second" and all(are_midnights(seconds) for seconds in ticks.values()):
+        columns |= {name: pa.array(seconds // 86_400) for name, seconds in ticks.items()}
+        tick = "day"
+    return with_tick(pa.table(columns), tick)
 
 
 def check_kind(times: Times, where: object, *, first: Times, first_where: object) -> None:
@@ -246,8 +259,12 @@ def _plain(
     column: pa.ChunkedArray, where: object, what: str, first_row: int | None
 ) -> pa.ChunkedArray:
     """Return the column without dictionary, and any kind of text as valid ``string``."""
-    if pa.types.is_dictionary(column.type):
+    if pa.types.is_dictionary(column.type) and not pa.types.is_nested(column.type.value_type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type):
+        hint = "a log has one user, one group and one time a row"
+        got = f"values of type {column.type}"
+        raise complaint(where, what, "must hold plain values", got=got, hint=hint)
     if not any(is_text(column.type) for is_text in _TEXTS):
         return column
     try:

@@ -24,7 +24,7 @@ from gateway.joins_io.paths import parquet_parts
 from gateway.joins_io.rows import assembled
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick, tick_of
-from gateway.joins_io.times import Kind, parse_times
+from gateway.joins_io.times import Kind, TimeFormat, are_midnights, form_of, parse_times
 from gateway.joins_io.windows import WINDOW, roles_of, window_of_users
 
 __all__ = ["DenseRows", "dense_rows", "read_dense"]
@@ -75,7 +75,8 @@ class DenseRows:
         }
         observed = (told.get(WINDOW[0]), told.get(WINDOW[1], end - self.origin))
         columns = assembled(self.user, self.group, self.since, observed=observed, others={})
-        return columns | {"tick": self.tick, "origin": self.origin}
+        facts = {"tick": self.tick, "origin": self.origin, "rows_read": len(self.since)}
+        return columns | facts
 
 
 def dense_rows(table: pa.Table) -> DenseRows:
@@ -124,7 +125,7 @@ def _numbered(path: Path, roles: Mapping[str, str]) -> DenseRows | None:
     for part in parts:
         check_names(read_names_of_columns(part), roles, where=part)
     total = sum(count_rows(part) for part in parts)
-    reading = _Reading(total)
+    reading = _Reading(total, form_of(roles["time"]))
     for part in parts:
         for user, group, time in iterate_batches(part, list(roles.values())):
             if not reading.add(user, group, time):
@@ -135,7 +136,8 @@ def _numbered(path: Path, roles: Mapping[str, str]) -> DenseRows | None:
 class _Reading:
     """The columns so far."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, form: TimeFormat) -> None:
+        self._form = form
         self._rows, self._filled = rows, 0
         self._names: tuple[Numbering | None, Numbering | None] | None = None
         self._since = np.empty(rows, np.int32)
@@ -157,7 +159,7 @@ class _Reading:
     def _add_times(self, block: pa.Array) -> bool:
         if block.null_count:
             return False
-        times = parse_times(pa.chunked_array([block]), where="", what="time")
+        times = parse_times(pa.chunked_array([block]), where="", what="time", form=self._form)
         ticks = times.ticks.to_numpy()
         if self._kind is None:
             self._kind, self._tick, self._first = times.kind, times.tick, int(ticks[0])
@@ -174,9 +176,13 @@ class _Reading:
         if self._names is None or self._filled != self._rows:
             return None
         user, group = self._names
+        first, tick = self._first, self._tick
+        if tick == "second" and are_midnights(self._since, first):
+            # Whole days apart, from a midnight on.
+            origin = first // 86_400
+            self._since //= 86_400
+            first, tick = origin, "day"
         least = int(self._since.min())
         self._since -= least
         assert user is not None and group is not None  # noqa: S101, PT018  (add said so)
-        return DenseRows(
-            user.finish(), group.finish(), self._since, self._first + least, self._tick
-        )
+        return DenseRows(user.finish(), group.finish(), self._since, first + least, tick)

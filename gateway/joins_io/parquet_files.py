@@ -92,7 +92,10 @@ def iterate_batches(path: Path, names: Sequence[str]) -> Iterator[list[pa.Array]
     pyarrow.ArrowException, OSError
         If the file is damaged.
     """
-    with pyarrow.parquet.ParquetFile(path, read_dictionary=list(names)) as file:
+    schema = _schema(path)
+    # The columns of a struct or list have other names in the file.
+    flat = [name for name in names if not pa.types.is_nested(schema.field(name).type)]
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=flat) as file:
         for batch in file.iter_batches(_ROW_GROUP, columns=list(names)):
             yield [batch.column(batch.schema.get_field_index(name)) for name in names]
 

@@ -153,4 +153,4 @@ def _fields_of_users(fields: Mapping[str, Any], first: int, last: int) -> dict[s
     for name in DTYPES:
         if found[name] is not None:
             found[name] = found[name][slice(first, last) if name in _PER_USER else rows]
-    return found | {"offsets": since, "inviter": None}
+    return found | {"offsets": since, "inviter": None, "rows_read": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from gateway.joins_io.messages import complaint
+from gateway.joins_io.read_report import time_format_like
 from gateway.joins_io.ticks import Tick, instants
 
 __all__ = ["check_span"]
@@ -24,4 +25,6 @@ def check_span(where: object, first: int, last: int, *, tick: Tick) -> None:
         unit = "in all" if tick == "integer" else f"{tick}s"
         rule = f"must span at most {_LARGEST_TICK:,} {unit}, so that it fits into 32 bits"
         ends = instants(pa.array([first, last]), tick).cast(pa.string())
-        raise complaint(where, "the time", rule, got=" to ".join(ends.to_pylist()))
+        form = time_format_like(first, last) if tick == "integer" else None
+        hint = None if form is None else f"say what the numbers are: --time-format {form}"
+        raise complaint(where, "the time", rule, got=" to ".join(ends.to_pylist()), hint=hint)

@@ -7,16 +7,20 @@ of its own (integers). Ticks count from 1970-01-01, or from 0 for integers.
 from __future__ import annotations
 
 import re
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io.messages import shown
 
-__all__ = ["Tick", "instants", "parse_duration", "tick_of", "with_tick"]
+__all__ = ["Duration", "Tick", "instants", "parse_duration", "say_duration", "tick_of",
+           "ticks_in", "with_tick"]  # fmt: skip
 
 Tick = Literal["day", "second", "integer"]
+Duration = int | str | timedelta
+"""A span of time: ``"180d"``, ``timedelta(days=180)``, or a number of ticks."""
 
 _METADATA_KEY = b"gateway.tick"
 _LARGEST_TICK = 2**31 - 1
@@ -52,7 +56,8 @@ def parse_duration(text: str, tick: Tick) -> int:
     ----------
     text
         A whole number and a unit: ``d`` or ``w`` in a log of days; also ``s``, ``min``
-        and ``h`` in a log of seconds. A bare number is a number of ticks.
+        and ``h`` in a log of seconds. A bare number is a number of ticks, and is refused
+        in a log of seconds: who writes 180 hardly means three minutes.
     tick
         Unit of the log.
 
@@ -80,6 +85,9 @@ def parse_duration(text: str, tick: Tick) -> int:
     number, unit = found.groups()
     if unit and not units:
         raise LogError(f"{what} must be a bare number, as the times of the log are integers")
+    if not unit and tick == "second":
+        rule = f"must have a unit in a log of seconds, such as {number}d for days"
+        raise LogError(f"{what} {rule} or {number}s for seconds")
     if unit and unit not in units:
         known = ", ".join(units)
         raise LogError(f"{what} must be in one of {known} in a log of {tick}s; got {unit!r}")
@@ -87,3 +95,70 @@ def parse_duration(text: str, tick: Tick) -> int:
     if not 1 <= ticks <= _LARGEST_TICK:
         raise LogError(f"{what} must come to 1 to {_LARGEST_TICK:,} ticks; got {ticks:,}")
     return ticks
+
+
+def ticks_in(duration: Duration, tick: Tick, *, what: str, least: int = 1) -> int:
+    """Return the number of ticks in a duration, however it is given.
+
+    Parameters
+    ----------
+    duration
+        Text as ``parse_duration`` takes it, a ``timedelta``, or a whole number of ticks.
+    tick
+        Unit of the log.
+    what
+        What the duration is called in messages.
+    least
+        Smallest number of ticks; with 0 a bare 0 is good in any log.
+
+    Raises
+    ------
+    LogError
+        If it is no duration, is out of range or no whole number of ticks, or is a bare
+        number in a log of seconds.
+
+    Examples
+    --------
+    >>> ticks_in("12h", "second", what="horizon"), ticks_in(timedelta(14), "day", what="horizon")
+    (43200, 14)
+    """
+    try:
+        if isinstance(duration, str):
+            return parse_duration(duration, tick)
+        if isinstance(duration, timedelta):
+            return parse_duration(_spelt(duration, tick), tick)
+        if duration == 0 and least == 0:
+            return 0
+        return parse_duration(str(_whole(duration)), tick)
+    except LogError as error:
+        raise LogError(f"{what}: {error}") from None
+
+
+def _spelt(duration: timedelta, tick: Tick) -> str:
+    unit, name = (timedelta(days=1), "d") if tick == "day" else (timedelta(seconds=1), "s")
+    if duration % unit:
+        raise LogError(f"the duration {duration} must be a whole number of {tick}s")
+    return f"{duration // unit}{name}"
+
+
+def _whole(value: Any) -> int:
+    """Return an integer of any library; nothing that merely looks like one."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        rule = "must be a duration such as '180d', a timedelta or a whole number of ticks"
+        raise LogError(f"it {rule}; got {shown(value)}")
+    return int(value)
+
+
+def say_duration(ticks: int, tick: Tick) -> str:
+    """Return ticks in words, in the largest unit of which they are a whole number.
+
+    Examples
+    --------
+    >>> say_duration(180, "day"), say_duration(43_200, "second"), say_duration(5, "integer")
+    ('180 days', '12 hours', '5 ticks')
+    """
+    units = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+    unit, size = ("day" if tick == "day" else "tick"), 1
+    if tick == "second":
+        unit, size = next(item for item in units.items() if ticks % item[1] == 0)
+    return f"{ticks // size:,} {unit}s"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,9 +14,13 @@ from gateway.errors import LogError
 from gateway.joins_io.messages import complaint, rows_like_it, shown
 from gateway.joins_io.ticks import Tick
 
-__all__ = ["Times", "parse_times"]
+__all__ = ["TimeColumn", "TimeFormat", "Times", "are_midnights", "form_of", "parse_times",
+           "time_column"]  # fmt: skip
 
 Kind = Literal["date", "naive", "zoned", "integer"]
+TimeFormat = Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"]
+"""What whole numbers are: ticks of the log's own (``auto``), dates such as 20240131, or
+seconds or milliseconds since 1970-01-01 UTC."""
 
 _TICKS: dict[Kind, Tick] = {
     "date": "day",
@@ -49,7 +54,38 @@ _READABLE = (
     "all of one kind"
 )
 
+_DAY = 86_400
+_BATCH = 1 << 20
+
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+class TimeColumn(str):
+    """Name of a column of times whose whole numbers have a form."""
+
+    __slots__ = ("form",)
+    form: TimeFormat
+
+
+def time_column(name: str, form: TimeFormat) -> str:
+    """Return the name of a column of times, with the form of its whole numbers.
+
+    Raises
+    ------
+    LogError
+        If there is no such form.
+    """
+    if form not in get_args(TimeFormat):
+        rule = f"must be one of {', '.join(get_args(TimeFormat))}"
+        raise LogError(f"time_format {rule}; got {shown(form)}")
+    column = TimeColumn(name)
+    column.form = form
+    return column
+
+
+def form_of(column: str) -> TimeFormat:
+    """Return the form of the whole numbers of a column, by its name."""
+    return column.form if isinstance(column, TimeColumn) else "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +115,12 @@ class Times:
 
 
 def parse_times(
-    column: pa.ChunkedArray, *, where: object, what: str, first_row: int | None = None
+    column: pa.ChunkedArray,
+    *,
+    where: object,
+    what: str,
+    first_row: int | None = None,
+    form: TimeFormat = "auto",
 ) -> Times:
     """Return a column of times as ticks.
 
@@ -95,12 +136,47 @@ def parse_times(
         For messages: the file, and the column in words.
     first_row
         Number of the first row, from 0, where the column is a block of a longer one.
+    form
+        What whole numbers are; another one than ``auto`` needs whole numbers.
 
     Raises
     ------
     LogError
         If a value is not a time, or not all are of one kind.
     """
+    times = _as_they_are(column, where, what, first_row)
+    if form == "auto":
+        return times
+    if times.kind != "integer":
+        raise complaint(where, what, f"must hold integers, to be read as {form}", got=times.phrase)
+    numbers: npt.NDArray[np.int64] = times.ticks.to_numpy()
+    if form == "epoch_s":
+        return Times(times.ticks, "zoned")
+    if form == "epoch_ms":
+        return Times(pa.chunked_array([numbers // 1_000]), "zoned")
+    days, bad = _days_of(numbers)
+    if bad.any():
+        row, count = int(np.argmax(bad)), int(np.count_nonzero(bad))
+        got = rows_like_it(str(numbers[row]), row, count, first_row=first_row)
+        raise complaint(where, what, "must hold dates written YYYYMMDD", got=got)
+    return Times(pa.chunked_array([days]), "date")
+
+
+def _days_of(
+    numbers: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return days since 1970-01-01 of dates written YYYYMMDD, and which numbers are none."""
+    year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
+    known = (year >= 1) & (year <= 9_999) & (month >= 1) & (month <= 12)
+    since_1970 = np.where(known, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    first, last = (
+        months.astype("datetime64[D]").astype(np.int64) for months in (since_1970, since_1970 + 1)
+    )
+    days = first + day - 1
+    return days, ~(known & (day >= 1) & (days < last))
+
+
+def _as_they_are(column: pa.ChunkedArray, where: object, what: str, first_row: int | None) -> Times:
     kind = column.type
     if pa.types.is_string(kind):
         return _from_text(column, where, what, first_row)
@@ -114,6 +190,15 @@ def parse_times(
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return Times(_whole_numbers(column, where, what, first_row), "integer")
     raise complaint(where, what, _READABLE, got=f"values of type {kind}")
+
+
+def are_midnights(seconds: npt.NDArray[np.signedinteger], first: int = 0) -> bool:
+    """Return whether times, in seconds since ``first``, are all midnights in UTC.
+
+    Such timestamps are dates: a log of them counts in days.
+    """
+    batches = range(0, len(seconds), _BATCH)
+    return not any(((seconds[k : k + _BATCH] + first) % _DAY).any() for k in batches)
 
 
 def _floored(column: pa.ChunkedArray, per_tick: int) -> pa.ChunkedArray:

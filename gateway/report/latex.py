@@ -42,6 +42,7 @@ _ESCAPES: Mapping[str, str] = {
     "\N{EN DASH}": "--",
     "\N{MINUS SIGN}": "$-$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{INFINITY}": r"$\infty$",
     "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
 }
 _WHITE = re.compile(r"[^\S\N{NO-BREAK SPACE}]+")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.detect import REGISTRY
 from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
 from gateway.report.stored import DETECTOR, Estimate, Result
 
@@ -106,7 +107,11 @@ def _log(result: Result) -> str:
 
 
 def _targets(result: Result) -> str:
-    horizon = result.summary("horizon")
+    names = result.detectors()
+    users = [n for n in names if n not in REGISTRY or REGISTRY[n].uses_horizon]
+    horizon = result.summary("horizon") if users or not names else None
+    if horizon and users != names:
+        horizon += f" for {', '.join(users).replace('_', ' ')}"
     return (
         f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
@@ -117,9 +122,16 @@ def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
     if result.detectors() and not result.has_scorer():
         return "No scorer was trained: no detector asked for one."
+    floor = result.scorer("auc_without_groups").value
+    without = (
+        ""
+        if floor is None
+        else f"; without any knowledge of the groups, from the number of joins so far and the "
+        f"calendar alone, it is {decimal(floor)}"
+    )
     return (
         "After each join, the scorer tells users who go on to join a target from the others with "
-        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}."
+        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{without}."
     )
 
 

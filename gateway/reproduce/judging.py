@@ -95,12 +95,11 @@ def reproduce_claims(
         else. Nothing is stored then.
     """
     configs = _load_configs(claims, beside)
-    with draft_result(folder) as draft:
+    with draft_result(folder, replaces="reproduction") as draft:
         table = _judged(claims, _measured(claims, configs, n_threads=n_threads, talk=talk))
         found = Reproduction(folder, table)
         draft.write_table("claims", table)
-        counts = {"claims": len(claims), "outside": found.n_outside}
-        draft.write_json("status.json", {"state": "done", "kind": "reproduction", **counts})
+        draft.write_status("reproduction", claims=len(claims), outside=found.n_outside)
     return found
 
 

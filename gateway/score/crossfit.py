@@ -13,13 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
 from gateway.joins import JoinLog
+from gateway.joins_io import Duration, ticks_in
 from gateway.randomness import name_uniforms
 from gateway.score.calibration import CLIP, Calibration, Calibrator, Line, fit_calibrator
 from gateway.score.expectation import Expectation, fit_expectation
 from gateway.score.expectation_kernels import first_outcomes, training_outcomes
 from gateway.score.logistic import LogisticModel, LogisticScorer, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes, columns_in
-from gateway.score.quality import Quality, measure_scores
+from gateway.score.quality import Quality, measure_scores, without_groups
 from gateway.score.scorer import Logits, Model, Scorer
 from gateway.targets import TargetSet
 
@@ -56,7 +57,7 @@ class Scores:
     fold
         int8, shape (n_users,).
     quality
-        Measures of ``at_end`` against the outcomes, out of fold.
+        Measures of ``at_end`` against the outcomes, out of fold, and ``auc_without_groups``.
     scorer
         Name of the scorer.
     """
@@ -99,7 +100,7 @@ def score_joins(
     targets: TargetSet,
     *,
     scorer: Scorer | None = None,
-    horizon: int | None = None,
+    horizon: Duration | None = None,
     folds: int = 5,
     calibration: Calibration = "platt",
     seed: int = 1,
@@ -114,7 +115,8 @@ def score_joins(
     scorer
         What learns; by default ``LogisticScorer()``.
     horizon
-        Ticks within which a target join counts; None for any later one.
+        Time within which a target join counts: ``"180d"``, a ``timedelta``, or a number
+        of ticks in a log of days or integers; None for any later one.
     folds
         Number of folds, 2 to 50.
     calibration
@@ -129,8 +131,8 @@ def score_joins(
     Raises
     ------
     LogError
-        When some fold's training users show only one outcome, so that nothing can be
-        learnt.
+        When the horizon is no duration of this log, or some fold's training users show
+        only one outcome, so that nothing can be learnt.
 
     Notes
     -----
@@ -139,8 +141,9 @@ def score_joins(
     Truncation at the first target join means that nobody is scored after it.
     """
     scorer = scorer or LogisticScorer()
+    ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
     new_column = columns_in(scratch)
-    prefixes = build_prefixes(joins, targets, horizon=horizon, seed=seed, new_column=new_column)
+    prefixes = build_prefixes(joins, targets, horizon=ticks, seed=seed, new_column=new_column)
     fold = (prefixes.chance * folds).astype(np.int8)
     _check_outcomes(prefixes, fold)
     n = len(prefixes.group)
@@ -158,6 +161,7 @@ def score_joins(
     for k, one in zip(present, learnt, strict=True):
         one.expectation.fill(prefixes, fold == k, columns["before"], columns["expected"])
     quality = measure_scores(prefixes, columns["at_end"], fold, new_column=new_column)
+    quality += without_groups(prefixes, fold)
     return Scores(prefixes, **columns, fold=fold, quality=quality, scorer=scorer.name)
 
 

@@ -11,15 +11,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import binomtest, t
 
-from gateway.score.prefixes import NewColumn, Prefixes
+from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes
 
-__all__ = ["Quality", "measure_quality", "measure_scores", "reliability_table"]
+__all__ = ["Quality", "measure_quality", "measure_scores", "reliability_table", "without_groups"]
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 # Probabilities of outcome 0, and of outcome 1, each in order.
 _ByOutcome = tuple[Float64, Float64]
 _EPSILON = float(np.finfo(np.float64).eps)
 _ROWS = 1 << 18
+_POSITIONS = len(POSITION_EDGES) + 1
+# Calendar bins of the predictor that knows no group, and rows to each cell of it.
+_CALENDAR_BINS = 30
+_ROWS_PER_CELL = 100
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,85 @@ def _total(of: Callable[[Float64], Float64], x: Float64) -> float:
 
 
 _MEASURES = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
+
+
+def without_groups(prefixes: Prefixes, fold: npt.NDArray[np.integer]) -> tuple[Quality, ...]:
+    """Return the measure ``auc_without_groups``; ``fold``: of each user."""
+    trains = prefixes.trains
+    time = prefixes.time[trains]
+    cuts = np.unique(np.quantile(time, _calendar_shares(len(time))))
+    return _auc_without_groups(_count_cells(prefixes, fold, cuts, folds=int(fold.max()) + 1))
+
+
+def _calendar_shares(count: int) -> Float64:
+    """Return at which quantiles of so many rows the calendar is cut."""
+    bins = int(np.clip(count // (_ROWS_PER_CELL * _POSITIONS), 1, _CALENDAR_BINS))
+    return np.arange(1, bins) / bins
+
+
+def _count_cells(
+    prefixes: Prefixes, fold: npt.NDArray[np.integer], cuts: Float64, *, folds: int
+) -> Int64:
+    """Count the rows to train on, shape (folds, n_cells, 2): by fold, cell and outcome.
+
+    A cell is a bin of the number of joins so far and one of calendar time.
+
+    Parameters
+    ----------
+    prefixes
+        All rows of some users.
+    fold
+        Of each user, from 0 to ``folds`` - 1.
+    cuts
+        Where bins of the calendar begin, but the first.
+    """
+    row = np.flatnonzero(prefixes.trains)
+    user = np.searchsorted(prefixes.offsets, row, side="right") - 1
+    so_far = row - prefixes.offsets[user] + 1
+    position = np.searchsorted(POSITION_EDGES, so_far, side="right")
+    calendar = np.searchsorted(cuts, prefixes.time[row], side="right")
+    shape = (folds, _POSITIONS, len(cuts) + 1, 2)
+    at = np.ravel_multi_index(
+        (fold[user].astype(np.int64), position, calendar, prefixes.label[row]), shape
+    )
+    return np.bincount(at, minlength=int(np.prod(shape))).reshape(folds, -1, 2)
+
+
+def _auc_without_groups(counts: Int64) -> tuple[Quality, ...]:
+    """Return the AUC of a predictor that knows no group, in a tuple; none without an outcome.
+
+    Who came earlier has longer to go on until the log ends, and who has joined much so far
+    is at another place in the history: both tell outcomes apart without any group, most of
+    all without a horizon. The predictor is the share of outcome 1 in a cell among the users
+    of the other folds, one row of the base rate added. An AUC of a scorer means knowledge of
+    groups only where it is above this one; since the scorer sees no calendar, it can be below.
+
+    Parameters
+    ----------
+    counts
+        From ``count_cells``, shape (folds, n_cells, 2).
+    """
+    counts = counts[counts.sum(axis=(1, 2)) > 0]
+    total = counts.sum(axis=0)
+    if not total.sum(axis=0).all():
+        return ()
+    others = (total - counts).astype(np.float64)
+    n = others.sum(axis=(1, 2), keepdims=True)
+    # A single fold has nobody else to learn from: the same value for all.
+    base = others[..., 1].sum(axis=1, keepdims=True) / np.maximum(n[..., 0], 1.0)
+    p = (others[..., 1] + base) / (others.sum(axis=2) + 1.0)
+    name = "auc_without_groups"
+    if len(counts) < 2 or not counts.sum(axis=1).all():
+        return (Quality(name, _auc_of_cells(p.ravel(), counts.reshape(-1, 2))),)
+    return (_over_folds(name, np.array([_auc_of_cells(*k) for k in zip(p, counts, strict=True)])),)
+
+
+def _auc_of_cells(p: Float64, counts: Int64) -> float:
+    """Share of pairs in the right order, equal ones half, of counts by predicted value."""
+    _, at = np.unique(p, return_inverse=True)
+    low, high = (np.bincount(at, counts[:, y]) for y in (0, 1))
+    below = np.cumsum(low) - low / 2.0
+    return float(high @ below) / float(low.sum()) / float(high.sum())
 
 
 def reliability_table(p: Float64, label: npt.NDArray[np.int8], *, bins: int = 10) -> pa.Table:

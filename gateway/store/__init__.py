@@ -9,22 +9,25 @@ process that holds it.
 from __future__ import annotations
 
 from gateway.store.crates import write_crate
+from gateway.store.drafts import Draft, draft_result, scratch_folder, settle
 from gateway.store.journal import Journal, read_journal
-from gateway.store.locks import Lock, is_locked, node_cache_lock, node_local_cache
+from gateway.store.locks import (
+    Lock,
+    is_cache_filled,
+    is_locked,
+    node_cache_lock,
+    node_local_cache,
+)
 from gateway.store.results import (
     Difference,
-    Draft,
     Result,
     compare_results,
-    draft_result,
     load_config,
     open_result,
     open_tables,
     read_config_text,
-    refuse_filled,
     result_folder,
     result_id,
-    scratch_folder,
     stands,
 )
 from gateway.store.sweeps import (
@@ -52,18 +55,19 @@ __all__ = [
     "is_locked",
     "is_sweep",
     "load_config",
+    "is_cache_filled",
     "node_cache_lock",
     "node_local_cache",
     "open_result",
     "open_tables",
     "read_config_text",
     "read_journal",
-    "refuse_filled",
     "resident_mib",
     "result_files",
     "result_folder",
     "result_id",
     "scratch_folder",
+    "settle",
     "stands",
     "write_crate",
 ]

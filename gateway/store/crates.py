@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.store.results import CONFIG, STATUS, Result, open_result
+from gateway.store.names import CONFIG, METADATA, STATUS
+from gateway.store.ownership import claim
+from gateway.store.results import Result, open_result
 
 __all__ = ["METADATA", "write_crate"]
 
-METADATA = "ro-crate-metadata.json"
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 Entity = dict[str, Any]
@@ -67,9 +68,11 @@ def write_crate(folder: str | Path, *, license_url: str | None = None) -> Path:
     Raises
     ------
     ResultError
-        When the folder holds no finished result.
+        When the folder holds no finished result, or a metadata file of somebody else.
     """
     result = open_result(folder)
+    # Before the digests are taken: the status lists the metadata file among its own.
+    claim(result.folder, [METADATA])
     files = [p for p in sorted(result.folder.rglob("*")) if p.is_file() and p.name != METADATA]
     entities = [_file(path, result.folder) for path in files]
     graph = [_descriptor(), _root(result, entities, license_url), *entities, *_context(result)]

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gateway.store.writing import open_own
+
 __all__ = ["Journal", "read_journal"]
 
 
@@ -24,10 +26,16 @@ class Journal:
     ----------
     path
         Of the file; it is made when it is missing.
+
+    Raises
+    ------
+    ResultError
+        When the file is a link, or has a second name.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        os.close(self._open())
         self._close_torn_line()
 
     def write(self, event: str, **facts: Any) -> None:
@@ -37,12 +45,15 @@ class Journal:
         self._append(line.encode("utf-8", errors="replace"))
 
     def _append(self, line: bytes) -> None:
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = self._open()
         try:
             os.write(handle, line)
             os.fsync(handle)
         finally:
             os.close(handle)
+
+    def _open(self) -> int:
+        return open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def _close_torn_line(self) -> None:
         if self._path.is_file():

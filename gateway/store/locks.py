@@ -19,12 +19,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import ResultError
+from gateway.store.writing import open_own
 
-__all__ = ["Lock", "is_locked", "node_cache_lock", "node_local_cache"]
+__all__ = [
+    "Lock",
+    "is_cache_filled",
+    "is_lock",
+    "is_locked",
+    "node_cache_lock",
+    "node_local_cache",
+]
 
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
 PATIENCE_SECONDS = 5.0
+_LARGEST = 2**12
 
 
 class Lock:
@@ -38,11 +47,11 @@ class Lock:
     Raises
     ------
     ResultError
-        When somebody else holds it, with who.
+        When somebody else holds it, with who; when the file is a link.
     """
 
     def __init__(self, path: Path) -> None:
-        self.handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self.handle = open_own(path, os.O_RDWR | os.O_CREAT)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not _try(self.handle):
             if time.monotonic() > deadline:
@@ -81,6 +90,17 @@ def _holder(path: Path) -> str:
         return "another process"
 
 
+def is_lock(path: Path) -> bool:
+    """Tell whether a file is a lock of ours: it says who held it, or nothing yet."""
+    try:
+        if path.is_symlink() or path.stat().st_size > _LARGEST:
+            return False
+        content = path.read_bytes()
+        return not content or json.loads(content).keys() == _self().keys()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 def is_locked(path: Path) -> bool:
     """Tell whether somebody holds the lock now."""
     try:
@@ -115,13 +135,22 @@ def node_cache_lock(marker: str) -> Iterator[bool]:
     handle = os.open(folder / "warming.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        done = folder / f"{marker}.warm"
+        done = _filled(marker)
         cold = not done.exists()
         yield cold
         if cold:
             done.touch()
     finally:
         os.close(handle)
+
+
+def is_cache_filled(marker: str) -> bool:
+    """Tell whether the cache of this machine holds what ``marker`` names."""
+    return _filled(marker).exists()
+
+
+def _filled(marker: str) -> Path:
+    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"{marker}.warm"
 
 
 def node_local_cache() -> Path | None:

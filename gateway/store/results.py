@@ -1,14 +1,10 @@
-"""One result: drafted, synced, renamed; opened and compared."""
+"""One result: opened, drawn again, compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,28 +16,24 @@ import pyarrow.parquet as pq
 from gateway.config import Config, config_digest, parse_config
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.provenance import MODEL_VERSION
+from gateway.store.drafts import settle
+from gateway.store.names import CONFIG, PROVENANCE, STATUS
+from gateway.store.ownership import claim
+from gateway.store.writing import replace_file
 
 __all__ = [
     "Difference",
-    "Draft",
     "Result",
     "compare_results",
-    "draft_result",
     "load_config",
     "open_result",
     "open_tables",
     "read_config_text",
-    "refuse_filled",
     "result_folder",
     "result_id",
-    "scratch_folder",
     "stands",
-    "sync_path",
 ]
 
-STATUS = "status.json"
-CONFIG = "config.toml"
-PROVENANCE = "provenance.json"
 # A config is a page of text; a file of megabytes is a mistake.
 LARGEST_CONFIG = 2**20
 
@@ -97,121 +89,6 @@ def result_id(config: Config) -> str:
 def result_folder(config: Config, *, root: str | Path = "results") -> Path:
     """Return ``root/<experiment>/<id>``."""
     return Path(root) / config.experiment.name / result_id(config)
-
-
-class Draft:
-    """A result in the making; everything is written below ``folder``."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def write_table(self, name: str, table: pa.Table) -> None:
-        """Write ``<name>.parquet``: zstd, no metadata of this machine."""
-        path = self._place(f"{name}.parquet")
-        pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
-
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file, ``name`` a path below the result."""
-        self._place(name).write_bytes(content)
-
-    def write_text(self, name: str, content: str) -> None:
-        """Write a UTF-8 text file."""
-        self.write_bytes(name, content.encode("utf-8"))
-
-    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file, keys in the order given."""
-        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-    def digests(self) -> dict[str, str]:
-        """Return sha256 of config, provenance and tables as written so far, by name."""
-        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet")]
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(paths)
-            if path.is_file()
-        }
-
-    def place(self, name: str) -> Path:
-        """Return a path below the result for a writer that takes paths (a join log's)."""
-        return self._place(name)
-
-    def _place(self, name: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-
-@contextmanager
-def draft_result(final: Path) -> Iterator[Draft]:
-    """Draft a result; at the end of the block it stands at ``final``, or nothing does.
-
-    A result that stood there before is replaced only when the new one is whole.
-
-    Raises
-    ------
-    ResultError
-        When the folder cannot be made, or ``final`` holds something else than a result.
-    """
-    _refuse_foreign(final)
-    new = [parent for parent in final.absolute().parents if not parent.exists()]
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".draft", dir=final.parent))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise ResultError(f"cannot write results to {final}: {error.strerror}") from None
-    try:
-        yield Draft(folder)
-        _sync(folder)
-        _move_into_place(folder, final)
-        sync_path(final.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in new:
-            if not any(parent.iterdir()):
-                parent.rmdir()
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Give a temporary folder that is gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        yield Path(folder)
-
-
-def _refuse_foreign(final: Path) -> None:
-    """Never write over a folder, or a file, that is not a result of ours."""
-    if final.is_dir() and (not any(final.iterdir()) or (final / STATUS).is_file()):
-        return
-    if final.exists():
-        kind = "a folder with other files" if final.is_dir() else "a file"
-        raise ResultError(f"{final} is {kind}; give --out a new or an empty folder")
-
-
-def _sync(folder: Path) -> None:
-    """Ask the disk to keep what was written before the folder gets its name."""
-    for path in [*folder.rglob("*"), folder]:
-        sync_path(path)
-
-
-def sync_path(path: Path) -> None:
-    """Ask the disk to keep a file, or the names in a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move_into_place(folder: Path, final: Path) -> None:
-    """Rename; an older result steps aside first and goes when the new one stands."""
-    if not final.exists():
-        folder.rename(final)
-        return
-    aside = folder.with_suffix(".old")
-    final.rename(aside)
-    folder.rename(final)
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -271,13 +148,16 @@ class Result:
             raise ResultError(f"{self.folder / name} cannot be read: {error}") from None
 
     def rewrite(self, files: Mapping[str, bytes]) -> None:
-        """Replace files of the result, each one atomically."""
+        """Replace files of the result, each one atomically.
+
+        Raises
+        ------
+        ResultError
+            When one of them is a link, or is not of the result; none is written then.
+        """
+        claim(self.folder, files)
         for name, content in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(content)
-            partial.replace(path)
+            replace_file(self.folder, name, content)
 
     def digests(self) -> dict[str, str]:
         """Return sha256 of every table and figure, by path below the folder."""
@@ -300,6 +180,8 @@ def open_result(folder: str | Path) -> Result:
         When the folder is missing or holds no finished result.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        settle(folder.parent, folder.name)
     if not folder.is_dir():
         raise ResultError(f"{folder} is not a folder of results: it does not exist")
     if not (folder / STATUS).is_file() or not (folder / CONFIG).is_file():
@@ -324,18 +206,6 @@ def open_tables(folder: Path) -> Result:
     if not result.table_names:
         raise ResultError(f"{folder} is not a folder of results: it holds no tables")
     return result
-
-
-def refuse_filled(folder: Path) -> None:
-    """Refuse a folder that holds anything.
-
-    Raises
-    ------
-    ResultError
-        When it does.
-    """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ResultError(f"{folder} is not empty; give --out a new or an empty folder")
 
 
 def stands(folder: Path) -> bool:

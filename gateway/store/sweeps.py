@@ -17,8 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import stat
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,14 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway.errors import ResultError
+from gateway.errors import GatewayError, ResultError
+from gateway.store.drafts import draft_result, settle
 from gateway.store.journal import Journal, read_journal
-from gateway.store.locks import Lock, is_locked
-from gateway.store.results import CONFIG, STATUS, draft_result, read_config_text, sync_path
+from gateway.store.locks import Lock, is_lock, is_locked
+from gateway.store.names import CONFIG, STATUS, is_key, is_made, is_partial, transient
+from gateway.store.ownership import owned_files, remove_file, remove_folder
+from gateway.store.results import load_config, read_config_text, result_id, stands
+from gateway.store.writing import replace_file, replacing
 
 __all__ = [
     "Failure",
@@ -89,13 +94,7 @@ class SweepFolder:
         ResultError
             When it holds something else, or another process works in it.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ResultError(f"{self.path} is a file; give --out a new or an empty folder")
-        there = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        if there and not there & {SWEEP, "lock", "points"}:
-            raise ResultError(
-                f"{self.path} is a folder with other files; give --out a new or an empty folder"
-            )
+        self._refuse_foreign()
         try:
             (self.path / "points").mkdir(parents=True, exist_ok=True)
             return Lock(self.path / "lock")
@@ -117,7 +116,7 @@ class SweepFolder:
 
     def write_config(self, text: str) -> None:
         """Keep the sweep's config."""
-        self._replace(SWEEP, text.encode("utf-8"))
+        replace_file(self.path, SWEEP, text.encode("utf-8"))
 
     def config_text(self) -> str:
         """Return the sweep's config as text.
@@ -171,11 +170,8 @@ class SweepFolder:
 
     def write_sweep_table(self, name: str, table: pa.Table) -> None:
         """Replace a table over all points; a reader sees the old one or the new one."""
-        path = self.path / f"{name}.parquet"
-        partial = self.path / f".{path.name}.partial"
-        pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
-        sync_path(partial)
-        partial.replace(path)
+        with replacing(self.path, f"{name}.parquet") as stream:
+            pq.write_table(table.replace_schema_metadata(None), stream, compression="zstd")
 
     def keep_point(self, key: str, files: Mapping[str, bytes]) -> None:
         """Store a point that was computed elsewhere."""
@@ -184,16 +180,22 @@ class SweepFolder:
                 draft.write_bytes(name, content)
 
     def drop_point(self, key: str) -> None:
-        """Remove a damaged point."""
-        shutil.rmtree(self.point(key))
+        """Remove a damaged point.
+
+        Raises
+        ------
+        ResultError
+            When it cannot be told to be ours, or holds anything else.
+        """
+        _remove(self.point(key))
 
     def keep_failure(self, key: str, failure: Failure, *, config: str) -> None:
         """Keep why a point failed."""
-        with draft_result(self.path / "failed" / key) as draft:
+        with draft_result(self.path / "failed" / key, replaces="failure") as draft:
             draft.write_text(CONFIG, config)
             draft.write_text("traceback.txt", failure.traceback)
             draft.write_text("log.txt", failure.log)
-            draft.write_json(STATUS, {"state": "failed", "reason": failure.reason})
+            draft.write_status("failure", state="failed", reason=failure.reason)
 
     def failures(self) -> dict[str, str]:
         """Return the reason of every failed point by its key."""
@@ -204,30 +206,98 @@ class SweepFolder:
         """Drop the record of a failure: the point is tried again, or done."""
         folder = self.path / "failed" / key
         if folder.is_dir():
-            shutil.rmtree(folder)
+            _remove(folder)
 
     def sweep_up(self) -> int:
         """Remove what dead processes left half done; return how many things that was.
 
         Only whoever holds the lock may do this.
-        """
-        left = [*self.path.glob(".*.partial")]
-        for name in ("points", "failed"):
-            left += self.path.glob(f"{name}/.*")
-            # Not ours by its looks, but in our place: a point is a folder with a status.
-            left += [p for p in self.path.glob(f"{name}/[!.]*") if not (p / STATUS).is_file()]
-        for entry in left:
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
-        return len(left)
 
-    def _replace(self, name: str, content: bytes) -> None:
-        partial = self.path / f".{name}.partial"
-        partial.write_bytes(content)
-        sync_path(partial)
-        partial.replace(self.path / name)
+        Raises
+        ------
+        ResultError
+            When something lies in the place of points that is none, with its name.
+        """
+        partial = [path for path in self.path.glob(".*.partial") if is_partial(path.name)]
+        for path in partial:
+            remove_file(path)
+        n_left = len(partial)
+        for place in (self.path / "points", self.path / "failed"):
+            before = _names(place)
+            settle(place)
+            for name in _names(place):
+                self._settle_entry(place / name)
+            n_left += len(before - _names(place))
+        return n_left
+
+    def _settle_entry(self, entry: Path) -> None:
+        """Leave a point, remove what is left of one, refuse anything else."""
+        key = (transient(entry.name) or (entry.name, ""))[0]
+        if is_key(key) and not entry.is_symlink() and entry.is_dir():
+            if not any(entry.iterdir()):
+                entry.rmdir()
+                return
+            if entry.name == key:
+                if not stands(entry):
+                    _remove(entry)
+                return
+        raise ResultError(f"{entry} is no point of a sweep: move it elsewhere")
+
+    def _refuse_foreign(self) -> None:
+        """Refuse a folder that is no sweep's, or leads elsewhere by a link.
+
+        A sweep begins with its lock and has its config at once: a lock of ours tells it from
+        a folder in which somebody keeps a config of that name.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ResultError(f"{self.path} is a file; give --out a new or an empty folder")
+        there = {name for name in _names(self.path) if not is_partial(name)}
+        if not there:
+            return
+        for name, is_right in _KINDS.items():
+            path = self.path / name
+            if name in there and not is_right(path.lstat().st_mode):
+                raise ResultError(f"{path} is a link, or not what a sweep has under this name")
+        if not is_lock(self.path / "lock") or not (there <= {"lock", "points"} or self._has_config):
+            raise ResultError(
+                f"{self.path} is a folder with other files, such as '{min(there)}'; give --out a "
+                "new or an empty folder"
+            )
+
+    @property
+    def _has_config(self) -> bool:
+        try:
+            return isinstance(tomllib.loads(self.config_text()).get("sweep"), dict)
+        except (GatewayError, tomllib.TOMLDecodeError):
+            return False
+
+
+_KINDS = {
+    "points": stat.S_ISDIR, "failed": stat.S_ISDIR, "lock": stat.S_ISREG, SWEEP: stat.S_ISREG,
+    "execution.jsonl": stat.S_ISREG,
+}  # fmt: skip
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a point or a failure, by its list or, where that is damaged, by its config."""
+    if owned_files(folder) is None and _is_made_for(folder):
+        names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+        remove_folder(folder, {name for name in names if is_made(name)}, last=CONFIG)
+    else:
+        remove_folder(folder)
+
+
+def _is_made_for(folder: Path) -> bool:
+    """Tell by its config whether a folder is of the point after which it is named."""
+    path = folder / CONFIG
+    try:
+        return not path.is_symlink() and result_id(load_config(path)) == folder.name
+    except GatewayError:
+        return False
 
 
 def _reason(path: Path) -> str:

@@ -17,6 +17,7 @@ from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.options import EngineOptions
 from gateway.sweep.plan import Plan, stored_plan
 from gateway.sweep.tasks import SUMMARY, Answer, Task
+from gateway.sweep.warming import is_cold
 from gateway.talk import SILENT, Advance, Talk
 
 __all__ = ["Outcome", "resume_sweep", "run_sweep"]
@@ -152,6 +153,7 @@ class _Driver:
             return
         configs = {task.key: task.config for task in tasks}
         limit = self.plan.sweep.time_limit
+        self._tell_if_cold()
         events = run_tasks(tasks, self.options, time_limit=limit, heirlooms=[lock.handle])
         n_stood = len(self.plan.points) - len(tasks)
         with self.talk.stage("computing points", len(self.plan.points)) as advance:
@@ -159,6 +161,14 @@ class _Driver:
             with closing(events):
                 for event in events:
                     self._note(event, configs, advance, n_stood)
+
+    def _tell_if_cold(self) -> None:
+        """Say that the first point waits for kernels; a cluster's workers say it themselves."""
+        if self.options.engine == "dask" or not is_cold():
+            return
+        self.journal.write("compiling")
+        if self.options.engine == "processes":  # in this process it is said anyway
+            self.talk.say("compiling kernels, once")
 
     def _note(self, event: Event, configs: dict[str, str], advance: Advance, n_stood: int) -> None:
         if isinstance(event, Started):

@@ -55,6 +55,8 @@ class Status:
         Points at work.
     failures
         Reasons by key.
+    is_compiling
+        Whether the first points wait for kernels to be compiled.
     """
 
     folder: str
@@ -68,6 +70,7 @@ class Status:
     peak_mib: float | None
     running: tuple[RunningPoint, ...] = ()
     failures: Mapping[str, str] | None = None
+    is_compiling: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -109,7 +112,7 @@ def _of_sweep(folder: Path) -> Status:
     return Status(
         str(folder), state, len(keys), len(done), len(failures), len(running),
         n_left - len(running), _seconds_left(history, n_left, busy=busy), _peak(history),
-        running, failures,
+        running, failures, busy and _is_compiling(history),
     )  # fmt: skip
 
 
@@ -133,6 +136,12 @@ def _running(history: list[Mapping[str, Any]], missing: set[str]) -> tuple[Runni
         for key, entry in begun.items()
         if key in missing
     )  # fmt: skip
+
+
+def _is_compiling(history: list[Mapping[str, Any]]) -> bool:
+    """Whether the latest sweep began to compile and has begun no point yet."""
+    told = [e["event"] for e in history if e["event"] in {"sweep_started", "compiling", "started"}]
+    return told[-1:] == ["compiling"]
 
 
 def _seconds_left(history: list[Mapping[str, Any]], n_left: int, *, busy: bool) -> float | None:

@@ -14,9 +14,9 @@ from gateway.config import parse_config
 from gateway.detect import DETECTORS
 from gateway.pipeline import execute
 from gateway.provenance import cpu_name, result_versions
-from gateway.store import node_cache_lock, scratch_folder
+from gateway.store import is_cache_filled, node_cache_lock, scratch_folder
 
-__all__ = ["warm_up"]
+__all__ = ["is_cold", "warm_up"]
 
 # The smallest world that goes through every stage and every detector.
 TINY = """
@@ -52,11 +52,19 @@ min_spiking = 2
 """
 
 
+def is_cold() -> bool:
+    """Tell whether kernels are still to be compiled on this machine."""
+    return _numba.is_compiled() and not is_cache_filled(_marker())
+
+
+def _marker() -> str:
+    facts = [result_versions(), cpu_name(), platform.machine(), platform.python_version()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
 def warm_up() -> None:
     """Run a tiny world once per machine, processor and set of versions."""
-    facts = [result_versions(), cpu_name(), platform.machine(), platform.python_version()]
-    marker = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    with node_cache_lock(marker) as cold:
+    with node_cache_lock(_marker()) as cold:
         if cold and _numba.is_compiled():
             with scratch_folder() as scratch:
                 every = f"detect.detectors={json.dumps(list(DETECTORS))}"

@@ -86,7 +86,7 @@ def _one_answer(
     events = list_events(joins, outcome, first_only=options.first_only)
     if options.model == "univariate":
         return _alone(joins, events, candidate, options)
-    cases = build_cases(joins, events, candidate, risk_window=options.risk_window)
+    cases = build_cases(joins, events, candidate, risk_window=options.windows(joins.tick)[0])
     if options.penalty is not None:
         fit = fit_groups(cases, penalty=options.penalty)
     elif options.penalty_by == "bayes":
@@ -105,10 +105,8 @@ def _posterior_error(fit: Fit) -> Float64:
 def _alone(
     joins: JoinLog, events: Events, candidate: Mask, options: SelfControlledOptions
 ) -> Answer:
-    pairs, _ = pairs_of(
-        joins, events, candidate,
-        risk_window=options.risk_window, pre_window=options.pre_window,
-    )  # fmt: skip
+    risk, before = options.windows(joins.tick)
+    pairs, _ = pairs_of(joins, events, candidate, risk_window=risk, pre_window=before)
     ratios = estimate_ratios(pairs, n_groups=joins.n_groups)
     with np.errstate(divide="ignore"):
         error = 1.0 / np.sqrt(ratios.variance)

@@ -178,8 +178,8 @@ def list_events(
 def _windows(joins: JoinLog, users: Int64, time: Int64) -> tuple[Int64, Int64]:
     """Return the first and the last tick of each case that is looked at."""
     if joins.observed_from is not None:
-        first, last = joins.observed_from[users], joins.observed_until[users]
-        return first.astype(np.int64), last.astype(np.int64)
+        known = joins.observed_from[users], joins.observed_until[users]
+        return known[0].astype(np.int64), known[1].astype(np.int64)
     # Given the first and the last of somebody's joins, the others fall in between in any
     # order where no group has an effect, however long the user was active.
     first = joins.time[joins.offsets[users]].astype(np.int64) + 1

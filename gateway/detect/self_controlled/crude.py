@@ -44,10 +44,8 @@ class Crude:
 def count_crudely(joins: JoinLog, targets: TargetSet, options: SelfControlledOptions) -> Crude:
     """Count target joins around the joins of every group."""
     events = list_events(joins, targets.mask, first_only=options.first_only)
-    pairs, pre = pairs_of(
-        joins, events, ~targets.mask,
-        risk_window=options.risk_window, pre_window=options.pre_window,
-    )  # fmt: skip
+    risk, before = options.windows(joins.tick)
+    pairs, pre = pairs_of(joins, events, ~targets.mask, risk_window=risk, pre_window=before)
     n = joins.n_groups
     near = _sums(pre.group, pre.after, n)
     usual = _sums(pre.group, pre.events * pre.share, n)

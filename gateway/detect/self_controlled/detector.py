@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pyarrow.compute as pc
 from scipy.stats import false_discovery_control, norm
 
 from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.answer import Answer, fit_answer
 from gateway.detect.self_controlled.cases import users_with
 from gateway.detect.self_controlled.crude import Crude, count_crudely
@@ -28,7 +31,7 @@ from gateway.joins import JoinLog
 from gateway.parts import check_room, over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["detect_self_controlled"]
+__all__ = ["SELF_CONTROLLED", "detect_self_controlled"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -36,6 +39,24 @@ Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
 _BYTES_PER_JOIN = 400
+
+SELF_CONTROLLED = Measure(
+    detector="self_controlled",
+    estimate=Quantity(
+        "rate ratio",
+        "rate of target joins after the join over that of the same users before it, the "
+        "effects of their other groups held",
+        is_log=True,
+        no_effect=1.0,
+    ),
+    score=Quantity(
+        "shrunken log rate ratio", "logarithm of the rate ratio, shrunken towards no effect"
+    ),
+    joiners="joiners",
+    events="joiners who join a target later",
+    test="whether the same users join targets at a higher rate after the join",
+    claims="change",
+)
 
 
 def detect_self_controlled(
@@ -61,7 +82,7 @@ def detect_self_controlled(
     (multivariate), or the root statistic (univariate). *Estimate.* The conditional rate
     ratio exp(beta_g), all others as fitted, with its 95 % likelihood interval. *p-value.*
     Upper tail at beta_g = 0, others as fitted, by saddlepoint, calibrated by the
-    empirical null (``SelfControlledOptions.variance``). ``n_spiking`` counts the joiners
+    empirical null (``SelfControlledOptions.variance``). ``n_events`` counts the joiners
     who join a target later than the group, no more.
 
     *Surrogates.* See ``choose_surrogates``. Where some are chosen, a group's ratio is that
@@ -106,6 +127,7 @@ def detect_self_controlled(
     Medicine 25(10). Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
+    options.windows(joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)
@@ -124,9 +146,11 @@ def detect_self_controlled(
     p, q = _p_values(z, ranked)
     scale = null.scales(ratios.variance)
     low, high = likelihood_interval(answer.pairs, ratios, scale=scale)
-    enough = crude.n_after >= options.min_spiking
+    # What is joined after a gateway looks raised too, where groups are looked at one by one.
+    measure = replace(SELF_CONTROLLED, holds_level=options.model == "multivariate")
+    enough = crude.n_after >= options.min_events
     return Detection(
-        detector="self_controlled",
+        measure=measure,
         groups=joins.groups,
         candidate=~targets.mask,
         score=score,
@@ -136,8 +160,8 @@ def detect_self_controlled(
         p_value=p,
         q_value=q,
         n_joiners=joins.sizes(),
-        n_spiking=crude.n_after,
-        flagged=(np.nan_to_num(q, nan=1.0) < options.alpha) & enough,
+        n_events=crude.n_after,
+        flagged=measure.holds_level & (np.nan_to_num(q, nan=1.0) < options.alpha) & enough,
         rank=rank_groups(score, ranked),
         extra=extra,
     )

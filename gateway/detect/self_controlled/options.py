@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.errors import GatewayError, Problem
+from gateway.joins_io import Duration, Tick, ticks_in
 
 __all__ = ["Model", "SelfControlledOptions", "Surrogates", "Variance"]
 
@@ -38,17 +39,19 @@ class SelfControlledOptions:
         ``bayes``: the marginal likelihood. ``validation``: five-fold cross-validation
         over users.
     risk_window
-        Ticks after a join in which its group counts; 0 for the whole time after it.
+        Time after a join in which its group counts: ``"30d"``, a ``timedelta``, or a
+        number of ticks in a log of days or integers; 0 for the whole time after it.
     pre_window
-        Ticks before a join for the ratio that diagnoses reverse causation. They are
-        taken out of the control time of that join in the univariate model. 0 for none.
+        Time before a join for the ratio that diagnoses reverse causation, as
+        ``risk_window``. It is taken out of the control time of that join in the
+        univariate model. 0 for none.
     first_only
         Whether only a user's first event counts.
     inert
         Names of groups known to send nobody: the null is fitted on them.
     min_joiners
         A group with fewer joiners is not ranked.
-    min_spiking
+    min_events
         A group with fewer joiners that have an event after their join is not flagged.
     alpha
         False-discovery rate of the flags, in (0, 1).
@@ -64,18 +67,32 @@ class SelfControlledOptions:
     surrogates: Surrogates = "auto"
     penalty: float | None = None
     penalty_by: Literal["bayes", "validation"] = "bayes"
-    risk_window: int = 0
-    pre_window: int = 0
+    risk_window: Duration = 0
+    pre_window: Duration = 0
     first_only: bool = False
     inert: tuple[str, ...] = ()
     min_joiners: int = 20
-    min_spiking: int = 3
+    min_events: int = 3
     alpha: float = 0.05
 
     def __post_init__(self) -> None:
         faults = [problem for problem in self._faults() if problem is not None]
         if faults:
             raise GatewayError("\n".join(str(fault) for fault in faults))
+
+    def windows(self, tick: Tick) -> tuple[int, int]:
+        """Return ``risk_window`` and ``pre_window`` in ticks of a log.
+
+        Raises
+        ------
+        LogError
+            If one of them is no duration of such a log.
+        """
+        risk, before = (
+            ticks_in(getattr(self, name), tick, what=f"self_controlled.{name}", least=0)
+            for name in ("risk_window", "pre_window")
+        )
+        return risk, before
 
     def _faults(self) -> list[Problem | None]:
         return [
@@ -89,7 +106,8 @@ class SelfControlledOptions:
             ),
             *(
                 _check(name, getattr(self, name) >= 0, "must not be negative", getattr(self, name))
-                for name in ("risk_window", "pre_window", "min_joiners", "min_spiking")
+                for name in ("risk_window", "pre_window", "min_joiners", "min_events")
+                if isinstance(getattr(self, name), int)
             ),
             _check("alpha", 0 < self.alpha < 1, "must be in (0, 1)", self.alpha),
         ]  # fmt: skip

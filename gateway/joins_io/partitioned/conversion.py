@@ -26,6 +26,7 @@ from gateway.joins_io.paths import file_digest
 from gateway.joins_io.rows import canonical_joins, narrow
 from gateway.joins_io.span import check_span
 from gateway.joins_io.ticks import Tick
+from gateway.joins_io.times import TimeFormat, are_midnights, time_column
 from gateway.joins_io.windows import roles_of, window_of_users
 
 __all__ = ["convert_log"]
@@ -51,6 +52,7 @@ def convert_log(  # noqa: PLR0913  (one argument for each column of the log)
     time: str = "time",
     observed_from: str | None = None,
     observed_until: str | None = None,
+    time_format: TimeFormat = "auto",
 ) -> Manifest:
     """Write a log into a folder that ``JoinLog.open`` maps.
 
@@ -68,8 +70,8 @@ def convert_log(  # noqa: PLR0913  (one argument for each column of the log)
     memory
         Bytes that the work may take beside the program itself; the names of the groups,
         some 200 bytes each, come on top.
-    user, group, time, observed_from, observed_until
-        Names of the columns, as ``JoinLog.read`` takes them.
+    user, group, time, observed_from, observed_until, time_format
+        Names of the columns and form of whole numbers, as ``JoinLog.read`` takes them.
 
     Returns
     -------
@@ -87,8 +89,9 @@ def convert_log(  # noqa: PLR0913  (one argument for each column of the log)
         raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB")
     if read_manifest(path) is not None:
         raise complaint(path, "the log", "must be one to convert; it is converted already")
-    roles = roles_of(user, group, time, observed_from, observed_until)
-    told = told_by(path) if roles == roles_of("user", "group", "time", None, None) else None
+    roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+    plain = roles == roles_of("user", "group", "time", None, None) and time_format == "auto"
+    told = told_by(path) if plain else None
     scratch = folder / ".spill"
     try:
         seen = _Seen(path, told, tuple(roles)[3:] if told is None else tuple(told.idle_windows))
@@ -131,11 +134,17 @@ class _Seen:
     first: int = 2**63 - 1
     last: int = -(2**63)
     rows: int = 0
+    midnights: bool = True
 
     @property
     def origin(self) -> int:
         """Tick zero: what the log says, or its first tick."""
         return self.first if self.told is None else self.told.origin
+
+    @property
+    def per_tick(self) -> int:
+        """Ticks of what was read in one of the log's: timestamps that are midnights are days."""
+        return 86_400 if self.told is None and self.tick == "second" and self.midnights else 1
 
     def number(self, part: Part) -> tuple[Int32, Int64]:
         """Return provisional ids of the groups, and the ticks, of a block."""
@@ -145,6 +154,7 @@ class _Seen:
         self.first = min(self.first, int(ticks.min()))
         self.last = max(self.last, int(ticks.max()))
         self.rows += len(ticks)
+        self.midnights = self.midnights and are_midnights(ticks)
         check_span(self.path, self.first, self.last, tick=self.tick)
         encoded = part.group.dictionary_encode().combine_chunks()
         names = encoded.dictionary.to_pylist()
@@ -173,6 +183,9 @@ def _blocks(path: Path, roles: Mapping[str, str], block: int, seen: _Seen) -> It
     if seen.told is None:
         for part in iterate_blocks(path, roles=roles, block=block):
             windows = [told.ticks for told in part.windows.values()]
+            seen.midnights = seen.midnights and all(
+                are_midnights(ticks.to_numpy()) for ticks in windows
+            )
             yield pa.table(
                 [part.user, *seen.number(part), *windows], schema=schema_with(seen.windows)
             )
@@ -201,12 +214,18 @@ def _sorted_run(rows: pa.Table, seen: _Seen) -> pa.Table:
     return pa.table(columns, schema=rows.schema)
 
 
-def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None) -> _SortedJoins:
-    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups."""
+def _sorted_joins(
+    rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | None, per_tick: int = 1
+) -> _SortedJoins:
+    """Return rows in canonical order, each membership once; ``rank`` renumbers the groups.
+
+    ``per_tick`` of the rows' ticks are one of the joins'.
+    """
     users = dense_ids(rows["user"])
     windows = {
         name: window_of_users(
-            rows[name].to_numpy() - origin, users, role=name, where=seen.path, tick=seen.tick,
+            (rows[name].to_numpy() - origin) // per_tick, users,
+            role=name, where=seen.path, tick=seen.tick,
             origin=origin,
         )
         for name in seen.windows
@@ -214,7 +233,7 @@ def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | Non
     group = rows["group"].to_numpy()
     holds = np.flatnonzero(group >= 0)
     group = group[holds] if rank is None else rank[group[holds]]
-    since = (rows["tick"].to_numpy()[holds] - origin).astype(np.int32)
+    since = ((rows["tick"].to_numpy()[holds] - origin) // per_tick).astype(np.int32)
     user, group, time = canonical_joins(users.ids[holds], group, since)
     counts = np.bincount(user, minlength=len(users.names)).astype(np.int64)
     return _SortedJoins(users.names, counts, group, time, windows)
@@ -222,6 +241,9 @@ def _sorted_joins(rows: pa.Table, origin: int, seen: _Seen, *, rank: Int32 | Non
 
 def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
     groups = dense_ids(pa.array(list(seen.groups), pa.string()), what="group")
+    size = seen.per_tick
+    tick: Tick
+    tick, origin = ("day", seen.origin // size) if size > 1 else (seen.tick, seen.origin)
     columns = {
         name: ColumnWriter(folder, name, DTYPES[name])
         for name in ("offsets", "group", "time", *seen.windows)
@@ -230,7 +252,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
     names["groups"].append(groups.names)
     columns["offsets"].append(np.zeros(1, np.int64))
     for rows in spill.merged(memory=(memory - _RESERVE) // _MERGE):
-        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids)
+        joins = _sorted_joins(rows, seen.origin, seen, rank=groups.ids, per_tick=size)
         columns["offsets"].append(columns["group"].length + np.cumsum(joins.counts))
         columns["group"].append(joins.group)
         columns["time"].append(joins.time)
@@ -242,7 +264,7 @@ def _write(folder: Path, spill: Spill, seen: _Seen, memory: int) -> Manifest:
     for texts in names.values():
         texts.close()
     manifest = Manifest(
-        tick=seen.tick, origin=seen.origin, last=seen.last - seen.origin,
+        tick=tick, origin=origin, last=seen.last // size - origin,
         users=names["users"].length, groups=names["groups"].length,
         joins=columns["group"].length, rows=seen.rows,
         digests={path.name: file_digest(path) for path in sorted(folder.glob("*.npy"))},

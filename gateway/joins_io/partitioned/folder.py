@@ -167,7 +167,7 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     }  # fmt: skip
     fields["users"] = _names(column, "users", manifest.users)
     fields["groups"] = _names(column, "groups", manifest.groups)
-    fields |= {"tick": manifest.tick, "origin": manifest.origin}
+    fields |= {"tick": manifest.tick, "origin": manifest.origin, "rows_read": manifest.rows}
     if fields["observed_until"] is None:
         fields["observed_until"] = np.full(manifest.users, manifest.last, np.int32)
     digest = file_digest(folder / MANIFEST_FILE)

@@ -17,14 +17,16 @@ from gateway.report.sections.explained import explained
 from gateway.report.sections.explanations import explanations
 from gateway.report.sections.interventions import interventions
 from gateway.report.sections.ranking import ranking
+from gateway.report.sections.reading import reading
 from gateway.report.sections.target_set import target_set
+from gateway.report.sections.verdict import verdict
 from gateway.report.stored import Result
 
 __all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
 
 SectionFunction = Callable[[Result], Section | None]
 
-BEFORE_FIGURES: tuple[SectionFunction, ...] = (claims,)
+BEFORE_FIGURES: tuple[SectionFunction, ...] = (verdict, claims)
 """What a reader sees first after the summary."""
 
 SECTIONS: tuple[SectionFunction, ...] = (
@@ -36,6 +38,7 @@ SECTIONS: tuple[SectionFunction, ...] = (
     interventions,
     scorer,
     target_set,
+    reading,
 )
 
 ON_SCREEN: tuple[SectionFunction, ...] = (explained,)

@@ -22,6 +22,10 @@ _METRICS: Mapping[str, tuple[str, Form]] = {
     "n_flagged": ("groups flagged", count),
     "precision_flagged": ("gateways, share of the groups flagged", percent),
     "auc": ("AUC", decimal),
+    "auc_without_groups": (
+        "AUC without any knowledge of the groups: joins so far, calendar",
+        decimal,
+    ),
     "log_loss": ("log-loss, nats", lambda x: decimal(x, digits=4)),
     "brier": ("Brier score", lambda x: decimal(x, digits=4)),
     "base_rate": ("base rate", percent),

@@ -69,11 +69,11 @@ def _facts(
 
 def _found(row: Mapping[str, Any]) -> Iterator[Said]:
     """What the leading detector saw."""
-    if row.get("n_spiking") is not None and row["detector"] == DETECTOR:
-        share = row["n_spiking"] / max(row["n_joiners"], 1)
+    if row.get("n_events") is not None and row["detector"] == DETECTOR:
+        share = row["n_events"] / max(row["n_joiners"], 1)
         yield (
             "joiners whose probability spiked",
-            (f"{count(row['n_spiking'])} of {count(row['n_joiners'])} ({percent(share)})"),
+            (f"{count(row['n_events'])} of {count(row['n_joiners'])} ({percent(share)})"),
         )
     else:
         yield "joiners", count(row["n_joiners"])

@@ -19,14 +19,18 @@ _COLUMNS = (
     Column("P after", "mean probability just after it"),
     Column("later", "joiners who joined a target within the horizon"),
     Column("expected", "how many were expected from the joins before"),
-    Column("after/before", "look-alike check: rate of target joins after the join over that "
-           "before it, in the same users; near 1 for a group that merely attracts"),
-    Column("95 % interval", "exact, given the number of target joins"),
+    Column("targets after", "look-alike check: target joins after the join, by the joiners who "
+           "made joins before and after it, some but not all of targets"),
+    Column("by chance", "how many of their target joins would stand there if nothing changed"),
+    Column("odds ratio", "odds that a join is of a target, after the join over before it, in "
+           "the same users; near 1 for a group that merely attracts"),
+    Column("95 % interval", "leaves out 1 where the Mantel-Haenszel test rejects at 5 %"),
     Column("next", "group most often joined next", is_number=False),
 )  # fmt: skip
 _SAID = (
-    "A group that merely attracts users who were going anyway has a rate of target joins after "
-    "the join like that before it; time trends move the ratio too. For one group in full: "
+    "Of a group that merely attracts users who were going anyway, the joins after it are of "
+    "targets as often as those before it: an odds ratio of 1. Time trends, and users whose first "
+    "joins are of another kind than their later ones, move the ratio too. For one group in full: "
     "gateway explain DIR GROUP."
 )
 
@@ -43,7 +47,7 @@ def explanations(result: Result) -> Section | None:
 
 
 def _row(row: Mapping[str, Any]) -> Row:
-    bounds = interval(decimal(row["ci_low"], digits=2), decimal(row["ci_high"], digits=2))
+    bounds = interval(_odds(row["ci_low"]), _odds(row["ci_high"]))
     onward = MISSING if row["next_group"] is None else name(row["next_group"])
     group = name(row["group"])
     return Row(
@@ -55,8 +59,14 @@ def _row(row: Mapping[str, Any]) -> Row:
             Cell(percent(row["p_after"]), row["p_after"]),
             Cell(count(row["observed"]), row["observed"]),
             Cell(decimal(row["expected"], digits=1), row["expected"]),
-            Cell(decimal(row["rate_ratio"], digits=2), row["rate_ratio"]),
+            Cell(count(row["targets_after"]), row["targets_after"]),
+            Cell(decimal(row["targets_expected"], digits=1), row["targets_expected"]),
+            Cell(_odds(row["odds_ratio"]), row["odds_ratio"]),
             Cell(bounds, row["ci_low"]),
             Cell(onward, onward, "text"),
         ]
     )
+
+
+def _odds(value: float | None) -> str:
+    return "\N{INFINITY}" if value == float("inf") else decimal(value, digits=2)

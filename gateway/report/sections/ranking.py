@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from gateway.detect import Measure, Quantity, measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
 from gateway.report.numbers import (
     MISSING,
     count,
     counted,
     decimal,
-    interval,
     name,
-    p_value,
     points,
-    share,
 )
-from gateway.report.stored import DETECTOR, Result
+from gateway.report.quantities import NOT_HELD, interval_of, tested, written
+from gateway.report.stored import Result
 from gateway.report.summary import CAVEAT
 
 __all__ = ["ranking"]
-
-_SHARES = frozenset({DETECTOR})
-"""Detectors whose score is a share of joiners."""
 
 _COLUMNS: Mapping[str, Column] = {
     "rank": Column("rank", "equal scores share a rank"),
@@ -34,32 +31,26 @@ _COLUMNS: Mapping[str, Column] = {
         "harmful: outside the target set",
         is_number=False,
     ),
-    "score": Column(
-        "score", "what the detector ranks by; of spike: shrunken share of joiners that spike"
-    ),
-    "interval": Column("95 % interval", "of the score's estimate; sorted by its lower end"),
-    "n_joiners": Column("joiners", "joiners whose probability was evaluated"),
-    "n_spiking": Column("spiking", "joiners whose probability spiked"),
+    "score": Column("score"),
+    "estimate": Column("estimate"),
+    "interval": Column("95 % interval", "of the estimate; sorted by its lower end"),
+    "n_joiners": Column("joiners"),
+    "n_events": Column("events"),
     "mean_jump": Column("mean jump", "mean change of the probability, percentage points"),
-    "realised_effect": Column(
-        "realised effect",
-        "share who joined a target later minus what was predicted before the join, "
-        "percentage points",
+    "statistic": Column(
+        "T", "excess of target joins over what is expected, in standard deviations"
     ),
-    "statistic": Column("T", "excess of target joins over the prediction, in standard deviations"),
-    "p_value": Column("p", "one-sided, of T"),
+    "p_value": Column("p"),
     "q_value": Column("q", "Benjamini-Hochberg"),
     "flagged": Column("flagged", "whether the detector calls it a gateway group", is_number=False),
     "detector": Column("detector", is_number=False),
 }
-_FORMS = {
+_WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
+_FORMS: Mapping[str, Callable[[Any], str]] = {
     "n_joiners": count,
-    "n_spiking": count,
+    "n_events": count,
     "mean_jump": points,
-    "realised_effect": points,
     "statistic": lambda x: decimal(x, digits=2),
-    "p_value": p_value,
-    "q_value": p_value,
 }
 
 
@@ -87,13 +78,44 @@ def _table(result: Result, rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(
         "ranked",
         _caption(rows, detectors),
-        [_COLUMNS[key] for key in keys],
+        [_column(key, detectors) for key in keys],
         [Body([_row(row, keys, roles) for row in rows])],
         filters,
         is_sortable=True,
         is_sorted=True,
         has_search=True,
     )
+
+
+def _column(key: str, detectors: Sequence[str]) -> Column:
+    """A column, explained by each detector in its words; those that say the same together."""
+    said: dict[str, list[str]] = {}
+    for detector in detectors:
+        meaning = _meanings(measure_of(detector)).get(key)
+        if meaning:
+            said.setdefault(meaning, []).append(detector.replace("_", " "))
+    if not said:
+        return _COLUMNS[key]
+    parts = [
+        meaning if len(detectors) == 1 else f"{', '.join(names)}: {meaning}"
+        for meaning, names in said.items()
+    ]
+    return replace(_COLUMNS[key], title=". ".join(parts))
+
+
+def _meanings(measure: Measure) -> Mapping[str, str]:
+    warning = "" if measure.holds_level or not measure.test else _WARNING
+    return {
+        "score": _explained(measure.score),
+        "estimate": _explained(measure.estimate),
+        "n_joiners": measure.joiners,
+        "n_events": measure.events,
+        "p_value": measure.test + warning,
+    }
+
+
+def _explained(quantity: Quantity) -> str:
+    return f"{quantity.axis}: {quantity.meaning}"
 
 
 def _caption(rows: Sequence[Mapping[str, Any]], detectors: Sequence[str]) -> str:
@@ -125,7 +147,7 @@ def _row(row: Mapping[str, Any], keys: Sequence[str], roles: Mapping[str, str] |
 
 
 def _cell(key: str, row: Mapping[str, Any], marks: Mapping[str, str]) -> Cell:
-    form = share if row["detector"] in _SHARES else decimal
+    measure = measure_of(row["detector"])
     if key in _FORMS:
         return Cell(_FORMS[key](row.get(key)), row.get(key))
     if key == "group":
@@ -133,17 +155,21 @@ def _cell(key: str, row: Mapping[str, Any], marks: Mapping[str, str]) -> Cell:
     if key == "role":
         drawn = role(marks["role"])
         return Cell(drawn.label, drawn.label, "text", drawn)
-    if key == "detector":
-        return Cell(row["detector"].replace("_", " "), row["detector"], "text")
     if key == "interval":
-        return Cell(interval(form(row.get("ci_low")), form(row.get("ci_high"))), row.get("ci_low"))
-    return _plain(key, row, form)
+        low, high = row.get("ci_low"), row.get("ci_high")
+        return Cell(interval_of(measure.estimate, low, high), low)
+    if key in ("p_value", "q_value"):
+        return Cell(tested(row[key], level_held=row.get("level_held")), row[key])
+    return _plain(key, row, measure)
 
 
-def _plain(key: str, row: Mapping[str, Any], form: Any) -> Cell:
+def _plain(key: str, row: Mapping[str, Any], measure: Measure) -> Cell:
     if key == "flagged":
         told = MISSING if row[key] is None else "yes" if row[key] else "no"
         return Cell(told, told, "text")
+    if key == "detector":
+        return Cell(row[key].replace("_", " "), row[key], "text")
     if key == "rank":
         return Cell(str(row[key]), row[key])
-    return Cell(form(row[key]), row[key])
+    quantity = measure.score if key == "score" else measure.estimate
+    return Cell(written(quantity, row[key]), row[key])

@@ -1,0 +1,232 @@
+"""How much a log can show: whom it holds, and the least effect that could be found in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betaincinv
+from scipy.stats import binom
+
+from gateway.detect import Detection
+from gateway.joins import JoinLog
+from gateway.parts import over_parts
+from gateway.score import build_prefixes
+from gateway.targets import TargetSet
+
+__all__ = ["POWER", "Information", "detectable_ratio", "information_of"]
+
+POWER = 0.8
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Information:
+    """What a log holds for a detector, and what could be found in it.
+
+    Parameters
+    ----------
+    n_target_joins, n_cases
+        Joins of target groups; users with one.
+    n_preceded
+        Cases who joined another group in an earlier tick than their first target.
+    n_candidates, n_enough
+        Groups that are no targets; those of them with enough joiners to be ranked.
+    min_joiners, most_joiners
+        What the detector asks for, and what the largest candidate has.
+    base_rate
+        Share of joins before a target join after which one follows (within the horizon);
+        NaN where no join's outcome is known.
+    n_typical, n_largest
+        Joiners with a known outcome: the median over ranked groups, and the most.
+    ratio_typical, ratio_largest
+        Least ratio to the base rate that such a group is found with, see
+        ``detectable_ratio``.
+    tick
+        What the log counts in.
+    horizon, length
+        In ticks: None for no horizon; the log's own length.
+    """
+
+    n_target_joins: int
+    n_cases: int
+    n_preceded: int
+    n_candidates: int
+    n_enough: int
+    min_joiners: int
+    most_joiners: int
+    base_rate: float
+    n_typical: int
+    n_largest: int
+    ratio_typical: float
+    ratio_largest: float
+    tick: str
+    horizon: int | None
+    length: int
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The same in sentences, for whoever reads a ranking."""
+        said = [
+            f"{self.n_target_joins:,} target joins by {self.n_cases:,} users; "
+            f"{self.n_preceded:,} of these users joined another group in an earlier "
+            f"{_UNITS[self.tick]}",
+            self._enough(),
+        ]
+        if self.horizon is not None and self.horizon >= self.length:
+            said.append(
+                f"the horizon ({self.horizon:,} {_UNITS[self.tick]}s) is not shorter than the log "
+                f"({self.length:,}): no join is followed up for all of it"
+            )
+        elif self.n_enough:
+            said.append(self._least())
+        return tuple(said)
+
+    def _enough(self) -> str:
+        asked = f"the {self.min_joiners:,} joiners that a ranked group needs"
+        if self.n_enough:
+            return f"{self.n_enough:,} of {self.n_candidates:,} groups have {asked}"
+        return (
+            f"none of {self.n_candidates:,} groups has {asked}; the largest has "
+            f"{self.most_joiners:,}: nothing is ranked, and nothing is shown either way"
+        )
+
+    def _least(self) -> str:
+        return (
+            f"base rate {self.base_rate:.2%}; a group would be found with power {POWER:g} "
+            f"{_from(self.ratio_typical)} at {self.n_typical:,} joiners (the median), and "
+            f"{_from(self.ratio_largest)} at {self.n_largest:,} (the largest)"
+        )
+
+
+_UNITS = {"day": "day", "second": "second", "integer": "tick"}
+
+
+def _from(ratio: float) -> str:
+    return "at no ratio" if np.isnan(ratio) else f"from {ratio:.3g} times that rate"
+
+
+def information_of(
+    joins: JoinLog,
+    targets: TargetSet,
+    found: Detection,
+    *,
+    horizon: int | None,
+    min_joiners: int,
+    alpha: float,
+) -> Information:
+    """Return what a log holds for a detector.
+
+    Parameters
+    ----------
+    joins, targets
+        The log, in memory or in parts on disk, and the target set.
+    found
+        What the detector found in it.
+    horizon
+        Ticks within which a target join counts; None for any later one.
+    min_joiners, alpha
+        The detector's options.
+    """
+    parts = list(over_parts(joins, _counts, targets, horizon))
+    n_target_joins, n_cases, n_preceded, n_followed = (
+        sum(part[i] for part in parts) for i in range(4)
+    )
+    resolved: Int64 = np.sum([part[4] for part in parts], axis=0)
+    ranked = found.rank > 0
+    total, n_enough = int(resolved.sum()), int(ranked.sum())
+    base_rate = n_followed / total if total else np.nan
+    n = resolved[ranked]
+    typical, largest = (int(np.median(n)), int(n.max())) if n_enough else (0, 0)
+    least = [
+        detectable_ratio(count, base_rate, alpha=alpha, tests=max(1, n_enough))
+        for count in (typical, largest)
+    ]
+    first, last = joins.span
+    return Information(
+        n_target_joins=n_target_joins,
+        n_cases=n_cases,
+        n_preceded=n_preceded,
+        n_candidates=int(found.candidate.sum()),
+        n_enough=n_enough,
+        min_joiners=min_joiners,
+        most_joiners=int(found.n_joiners[found.candidate].max(initial=0)),
+        base_rate=base_rate,
+        n_typical=typical,
+        n_largest=largest,
+        ratio_typical=least[0],
+        ratio_largest=least[1],
+        tick=joins.tick,
+        horizon=horizon,
+        length=last - first,
+    )
+
+
+def _counts(
+    joins: JoinLog, targets: TargetSet, horizon: int | None
+) -> tuple[int, int, int, int, Int64]:
+    """Return target joins, cases, cases with an earlier join, outcomes and trials by group."""
+    row = np.flatnonzero(targets.mask[joins.group])
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    cases, first = np.unique(user, return_index=True)
+    preceded = joins.time[joins.offsets[cases]] < joins.time[row[first]]
+    rows = build_prefixes(joins, targets, horizon=horizon)
+    return (
+        len(row),
+        len(cases),
+        int(np.count_nonzero(preceded)),
+        int(np.count_nonzero(rows.label == 1)),
+        np.bincount(rows.group[rows.resolved], minlength=joins.n_groups),
+    )
+
+
+def detectable_ratio(
+    n: int, base_rate: float, *, alpha: float, tests: int, power: float = POWER
+) -> float:
+    r"""Return the least ratio to the base rate at which a group is found.
+
+    Of n joiners, k go on to a target. The exact one-sided binomial test rejects from the
+    smallest c with P(Bin(n, p) >= c) <= alpha / m: what Benjamini and Hochberg's procedure
+    asks of a group that alone among m is a gateway (with others it asks less). The least
+    share q with P(Bin(n, q) >= c) = power is the quantile of Beta(c, n - c + 1), as in
+    Clopper and Pearson's interval. Joiners count as independent, and association as an
+    effect: to be told from the same users' own rate takes more.
+
+    Parameters
+    ----------
+    n
+        Joiners with a known outcome.
+    base_rate
+        p, in (0, 1).
+    alpha
+        False-discovery rate.
+    tests
+        m, at least 1.
+    power
+        In (0, 1).
+
+    Returns
+    -------
+    float
+        q / p; NaN where even n of n would not be significant, or p is not in (0, 1).
+
+    References
+    ----------
+    Clopper, Pearson (1934), Biometrika 26(4). Benjamini, Hochberg (1995), J. R. Stat. Soc.
+    B 57(1).
+
+    Examples
+    --------
+    With 20 joiners and a base rate of 5 %, six or more are significant at .001:
+
+    >>> round(detectable_ratio(20, 0.05, alpha=0.05, tests=50), 2)
+    7.33
+    """
+    if n < 1 or not 0.0 < base_rate < 1.0:
+        return float("nan")
+    least = int(binom.isf(alpha / tests, n, base_rate)) + 1
+    if least > n:
+        return float("nan")
+    return float(betaincinv(least, n - least + 1, power)) / base_rate

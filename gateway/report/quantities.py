@@ -1,0 +1,45 @@
+"""A detector's numbers in the unit that it declares."""
+
+from __future__ import annotations
+
+import math
+
+from gateway.detect import Quantity
+from gateway.report.numbers import decimal, interval, p_value, points, share
+
+__all__ = ["NOT_HELD", "interval_of", "tested", "written"]
+
+NOT_HELD = "(not held)"
+"""Stands behind a p-value that does not hold its level."""
+_FORMS = {"share": share, "points": points}
+_INFINITY = "\N{INFINITY}"
+
+
+def written(quantity: Quantity, value: float | None) -> str:
+    r"""Return a value in its unit.
+
+    Examples
+    --------
+    >>> written(Quantity("a", "b", unit="share"), 0.25), written(Quantity("a", "b"), math.inf)
+    ('25.0\xa0%', '∞')
+    """
+    if value is not None and math.isinf(value):
+        return _INFINITY if value > 0 else f"\N{MINUS SIGN}{_INFINITY}"
+    return _FORMS.get(quantity.unit, decimal)(value)
+
+
+def interval_of(quantity: Quantity, low: float | None, high: float | None) -> str:
+    """Return the two ends of an interval in the unit of its quantity."""
+    return interval(written(quantity, low), written(quantity, high))
+
+
+def tested(value: float | None, *, level_held: bool | None) -> str:
+    """Return a p-value or q-value, marked where it does not hold its level.
+
+    Examples
+    --------
+    >>> tested(0.02, level_held=True), tested(0.02, level_held=False)
+    ('0.020', '0.020 (not held)')
+    """
+    text = p_value(value)
+    return f"{text} {NOT_HELD}" if level_held is False and value is not None else text

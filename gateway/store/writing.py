@@ -1,0 +1,116 @@
+"""Files replaced in one step, without following a link.
+
+A folder may come from a stranger. What is written below it stays below it: a name that is
+a link, or has a second name elsewhere (a hard link), is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from gateway.errors import ResultError
+
+__all__ = ["open_own", "refuse_links", "replace_file", "replacing", "sync_path"]
+
+
+def refuse_links(folder: Path, name: str) -> None:
+    """Refuse to go from a folder to a path below it over a link, or onto one.
+
+    Raises
+    ------
+    ResultError
+        When a part of the path is a link, or is there as something else than it must be.
+    """
+    place = folder
+    parts = Path(name).parts
+    for i, part in enumerate(parts, 1):
+        place /= part
+        try:
+            mode = place.lstat().st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(mode):
+            raise ResultError(f"{place} is a link; gateway writes and deletes over none")
+        if i < len(parts) and not stat.S_ISDIR(mode):
+            raise ResultError(f"{place} must be a folder")
+        if i == len(parts) and not stat.S_ISREG(mode):
+            raise ResultError(f"{place} must be a file")
+
+
+@contextmanager
+def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
+    """Give a stream whose content stands at ``folder/name`` after the block, or nothing does.
+
+    Parameters
+    ----------
+    folder
+        Where nothing below is followed that is a link.
+    name
+        Path of the file below it; its folder is made if need be.
+
+    Raises
+    ------
+    ResultError
+        As ``refuse_links``.
+    """
+    refuse_links(folder, name)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, text = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    partial = Path(text)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fchmod(handle, 0o644)
+            os.fsync(handle)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Replace one file; a reader sees the old one or the new one.
+
+    Raises
+    ------
+    ResultError
+        As ``refuse_links``.
+    """
+    with replacing(folder, name) as stream:
+        stream.write(content)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of ours in place.
+
+    Raises
+    ------
+    ResultError
+        When it is a link, no plain file, or has a second name.
+    OSError
+        When it cannot be opened.
+    """
+    with suppress(FileNotFoundError):
+        refuse_links(path.parent, path.name)
+    handle = os.open(path, flags | os.O_NOFOLLOW, 0o644)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        os.close(handle)
+        raise ResultError(f"{path} must be a file of one name: a hard link leads elsewhere")
+    return handle
+
+
+def sync_path(path: Path) -> None:
+    """Ask the disk to keep a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
