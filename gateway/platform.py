@@ -51,9 +51,7 @@ class Platform:
         return np.asarray(names[self.world.groups.role])
 
 
-def obtain_platform(
-    config: Config, *, talk: Talk = SILENT, trusted: bool = False
-) -> Platform:
+def obtain_platform(config: Config, *, talk: Talk = SILENT, trusted: bool = False) -> Platform:
     """Simulate the platform, or read a real log, and choose the targets.
 
     A ``trusted`` log was digested just now and is not digested once more.

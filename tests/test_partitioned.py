@@ -436,9 +436,7 @@ def test_read_manifest__leaves_other_files_alone(tmp_path, text):
 def test_convert__writes_a_folder_and_says_what_is_in_it(tmp_path):
     log = _write_csv(tmp_path / "a.csv", _rows())
     out = tmp_path / "parts"
-    done = CliRunner().invoke(
-        app, ["convert", str(log), "--out", str(out), "--json"]
-    )
+    done = CliRunner().invoke(app, ["convert", str(log), "--out", str(out), "--json"])
     assert done.exit_code == 0
     got = json.loads(done.stdout)
     joins = JoinLog.read(out)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.errors import LogError
-from gateway.joins_io.messages import complaint
 from gateway.joins_io.manifest import MANIFEST_FILE, read_manifest
+from gateway.joins_io.messages import complaint
 
 __all__ = ["Format", "file_digest", "format_of", "parquet_parts", "unreadable"]
 

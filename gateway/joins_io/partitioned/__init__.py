@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from gateway.joins_io.manifest import MANIFEST_FILE, Manifest, read_manifest
 from gateway.joins_io.partitioned.conversion import convert_log
 from gateway.joins_io.partitioned.folder import Mapped, map_folder
-from gateway.joins_io.manifest import MANIFEST_FILE, Manifest, read_manifest
 from gateway.joins_io.partitioned.scratch import (
     append_columns,
     drop_columns,

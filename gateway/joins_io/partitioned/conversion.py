@@ -15,10 +15,10 @@ from gateway.errors import LogError
 from gateway.joins_io.columns import Part
 from gateway.joins_io.ids import dense_ids
 from gateway.joins_io.invariants import DTYPES
+from gateway.joins_io.manifest import Manifest, read_manifest, write_manifest
 from gateway.joins_io.messages import complaint
 from gateway.joins_io.partitioned.blocks import iterate_blocks
 from gateway.joins_io.partitioned.folder import ColumnWriter, NamesWriter
-from gateway.joins_io.manifest import Manifest, read_manifest, write_manifest
 from gateway.joins_io.partitioned.sizes import frugal_arrow, give_back
 from gateway.joins_io.partitioned.spill import Spill, schema_with
 from gateway.joins_io.partitioned.told import Told, iterate_told, told_by

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.joins_io.invariants import DTYPES
-from gateway.joins_io.messages import complaint
 from gateway.joins_io.manifest import MANIFEST_FILE, read_manifest
+from gateway.joins_io.messages import complaint
 from gateway.joins_io.paths import file_digest, unreadable
 
 __all__ = ["ColumnWriter", "Mapped", "NamesWriter", "map_folder"]
