@@ -270,7 +270,8 @@ def test_parse_duration__says_what_is_wrong(text: str, tick: joins_io.Tick, said
 
 # Bad logs --------------------------------------------------------------------------------
 
-GZIP = gzip.compress(HEADER + b"".join(b"u%d,g%d,%d\n" % (i, i * i, i) for i in range(2_000)))
+_ROWS = b"".join(b"u%d,g%d,%d\n" % (i, i * i, i) for i in range(2_000))
+GZIP = gzip.compress(HEADER + _ROWS, mtime=0)
 
 
 def test_read_columns__refuses_a_parquet_file_that_no_memory_holds(
