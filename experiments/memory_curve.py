@@ -128,10 +128,7 @@ def _do(work: str, folder: Path, memory: int) -> None:
         parts.mkdir()
         convert_log(folder / "log.parquet", parts, memory=memory)
         return
-    if work == "in memory":
-        joins = JoinLog.read(folder / "log.parquet")
-    else:
-        joins = JoinLog.open(parts)
+    joins = JoinLog.read(folder / "log.parquet" if work == "in memory" else parts)
     targets = named_targets(joins, [f"g{k:07}" for k in TARGETS])
     for detector in ("spike",) if work == "spike" else COUNTING:
         detect(joins, targets, detector=detector)

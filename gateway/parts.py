@@ -74,7 +74,8 @@ class Work:
     memory: int | None = None
 
 
-_WORK: ContextVar[Work] = ContextVar("gateway_work", default=Work())
+_USUAL = Work()
+_WORK: ContextVar[Work] = ContextVar("gateway_work", default=_USUAL)
 
 
 def current_work() -> Work:

@@ -326,10 +326,13 @@ def _said(horizon: Duration, joins: JoinLog) -> str:
 
 def _said_of_log(config: Config, platform: Platform, found: Detection) -> dict[str, str | int]:
     """How much the log can show to the leading detector: numbers, and the same in sentences."""
-    options = getattr(config, found.detector)
+    options, horizon = getattr(config, found.detector), config.score.horizon
+    ticks = None
+    if horizon is not None:
+        ticks = ticks_in(horizon, platform.joins.tick, what="score.horizon")
     held = information_of(
         platform.joins, platform.targets, found,
-        horizon=config.score.horizon, min_joiners=options.min_joiners,
+        horizon=ticks, min_joiners=options.min_joiners,
         alpha=getattr(options, "alpha", CALLED_AT),
     )  # fmt: skip
     counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")

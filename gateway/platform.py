@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from gateway.analyses import until
 from gateway.config import Config, LogSection
-from gateway.detect import compare_users
-from gateway.errors import LogError
+from gateway.detect import REGISTRY, compare_users
+from gateway.errors import LogError, Problem
 from gateway.joins import JoinLog
-from gateway.joins_io import ReadReport, file_digest, read_names, ticks_in
+from gateway.joins_io import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
@@ -119,10 +119,20 @@ def _check_digest(log: LogSection) -> None:
 def _check_durations(config: Config, joins: JoinLog) -> None:
     """Check before the work begins that every duration is one of this log."""
     if config.score.horizon is not None:
-        ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+        horizon = ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+        first, last = joins.span
+        if any(REGISTRY[name].uses_horizon for name in config.detect.detectors):
+            _check_horizon(horizon, last - first, joins.tick)
     for name in ("risk_window", "pre_window"):
         window = getattr(config.self_controlled, name)
         ticks_in(window, joins.tick, what=f"self_controlled.{name}", least=0)
+
+
+def _check_horizon(horizon: int, length: int, tick: Tick) -> None:
+    if horizon >= length:
+        rule = f"must be shorter than the log, which is {say_duration(length, tick)} long"
+        hint = "no join could be followed up for all of it; leave it out to count any later one"
+        raise LogError(str(Problem("score.horizon", rule, say_duration(horizon, tick), hint=hint)))
 
 
 def _read_platform(config: Config, log: LogSection) -> Platform:

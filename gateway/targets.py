@@ -170,13 +170,9 @@ def check_learnable(joins: JoinLog, targets: TargetSet, *, compares: bool = True
         )
     found = list(over_parts(joins, _converts, targets))
     converts, prepared = (sum(counts) for counts in zip(*found, strict=True))
-    _check_counts(joins, targets, converts, compares=compares)
-    if not prepared:
-        raise LogError(
-            f"some user must join another group before a target group ({targets.description}); "
-            f"for all {converts} users who join a target it is the first thing they join, "
-            f"or in the same {joins.tick} as the first"
-        )
+    _check_cases(joins, targets, converts, prepared)
+    if compares:
+        _check_others(joins, targets, converts)
 
 
 def reading_with(joins: JoinLog, targets: TargetSet) -> ReadReport:
@@ -229,16 +225,26 @@ def _converts(joins: JoinLog, targets: TargetSet) -> tuple[int, int]:
     return len(converts), int(np.count_nonzero(before))
 
 
-def _check_counts(joins: JoinLog, targets: TargetSet, converts: int, *, compares: bool) -> None:
+def _check_cases(joins: JoinLog, targets: TargetSet, converts: int, prepared: int) -> None:
     which = f"a target group ({targets.description})"
     if converts < _FEWEST_USERS:
         got = "no user does" if converts == 0 else "one user does"
         raise LogError(f"at least {_FEWEST_USERS} users must join {which}; {got}")
+    if not prepared:
+        raise LogError(
+            f"some user must join another group before {which}; for all {converts} users who "
+            f"join a target it is the first thing they join, or in the same {joins.tick} as the "
+            "first, so that nothing can be tested"
+        )
+
+
+def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
     others = joins.n_users - converts
-    if compares and others < _FEWEST_USERS:
+    if others < _FEWEST_USERS:
         got = "every user does" if others == 0 else "all but one do"
         raise LogError(
-            f"at least {_FEWEST_USERS} users must never join {which}, for comparison; {got} "
+            f"at least {_FEWEST_USERS} users must never join a target group "
+            f"({targets.description}), for comparison; {got} "
             "(self_controlled and order need no others)"
         )
 

@@ -156,9 +156,12 @@ def _whole(_piece: object) -> None:
 
 
 def test_workers__pass_on_what_goes_wrong(folder, cluster) -> None:
-    with cluster_workers(options(cluster)) as workers:
-        with working(Work(workers)), pytest.raises(RuntimeError, match="a fault of ours"):
-            list(over_parts(opened(folder)[0], _whole))
+    with (
+        cluster_workers(options(cluster)) as workers,
+        working(Work(workers)),
+        pytest.raises(RuntimeError, match="a fault of ours"),
+    ):
+        list(over_parts(opened(folder)[0], _whole))
 
 
 def _run(folder: Path, out: Path, *more: str) -> Exception | None:

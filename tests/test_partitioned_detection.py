@@ -93,8 +93,9 @@ CASES = [
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_detect__is_the_same_bits_on_a_mapped_log(logs, small_parts, name, options) -> None:
+def test_detect__is_the_same_bits_on_a_mapped_log(logs, name, options) -> None:
     expected, got = (
         detect(joins, _targets(joins), detector=name, min_joiners=1, **options) for joins in logs
     )
@@ -115,8 +116,9 @@ def test_detect__counts_the_same_in_many_parts_as_in_one(logs, monkeypatch, name
     np.testing.assert_allclose(got.score, expected.score, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("place", [0, 1], ids=["memory", "mapped"])
-def test_check_learnable__counts_over_all_parts(logs, small_parts, tmp_path, place) -> None:
+def test_check_learnable__counts_over_all_parts(logs, tmp_path, place) -> None:
     check_learnable(logs[place], _targets(logs[place]))
     lonely = JoinLog.from_arrays(["a", "b", "c"], ["t", "x", "y"], [1, 2, 3])
     if place:
@@ -125,7 +127,8 @@ def test_check_learnable__counts_over_all_parts(logs, small_parts, tmp_path, pla
         check_learnable(lonely, named_targets(lonely, "t"))
 
 
-def test_over_parts__asks_every_part_in_order(logs, small_parts) -> None:
+@pytest.mark.usefixtures("small_parts")
+def test_over_parts__asks_every_part_in_order(logs) -> None:
     for joins in logs:
         asked = list(over_parts(joins, _first_user))
         assert asked == sorted(asked)

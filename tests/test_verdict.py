@@ -27,7 +27,8 @@ def findings(spike: str, change: str, *, untested: str = "") -> pa.Table:
 @pytest.mark.parametrize(
     ("spike", "change", "untested", "expected"),
     [
-        ("abcdef", "", "", "association: 6 groups; of these none survives comparison with themselves"),
+        ("abcdef", "", "",
+         "association: 6 groups; of these none survives comparison with themselves"),
         ("ab", "b", "", "association: 2 groups; of these 1 survives comparison with themselves"),
         ("", "", "", "association: no group"),
         ("a", "c", "a", "association: 1 group; of these none survives comparison with themselves "

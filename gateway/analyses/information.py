@@ -131,9 +131,9 @@ def information_of(
         The detector's options.
     """
     parts = list(over_parts(joins, _counts, targets, horizon))
-    n_target_joins, n_cases, n_preceded, n_followed = (
-        sum(part[i] for part in parts) for i in range(4)
-    )
+    n_target_joins, n_cases, n_preceded, n_followed = np.sum(
+        [part[:4] for part in parts], axis=0
+    ).tolist()
     resolved: Int64 = np.sum([part[4] for part in parts], axis=0)
     ranked = found.rank > 0
     total, n_enough = int(resolved.sum()), int(ranked.sum())

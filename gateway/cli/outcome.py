@@ -84,7 +84,9 @@ def _show(result: Result) -> None:
 
 def _said(result: Result) -> list[str]:
     """How much the log can show, and what two kinds of evidence say together."""
-    summary = {row["key"]: row["value"] for row in result.table("summary").to_pylist()}
+    summary: dict[str, str] = {
+        row["key"]: row["value"] for row in result.table("summary").to_pylist()
+    }
     lines = summary.get("information", "").splitlines()
     if "verdict" in summary:
         lines += [summary["agreement"], summary["verdict"]]
