@@ -127,16 +127,16 @@ class Views:
 
 
 @lru_cache(maxsize=1)
-def _opened(kind: type[Views], folder: str, digest: str) -> Views:
+def _opened(kind: Any, folder: str, digest: str) -> Views:
     """Open a log once for all its parts."""
-    log = kind.open(folder)
+    log: Views = kind.open(folder)
     if log._mapped is None or log._mapped.digest != digest:
         rule = "must be the same folder for every worker, on a disk that all of them see"
         raise LogError(f"{folder} {rule}; here it holds another log")
     return log
 
 
-def _reopened(kind: type[Views], folder: str, digest: str, first: int, last: int) -> Views:
+def _reopened(kind: Any, folder: str, digest: str, first: int, last: int) -> Views:
     log = _opened(kind, folder, digest)
     if log._mapped is not None:
         log._mapped.release()
