@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import partition_log
 from gateway.partitioned import PartitionedLog, mapped_log
-from gateway.score import MarkovScorer, Scores, score_joins
+from gateway.score import BoostedScorer, MarkovScorer, Scores, score_joins
 from gateway.targets import TargetSet, named_targets
 from tests.worlds import linked_log
 
@@ -64,6 +64,7 @@ def test_mapped_log__is_the_log_in_memory(folder, tmp_path) -> None:
         {"calibration": "none", "folds": 3},
         {"calibration": "isotonic"},
         {"scorer": MarkovScorer()},
+        {"scorer": BoostedScorer(iterations=5)},
     ],
     ids=str,
 )
