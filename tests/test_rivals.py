@@ -18,7 +18,7 @@ from statsmodels.stats.contingency_tables import StratifiedTable
 import gateway
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
-from gateway.detect.matching import MatchingOptions, _strata, detect_by_matching
+from gateway.detect.matching import MatchingOptions, detect_by_matching
 from gateway.detect.shrinkage import gamma_prior, normal_prior
 from gateway.joins import JoinLog
 from gateway.score import score_joins
@@ -308,7 +308,9 @@ def test_matching__statistic_is_statsmodels_cochran_mantel_haenszel(scored):
     joins, targets, scores = scored
     options = MatchingOptions(strata=4, min_joiners=1)
     d = detect_by_matching(joins, targets, scores, options=options)
-    rows, stratum = scores.prefixes, _strata(scores, 4)
+    rows = scores.prefixes
+    cuts = np.quantile(scores.before, [0.25, 0.5, 0.75])
+    stratum = 4 * rows.position() + np.searchsorted(cuts, scores.before, side="left")
     for g in range(2, 7):
         tables, top, bottom = [], 0.0, 0.0
         for s in np.unique(stratum[rows.resolved]):

@@ -13,7 +13,7 @@ from gateway.errors import GatewayError, LogError
 from gateway.joins import JoinLog
 from gateway.joins_io.partitioned import convert_log
 from gateway.parts import Work, working
-from gateway.score import MarkovScorer, Scores, score_joins
+from gateway.score import BoostedScorer, MarkovScorer, Scores, score_joins
 from gateway.targets import TargetSet, named_targets
 from tests.worlds import linked_log
 
@@ -55,6 +55,7 @@ def _both(folder: Path, scratch: Path, **options) -> tuple[JoinLog, Scores, Join
         {"calibration": "none", "folds": 3},
         {"calibration": "isotonic"},
         {"scorer": MarkovScorer()},
+        {"scorer": BoostedScorer(iterations=5)},
     ],
     ids=str,
 )

@@ -242,6 +242,8 @@ def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into:
     if len(linear) == len(models):
         fill_linear(prefixes, which, linear, into)
         return
+    for column in into:
+        column[:] = 0.0
     for k, model in enumerate(models):
         mine = which == k
         rows = np.repeat(mine, np.diff(prefixes.offsets))
