@@ -157,16 +157,14 @@ _MEASURES = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
 
 def without_groups(prefixes: Prefixes, fold: npt.NDArray[np.integer]) -> tuple[Quality, ...]:
     """Return the measure ``auc_without_groups``; ``fold``: of each user."""
-    trains = prefixes.trains
-    time = prefixes.time[trains]
-    cuts = np.unique(np.quantile(time, _calendar_shares(len(time))))
-    return _auc_without_groups(_count_cells(prefixes, fold, cuts, folds=int(fold.max()) + 1))
-
-
-def _calendar_shares(count: int) -> Float64:
-    """Return at which quantiles of so many rows the calendar is cut."""
-    bins = int(np.clip(count // (_ROWS_PER_CELL * _POSITIONS), 1, _CALENDAR_BINS))
-    return np.arange(1, bins) / bins
+    time = np.concatenate([part.time[part.trains] for _, _, part in prefixes.parts()])
+    bins = int(np.clip(len(time) // (_ROWS_PER_CELL * _POSITIONS), 1, _CALENDAR_BINS))
+    cuts = np.unique(np.quantile(time, np.arange(1, bins) / bins, overwrite_input=True))
+    folds = int(fold.max()) + 1
+    counts = [
+        _count_cells(part, fold[users], cuts, folds=folds) for users, _, part in prefixes.parts()
+    ]
+    return _auc_without_groups(np.sum(counts, axis=0))
 
 
 def _count_cells(
