@@ -516,7 +516,11 @@ def test_detection__one_tick_is_neither_before_nor_after():
     base = (["u", "u", "u", "v", "v"], [5, 2, 8, 1, 4])
     for names in (["m", "a", "z", "a", "m"], ["m", "z", "a", "z", "m"]):
         joins = JoinLog.from_arrays(
-            [*base[0], "u", "u"], [*names, "b", "y"], [*base[1], 5, 5], observed_until=9
+            [*base[0], "u", "u"],
+            [*names, "b", "y"],
+            [*base[1], 5, 5],
+            observed_from=0,
+            observed_until=9,
         )
         mask = np.isin(joins.groups.to_pylist(), ["a", "z", "b", "y"])
         found = detect_self_controlled(joins, TargetSet(mask, "t"), options=PLAIN)

@@ -144,7 +144,8 @@ def check_names(present: Sequence[str], roles: Mapping[str, str], *, where: obje
     """
     shared = _repeated(roles.values())
     if shared:
-        rule = f"must not be named for more than one of {', '.join(roles)}"
+        *others, last = roles
+        rule = f"must not be named for more than one of {', '.join(others)} and {last}"
         raise complaint(where, f"column {shown(shared[0])}", rule)
     for role, name in roles.items():
         if name not in present:

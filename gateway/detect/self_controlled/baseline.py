@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -72,17 +71,33 @@ def estimate_baseline(time: Int64, count: Int64, first: Int64, last: Int64) -> B
     edges = _edges(time, int(first.min()), int(last.max()) + 1)
     events = np.histogram(time, edges)[0].astype(np.float64)
     windows, weight = _windows(first, last + 1, count)
-    piece = [np.clip(windows, low, high) for low, high in pairwise(edges)]
-    ticks = [(part[:, 1] - part[:, 0]).astype(np.float64) for part in piece]
-    rate = np.ones(len(ticks))
+    width = np.diff(edges).astype(np.float64)
+    ends = _place(windows[:, 1], edges), _place(windows[:, 0], edges)
+    rate = np.ones(len(width))
     for _ in range(_ROUNDS):
-        old, per_mass = rate, weight / sum(b * part for b, part in zip(rate, ticks, strict=True))
-        exposure = np.array([part @ per_mass for part in ticks])
+        old, mass = rate, np.concatenate([[0.0], np.cumsum(rate * width)])
+        until, since = (mass[piece] + np.append(rate, 0.0)[piece] * ticks for piece, ticks in ends)
+        exposure = _exposure(ends[0], weight / (until - since), width)
+        exposure -= _exposure(ends[1], weight / (until - since), width)
         rate = events / np.maximum(exposure, 1e-300)
-        rate /= rate @ np.diff(edges)
+        rate /= rate @ width
         if np.max(np.abs(rate - old)) <= _CLOSE * rate.max():
             break
     return Baseline(edges, np.concatenate([[0.0], np.cumsum(rate * np.diff(edges))]))
+
+
+def _place(tick: Int64, edges: Int64) -> tuple[Int64, Int64]:
+    """Return the piece of each tick, the last edge's being one beyond, and its ticks there."""
+    piece = np.searchsorted(edges, tick, side="right") - 1
+    return piece, tick - edges[piece]
+
+
+def _exposure(place: tuple[Int64, Int64], weight: Float64, width: Float64) -> Float64:
+    """Return the weighted ticks of each piece before these places, shape (n_pieces,)."""
+    piece, ticks = place
+    within = np.bincount(piece, weight * ticks, minlength=len(width) + 1)[:-1]
+    beyond = np.cumsum(np.bincount(piece, weight, minlength=len(width) + 1)[::-1])[::-1]
+    return np.asarray(width * beyond[1:] + within)
 
 
 def _windows(begin: Int64, end: Int64, count: Int64) -> tuple[Int64, Float64]:
