@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import Measure, measure_of
+from gateway.errors import NobodyToCompareError
 from gateway.partitioned import OnDisk
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.report.numbers import count
 from gateway.report.quantities import interval_of, tested, written
 from gateway.store import Result
+from gateway.talk import Talk
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
@@ -36,21 +39,42 @@ def run_and_show(
     as_json: bool,
     force: bool,
     parts: PartOptions | None = None,
+    fallback: Config | None = None,
 ) -> None:
-    """Run, then print the top groups and where the report is; with ``parts``, of a log on disk."""
+    """Run, then print the top groups and where the report is; with ``parts``, of a log on disk.
+
+    Where nobody is left to compare users with, the ``fallback`` runs instead, if there is one.
+    """
     talk = TerminalTalk()
-    if parts is None:
-        result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
-    else:
-        with workers_for(parts) as workers:
-            on_disk = OnDisk(parts.memory, workers)
-            result = run(
-                config, folder=out, force=force, n_threads=threads, talk=talk, on_disk=on_disk
-            )
+    run_one = partial(_run, out=out, force=force, threads=threads, talk=talk, parts=parts)
+    try:
+        result = run_one(config)
+    except NobodyToCompareError as error:
+        if fallback is None:
+            raise
+        left_out = set(config.detect.detectors) - set(fallback.detect.detectors)
+        talk.say(f"{', '.join(left_out)} is left out: {error}")
+        result = run_one(fallback)
     if as_json:
         print_json(_as_json(result))
         return
     _show(result)
+
+
+def _run(
+    config: Config,
+    *,
+    out: Path | None,
+    force: bool,
+    threads: int | None,
+    talk: Talk,
+    parts: PartOptions | None,
+) -> Result:
+    if parts is None:
+        return run(config, folder=out, force=force, n_threads=threads, talk=talk)
+    with workers_for(parts) as workers:
+        on_disk = OnDisk(parts.memory, workers)
+        return run(config, folder=out, force=force, n_threads=threads, talk=talk, on_disk=on_disk)
 
 
 def simulate_and_show(config: Config, *, out: Path, threads: int | None) -> None:
