@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ConfigError", "GatewayError", "LogError", "Problem", "ResultError"]
+__all__ = [
+    "ConfigError",
+    "GatewayError",
+    "LogError",
+    "NobodyToCompareError",
+    "Problem",
+    "ResultError",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,10 @@ class ConfigError(GatewayError):
 
 class LogError(GatewayError):
     """A join log, or a target list, that cannot be used as it is."""
+
+
+class NobodyToCompareError(LogError):
+    """A log in which (nearly) everybody joins a target: nobody is left to compare them with."""
 
 
 class ResultError(GatewayError):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.errors import LogError
+from gateway.errors import LogError, NobodyToCompareError
 from gateway.joins import JoinLog
 from gateway.joins_io import ReadReport, Remark
 from gateway.joins_io.messages import listed, nearest, shown
@@ -155,9 +155,10 @@ def check_learnable(joins: JoinLog, targets: TargetSet, *, compares: bool = True
     Raises
     ------
     LogError
-        If the log has fewer than two users, fewer than two join a target, fewer than two
-        do not where these are needed, or no user who joins a target had joined another
-        group in an earlier tick.
+        If the log has fewer than two users, fewer than two join a target, or no user who
+        joins a target had joined another group in an earlier tick.
+    NobodyToCompareError
+        If fewer than two users join no target where these are needed.
     ValueError
         If the target set is that of another log.
     """
@@ -242,10 +243,10 @@ def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
     others = joins.n_users - converts
     if others < _FEWEST_USERS:
         got = "every user does" if others == 0 else "all but one do"
-        raise LogError(
+        raise NobodyToCompareError(
             f"at least {_FEWEST_USERS} users must never join a target group "
             f"({targets.description}), for comparison; {got} "
-            "(self_controlled and order need no others)"
+            "(--detector self_controlled needs no others)"
         )
 
 

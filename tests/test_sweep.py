@@ -500,3 +500,17 @@ def test_status__as_json_is_plain(tmp_path) -> None:
     got = folder_status(tmp_path / "s")
     assert (got.state, got.n_pending, got.seconds_left) == ("incomplete", 4, None)
     assert json.loads(json.dumps(got.as_json()))["n_points"] == 4
+
+
+def test_status__says_that_kernels_are_compiled_until_the_first_point_starts(tmp_path) -> None:
+    plan = plan_of(tmp_path)
+    place = SweepFolder(tmp_path / "s")
+    lock = place.prepare()
+    place.write_config(plan.toml)
+    got = []
+    for event in ("sweep_started", "compiling", "started"):
+        more = {"point": plan.points[0].key, "worker": "w", "pid": 1} if event == "started" else {}
+        place.journal().write(event, **more)
+        got.append(folder_status(tmp_path / "s").is_compiling)
+    lock.release()
+    assert got == [False, True, False]

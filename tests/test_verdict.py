@@ -13,12 +13,18 @@ from gateway.analyses import detectable_ratio, verdict_of
 from gateway.cli.terminal import or_undefined, print_json
 
 
-def findings(spike: str, change: str, *, untested: str = "") -> pa.Table:
+def findings(
+    spike: str,
+    change: str,
+    *,
+    untested: str = "",
+    by: tuple[str, str] = ("spike", "self_controlled"),
+) -> pa.Table:
     """Six groups a to f, of which each detector flags those named."""
     rows = [
         {"detector": name, "group": g, "flagged": g in flagged,
-         "p_value": None if name == "self_controlled" and g in untested else 0.5}
-        for name, flagged in (("spike", spike), ("self_controlled", change))
+         "p_value": None if name == by[1] and g in untested else 0.5}
+        for name, flagged in zip(by, (spike, change), strict=True)
         for g in "abcdef"
     ]  # fmt: skip
     return pa.Table.from_pylist(rows)
@@ -44,6 +50,25 @@ def test_verdict__says_what_survives(spike: str, change: str, untested: str, exp
 def test_verdict__needs_both_detectors() -> None:
     table = findings("a", "b")
     assert verdict_of(table.slice(0, 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("ran", "expected"),
+    [
+        (("frequentist", "order"), ("frequentist", "order")),
+        (("matching", "order", "self_controlled", "spike"), ("spike", "self_controlled")),
+        (("survival", "matching", "self_controlled"), ("matching", "self_controlled")),
+        (("coefficient", "self_controlled"), None),  # nothing is tested by the first
+        (("mine", "self_controlled"), None),  # nobody knows what it claims
+        (("spike", "matching"), None),
+    ],
+)
+def test_verdict__is_of_the_kinds_of_evidence_that_ran(
+    ran: tuple[str, ...], expected: tuple[str, str] | None
+) -> None:
+    table = pa.concat_tables([findings("a", "a", by=(name, name)) for name in ran])
+    got = verdict_of(table)
+    assert expected == (None if got is None else (got.association_by, got.change_by))
 
 
 @pytest.mark.parametrize(("n", "p", "tests"), [(20, 0.05, 50), (200, 0.02, 10), (3, 0.05, 50)])

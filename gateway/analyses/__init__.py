@@ -20,11 +20,9 @@ from gateway.analyses.note import analyse_note
 from gateway.analyses.pathways import PATHWAYS_SCHEMA, pathways
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
 from gateway.analyses.signals import group_signals, signal_correlations
-from gateway.analyses.verdict import ASSOCIATION, CHANGE, MEANING, Verdict, verdict_of
+from gateway.analyses.verdict import MEANING, Verdict, verdict_of
 
 __all__ = [
-    "ASSOCIATION",
-    "CHANGE",
     "COMPARISON_SCHEMA",
     "MEANING",
     "PATHWAYS_SCHEMA",

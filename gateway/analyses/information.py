@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.special import betaincinv
 from scipy.stats import binom
 
-from gateway.detect import Detection
+from gateway.detect import Claim, Detection
 from gateway.joins import JoinLog
 from gateway.parts import over_parts
 from gateway.score import build_prefixes
@@ -32,8 +32,8 @@ class Information:
         Joins of target groups; users with one.
     n_preceded
         Cases who joined another group in an earlier tick than their first target.
-    n_candidates, n_enough
-        Groups that are no targets; those of them with enough joiners to be ranked.
+    n_candidates, n_enough, n_ranked
+        Groups that are no targets; those of them with enough joiners; those ranked.
     min_joiners, most_joiners
         What the detector asks for, and what the largest candidate has.
     base_rate
@@ -48,6 +48,8 @@ class Information:
         What the log counts in.
     horizon, length
         In ticks: None for no horizon; the log's own length.
+    claims
+        What kind of evidence the detector gives.
     """
 
     n_target_joins: int
@@ -55,6 +57,7 @@ class Information:
     n_preceded: int
     n_candidates: int
     n_enough: int
+    n_ranked: int
     min_joiners: int
     most_joiners: int
     base_rate: float
@@ -65,14 +68,14 @@ class Information:
     tick: str
     horizon: int | None
     length: int
+    claims: Claim
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The same in sentences, for whoever reads a ranking."""
         said = [
             f"{self.n_target_joins:,} target joins by {self.n_cases:,} users; "
-            f"{self.n_preceded:,} of these users joined another group in an earlier "
-            f"{_UNITS[self.tick]}",
+            f"{self.n_preceded:,} of these users joined another group {_EARLIER[self.tick]}",
             self._enough(),
         ]
         if self.horizon is not None and self.horizon >= self.length:
@@ -80,28 +83,43 @@ class Information:
                 f"the horizon ({self.horizon:,} {_UNITS[self.tick]}s) is not shorter than the log "
                 f"({self.length:,}): no join is followed up for all of it"
             )
-        elif self.n_enough:
+        elif self.n_ranked:
             said.append(self._least())
         return tuple(said)
 
     def _enough(self) -> str:
         asked = f"the {self.min_joiners:,} joiners that a ranked group needs"
-        if self.n_enough:
-            return f"{self.n_enough:,} of {self.n_candidates:,} groups have {asked}"
-        return (
-            f"none of {self.n_candidates:,} groups has {asked}; the largest has "
-            f"{self.most_joiners:,}: nothing is ranked, and nothing is shown either way"
-        )
+        if not self.n_enough:
+            return (
+                f"none of {self.n_candidates:,} groups has {asked}; the largest has "
+                f"{self.most_joiners:,}: nothing is ranked, and nothing is shown either way"
+            )
+        said = f"{self.n_enough:,} of {self.n_candidates:,} groups have {asked}"
+        if self.n_ranked == self.n_enough:
+            return said
+        return f"{said}, and {self.n_ranked or 'none'} of them can be ranked: {_WHY[self.claims]}"
 
     def _least(self) -> str:
-        return (
-            f"base rate {self.base_rate:.2%}; a group would be found with power {POWER:g} "
-            f"{_from(self.ratio_typical)} at {self.n_typical:,} joiners (the median), and "
-            f"{_from(self.ratio_largest)} at {self.n_largest:,} (the largest)"
+        said = (
+            f"{self.base_rate:.2%} of joins are followed by a target join (the base rate); a group "
+            f"would be found with power {POWER:g} {_from(self.ratio_typical)} at "
+            f"{self.n_typical:,} joiners (the median), and {_from(self.ratio_largest)} at "
+            f"{self.n_largest:,} (the largest)"
         )
+        if self.claims == "change":
+            said += ", by association; a change within the same users takes more to be found"
+        return said
 
 
 _UNITS = {"day": "day", "second": "second", "integer": "tick"}
+_EARLIER = {
+    "day": "on an earlier day", "second": "in an earlier second", "integer": "at an earlier tick",
+}  # fmt: skip
+_WHY: dict[Claim, str] = {
+    "association": "the others have no joiner who can be compared",
+    "change": "the joiners of the others were not seen both before and after their join, while a "
+    "target could be joined",
+}
 
 
 def _from(ratio: float) -> str:
@@ -136,12 +154,13 @@ def information_of(
     ).tolist()
     resolved: Int64 = np.sum([part[4] for part in parts], axis=0)
     ranked = found.rank > 0
-    total, n_enough = int(resolved.sum()), int(ranked.sum())
+    total, n_ranked = int(resolved.sum()), int(ranked.sum())
+    sizes = found.n_joiners[found.candidate]
     base_rate = n_followed / total if total else np.nan
     n = resolved[ranked]
-    typical, largest = (int(np.median(n)), int(n.max())) if n_enough else (0, 0)
+    typical, largest = (int(np.median(n)), int(n.max())) if n_ranked else (0, 0)
     least = [
-        detectable_ratio(count, base_rate, alpha=alpha, tests=max(1, n_enough))
+        detectable_ratio(count, base_rate, alpha=alpha, tests=max(1, n_ranked))
         for count in (typical, largest)
     ]
     first, last = joins.span
@@ -150,9 +169,10 @@ def information_of(
         n_cases=n_cases,
         n_preceded=n_preceded,
         n_candidates=int(found.candidate.sum()),
-        n_enough=n_enough,
+        n_enough=int(np.count_nonzero(sizes >= min_joiners)),
+        n_ranked=n_ranked,
         min_joiners=min_joiners,
-        most_joiners=int(found.n_joiners[found.candidate].max(initial=0)),
+        most_joiners=int(sizes.max(initial=0)),
         base_rate=base_rate,
         n_typical=typical,
         n_largest=largest,
@@ -161,6 +181,7 @@ def information_of(
         tick=joins.tick,
         horizon=horizon,
         length=last - first,
+        claims=found.measure.claims,
     )
 
 

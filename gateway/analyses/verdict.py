@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["ASSOCIATION", "CHANGE", "MEANING", "Verdict", "verdict_of"]
+from gateway.detect import DETECTORS, Claim, measure_of
+
+__all__ = ["MEANING", "Verdict", "verdict_of"]
 
 MEANING = (
     "association: joiners go on to targets more often than others; comparison with themselves: "
@@ -16,8 +18,6 @@ MEANING = (
 )
 """What the words of a verdict mean."""
 
-ASSOCIATION, CHANGE = "spike", "self_controlled"
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -25,15 +25,19 @@ class Verdict:
 
     Parameters
     ----------
+    association_by, change_by
+        The two detectors.
     association
-        Groups flagged by ``spike``: their joiners go on to targets more often than others.
+        Groups flagged by the first: their joiners go on to targets more often than others.
     change
-        Groups flagged by ``self_controlled``: the rate of target joins rises after joining,
-        compared with the same users before.
+        Groups flagged by the second: the rate of target joins rises after joining, compared
+        with the same users before.
     untested
         Those of ``association`` for which no change could be tested.
     """
 
+    association_by: str
+    change_by: str
     association: tuple[str, ...]
     change: tuple[str, ...]
     untested: tuple[str, ...]
@@ -49,8 +53,9 @@ class Verdict:
         """What the two detectors agree and disagree on, in one line."""
         n, m, both = len(self.association), len(self.change), len(self.both)
         return (
-            f"{ASSOCIATION} flags {n:,}, {CHANGE} flags {m:,}: {both:,} by both, "
-            f"{n - both:,} by {ASSOCIATION} alone, {m - both:,} by {CHANGE} alone"
+            f"{self.association_by} flags {n:,}, {self.change_by} flags {m:,}: {both:,} by both, "
+            f"{n - both:,} by {self.association_by} alone, "
+            f"{m - both:,} by {self.change_by} alone"
         )
 
     @property
@@ -73,25 +78,35 @@ def _groups(count: int) -> str:
 
 
 def verdict_of(gateways: pa.Table) -> Verdict | None:
-    """Return the verdict over stored findings; None unless both detectors ran.
+    """Return the verdict over stored findings; None unless both kinds of evidence are there.
+
+    Of several detectors that claim the same, the first of the registry that holds its level
+    speaks; one that tests nothing never does.
 
     Parameters
     ----------
     gateways
         As ``Detection.to_arrow`` of each detector, one below the other.
     """
-    names = gateways["detector"]
-    found = {
-        name: gateways.filter(pc.equal(names, name)).select(["group", "flagged", "p_value"])
-        for name in (ASSOCIATION, CHANGE)
-    }
-    if not all(table.num_rows for table in found.values()):
+    ran = set(gateways["detector"].unique().to_pylist())
+    association_by, change_by = (_speaker(ran, claim) for claim in ("association", "change"))
+    if association_by is None or change_by is None:
         return None
-    flagged = {
-        name: tuple(table.filter(table["flagged"])["group"].to_pylist())
-        for name, table in found.items()
-    }
-    change = found[CHANGE]
+    association, change = (
+        gateways.filter(pc.equal(gateways["detector"], name))
+        for name in (association_by, change_by)
+    )
+    flagged, changed = (
+        tuple(table.filter(table["flagged"])["group"].to_pylist())
+        for table in (association, change)
+    )
     tested = set(change.filter(pc.is_valid(change["p_value"]))["group"].to_pylist())
-    untested = tuple(group for group in flagged[ASSOCIATION] if group not in tested)
-    return Verdict(flagged[ASSOCIATION], flagged[CHANGE], untested)
+    untested = tuple(group for group in flagged if group not in tested)
+    return Verdict(association_by, change_by, flagged, changed, untested)
+
+
+def _speaker(ran: set[str], claims: Claim) -> str | None:
+    measures = [measure_of(name) for name in DETECTORS if name in ran]
+    able = [measure for measure in measures if measure.test and measure.claims == claims]
+    able.sort(key=lambda measure: not measure.holds_level)
+    return able[0].detector if able else None

@@ -167,7 +167,7 @@ def detect(
     """Find gateway groups in a real join log."""
     from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.cli.part_workers import options_for_parts  # noqa: PLC0415
-    from gateway.cli.real import config_for_log  # noqa: PLC0415
+    from gateway.cli.real import change_alone, config_for_log  # noqa: PLC0415
 
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
@@ -187,7 +187,10 @@ def detect(
         seed=seed,
         settings=settings or [],
     )
-    run_and_show(config, out=out, threads=threads, as_json=as_json, force=force, parts=parts)
+    run_and_show(
+        config, out=out, threads=threads, as_json=as_json, force=force, parts=parts,
+        fallback=None if detector else change_alone(config),
+    )  # fmt: skip
 
 
 @app.command()

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import Measure, measure_of
+from gateway.errors import NobodyToCompareError
 from gateway.parts import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
@@ -37,18 +39,42 @@ def run_and_show(
     as_json: bool,
     force: bool,
     parts: PartOptions | None = None,
+    fallback: Config | None = None,
 ) -> None:
-    """Run, then print the top groups and where the report is; with ``parts``, of a log on disk."""
+    """Run, then print the top groups and where the report is; with ``parts``, of a log on disk.
+
+    Where nobody is left to compare users with, the ``fallback`` runs instead, if there is one.
+    """
     talk = TerminalTalk()
-    with ExitStack() as stack:
-        if parts is not None:
-            workers = stack.enter_context(workers_for(parts))
-            stack.enter_context(working(Work(workers, parts.memory)))
-        result = run(config, folder=out, force=force, n_threads=threads, talk=talk)
+    run_one = partial(_run, out=out, force=force, threads=threads, talk=talk, parts=parts)
+    try:
+        result = run_one(config)
+    except NobodyToCompareError as error:
+        if fallback is None:
+            raise
+        left_out = set(config.detect.detectors) - set(fallback.detect.detectors)
+        talk.say(f"{', '.join(sorted(left_out))} is left out: {error}")
+        result = run_one(fallback)
     if as_json:
         print_json(_as_json(result))
         return
     _show(result)
+
+
+def _run(
+    config: Config,
+    *,
+    out: Path | None,
+    force: bool,
+    threads: int | None,
+    talk: TerminalTalk,
+    parts: PartOptions | None,
+) -> Result:
+    with ExitStack() as stack:
+        if parts is not None:
+            workers = stack.enter_context(workers_for(parts))
+            stack.enter_context(working(Work(workers, parts.memory)))
+        return run(config, folder=out, force=force, n_threads=threads, talk=talk)
 
 
 def simulate_and_show(config: Config, *, out: Path, threads: int | None) -> None:

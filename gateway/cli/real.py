@@ -14,7 +14,7 @@ from gateway.errors import ConfigError, LogError, Problem
 from gateway.joins_io import parse_duration, read_names
 from gateway.joins_io.messages import shown
 
-__all__ = ["BOTH", "config_for_log"]
+__all__ = ["BOTH", "change_alone", "config_for_log"]
 
 # What answers where no detector is named: one of association, one of change.
 BOTH = ("spike", "self_controlled")
@@ -71,6 +71,14 @@ def config_for_log(
         return parse_config(tomli_w.dumps(document), overrides=settings)
     except ConfigError as error:
         raise ConfigError([_without_line(problem) for problem in error.problems]) from None
+
+
+def change_alone(config: Config) -> Config | None:
+    """Return the config with what needs no users to compare with; None unless both were to run."""
+    if config.detect.detectors != BOTH:
+        return None
+    detect = config.detect.model_copy(update={"detectors": BOTH[1:]})
+    return config.model_copy(update={"detect": detect})
 
 
 def _without_line(problem: Problem) -> Problem:

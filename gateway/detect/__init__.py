@@ -11,7 +11,7 @@ from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
 from gateway.detect.hitting import HittingOptions, detect_by_hitting
 from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
 from gateway.detect.matching import MatchingOptions, detect_by_matching
-from gateway.detect.measure import Measure, Quantity
+from gateway.detect.measure import Claim, Measure, Quantity
 from gateway.detect.order import OrderOptions, detect_order
 from gateway.detect.registry import (
     DETECTORS,
@@ -29,6 +29,7 @@ __all__ = [
     "DETECTORS",
     "REGISTRY",
     "UNRANKED",
+    "Claim",
     "CoefficientOptions",
     "Detection",
     "Entry",

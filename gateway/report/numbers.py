@@ -36,12 +36,12 @@ def decimal(value: float | None, *, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> decimal(0.84312), decimal(None)
-    ('0.843', '–')
+    >>> decimal(0.84312), decimal(-0.0001), decimal(None)
+    ('0.843', '0.000', '–')
     """
     if value is None or is_missing(value):
         return MISSING
-    return f"{value:.{digits}f}".replace("-", _MINUS)
+    return f"{value:z.{digits}f}".replace("-", _MINUS)
 
 
 def percent(value: float | None) -> str:
@@ -80,7 +80,7 @@ def points(value: float | None) -> str:
     """
     if value is None or is_missing(value):
         return MISSING
-    return f"{100.0 * value:+.2f}".replace("-", _MINUS)
+    return f"{100.0 * value:+z.2f}".replace("-", _MINUS)
 
 
 def count(value: float | None) -> str:

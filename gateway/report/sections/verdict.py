@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.analyses import ASSOCIATION, CHANGE, MEANING, Verdict, verdict_of
+from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table
 from gateway.report.numbers import name, p_value
 from gateway.report.stored import Result
 
 __all__ = ["verdict"]
-
-_COLUMNS = (
-    Column("group", is_number=False),
-    Column("association", "flagged by spike", is_number=False),
-    Column("q of association", "Benjamini-Hochberg"),
-    Column("change", "flagged by self_controlled", is_number=False),
-    Column("q of change", "Benjamini-Hochberg"),
-)
 
 
 def verdict(result: Result) -> Section | None:
@@ -29,6 +21,16 @@ def verdict(result: Result) -> Section | None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
         blocks += _tables(result, found)
     return Section("verdict", "Verdict", blocks) if blocks else None
+
+
+def _columns(found: Verdict) -> tuple[Column, ...]:
+    return (
+        Column("group", is_number=False),
+        Column("association", f"flagged by {found.association_by}", is_number=False),
+        Column("q of association", "Benjamini-Hochberg"),
+        Column("change", f"flagged by {found.change_by}", is_number=False),
+        Column("q of change", "Benjamini-Hochberg"),
+    )
 
 
 def _sentence(line: str) -> str:
@@ -43,11 +45,13 @@ def _tables(result: Result, found: Verdict) -> list[Table]:
     q = {(row["detector"], row["group"]): row["q_value"] for row in result.rows("gateways")}
     rows = [_row(group, found, q) for group in list(named)[: result.top]]
     caption = "Groups flagged by association or by change, those of both first."
-    return [Table("verdict-groups", caption, _COLUMNS, [Body(rows)], is_sortable=True)]
+    return [Table("verdict-groups", caption, _columns(found), [Body(rows)], is_sortable=True)]
 
 
 def _row(group: str, found: Verdict, q: dict[tuple[str, str], Any]) -> Row:
-    association, change = (q.get((detector, group)) for detector in (ASSOCIATION, CHANGE))
+    association, change = (
+        q.get((detector, group)) for detector in (found.association_by, found.change_by)
+    )
     told = "not tested" if group in found.untested else _yes(group in found.change)
     by = _yes(group in found.association)
     return Row([
