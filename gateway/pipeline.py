@@ -31,7 +31,7 @@ from gateway.joins import JoinLog
 from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
 from gateway.parts import current_work, scratch_folder
 from gateway.platform import Platform, as_known, groups_table, obtain_platform, with_named_groups
-from gateway.provenance import MODEL_VERSION, describe_environment, peak_memory_mib
+from gateway.provenance import describe_environment, peak_memory_mib
 from gateway.score import Scores
 from gateway.store import (
     Draft,
@@ -159,11 +159,10 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:
     """Return the finished result at ``final`` if it is of this config; never replace another."""
     stored = open_result(final)
-    same_model = stored.provenance.get("model_version") == MODEL_VERSION
-    if stored.config != config or not same_model:
+    if stored.config != config:
         raise ResultError(
-            f"{final} holds the result of another config or version; give --force to replace "
-            "it, or another folder"
+            f"{final} holds the result of another config; give --force to replace it, or "
+            "another folder"
         )
     talk.say(f"{final} is there already (--force computes it again)")
     return stored

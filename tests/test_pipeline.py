@@ -122,7 +122,7 @@ def test_run__never_replaces_another_result_unasked(result, tmp_path):
 
     copy = tmp_path / "keep"
     shutil.copytree(result.folder, copy)
-    with pytest.raises(ResultError, match="another config or version"):
+    with pytest.raises(ResultError, match="another config"):
         execute(small_config("experiment.seed=6"), folder=copy)
     with pytest.raises(ResultError, match="is not empty"):
         simulate_only(small_config("experiment.seed=6"), copy)
@@ -130,6 +130,17 @@ def test_run__never_replaces_another_result_unasked(result, tmp_path):
     assert execute(small_config("experiment.seed=6"), folder=copy, force=True).config != (
         result.config
     )
+
+
+def test_open_result__refuses_one_of_another_model_version(result, tmp_path):
+    import shutil
+
+    copy = tmp_path / "older"
+    shutil.copytree(result.folder, copy)
+    made = json.loads((copy / "provenance.json").read_text())
+    (copy / "provenance.json").write_text(json.dumps(made | {"model_version": 2}))
+    with pytest.raises(ResultError, match=r"model version 2; this is version \d+: compute it anew"):
+        open_result(copy)
 
 
 def test_simulate_only__refuses_a_real_log_and_is_no_run(tmp_path):

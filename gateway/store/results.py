@@ -177,7 +177,7 @@ def open_result(folder: str | Path) -> Result:
     Raises
     ------
     ResultError
-        When the folder is missing or holds no finished result.
+        When the folder is missing, holds no finished result, or one of another model version.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -189,6 +189,12 @@ def open_result(folder: str | Path) -> Result:
     result = Result(folder)
     if not (folder / PROVENANCE).is_file():
         raise ResultError(f"{folder} holds a simulation or part of a result, not a whole run")
+    made_by = result.provenance.get("model_version")
+    if made_by != MODEL_VERSION:
+        raise ResultError(
+            f"{folder} was made by model version {made_by}; this is version {MODEL_VERSION}: "
+            "compute it anew ('gateway run' with its config)"
+        )
     return result
 
 
