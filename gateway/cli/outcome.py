@@ -102,7 +102,8 @@ def _tops(result: Result) -> dict[str, pa.Table]:
 
 def _show(result: Result) -> None:
     for name, top in _tops(result).items():
-        _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
+        if top.num_rows:
+            _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
     for line in [*_said(result), *_headlines(result), *_arms(result)]:
         sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
