@@ -13,7 +13,14 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.analyses import Explanation, analyse_note, information_of, record_of, verdict_of
+from gateway.analyses import (
+    Explanation,
+    analyse_note,
+    information_of,
+    nothing_ranked,
+    record_of,
+    verdict_of,
+)
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
@@ -309,7 +316,7 @@ def _summary(
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
-        **_said_of_log(config, platform, found),
+        **_said_of_log(config, platform, detections),
     }
     if (verdict := verdict_of(gateways)) is not None:
         said |= {"agreement": verdict.agreement, "verdict": verdict.text}
@@ -323,8 +330,14 @@ def _said(horizon: Duration, joins: JoinLog) -> str:
     return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
 
 
-def _said_of_log(config: Config, platform: Platform, found: Detection) -> dict[str, str | int]:
-    """How much the log can show to the leading detector: numbers, and the same in sentences."""
+def _said_of_log(
+    config: Config, platform: Platform, detections: dict[str, Detection]
+) -> dict[str, str | int]:
+    """How much the log can show to the leading detector: numbers, and the same in sentences.
+
+    Of the others, which of them rank nothing.
+    """
+    found = leading(detections)
     options, horizon = getattr(config, found.detector), config.score.horizon
     ticks = None
     if horizon is not None:
@@ -334,13 +347,19 @@ def _said_of_log(config: Config, platform: Platform, found: Detection) -> dict[s
         horizon=ticks, min_joiners=options.min_joiners,
         alpha=getattr(options, "alpha", CALLED_AT),
     )  # fmt: skip
+    silent = [
+        nothing_ranked(other, min_joiners=getattr(config, name).min_joiners)
+        for name, other in detections.items()
+        if other is not found
+    ]
+    lines = [*held.lines, *(line for line in silent if line is not None)]
     counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
     ratios = ("base_rate", "ratio_typical", "ratio_largest")
     return {
         **{name: getattr(held, name) for name in counts},
         "min_joiners": held.min_joiners,
         **{name: _or_undefined(getattr(held, name)) for name in ratios},
-        "information": "\n".join(held.lines),
+        "information": "\n".join(lines),
     }
 
 

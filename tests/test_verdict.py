@@ -37,8 +37,10 @@ def findings(
          "association: 6 groups; of these none survives comparison with themselves"),
         ("ab", "b", "", "association: 2 groups; of these 1 survives comparison with themselves"),
         ("", "", "", "association: no group"),
-        ("a", "c", "a", "association: 1 group; of these none survives comparison with themselves "
+        ("ab", "c", "a", "association: 2 groups; of these none survives comparison with themselves "
          "(1 could not be compared); a change without association: 1 group"),
+        ("ab", "", "ab",
+         "association: 2 groups; none of these could be compared with themselves"),
     ],
 )  # fmt: skip
 def test_verdict__says_what_survives(spike: str, change: str, untested: str, expected: str) -> None:

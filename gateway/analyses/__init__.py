@@ -11,7 +11,12 @@ from gateway.analyses.explanation import (
 )
 from gateway.analyses.exposure import exposure_contrast
 from gateway.analyses.friend_products import pymi_holdout, pymk_arms
-from gateway.analyses.information import Information, detectable_ratio, information_of
+from gateway.analyses.information import (
+    Information,
+    detectable_ratio,
+    information_of,
+    nothing_ranked,
+)
 from gateway.analyses.invited_members import invited_members
 from gateway.analyses.join_sources import join_sources, recent_join_sources
 from gateway.analyses.labelled import label_times, labelled_gateways
@@ -49,6 +54,7 @@ __all__ = [
     "join_sources",
     "label_times",
     "labelled_gateways",
+    "nothing_ranked",
     "pathways",
     "probability_curves",
     "pymi_holdout",

@@ -15,7 +15,7 @@ from gateway.parts import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["POWER", "Information", "detectable_ratio", "information_of"]
+__all__ = ["POWER", "Information", "detectable_ratio", "information_of", "nothing_ranked"]
 
 POWER = 0.8
 
@@ -83,7 +83,7 @@ class Information:
                 f"the horizon ({self.horizon:,} {_UNITS[self.tick]}s) is not shorter than the log "
                 f"({self.length:,}): no join is followed up for all of it"
             )
-        elif self.n_ranked:
+        elif self.n_ranked and self.base_rate < 1.0:  # NaN and 1: nobody to be compared with
             said.append(self._least())
         return tuple(said)
 
@@ -97,7 +97,8 @@ class Information:
         said = f"{self.n_enough:,} of {self.n_candidates:,} groups have {asked}"
         if self.n_ranked == self.n_enough:
             return said
-        return f"{said}, and {self.n_ranked or 'none'} of them can be ranked: {_WHY[self.claims]}"
+        n_silent = self.n_enough - self.n_ranked
+        return f"{said}; {n_silent:,} of them cannot be ranked: {_WHY[self.claims]}"
 
     def _least(self) -> str:
         said = (
@@ -116,14 +117,24 @@ _EARLIER = {
     "day": "on an earlier day", "second": "in an earlier second", "integer": "at an earlier tick",
 }  # fmt: skip
 _WHY: dict[Claim, str] = {
-    "association": "the others have no joiner who can be compared",
-    "change": "the joiners of the others were not seen both before and after their join, while a "
-    "target could be joined",
+    "association": "no joiner of theirs can be compared",
+    "change": "no joiner of theirs was seen both before and after the join while a target could "
+    "be joined",
 }
 
 
 def _from(ratio: float) -> str:
     return "at no ratio" if np.isnan(ratio) else f"from {ratio:.3g} times that rate"
+
+
+def nothing_ranked(found: Detection, *, min_joiners: int) -> str | None:
+    """Return why a detector ranks no group; None where it ranks some."""
+    if (found.rank > 0).any():
+        return None
+    why = _WHY[found.measure.claims]
+    if not (found.n_joiners[found.candidate] >= min_joiners).any():
+        why = f"none has {min_joiners:,} joiners"
+    return f"{found.detector} ranks no group: {why}"
 
 
 def information_of(

@@ -63,11 +63,13 @@ class Verdict:
         """The verdict in plain words."""
         n, both = len(self.association), len(self.both)
         said = f"association: {_groups(n)}"
-        if n:
+        if n and len(self.untested) == n:
+            said += "; none of these could be compared with themselves"
+        elif n:
             survive = "none survives" if not both else f"{both:,} survive{'s' if both == 1 else ''}"
             said += f"; of these {survive} comparison with themselves"
-        if self.untested:
-            said += f" ({len(self.untested):,} could not be compared)"
+            if self.untested:
+                said += f" ({len(self.untested):,} could not be compared)"
         if alone := len(self.change) - both:
             said += f"; a change without association: {_groups(alone)}"
         return said

@@ -102,7 +102,9 @@ def _tops(result: Result) -> dict[str, pa.Table]:
 
 def _show(result: Result) -> None:
     for name, top in _tops(result).items():
-        _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
+        if top.num_rows:
+            _show_top(name, top.to_pylist(), is_simulated=result.config.log is None)
+            sys.stdout.write(_rule(name, result.config))
     for line in [*_said(result), *_headlines(result), *_arms(result)]:
         sys.stdout.write(clean(line) + "\n")
     sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
@@ -144,6 +146,19 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
     ]
     title = f"Top gateway groups by {detector.replace('_', ' ')}: {measure.score.axis}"
     print_table(title, columns, rows)
+
+
+def _rule(detector: str, config: Config) -> str:
+    """What a detector flags, in a line; nothing for one that tests nothing."""
+    measure = measure_of(detector)
+    if not measure.test:
+        return ""
+    if not measure.holds_level:
+        return f"flagged: nobody, as the p-values of {detector} do not hold their level\n"
+    options = getattr(config, detector)
+    least = getattr(options, "min_spiking", getattr(options, "min_events", 0))
+    more = f" and at least {least:,} {measure.events}" if least else ""
+    return f"flagged: q < {options.alpha:g}{more}\n"
 
 
 def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:

@@ -40,11 +40,18 @@ def complain(message: str) -> None:
     sys.stderr.write("\n".join(["error: " + lines[0], *lines[1:]]) + "\n")
 
 
+# A column under a longer word than this may be broken into lines to fit the terminal.
+_SHORT = 10
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; the first column is text, the others are numbers."""
     table = Table(title=clean(title), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(
+            column, justify="left" if index == 0 else "right", overflow="fold",
+            no_wrap=index > 0 and len(column) <= _SHORT,
+        )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     console = Console(file=sys.stdout, highlight=False)

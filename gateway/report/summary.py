@@ -73,13 +73,13 @@ def tiles(result: Result) -> list[Tile]:
     flagged = Tile(
         "groups flagged",
         count(result.number("n_flagged")),
-        f"of {count(result.number('n_ranked'))} ranked",
+        f"of {count(result.number('n_ranked'))} ranked, by {result.detector}",
     )
     scorer = Tile("AUC of the scorer", decimal(auc.value), _bounds(auc))
     if not result.has_truth():
-        base = result.scorer("base_rate")
+        base = result.number("base_rate")
         targets = Tile("target groups", count(result.number("n_targets")), "by name or rule")
-        return [scorer, Tile("base rate", percent(base.value), "of joining a target"),
+        return [scorer, Tile("base rate", percent(base), "of joins: a target follows"),
                 targets, flagged]  # fmt: skip
     precision = result.planted("average_precision")
     at_50 = result.planted("precision_at_50")

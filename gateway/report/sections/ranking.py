@@ -59,7 +59,7 @@ def ranking(result: Result) -> Section:
     caveat = [CAVEAT] if result.has_truth() else []
     rows = [row for detector in result.detectors() for row in result.ranked(detector)]
     if not rows:
-        nothing = "No group has enough joiners to be ranked."
+        nothing = "No group is ranked; what the log can show, under the verdict, says why."
         return Section("ranking", "Top groups", [*caveat, nothing])
     return Section("ranking", "Top groups", [*caveat, _table(result, rows)])
 

@@ -15,11 +15,12 @@ __all__ = ["verdict"]
 def verdict(result: Result) -> Section | None:
     """Return the verdict with the groups behind it; None for a result that holds neither."""
     said = (result.summary("information") or "").splitlines()
-    blocks: list[str | Table] = [_sentence(line) for line in said]
+    blocks: list[str | Table] = []
     found = verdict_of(result.tables["gateways"]) if "gateways" in result.tables else None
     if found is not None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
         blocks += _tables(result, found)
+    blocks += [_sentence(line) for line in said]
     return Section("verdict", "Verdict", blocks) if blocks else None
 
 
