@@ -35,7 +35,7 @@ def test_tex_tables__are_one_file_for_each_table_and_detector() -> None:
         "ranked-self_controlled", "compared-planted",
         "metrics-spike", "metrics-self_controlled", "dose-response-averted",
         "dose-response-lost", "scorer-metrics", "target-groups", "benchmark-planted",
-        "benchmark-direct", "arms", "displacement",
+        "benchmark-direct", "arms", "displacement", "verdict-groups",
     }  # fmt: skip
     got = set(everything())
     assert expected <= got
