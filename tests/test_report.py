@@ -174,7 +174,7 @@ def test_report__copes_with_an_empty_result() -> None:
     got = Page(make_report({}))
     assert got.unbalanced == 0
     assert MISSING in got.words["p"][0]
-    assert "No group is ranked; what the log can show, under the verdict, says why." in got.words["p"]
+    assert any(text.startswith("No group is ranked;") for text in got.words["p"])
 
 
 def test_summary__gives_size_targets_scorer_and_ranking() -> None:

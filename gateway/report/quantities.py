@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from gateway.detect import Quantity
-from gateway.report.numbers import decimal, interval, p_value, points, share
+from gateway.report.numbers import count, decimal, interval, p_value, points, share
 
 __all__ = ["NOT_HELD", "interval_of", "tested", "written"]
 
 NOT_HELD = "(not held)"
 """Stands behind a p-value that does not hold its level."""
 _FORMS = {"share": share, "points": points}
+_LARGE = 100.0
 _INFINITY = "\N{INFINITY}"
 
 
@@ -22,9 +23,17 @@ def written(quantity: Quantity, value: float | None) -> str:
     --------
     >>> written(Quantity("a", "b", unit="share"), 0.25), written(Quantity("a", "b"), math.inf)
     ('25.0\xa0%', '∞')
+
+    A ratio is not given more closely than it is known:
+
+    >>> ratio = Quantity("a", "b", is_log=True)
+    >>> written(ratio, 1.5864), written(ratio, 2138.95), written(ratio, 0.0)
+    ('1.586', '2,139', '0')
     """
     if value is not None and math.isinf(value):
         return _INFINITY if value > 0 else f"\N{MINUS SIGN}{_INFINITY}"
+    if quantity.is_log and value is not None and (value == 0.0 or value >= _LARGE):
+        return count(value)
     return _FORMS.get(quantity.unit, decimal)(value)
 
 
