@@ -126,7 +126,7 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
 
 def test_detect__reads_other_column_names_and_a_targets_file(tmp_path, answer):
     log(tmp_path / "log.csv", many_rows(), head="who,what,when")
-    (tmp_path / "targets.txt").write_text("# harmful\nbad\n")
+    (tmp_path / "targets.txt").write_text("bad\n")
     done = answer(
         "detect", "log.csv", "--targets", "targets.txt", "--user-column", "who",
         "--group-column", "what", "--time-column", "when", "--out", "r",
