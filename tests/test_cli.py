@@ -257,3 +257,44 @@ def test_detect__runs_on_the_real_logs(tmp_path, name, targets):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r" / "report.html").stat().st_size > 10_000
     assert (tmp_path / "r" / "figures" / "top_gateways.pdf").is_file()
+
+
+def test_run__without_planted_gateways_says_what_is_undefined(tmp_path, answer):
+    (tmp_path / "small.toml").write_text(SMALL)
+    nobody = [
+        f"world.roles.{role}=0" for role in ("influence", "recommender", "inviter", "homophily")
+    ]
+    settings = [word for setting in nobody for word in ("--set", setting)]
+    done = answer("run", "small.toml", *settings, "--out", "r", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    planted = {
+        row["metric"]: row["value"] for row in found["evaluation"] if row["truth"] == "planted"
+    }
+    assert planted["average_precision"] is None
+    assert planted["precision_at_50"] == 0.0
+    assert list((tmp_path / "r" / "tables").glob("*.tex"))
+    group = found["top"][0]["group"]
+    for words in (("figures", "r"), ("report", "r"), ("explain", "r", group), ("compare", "r", "r"),
+                  ("run", "small.toml", *settings, "--out", "r")):  # fmt: skip
+        done = answer(*words)
+        assert done.returncode == 0, (words, done.stderr)
+    assert "average precision against planted gateways: undefined" in done.stdout
+
+
+def test_detect__where_everybody_joins_a_target_answers_by_what_needs_no_others(tmp_path, answer):
+    """Thirty users join x, then y, some of them the target between, some after."""
+    rows = [
+        f"u{u:02d},{group},{day}"
+        for u in range(30)
+        for group, day in (("a", 1), ("x", 20), ("bad", 10 + u), ("y", 60))
+    ]
+    log(tmp_path / "log.csv", rows)
+    done = answer("detect", "log.csv", "--target", "bad", "--out", "r", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("spike is left out: at least 2 users must never join")
+    found = json.loads(done.stdout)
+    assert {row["detector"] for row in found["top"]} == {"self_controlled"}
+    asked = answer("detect", "log.csv", "--target", "bad", "--detector", "spike", "--out", "s")
+    assert asked.returncode == 2
+    assert "--detector self_controlled needs no others" in asked.stderr

@@ -40,8 +40,8 @@ def complain(message: str) -> None:
     sys.stderr.write("\n".join(["error: " + lines[0], *lines[1:]]) + "\n")
 
 
-# A column under a longer word than this may be broken into lines to fit the terminal.
-_SHORT = 10
+# Columns of a short heading and short cells are not broken into lines to fit the terminal.
+_HEADING, _CELL = 10, 24
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -50,7 +50,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for index, column in enumerate(columns):
         table.add_column(
             column, justify="left" if index == 0 else "right", overflow="fold",
-            no_wrap=index > 0 and len(column) <= _SHORT,
+            no_wrap=index > 0 and len(column) <= _HEADING
+            and all(len(row[index]) <= _CELL for row in rows),
         )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))

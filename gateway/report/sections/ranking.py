@@ -42,7 +42,11 @@ _COLUMNS: Mapping[str, Column] = {
     ),
     "p_value": Column("p"),
     "q_value": Column("q", "Benjamini-Hochberg"),
-    "flagged": Column("flagged", "whether the detector calls it a gateway group", is_number=False),
+    "flagged": Column(
+        "flagged",
+        "called a gateway group: q below the detector's alpha, and as many events as it asks for",
+        is_number=False,
+    ),
     "detector": Column("detector", is_number=False),
 }
 _WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
