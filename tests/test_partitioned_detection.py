@@ -111,7 +111,7 @@ def test_detect__counts_the_same_in_many_parts_as_in_one(logs, monkeypatch, name
     assert len(list(joins.parts())) > 20
     got = detect(joins, _targets(joins), detector=name, min_joiners=1)
     assert got.n_joiners.tolist() == expected.n_joiners.tolist()
-    assert got.n_spiking.tolist() == expected.n_spiking.tolist()
+    assert got.n_events.tolist() == expected.n_events.tolist()
     # Expected counts are sums of fractions, in another order.
     np.testing.assert_allclose(got.score, expected.score, rtol=1e-12)
 
