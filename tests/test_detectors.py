@@ -92,6 +92,8 @@ def even_log() -> tuple[JoinLog, TargetSet]:
         np.concatenate([user, half]),
         np.concatenate([group, np.zeros(50, int)]),
         np.concatenate([np.tile([1, 2], 100), np.full(50, 5)]),
+        observed_from=0,
+        observed_until=6,
     )
     return joins, first_groups(joins, 1)
 

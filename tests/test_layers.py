@@ -159,7 +159,9 @@ def _is_file_call(call: ast.Call) -> bool:
     is_path_replace = method == "replace" and len(call.args) == 1 and not call.keywords
     # Data of the package itself, found by importlib.resources; a result in the making, which
     # the store hands out and writes.
-    is_served = re.match(r"((importlib\.)?resources\.)?files\(|draft\.", name) is not None
+    # A log that is opened is read by the log reader.
+    served = r"((importlib\.)?resources\.)?files\(|draft\.|JoinLog\.open|cls\.open"
+    is_served = re.match(served, name) is not None
     return (method in FILE_METHODS or is_path_replace) and not is_served
 
 
@@ -193,6 +195,7 @@ def test_touches_files__finds_every_way(source: str) -> None:
         "draft.write_text('config.toml', text)",
         "figure.savefig(buffer)",
         "import pyarrow as pa",
+        "JoinLog.open(folder)",
     ],
 )
 def test_touches_files__finds_nothing_else(source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from asyncio import CancelledError
 from collections import deque
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
+from distributed.protocol.pickle import dumps, loads
 
 from gateway._numba import set_threads
 from gateway.parts import Workers
@@ -72,7 +72,7 @@ class _ClusterWorkers:
 
     def _submit(self, function: Callable[..., R], unit: tuple[Any, ...]) -> Future:
         # The scheduler looks at what a task is given; it need not see the disk of the log.
-        packed = pickle.dumps((function, unit))
+        packed = dumps((function, unit))
         return self._client.submit(
             _compute, packed, self._options.threads, pure=False,
             key=f"gateway-part-{self._name}-{next(self._number)}",
@@ -99,5 +99,6 @@ class _ClusterWorkers:
 def _compute(packed: bytes, threads: int) -> Any:
     with _guard:
         set_threads(threads)
-        function, unit = pickle.loads(packed)  # noqa: S301  (from the process that asks)
+        # As Dask sends every task: from the process that asks.
+        function, unit = loads(packed)
         return function(*unit)
