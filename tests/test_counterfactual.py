@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -16,6 +17,7 @@ from gateway.counterfactual.groups import groups_in_roles, largest
 from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import obtain_platform
+from gateway.provenance import MODEL_VERSION
 from gateway.simulate import (
     Demotion,
     GysjSeedFilter,
@@ -246,7 +248,10 @@ def earlier(tmp_path):
     folder.mkdir()
     names = ["g0000007", "g0000003", "g0000005"]
     pq.write_table(findings(names), folder / "gateways.parquet")
-    for name, text in (("status.json", "{}"), ("provenance.json", "{}"), ("config.toml", SMALL)):
+    made_by = json.dumps({"model_version": MODEL_VERSION})
+    for name, text in (
+        ("status.json", "{}"), ("provenance.json", made_by), ("config.toml", SMALL),
+    ):  # fmt: skip
         (folder / name).write_text(text)
     return folder
 

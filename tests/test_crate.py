@@ -10,6 +10,7 @@ import pytest
 
 from gateway.config import config_to_toml, parse_config
 from gateway.errors import ResultError
+from gateway.provenance import MODEL_VERSION
 from gateway.store import draft_result, write_crate
 from gateway.sweep.warming import TINY
 
@@ -18,7 +19,8 @@ from gateway.sweep.warming import TINY
 def folder(tmp_path):
     """A stored result with a name that is no plain URI."""
     provenance = {
-        "gateway_version": "0.1.0", "python": "3.11.7", "packages": {"numpy": "2.1", "x": None},
+        "gateway_version": "0.1.0", "model_version": MODEL_VERSION, "python": "3.11.7",
+        "packages": {"numpy": "2.1", "x": None},
         "commit": "abc", "dirty": True, "cpu": "c", "cores": 2, "platform": "p",
         "finished": "2026-01-02T03:04:05+00:00", "compute_seconds": 65.0,
         "peak_memory_mib": 100.0,

@@ -17,6 +17,7 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.errors import ResultError
+from gateway.provenance import MODEL_VERSION
 from gateway.store import (
     Failure,
     Journal,
@@ -46,7 +47,7 @@ def make(final: Path, text: str = "old", *, replaces: str | None = None) -> Path
         draft.write_text("log.txt", text)
         draft.write_text("figures/ranking.svg", text)
         draft.write_table("summary", pa.table({"key": ["a"], "value": ["b"]}))
-        draft.write_json("provenance.json", {"gateway_version": "0.1.0"})
+        draft.write_json("provenance.json", {"model_version": MODEL_VERSION})
         draft.write_status("run")
     return final
 
@@ -576,7 +577,8 @@ def test_sweep__that_died_before_its_config_can_be_begun_again(tmp_path):
     sweep.prepare().release()
 
 
-def test_reference__results_open_without_a_list_of_their_files():
-    result = open_result(ROOT / "results" / "reference" / "quickstart")
-    assert owned_files(result.folder) is None
-    assert "evaluation" in result.table_names
+def test_open_result__takes_one_without_a_list_of_its_files(tmp_path):
+    made = make(tmp_path / "r")
+    (made / "status.json").write_text(json.dumps({"state": "done", "kind": "run"}))
+    assert open_result(made).table_names == ("summary",)
+    assert owned_files(made) is None

@@ -25,6 +25,8 @@ __all__ = ["cluster_workers"]
 R = TypeVar("R")
 # Pieces handed out for each worker: one at work, one that waits for it.
 _AHEAD = 2
+# How often a piece whose result is lost is handed out again.
+_AGAIN = 3
 # numba's simplest threading layer aborts where two threads of a process enter it.
 _guard = threading.Lock()
 
@@ -57,18 +59,24 @@ class _ClusterWorkers:
 
     def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
         """Yield the results in order, however the workers come by them."""
-        handed_out: deque[Future] = deque()
+        handed_out: deque[tuple[Future, tuple[Any, ...]]] = deque()
         most = _AHEAD * self.count
         try:
             for unit in units:
-                handed_out.append(self._submit(function, unit))
+                handed_out.append((self._submit(function, unit), unit))
                 if len(handed_out) >= most:
-                    yield self._result(handed_out.popleft())
+                    yield self._result(function, *handed_out.popleft())
             while handed_out:
-                yield self._result(handed_out.popleft())
+                yield self._result(function, *handed_out.popleft())
         finally:
-            for future in handed_out:
+            for future, _ in handed_out:
                 future.release()
+
+    def _wait(self, future: Future) -> None:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(LOOK_SECONDS):
+            self._watch.look()
 
     def _submit(self, function: Callable[..., R], unit: tuple[Any, ...]) -> Future:
         # The scheduler looks at what a task is given; it need not see the disk of the log.
@@ -78,11 +86,15 @@ class _ClusterWorkers:
             key=f"gateway-part-{self._name}-{next(self._number)}",
         )  # fmt: skip
 
-    def _result(self, future: Future) -> Any:
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
-        while not done.wait(LOOK_SECONDS):
+    def _result(self, function: Callable[..., R], future: Future, unit: tuple[Any, ...]) -> Any:
+        self._wait(future)
+        # A worker that dies can take a result with it that its client has just been told of.
+        for _ in range(_AGAIN):
+            if future.status not in {"cancelled", "lost"}:
+                break
             self._watch.look()
+            future = self._submit(function, unit)
+            self._wait(future)
         if future.status in {"cancelled", "lost"}:
             raise self._watch.gone()
         try:
