@@ -25,7 +25,7 @@ SLOWER = 3
 BOUNDS = {
     "train, one evaluation": 2.1,
     "score": 1.9,
-    "spike": 13.0,
+    "spike": 9.0,
     "self-controlled, one evaluation": 5.0,
     "simulate": 1_300.0,
 }
