@@ -21,7 +21,7 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 
 Float64 = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import gateway
 from gateway.detect import DETECTORS, REGISTRY
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import LogisticScorer, score_joins
 from gateway.targets import TargetSet
 

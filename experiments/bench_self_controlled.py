@@ -30,8 +30,8 @@ from gateway._numba import set_threads
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
 from gateway.detect.self_controlled.surrogates import choose_surrogates
-from gateway.pipeline import obtain_platform
-from gateway.store import load_config
+from gateway.pipeline import obtain_inputs
+from gateway.results import load_config
 
 PENALTY = 60.0
 SCRIPT = Path(__file__).parent / "peers" / "cyclops.R"
@@ -70,7 +70,7 @@ def obtain_cases(kept: Path | None) -> Cases:
             columns = {f.name: stored[f.name] for f in fields(Cases)}
         numbers = {name: int(columns[name]) for name in ("n_groups", "n_tied")}
         return Cases(**columns | numbers)
-    platform = obtain_platform(load_config("configs/benchmark_world.toml"))
+    platform = obtain_inputs(load_config("configs/benchmark_world.toml"))
     joins, targets = platform.joins, platform.targets
     outcome = targets.mask | choose_surrogates(joins, targets, seed=1)
     cases = build_cases(joins, list_events(joins, outcome), ~outcome)

@@ -28,10 +28,10 @@ import pyarrow as pa
 
 from gateway.figures import csv_bytes, render
 from gateway.figures.scaling import draw
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.provenance import peak_memory_mib
+from gateway.results import load_config
 from gateway.simulate import History, live_through, measure_direct_effects, simulate
-from gateway.store import load_config
 from gateway.world import Role, World, draw_world
 
 MOST_GROUPS = 50_000

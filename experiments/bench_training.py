@@ -23,10 +23,10 @@ import tracemalloc
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from gateway.pipeline import obtain_platform
+from gateway.pipeline import obtain_inputs
+from gateway.results import load_config
 from gateway.score import LogisticScorer, Prefixes, PrefixLoss, build_prefixes
 from gateway.score.adapter import block_bounds, expand_prefixes
-from gateway.store import load_config
 
 # Ours and the peer.
 SIDES = ("gateway", "scikit-learn")
@@ -36,7 +36,7 @@ def prefixes(users: int, joins: float) -> Prefixes:
     """The quickstart's prefixes at other numbers of users and of occasions per user."""
     overrides = [f"world.users={users}", f"world.joins_per_user={joins}"]
     config = load_config("configs/quickstart.toml", overrides=overrides)
-    platform = obtain_platform(config)
+    platform = obtain_inputs(config)
     return build_prefixes(platform.joins, platform.targets, horizon=config.score.horizon)
 
 

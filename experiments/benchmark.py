@@ -13,7 +13,7 @@ from statistics import median
 import pyarrow as pa
 
 from gateway.evaluate.swept import compare_detectors
-from gateway.store import SweepFolder, open_result, open_tables
+from gateway.results import SweepFolder, open_result, open_tables
 
 COLUMNS = {
     ("planted", "average_precision"): "average precision",

@@ -44,10 +44,10 @@ from gateway import analyses
 from gateway.config import Config, config_to_toml
 from gateway.detect import SpikeOptions, detect_spikes
 from gateway.errors import LogError
-from gateway.pipeline import obtain_platform
+from gateway.pipeline import obtain_inputs
+from gateway.results import load_config
 from gateway.score import LogisticScorer, score_joins
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
-from gateway.store import load_config
 from gateway.world import World
 
 CONFIG = "configs/note.toml"
@@ -101,7 +101,7 @@ def found_record(config: Config) -> tuple[analyses.Record, World]:
     note = config.note
     if note is None:
         raise SystemExit("the config has no section [note]")
-    platform = obtain_platform(config)
+    platform = obtain_inputs(config)
     joins = analyses.until(platform.joins, note.workflow_day)
     scores = score_joins(
         joins, platform.targets,

@@ -24,8 +24,8 @@ from scipy.optimize import least_squares
 
 from gateway.analyses.shape import log_shape
 from gateway.config import Config
+from gateway.results import load_config
 from gateway.simulate import simulate
-from gateway.store import load_config
 from gateway.world import draw_world
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.evaluate import summarise_replicates
-from gateway.store import open_tables
+from gateway.results import open_tables
 
 NOMINAL = (5, 10, 20)
 KEYS = ("world.roles.influence", "world.roles.homophily", "world.roles.fellow_traveller")

@@ -27,7 +27,7 @@ from calibrate_note import found_record
 
 from gateway.analyses import exposure
 from gateway.analyses.record import NEVER, Record
-from gateway.store import load_config
+from gateway.results import load_config
 from gateway.world import World
 
 Float64 = npt.NDArray[np.float64]

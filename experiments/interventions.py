@@ -24,7 +24,7 @@ from scipy import stats
 
 from gateway.figures.dose_response import draw, plotted
 from gateway.figures.rendering import csv_bytes, render
-from gateway.store import open_tables
+from gateway.results import open_tables
 
 REFERENCE = "both: planted gateways"
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from gateway.store import SweepFolder
+from gateway.results import SweepFolder
 from gateway.sweep import read_plan
 from gateway.sweep.warming import TINY
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gateway.store import open_result
+from gateway.results import open_result
 
 PAGE = Path("docs/note.md")
 BEGIN, END = "<!-- the table: begin -->", "<!-- the table: end -->"

@@ -19,9 +19,9 @@ import numpy as np
 
 from gateway.config import Config
 from gateway.detect import Detection, SpikeOptions, detect_spikes
-from gateway.pipeline import Platform, obtain_platform
+from gateway.pipeline import Inputs, obtain_inputs
+from gateway.results import load_config
 from gateway.score import score_joins
-from gateway.store import load_config
 
 QUICKSTART = "configs/quickstart.toml"
 STRICT = (
@@ -34,7 +34,7 @@ NO_EFFECT = ("world.roles.influence_strength=0.0",)
 ALPHA = 0.05
 
 
-def called(detection: Detection, platform: Platform) -> str:
+def called(detection: Detection, platform: Inputs) -> str:
     """Number of groups with q below ALPHA, by role."""
     q = np.nan_to_num(detection.q_value, nan=1.0)
     roles = Counter(platform.role[q < ALPHA].tolist())
@@ -44,7 +44,7 @@ def called(detection: Detection, platform: Platform) -> str:
 
 def measure(name: str, config: Config) -> None:
     """Print one world: calls by p-value, against the expectation and against p_{i-1}."""
-    platform = obtain_platform(config)
+    platform = obtain_inputs(config)
     scores = score_joins(platform.joins, platform.targets, horizon=config.score.horizon)
     raw = replace(scores, expected=scores.before)
     for p_value in ("binomial", "normal"):

@@ -23,9 +23,9 @@ import pyarrow as pa
 from gateway.config import Config
 from gateway.counterfactual.arms import acted_on, arm_sections, as_intervention
 from gateway.counterfactual.groups import Known
-from gateway.joins import numbered_names
+from gateway.log.join_log import numbered_names
+from gateway.results import load_config
 from gateway.simulate import History, Intervention, compare_runs, joins_by_user, live_through
-from gateway.store import load_config
 from gateway.world import Role, World, draw_world
 
 # A quarter of the roles for a fifth of the users: a replicate takes seconds.

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss
+from gateway.results import load_config
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes
-from gateway.store import load_config
 from gateway.targets import TargetSet
 from gateway.world import draw_world
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from gateway.detect import DETECTORS, REGISTRY, Detection, run_detector
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from gateway.targets import TargetSet
 

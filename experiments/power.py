@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from gateway.evaluate import mean_interval
 from gateway.evaluate.swept import swept_keys
-from gateway.store import open_tables
+from gateway.results import open_tables
 
 # What configs/power.toml plants.
 GATEWAYS = 30

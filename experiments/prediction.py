@@ -21,8 +21,8 @@ import gateway
 from gateway.detect import DETECTORS
 from gateway.evaluate import predict_later
 from gateway.figures import csv_bytes
-from gateway.joins import JoinLog
-from gateway.pipeline import obtain_platform
+from gateway.log.join_log import JoinLog
+from gateway.pipeline import obtain_inputs
 from gateway.targets import TargetSet, named_targets
 
 QUICKSTART = "configs/quickstart.toml"
@@ -37,7 +37,7 @@ def simulated(worlds: int) -> Iterator[Case]:
     """Worlds like the quickstart, horizon 180 days."""
     for seed in range(201, 201 + worlds):
         config = gateway.load_config(QUICKSTART, overrides=[f"experiment.seed={seed}"])
-        platform = obtain_platform(config)
+        platform = obtain_inputs(config)
         yield f"simulated {seed}", platform.joins, platform.targets, config.score.horizon
 
 

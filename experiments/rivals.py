@@ -22,7 +22,7 @@ from gateway.detect import DETECTORS
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
 from gateway.evaluate import evaluate_planted
-from gateway.pipeline import Platform, obtain_platform
+from gateway.pipeline import Inputs, obtain_inputs
 from gateway.score import Scores, score_joins
 
 QUICKSTART = "configs/quickstart.toml"
@@ -35,7 +35,7 @@ ROLES = ("influence", "homophily", "hub", "ordinary")
 
 
 def measure(
-    platform: Platform, scores: Scores, name: str, horizon: int | None, seed: int
+    platform: Inputs, scores: Scores, name: str, horizon: int | None, seed: int
 ) -> list[float]:
     """Return the measures of one detector."""
     found = gateway.detect(
@@ -48,7 +48,7 @@ def measure(
     return [np.nan if value[key] is None else value[key] for key in MEASURES]
 
 
-def check_roles(platform: Platform, scores: Scores) -> None:
+def check_roles(platform: Inputs, scores: Scores) -> None:
     """Print the look-alike check, pooled over the first groups of a role."""
     joins, targets = platform.joins, platform.targets
     histories = Histories(joins, targets, scores.prefixes)
@@ -71,7 +71,7 @@ def check_roles(platform: Platform, scores: Scores) -> None:
         )
 
 
-def check_returns(platform: Platform) -> None:
+def check_returns(platform: Inputs) -> None:
     """Print how far the approximate N_gg is from the exact one."""
     moves, starts, _ = build_chain(platform.joins, platform.targets).probabilities()
     visits = solve_visits(moves, starts)
@@ -90,7 +90,7 @@ def main() -> None:
     found: dict[str, list[list[float]]] = defaultdict(list)
     for seed in range(201, 201 + given.worlds):
         config = gateway.load_config(QUICKSTART, overrides=[f"experiment.seed={seed}"])
-        platform, horizon = obtain_platform(config), config.score.horizon
+        platform, horizon = obtain_inputs(config), config.score.horizon
         scores = score_joins(platform.joins, platform.targets, horizon=horizon, seed=seed)
         if seed == 201:
             check_roles(platform, scores)

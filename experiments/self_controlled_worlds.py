@@ -19,8 +19,8 @@ import numpy as np
 
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.evaluate import evaluate_planted
-from gateway.pipeline import Platform, obtain_platform
-from gateway.store import load_config
+from gateway.pipeline import Inputs, obtain_inputs
+from gateway.results import load_config
 from gateway.world import GATEWAYS, Role
 
 BENCHMARK = "configs/benchmark_world.toml"
@@ -29,7 +29,7 @@ LEVELS = (0.05, 0.1, 0.2)
 GATEWAY_NAMES = [role.name.lower() for role in Role if role in GATEWAYS]
 
 
-def measure(platform: Platform, options: SelfControlledOptions) -> list[float]:
+def measure(platform: Inputs, options: SelfControlledOptions) -> list[float]:
     """Return the numbers of one world, as ``HEAD`` names them."""
     begun = time.process_time()
     found = detect_self_controlled(platform.joins, platform.targets, options=options)
@@ -90,7 +90,7 @@ def main() -> None:
     rows = []
     for seed in given.seeds:
         config = load_config(given.config, overrides=[f"experiment.seed={seed}", *changes])
-        rows.append(measure(obtain_platform(config), options))
+        rows.append(measure(obtain_inputs(config), options))
         print(seed, line_of(rows[-1]), flush=True)
     print("mean", line_of(np.mean(rows, axis=0).tolist()))
 

@@ -24,8 +24,9 @@ from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect import detect, detect_spikes
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
-from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import convert_log
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
+from gateway.results import load_config
 from gateway.score import (
     LogisticModel,
     LogisticScorer,
@@ -38,7 +39,6 @@ from gateway.score import (
 from gateway.score import build_prefixes as layout
 from gateway.score.logistic import fill_linear
 from gateway.simulate import live_through, measure_direct_effects, simulate
-from gateway.store import load_config
 from gateway.targets import named_targets
 from gateway.world import Role, World, draw_world
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gateway.joins import JoinLog, numbered_names
+from gateway.log.join_log import JoinLog, numbered_names
 from gateway.targets import TargetSet
 
 __all__ = ["TICKS", "draw_log", "log_of", "targets_of"]

@@ -26,11 +26,11 @@ from gateway.config import Config
 from gateway.figures import csv_bytes, qq, render
 from gateway.randomness import Stream
 from gateway.randomness_kernels import philox, uniform52
+from gateway.results import load_config
 from gateway.simulate import live_through
 from gateway.simulate.moderation import Moderation
 from gateway.simulate.occasion_kernels import next_clock
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
-from gateway.store import load_config
 from gateway.world import Users, draw_world
 
 ROOT = Path(__file__).parents[1]

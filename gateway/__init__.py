@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.detect.calling import detect as detect
-    from gateway.joins import JoinLog as JoinLog
-    from gateway.joins_io import read_names as read_names
+    from gateway.log import read_names as read_names
+    from gateway.log.join_log import JoinLog as JoinLog
     from gateway.publish import run as run
+    from gateway.results import load_config as load_config
+    from gateway.results import open_result as open_result
     from gateway.simulate.platform import simulate as simulate
-    from gateway.store import load_config as load_config
-    from gateway.store import open_result as open_result
     from gateway.targets import TargetSet as TargetSet
     from gateway.targets import named_targets as named_targets
     from gateway.world import draw_world as draw_world
@@ -45,13 +45,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {
-    "JoinLog": "gateway.joins",
+    "JoinLog": "gateway.log.join_log",
     "TargetSet": "gateway.targets",
     "draw_world": "gateway.world",
-    "load_config": "gateway.store",
+    "load_config": "gateway.results",
     "named_targets": "gateway.targets",
-    "open_result": "gateway.store",
-    "read_names": "gateway.joins_io",
+    "open_result": "gateway.results",
+    "read_names": "gateway.log",
     "run": "gateway.publish",
 }
 # Packages that can themselves be called: gateway.detect(...), gateway.simulate(...).

@@ -21,8 +21,8 @@ from gateway.analyses import (
 from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
-from gateway.joins import JoinLog
-from gateway.parts import check_training
+from gateway.log.join_log import JoinLog
+from gateway.log.work import check_training
 from gateway.score import (
     BoostedScorer,
     LogisticScorer,

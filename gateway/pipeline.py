@@ -34,13 +34,12 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration, file_digest, say_duration, ticks_in
-from gateway.parts import current_work, scratch_folder
-from gateway.platform import Platform, as_known, groups_table, obtain_platform, with_named_groups
+from gateway.inputs import Inputs, as_known, groups_table, obtain_inputs, with_named_groups
+from gateway.log import Duration, file_digest, say_duration, ticks_in
+from gateway.log.join_log import JoinLog
+from gateway.log.work import current_work, scratch_folder
 from gateway.provenance import describe_environment, peak_memory_mib
-from gateway.score import Scores
-from gateway.store import (
+from gateway.results import (
     Draft,
     Result,
     draft_result,
@@ -49,14 +48,15 @@ from gateway.store import (
     settle,
     stands,
 )
+from gateway.score import Scores
 from gateway.talk import SILENT, Talk
 
 __all__ = [
     "Illustrate",
-    "Platform",
+    "Inputs",
     "execute",
     "explain",
-    "obtain_platform",
+    "obtain_inputs",
     "pin_inputs",
     "simulate_only",
 ]
@@ -115,10 +115,10 @@ def execute(
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
     with draft_result(final, replaces="run" if force else None) as draft:
-        platform = obtain_platform(config, talk=talk, trusted=given.log != config.log)
-        for line in [] if platform.reading is None else platform.reading.lines():
+        inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
+        for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
-        seen = as_known(config, platform)
+        seen = as_known(config, inputs)
         joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
         with scratch_folder(draft.folder) as scratch:
@@ -127,7 +127,7 @@ def execute(
             )
             detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
             tables = _tables(config, seen, scores, detections, talk)
-        tables |= _note(config, platform, detections, talk)
+        tables |= _note(config, inputs, detections, talk)
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
@@ -187,13 +187,13 @@ def simulate_only(config: Config, folder: str | Path, *, talk: Talk = SILENT) ->
     if config.world is None:
         raise ConfigError([Problem("world", "is missing: a real log cannot be simulated")])
     with draft_result(final) as draft:
-        platform = obtain_platform(config, talk=talk)
-        platform.joins.to_parquet(draft.place("joins/part-00000.parquet"))
-        draft.write_table("groups", groups_table(platform, config))
-        if platform.history is not None:
-            draft.write_table("strikes", platform.history.strikes.to_arrow(platform.joins.groups))
-            draft.write_table("requests", platform.history.requests())
-            draft.write_table("invitations", platform.history.invitations.to_arrow())
+        inputs = obtain_inputs(config, talk=talk)
+        inputs.joins.to_parquet(draft.place("joins/part-00000.parquet"))
+        draft.write_table("groups", groups_table(inputs, config))
+        if inputs.history is not None:
+            draft.write_table("strikes", inputs.history.strikes.to_arrow(inputs.joins.groups))
+            draft.write_table("requests", inputs.history.requests())
+            draft.write_table("invitations", inputs.history.invitations.to_arrow())
         draft.write_text("config.toml", config_to_toml(config))
         draft.write_status("simulation")
     return final
@@ -210,19 +210,19 @@ def explain(config: Config, group: str, *, talk: Talk = SILENT) -> Explanation:
     GatewayError
         When the log has no such group, or it is a target.
     """
-    platform = obtain_platform(config, talk=talk)
-    return explain_one(config, platform.joins, platform.targets, group=group, talk=talk)
+    inputs = obtain_inputs(config, talk=talk)
+    return explain_one(config, inputs.joins, inputs.targets, group=group, talk=talk)
 
 
 def _note(
-    config: Config, platform: Platform, detections: dict[str, Detection], talk: Talk
+    config: Config, inputs: Inputs, detections: dict[str, Detection], talk: Talk
 ) -> dict[str, pa.Table]:
     """Tables of the note's analyses, none where the config does not ask for them."""
-    if config.note is None or platform.history is None:
+    if config.note is None or inputs.history is None:
         return {}
     with talk.stage("analysing as the note does"):
         record = record_of(
-            platform.history, platform.joins, platform.targets, leading(detections),
+            inputs.history, inputs.joins, inputs.targets, leading(detections),
             workflow_day=config.note.workflow_day, top=config.note.top,
         )  # fmt: skip
         found = analyse_note(record, config.note, seed=config.experiment.seed)
@@ -231,7 +231,7 @@ def _note(
 
 def _tables(
     config: Config,
-    platform: Platform,
+    inputs: Inputs,
     scores: Scores | None,
     detections: dict[str, Detection],
     talk: Talk,
@@ -239,34 +239,34 @@ def _tables(
     """Everything that is stored as a table."""
     found = [d.to_arrow() for d in detections.values()]
     gateways = pa.concat_tables(found, promote_options="default")
-    otherwise = _counterfactual(config, platform, gateways, talk)
+    otherwise = _counterfactual(config, inputs, gateways, talk)
     with talk.stage("evaluating"):
-        evaluation = _evaluate(config, platform, scores, detections, otherwise.get("truth"))
+        evaluation = _evaluate(config, inputs, scores, detections, otherwise.get("truth"))
     tables = {
-        "groups": groups_table(platform, config),
+        "groups": groups_table(inputs, config),
         "gateways": gateways,
         "evaluation": evaluation,
-        "summary": _summary(config, platform, detections, gateways),
+        "summary": _summary(config, inputs, detections, gateways),
     }
     if scores is not None:
         tables |= score_tables(
-            config, platform.joins, platform.targets, scores, leading(detections),
-            role=platform.role,
+            config, inputs.joins, inputs.targets, scores, leading(detections),
+            role=inputs.role,
         )  # fmt: skip
-    if platform.reading is not None:
-        tables["reading"] = platform.reading.to_arrow()
-    if platform.history is not None:
-        tables["strikes"] = platform.history.strikes.to_arrow(platform.joins.groups)
+    if inputs.reading is not None:
+        tables["reading"] = inputs.reading.to_arrow()
+    if inputs.history is not None:
+        tables["strikes"] = inputs.history.strikes.to_arrow(inputs.joins.groups)
     return tables | otherwise
 
 
 def _counterfactual(
-    config: Config, platform: Platform, gateways: pa.Table, talk: Talk
+    config: Config, inputs: Inputs, gateways: pa.Table, talk: Talk
 ) -> dict[str, pa.Table]:
     """What would have been otherwise: the truth of every group, and the arms; a world's only."""
-    if platform.history is None:
+    if inputs.history is None:
         return {}
-    history, joins, mask = platform.history, platform.joins, platform.targets.mask
+    history, joins, mask = inputs.history, inputs.joins, inputs.targets.mask
     truth = measure_truth(history, mask, joins, section=config.truth, talk=talk)
     arms = live_arms(config, history, joins, mask, gateways=gateways, truth=truth, talk=talk)
     return {"truth": truth, **arms}
@@ -274,18 +274,18 @@ def _counterfactual(
 
 def _evaluate(
     config: Config,
-    platform: Platform,
+    inputs: Inputs,
     scores: Scores | None,
     detections: dict[str, Detection],
     truth: pa.Table | None,
 ) -> pa.Table:
     """Detectors against every truth that is known, and the scorer against the outcomes."""
     scorer = scorer_quality(scores)
-    if platform.world is None or truth is None:
+    if inputs.world is None or truth is None:
         return scorer
     draws, seed = config.evaluate.bootstrap, config.experiment.seed
-    strength, found = platform.world.groups.strength, detections.values()
-    parts = [evaluate_planted(d, platform.role, strength, seed=seed, draws=draws) for d in found]
+    strength, found = inputs.world.groups.strength, detections.values()
+    parts = [evaluate_planted(d, inputs.role, strength, seed=seed, draws=draws) for d in found]
     for kind in ("direct", "total"):
         effect, error = (truth[f"{kind}_{part}"].to_numpy() for part in ("effect", "se"))
         if not np.isnan(effect).all():
@@ -297,10 +297,10 @@ def _evaluate(
 
 
 def _summary(
-    config: Config, platform: Platform, detections: dict[str, Detection], gateways: pa.Table
+    config: Config, inputs: Inputs, detections: dict[str, Detection], gateways: pa.Table
 ) -> pa.Table:
     """What terminal and report say first, as text."""
-    joins, found = platform.joins, leading(detections)
+    joins, found = inputs.joins, leading(detections)
     horizon = config.score.horizon
     said = {
         "experiment": config.experiment.name,
@@ -309,14 +309,14 @@ def _summary(
         "n_joins": joins.n_joins,
         "tick": joins.tick,
         "span": _span(joins),
-        "n_targets": int(platform.targets.mask.sum()),
-        "target_rule": platform.targets.description,
+        "n_targets": int(inputs.targets.mask.sum()),
+        "target_rule": inputs.targets.description,
         "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
         "source": "simulated" if config.log is None else Path(config.log.path).name,
-        **_said_of_log(config, platform, detections),
+        **_said_of_log(config, inputs, detections),
     }
     if (verdict := verdict_of(gateways)) is not None:
         said |= {"agreement": verdict.agreement, "verdict": verdict.text}
@@ -331,7 +331,7 @@ def _said(horizon: Duration, joins: JoinLog) -> str:
 
 
 def _said_of_log(
-    config: Config, platform: Platform, detections: dict[str, Detection]
+    config: Config, inputs: Inputs, detections: dict[str, Detection]
 ) -> dict[str, str | int]:
     """How much the log can show to the leading detector: numbers, and the same in sentences.
 
@@ -341,9 +341,9 @@ def _said_of_log(
     options, horizon = getattr(config, found.detector), config.score.horizon
     ticks = None
     if horizon is not None:
-        ticks = ticks_in(horizon, platform.joins.tick, what="score.horizon")
+        ticks = ticks_in(horizon, inputs.joins.tick, what="score.horizon")
     held = information_of(
-        platform.joins, platform.targets, found,
+        inputs.joins, inputs.targets, found,
         horizon=ticks, min_joiners=options.min_joiners,
         alpha=getattr(options, "alpha", CALLED_AT),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from gateway.config import Config, config_to_toml
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
 from gateway.report import render_report, tex_tables
-from gateway.store import Draft, Result, open_result, open_tables, stands
+from gateway.results import Draft, Result, open_result, open_tables, stands
 from gateway.talk import SILENT, Talk
 
 __all__ = ["redraw", "run"]

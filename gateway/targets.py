@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError, NobodyToCompareError
-from gateway.joins import JoinLog
-from gateway.joins_io import ReadReport, Remark
-from gateway.joins_io.messages import listed, nearest, shown
-from gateway.parts import over_parts
+from gateway.log import ReadReport, Remark
+from gateway.log.join_log import JoinLog
+from gateway.log.messages import listed, nearest, shown
+from gateway.log.work import over_parts
 
 __all__ = ["TargetSet", "check_learnable", "named_targets", "reading_with", "targets_by_rule"]
 

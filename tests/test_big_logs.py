@@ -17,9 +17,9 @@ from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.cases import build_cases, list_events, select_cases
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, adjusted_pairs
 from gateway.errors import LogError
-from gateway.joins import JoinLog
-from gateway.joins_io import name_order, numbering, parquet_files, rows
-from gateway.joins_io.dense import read_dense
+from gateway.log import name_order, numbering, parquet_files, rows
+from gateway.log.dense import read_dense
+from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from tests import naive
 from tests.worlds import first_groups, random_log

@@ -21,8 +21,8 @@ from experiments.calibrate_shapes import (
     smaller,
 )
 from gateway.analyses.shape import log_shape
-from gateway.pipeline import obtain_platform
-from gateway.store import load_config
+from gateway.pipeline import obtain_inputs
+from gateway.results import load_config
 from gateway.targets import check_learnable
 
 LOGS = list(KNOBS)
@@ -55,7 +55,7 @@ def off(log: str, shape: dict[str, float], *, skipped: tuple[str, ...] = ()) -> 
 @pytest.mark.compiled
 def test_meetup__keeps_its_shape_and_is_a_whole_config():
     config = load_config(config_path("meetup"), overrides=[f"experiment.seed={FRESH}"])
-    platform = obtain_platform(config)
+    platform = obtain_inputs(config)
     world = platform.world
     assert world is not None
     tail_from = int(published("meetup")["tail_from"])
@@ -80,7 +80,7 @@ def test_youtube__keeps_its_shape_at_a_tenth_of_its_size():
 
 @pytest.mark.slow
 def test_youtube__keeps_its_shape_and_is_a_whole_config():
-    platform = obtain_platform(
+    platform = obtain_inputs(
         load_config(config_path("youtube"), overrides=[f"experiment.seed={FRESH}"])
     )
     shape = log_shape(platform.joins, tail_from=int(published("youtube")["tail_from"]))
@@ -111,7 +111,7 @@ def test_misfit__is_one_at_the_edge_of_what_is_allowed():
 def test_shape__of_an_uncalibrated_platform_is_another():
     """The check can fail: the quickstart's world is far from both logs."""
     config = load_config(Path(config_path("meetup")).with_name("quickstart.toml"))
-    world = obtain_platform(
+    world = obtain_inputs(
         config.model_copy(update={"world": config.world.model_copy(update={"users": 5_000})})
     )
     got = log_shape(world.joins, world.world.groups.topic).to_dict()

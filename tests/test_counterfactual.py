@@ -16,7 +16,7 @@ from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.counterfactual.groups import groups_in_roles, largest
 from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
-from gateway.pipeline import obtain_platform
+from gateway.pipeline import obtain_inputs
 from gateway.provenance import MODEL_VERSION
 from gateway.simulate import (
     Demotion,
@@ -55,7 +55,7 @@ def arms_config(*tables: dict, overrides: tuple[str, ...] = ()) -> Config:
 
 @pytest.fixture(scope="module")
 def platform():
-    return obtain_platform(arms_config())
+    return obtain_inputs(arms_config())
 
 
 @pytest.fixture(scope="module")

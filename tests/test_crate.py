@@ -11,7 +11,7 @@ import pytest
 from gateway.config import config_to_toml, parse_config
 from gateway.errors import ResultError
 from gateway.provenance import MODEL_VERSION
-from gateway.store import draft_result, write_crate
+from gateway.results import draft_result, write_crate
 from gateway.sweep.warming import TINY
 
 

@@ -17,7 +17,7 @@ from gateway.config import parse_config
 from gateway.config.detectors import DetectorName
 from gateway.detect import DETECTORS, REGISTRY, Detection
 from gateway.errors import LogError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 from tests.worlds import first_groups, linked_log

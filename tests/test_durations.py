@@ -13,9 +13,9 @@ import pytest
 
 import gateway
 from gateway.errors import GatewayError, LogError
-from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import convert_log
-from gateway.joins_io.ticks import Tick, ticks_in
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
+from gateway.log.ticks import Tick, ticks_in
 from gateway.score import score_joins
 from tests.worlds import first_groups, random_log
 

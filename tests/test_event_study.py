@@ -10,7 +10,7 @@ import pytest
 
 from gateway.analyses.event_study import EVENT_STUDY_SCHEMA, event_study, mean_curve
 from gateway.detect import UNRANKED, SpikeOptions, detect_spikes
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from tests.worlds import first_groups, linked_log
 

@@ -14,7 +14,7 @@ from gateway.analyses.histories import Histories
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes
 from gateway.detect.chain import build_chain
 from gateway.errors import GatewayError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.report import render_report
 from gateway.report.latex import tex_tables
 from gateway.score import build_prefixes, score_joins

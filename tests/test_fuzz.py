@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from gateway.cli.real import config_for_log
 from gateway.config import Config
 from gateway.errors import GatewayError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.publish import run
-from gateway.store import Result
+from gateway.results import Result
 
 NASTY = (
     "a", "b", "c", "d", "bad", "", " ", "0", "-1", "1e999", "NaN", "None", "\x00", "\x1b[31mred",

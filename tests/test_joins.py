@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.errors import LogError
-from gateway.joins import SOURCES, JoinLog, numbered_names
-from gateway.joins_io import ids, invariants
+from gateway.log import ids, invariants
+from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 
 
 @pytest.fixture

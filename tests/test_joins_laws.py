@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.joins import JoinLog
-from gateway.joins_io.rows import canonical_joins, canonical_rows
+from gateway.log.join_log import JoinLog
+from gateway.log.rows import canonical_joins, canonical_rows
 
 Row = tuple[str, str, int]
 

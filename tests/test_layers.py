@@ -79,7 +79,7 @@ def test_kernels__are_the_untyped_modules_of_mypy() -> None:
 
 # Files -----------------------------------------------------------------------------------
 
-FILE_MODULES = ("gateway/joins_io", "gateway/store")
+FILE_MODULES = ("gateway/log", "gateway/results")
 FILE_EXCEPTIONS = {
     "gateway/_numba.py": "hashes the kernels' own sources for the name of numba's cache",
     "gateway/cli/__init__.py": "points stdout at the null device once its reader has gone",

@@ -18,11 +18,11 @@ from gateway.analyses.record import NEVER, Invitations, Record, Requests, until
 from gateway.config import parse_config
 from gateway.detect import SpikeOptions, detect_spikes
 from gateway.errors import ConfigError
-from gateway.joins import SOURCES, JoinLog
+from gateway.log.join_log import SOURCES, JoinLog
+from gateway.results import compare_results, open_result
 from gateway.score import score_joins
 from gateway.simulate import live_through
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, cumulative_weights
-from gateway.store import compare_results, open_result
 from gateway.targets import TargetSet
 from gateway.world import Arms, draw_world
 from tests.worlds import small_config
@@ -755,14 +755,14 @@ SMALL_NOTE = ("note.workflow_day=152", "note.top=15", "note.recent_days=40")
 
 @pytest.mark.compiled
 def test_run__stores_the_analyses_of_gateways_found_before_the_workflow_s_day(tmp_path):
-    from gateway.pipeline import execute, obtain_platform
+    from gateway.pipeline import execute, obtain_inputs
 
     config = small_config(*SMALL_NOTE)
     result = execute(config, folder=tmp_path / "a")
     assert {"analyses/comparison", "analyses/label_times", "analyses/pathways"} <= set(
         result.table_names
     )
-    platform = obtain_platform(config)
+    platform = obtain_inputs(config)
     seen = until(platform.joins, 152)
     scores = score_joins(seen, platform.targets, horizon=60, seed=5)
     found = detect_spikes(

@@ -24,7 +24,7 @@ from experiments.calibrate_note import (
 from experiments.note_table import PAGE, line, number, shown
 from gateway.analyses.comparison import Row, compare
 from gateway.config import config_to_toml, parse_config
-from gateway.store import load_config
+from gateway.results import load_config
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs" / "note.toml"

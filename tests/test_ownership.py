@@ -18,7 +18,7 @@ import pytest
 from gateway.__main__ import main
 from gateway.errors import ResultError
 from gateway.provenance import MODEL_VERSION
-from gateway.store import (
+from gateway.results import (
     Failure,
     Journal,
     Result,
@@ -29,8 +29,8 @@ from gateway.store import (
     result_id,
     settle,
 )
-from gateway.store.names import DRAFT_MARKER, is_made
-from gateway.store.ownership import hold_draft, owned_files, strangers
+from gateway.results.names import DRAFT_MARKER, is_made
+from gateway.results.ownership import hold_draft, owned_files, strangers
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ FOREIGN = {
 @pytest.mark.parametrize("command", WRITERS)
 @pytest.mark.parametrize("what", FOREIGN)
 def test_out__refuses_a_folder_of_somebody_else(answer, tmp_path, monkeypatch, command, what):
-    monkeypatch.setattr("gateway.pipeline.obtain_platform", never)
+    monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
     monkeypatch.setattr("gateway.cli.converting.convert_log", never)
     monkeypatch.setattr("gateway.sweep.driver.run_tasks", never)
     for name, text in FOREIGN[what].items():
@@ -130,7 +130,7 @@ def never(*_, **__):
 def test_force__refuses_a_result_with_a_strangers_file_and_names_it(
     answer, tmp_path, monkeypatch, name
 ):
-    monkeypatch.setattr("gateway.pipeline.obtain_platform", never)
+    monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
     make(tmp_path / "r")
     if name.endswith("/"):
         (tmp_path / "r" / name).mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_is_made__knows_our_names(name, expected):
 def test_out__refuses_the_current_folder_before_computing(
     answer, tmp_path, monkeypatch, command, out
 ):
-    monkeypatch.setattr("gateway.pipeline.obtain_platform", never)
+    monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
     monkeypatch.setattr("gateway.cli.converting.convert_log", never)
     words = [str(tmp_path / w) if "." in w else w for w in WRITERS[command]]
     (tmp_path / "d").mkdir()

@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.errors import GatewayError, LogError
-from gateway.joins import JoinLog
-from gateway.joins_io import file_digest, part_views
-from gateway.joins_io.manifest import Manifest, read_manifest
-from gateway.joins_io.partitioned import convert_log, parse_size
-from gateway.joins_io.partitioned.spill import SCHEMA, Spill
+from gateway.log import file_digest, part_views
+from gateway.log.join_log import JoinLog
+from gateway.log.manifest import Manifest, read_manifest
+from gateway.log.partitioned import convert_log, parse_size
+from gateway.log.partitioned.spill import SCHEMA, Spill
 from gateway.simulate import simulate
 from gateway.world import draw_world
 from tests.worlds import small_config
@@ -100,7 +100,7 @@ def test_convert_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kind)
 def test_convert_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch, block, run):
     log = _write_csv(tmp_path / "a.csv", _rows())
     _convert(log, tmp_path / "expected")
-    module = "gateway.joins_io.partitioned.conversion"
+    module = "gateway.log.partitioned.conversion"
     monkeypatch.setattr(f"{module}._LARGEST_BLOCK", block)
     monkeypatch.setattr(f"{module}._LARGEST_RUN", run)
     _convert(log, tmp_path / "got")
@@ -230,7 +230,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_convert_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
-    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**12)
+    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**12)
     text, rule, row = BAD[case]
     (tmp_path / "a.csv").write_text("user,group,time\n" + text)
     with pytest.raises(LogError) as raised:
@@ -242,7 +242,7 @@ def test_convert_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
 
 
 def test_convert_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**10)
+    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**10)
     text = "user,group,time\n" + "b,g,5\n" * 5_000 + "b,g,2020-01-01\n" * 5_000
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(LogError, match="kind"):
@@ -287,8 +287,8 @@ def test_convert_log__keeps_what_a_stored_log_says_beside_its_joins(tmp_path, ca
 
 def test_convert_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypatch):
     """Its sources and inviters are dropped; blocks and runs are small, so that there are many."""
-    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_RUN", 2**15)
-    monkeypatch.setattr("gateway.joins_io.partitioned.conversion._LARGEST_BLOCK", 2**13)
+    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_RUN", 2**15)
+    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**13)
     joins = simulate(draw_world(small_config()))
     assert (np.diff(joins.offsets) == 0).any()
     assert len(np.unique(joins.observed_until - joins.observed_from)) > 1
@@ -458,7 +458,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 import gateway.cli.converting
-from gateway.joins_io.partitioned import convert_log
+from gateway.log.partitioned import convert_log
 from gateway.provenance import peak_memory_mib
 
 log, small, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

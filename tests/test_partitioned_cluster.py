@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import Detection, detect
 from gateway.errors import GatewayError
-from gateway.joins import JoinLog
-from gateway.joins_io import part_views
-from gateway.joins_io.partitioned import convert_log
-from gateway.parts import HERE, Work, Workers, over_parts, working
+from gateway.log import part_views
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
+from gateway.log.work import HERE, Work, Workers, over_parts, working
 from gateway.sweep import EngineOptions, SweepStoppedError
 from gateway.targets import TargetSet, named_targets
 from tests.clusters import Cluster

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import DETECTORS, Detection, detect
 from gateway.errors import GatewayError, LogError
-from gateway.joins import JoinLog
-from gateway.joins_io import part_views
-from gateway.joins_io.partitioned import convert_log
-from gateway.parts import Work, over_parts, working
+from gateway.log import part_views
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
+from gateway.log.work import Work, over_parts, working
 from gateway.targets import TargetSet, check_learnable, named_targets
 from tests.worlds import linked_log
 
@@ -146,7 +146,7 @@ import sys, threading, time
 from pathlib import Path
 import gateway.cli.outcome
 from gateway.detect import detect
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import check_learnable, named_targets
 
 def held():

@@ -14,9 +14,9 @@ import pytest
 import gateway
 from gateway import provenance
 from gateway.errors import ConfigError, LogError, ResultError
-from gateway.pipeline import execute, obtain_platform, simulate_only
+from gateway.pipeline import execute, obtain_inputs, simulate_only
 from gateway.publish import redraw, run
-from gateway.store import (
+from gateway.results import (
     compare_results,
     draft_result,
     load_config,
@@ -158,7 +158,7 @@ def test_run__of_a_log_that_has_changed_is_another_run(tmp_path, monkeypatch):
     from gateway.config import parse_config
 
     monkeypatch.chdir(tmp_path)
-    obtain_platform(small_config()).joins.to_parquet("log.parquet")
+    obtain_inputs(small_config()).joins.to_parquet("log.parquet")
     text = """
     experiment.name = "real"
     log.path = "log.parquet"
@@ -167,7 +167,7 @@ def test_run__of_a_log_that_has_changed_is_another_run(tmp_path, monkeypatch):
     """
     first = execute(parse_config(text))
     assert first.config.log.digest is not None
-    obtain_platform(small_config("experiment.seed=6")).joins.to_parquet("log.parquet")
+    obtain_inputs(small_config("experiment.seed=6")).joins.to_parquet("log.parquet")
     second = execute(parse_config(text))
     assert second.folder != first.folder
     with pytest.raises(LogError, match="is not the file"):
@@ -305,7 +305,7 @@ def test_library__does_what_the_command_does(result):
 
 
 def test_platform__of_a_real_log_knows_no_roles(tmp_path):
-    joins = obtain_platform(small_config()).joins
+    joins = obtain_inputs(small_config()).joins
     joins.to_parquet(tmp_path / "log.parquet")
     text = "\n".join(
         [
@@ -319,12 +319,12 @@ def test_platform__of_a_real_log_knows_no_roles(tmp_path):
     )
     from gateway.config import parse_config
 
-    platform = obtain_platform(parse_config(text))
+    platform = obtain_inputs(parse_config(text))
     assert platform.joins.n_joins == joins.n_joins
     assert set(platform.role.tolist()) == {"unknown"}
     digest = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(LogError, match="is not the file that the config names"):
-        obtain_platform(parse_config(text, overrides=[f"log.digest={digest}"]))
+        obtain_inputs(parse_config(text, overrides=[f"log.digest={digest}"]))
 
 
 def test_groups_table__has_the_columns_of_the_contract(result):

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from gateway.errors import LogError
 from gateway.evaluate import auc_with_interval, predict_later, split_by_time
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import named_targets
 from tests import naive
 from tests.worlds import first_groups, linked_log

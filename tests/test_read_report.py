@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from gateway.errors import LogError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import named_targets, reading_with
 
 

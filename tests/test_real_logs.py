@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import check_learnable, named_targets
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -53,7 +53,7 @@ def test_readme__has_the_table_of_claims() -> None:
 
 
 def test_claims__are_about_configs_and_settings_that_exist() -> None:
-    from gateway.store import load_config
+    from gateway.results import load_config
 
     claims = read_claims(ROOT / "claims.toml")
     assert {claim.when for claim in claims} == {"quick", "full"}

@@ -20,7 +20,7 @@ from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
 from gateway.detect.matching import MatchingOptions, detect_by_matching
 from gateway.detect.shrinkage import gamma_prior, normal_prior
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from gateway.targets import named_targets
 from tests import naive

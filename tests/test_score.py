@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.naive_bayes import BernoulliNB
 
 from gateway.errors import LogError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import (
     UNRESOLVED,
     LogisticScorer,

@@ -10,9 +10,9 @@ import pytest
 
 from gateway.detect import Detection, detect
 from gateway.errors import GatewayError, LogError
-from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import convert_log
-from gateway.parts import Work, working
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
+from gateway.log.work import Work, working
 from gateway.score import BoostedScorer, MarkovScorer, Scores, score_joins
 from gateway.targets import TargetSet, named_targets
 from tests.worlds import linked_log

@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from gateway._numba import set_threads
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import LogisticScorer, PrefixLoss, SklearnScorer, build_prefixes, score_joins
 from gateway.score.calibration import Line, fit_calibrator
 from gateway.score.descent import minimise

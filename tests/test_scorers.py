@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from gateway.detect import SpikeOptions, detect_spikes
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.pipeline import execute
 from gateway.score import BoostedScorer, MarkovScorer, build_prefixes, score_joins
 from gateway.score.states import block_mean, running_count, running_maximum, running_sum

@@ -23,7 +23,7 @@ from gateway.detect.self_controlled.ratios import estimate_ratios, likelihood_in
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
 from gateway.errors import GatewayError, LogError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 from tests import naive
 from tests.worlds import first_groups, random_log
@@ -383,7 +383,7 @@ def test_p_values__keep_their_level_where_nothing_is_true():
 
 
 def test_benchmark_world__is_the_one_that_the_issue_asks_for():
-    from gateway.store import load_config
+    from gateway.results import load_config
 
     config = load_config("configs/benchmark_world.toml")
     world = config.world

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from gateway.analyses.shape import FEWEST_IN_TAIL, log_shape
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from tests import naive
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gateway._numba import set_threads, threads, threads_at_most
-from gateway.joins import SOURCES
+from gateway.log.join_log import SOURCES
 from gateway.simulate import live_through, platform, simulate
 from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from

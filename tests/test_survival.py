@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gateway
 from gateway.detect.survival import CELLS, _Hazard, _index, _ranks, _Spans, _spans, _squares, _sums
 from gateway.detect.survival_kernels import deal_out, rank_ticks
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet, named_targets
 from tests import naive
 from tests.worlds import first_groups, linked_log

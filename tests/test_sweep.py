@@ -16,8 +16,8 @@ import pytest
 from gateway.config import SweepSection, parse_config, parse_points
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import execute
-from gateway.store import Journal, Lock, SweepFolder, draft_result, is_locked, read_journal
-from gateway.store.locks import node_cache_lock, node_local_cache
+from gateway.results import Journal, Lock, SweepFolder, draft_result, is_locked, read_journal
+from gateway.results.locks import node_cache_lock, node_local_cache
 from gateway.sweep import (
     EngineOptions,
     compare_folders,
@@ -249,10 +249,10 @@ def test_journal__writers_at_once_mix_no_lines(tmp_path) -> None:
 
 
 def test_lock__is_refused_while_it_is_held_and_dies_with_its_process(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.store.locks.PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.results.locks.PATIENCE_SECONDS", 0.2)
     path = tmp_path / "lock"
     code = (
-        "import sys; from pathlib import Path; from gateway.store.locks import Lock\n"
+        "import sys; from pathlib import Path; from gateway.results.locks import Lock\n"
         "lock = Lock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

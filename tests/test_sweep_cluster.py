@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import SweepFolder
+from gateway.results import SweepFolder
 from gateway.sweep import EngineOptions, read_plan, run_sweep
 from gateway.sweep.warming import TINY
 from tests.clusters import ENVIRONMENT, Cluster

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.store import SweepFolder
-from gateway.store.ownership import hold_draft
+from gateway.results import SweepFolder
+from gateway.results.ownership import hold_draft
 from gateway.sweep import EngineOptions, folder_status, read_plan, run_sweep
 from gateway.sweep.warming import TINY
 

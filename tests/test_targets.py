@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gateway.errors import LogError
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet, check_learnable, named_targets, targets_by_rule
 
 

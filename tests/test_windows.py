@@ -12,8 +12,8 @@ import pytest
 from gateway.detect import detect
 from gateway.detect.self_controlled.cases import list_events, pairs_of
 from gateway.errors import LogError
-from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import convert_log
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log
 from gateway.targets import check_learnable, named_targets
 
 COLUMNS = {"observed_from": "came", "observed_until": "left"}

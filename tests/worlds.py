@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.config import Config, parse_config
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.simulate import History
 from gateway.simulate.tables import Table
 from gateway.targets import TargetSet

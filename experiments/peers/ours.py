@@ -13,10 +13,10 @@ from experiments.synthetic import log_of
 from gateway.detect import SpikeOptions, detect_markov_removal, detect_spikes, detect_survival
 from gateway.detect.self_controlled.cases import Cases
 from gateway.detect.self_controlled.multivariate import fit_groups
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
+from gateway.results import load_config
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, build_prefixes
 from gateway.simulate import simulate
-from gateway.store import load_config
 from gateway.targets import TargetSet
 from gateway.world import draw_world
 from gateway.world.friendships import draw_friendships

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.detect import UNRANKED, Detection
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 

@@ -13,8 +13,8 @@ from gateway.analyses.histories import Histories
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
-from gateway.joins import JoinLog
-from gateway.joins_io.messages import nearest, shown
+from gateway.log.join_log import JoinLog
+from gateway.log.messages import nearest, shown
 from gateway.score import Scores
 from gateway.targets import TargetSet
 

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from gateway.joins import JoinLog
-from gateway.joins_io.rows import count_values
+from gateway.log.join_log import JoinLog
+from gateway.log.rows import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
 

@@ -10,8 +10,8 @@ from scipy.special import betaincinv
 from scipy.stats import binom
 
 from gateway.detect import Claim, Detection
-from gateway.joins import JoinLog
-from gateway.parts import over_parts
+from gateway.log.join_log import JoinLog
+from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 

@@ -12,7 +12,7 @@ from gateway.analyses.comparison import Row, compare
 from gateway.analyses.proportions import Share, clustered_share, wilson
 from gateway.analyses.published import RECENT_SOURCES, SOURCES_EVER, SourceCount
 from gateway.analyses.record import Record
-from gateway.joins import SOURCES
+from gateway.log.join_log import SOURCES
 
 __all__ = ["REST", "gateway_requests", "join_sources", "recent_join_sources"]
 

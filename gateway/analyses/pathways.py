@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from gateway.analyses.join_sources import gateway_requests
 from gateway.analyses.record import Record
-from gateway.joins import SOURCES
+from gateway.log.join_log import SOURCES
 
 __all__ = ["PATHWAYS_SCHEMA", "pathways"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect import UNRANKED, Detection
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.simulate import History
 from gateway.simulate.moderation import months_of
 from gateway.simulate.occasion_kernels import UNCONFIRMED

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 
 __all__ = ["LogShape", "log_shape"]
 

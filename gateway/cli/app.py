@@ -104,7 +104,7 @@ def run(
 ) -> None:
     """Run a config: simulate or read, score, detect, evaluate, draw, report."""
     from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
-    from gateway.store import load_config  # noqa: PLC0415
+    from gateway.results import load_config  # noqa: PLC0415
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     loaded = load_config(config, overrides=overrides)
@@ -229,7 +229,7 @@ def simulate(
 ) -> None:
     """Simulate a config's platform: only the log, the groups and their truth."""
     from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
-    from gateway.store import load_config  # noqa: PLC0415
+    from gateway.results import load_config  # noqa: PLC0415
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
@@ -322,7 +322,7 @@ def export(
     ] = None,
 ) -> None:
     """Make a stored result readable for other tools: as an RO-Crate."""
-    from gateway.store import write_crate  # noqa: PLC0415  (quick help)
+    from gateway.results import write_crate  # noqa: PLC0415  (quick help)
 
     if not ro_crate:
         raise typer.BadParameter("say what to export: --ro-crate")
@@ -404,7 +404,7 @@ def reproduce(
 @app.command()
 def validate(config: ConfigFile, settings: Settings = None) -> None:
     """Check a config; every problem at once."""
-    from gateway.store import load_config  # noqa: PLC0415  (quick help)
+    from gateway.results import load_config  # noqa: PLC0415  (quick help)
 
     load_config(config, overrides=settings or ())
     TerminalTalk().say(f"{config} is a valid config")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway.cli.terminal import TerminalTalk
-from gateway.joins import JoinLog
-from gateway.joins_io.partitioned import convert_log, parse_size
-from gateway.store import draft_result
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import convert_log, parse_size
+from gateway.results import draft_result
 
 if TYPE_CHECKING:
-    from gateway.joins_io.times import TimeFormat
+    from gateway.log.times import TimeFormat
 
 __all__ = ["convert_and_show"]
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from gateway.analyses import Explanation
 from gateway.cli.terminal import TerminalTalk, clean, print_table
 from gateway.pipeline import explain
-from gateway.store import Result, open_result
+from gateway.results import Result, open_result
 
 __all__ = ["explain_and_show"]
 

@@ -19,12 +19,12 @@ from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, 
 from gateway.config import Config
 from gateway.detect import Measure, measure_of
 from gateway.errors import NobodyToCompareError
-from gateway.parts import Work, working
+from gateway.log.work import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.report.numbers import count
 from gateway.report.quantities import interval_of, tested, written
-from gateway.store import Result
+from gateway.results import Result
 
 __all__ = ["run_and_show", "simulate_and_show"]
 

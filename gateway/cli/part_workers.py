@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.terminal import complain
 from gateway.errors import ConfigError, Problem
-from gateway.joins_io.partitioned import parse_size
+from gateway.log.partitioned import parse_size
 
 if TYPE_CHECKING:
-    from gateway.parts import Workers
+    from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
 __all__ = ["PartOptions", "options_for_parts", "workers_for"]
@@ -62,7 +62,7 @@ def options_for_parts(
 @contextmanager
 def workers_for(options: PartOptions) -> Iterator[Workers]:
     """Give the workers while the block lasts; a cluster that is lost ends the command."""
-    from gateway.parts import HERE  # noqa: PLC0415  (quick help)
+    from gateway.log.work import HERE  # noqa: PLC0415  (quick help)
 
     if options.engine.engine == "serial":
         yield HERE

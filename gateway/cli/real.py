@@ -11,8 +11,8 @@ import tomli_w
 
 from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
-from gateway.joins_io import parse_duration, read_names
-from gateway.joins_io.messages import shown
+from gateway.log import parse_duration, read_names
+from gateway.log.messages import shown
 
 __all__ = ["BOTH", "change_alone", "config_for_log"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk, clean
 from gateway.publish import run
-from gateway.store import compare_results, open_result, scratch_folder
+from gateway.results import compare_results, open_result, scratch_folder
 
 __all__ = ["rerun_and_compare"]
 

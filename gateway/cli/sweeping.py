@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk, complain, print_table
-from gateway.store import SweepFolder
+from gateway.results import SweepFolder
 from gateway.sweep import EngineOptions, Outcome, Plan, SweepStoppedError, run_sweep
 
 __all__ = ["list_points", "sweep_and_show"]

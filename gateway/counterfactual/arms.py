@@ -14,7 +14,7 @@ from gateway.config import Config
 from gateway.config.interventions import InterventionSection
 from gateway.counterfactual.groups import Known, choose_groups
 from gateway.counterfactual.outcome import Kinds, arm_row, source_rows, user_rows
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.simulate import (
     Demotion,
     GysjSeedFilter,

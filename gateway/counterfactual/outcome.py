@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.joins import numbered_names
+from gateway.log.join_log import numbered_names
 from gateway.simulate import Comparison, History, joins_by_user, paired_total
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import SOURCE_TABLE

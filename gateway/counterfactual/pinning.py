@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from gateway.config import Config
 from gateway.config.interventions import InterventionSection
 from gateway.errors import ConfigError, Problem, ResultError
-from gateway.joins import numbered_names
-from gateway.joins_io import file_digest
-from gateway.joins_io.messages import nearest, shown
-from gateway.store import open_result
+from gateway.log import file_digest
+from gateway.log.join_log import numbered_names
+from gateway.log.messages import nearest, shown
+from gateway.results import open_result
 
 __all__ = ["earlier_findings", "pin_groups", "world_names"]
 

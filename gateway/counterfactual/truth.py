@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from gateway.config.interventions import TruthSection
 from gateway.counterfactual.groups import groups_in_roles, largest
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.simulate import History, measure_direct_effects, measure_total_effects
 from gateway.talk import SILENT, Talk
 from gateway.world import GATEWAYS

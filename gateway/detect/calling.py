@@ -9,9 +9,9 @@ from typing import Any
 from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import GatewayError, Problem
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration, ticks_in
-from gateway.parts import check_training, scratch_folder
+from gateway.log import Duration, ticks_in
+from gateway.log.join_log import JoinLog
+from gateway.log.work import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet
 

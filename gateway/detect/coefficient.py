@@ -11,7 +11,7 @@ from scipy.special import expit
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes
 from gateway.targets import TargetSet
 

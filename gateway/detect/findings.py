@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.measure import Measure
 from gateway.detect.significance import benjamini_hochberg
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
 __all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]

@@ -13,9 +13,9 @@ from gateway.detect.intervals import clopper_pearson
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration, ticks_in
-from gateway.parts import over_parts
+from gateway.log import Duration, ticks_in
+from gateway.log.join_log import JoinLog
+from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 

@@ -13,7 +13,7 @@ from gateway.detect.chain import build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 

@@ -14,8 +14,8 @@ from gateway.detect.intervals import clopper_pearson
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound
-from gateway.joins import JoinLog
-from gateway.parts import over_parts
+from gateway.log.join_log import JoinLog
+from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
 __all__ = ["ORDER", "OrderOptions", "detect_order"]

@@ -25,8 +25,8 @@ from gateway.detect.self_controlled import (
 )
 from gateway.detect.spike import SPIKE, SpikeOptions, detect_spikes
 from gateway.detect.survival import SURVIVAL, SurvivalOptions, detect_survival
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration
+from gateway.log import Duration
+from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 

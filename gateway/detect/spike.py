@@ -23,7 +23,7 @@ from gateway.detect.spike_kernels import (
     add_tables,
     own_history_z,
 )
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 

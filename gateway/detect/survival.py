@@ -21,7 +21,7 @@ from gateway.detect.survival_kernels import (
     find_spans,
     rank_ticks,
 )
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
 __all__ = ["SURVIVAL", "Clock", "SurvivalOptions", "detect_survival"]

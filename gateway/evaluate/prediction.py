@@ -13,8 +13,8 @@ import pyarrow as pa
 from gateway.detect import DETECTORS, REGISTRY, UNRANKED, Detection, run_detector
 from gateway.errors import LogError
 from gateway.evaluate.roc import auc_with_interval
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration, ticks_in
+from gateway.log import Duration, ticks_in
+from gateway.log.join_log import JoinLog
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet, check_learnable
 

@@ -14,7 +14,7 @@ from gateway.config.document import Document, read_document
 from gateway.config.phrases import say_key, say_value
 from gateway.config.suggestions import did_you_mean, nearest
 from gateway.errors import ConfigError, Problem
-from gateway.store import read_config_text
+from gateway.results import read_config_text
 
 __all__ = ["Claim", "read_claims"]
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from gateway.analyses.shape import log_shape
 from gateway.config import Config, config_digest
 from gateway.errors import ConfigError, Problem, ResultError
-from gateway.pipeline import obtain_platform
+from gateway.pipeline import obtain_inputs
 from gateway.publish import run
 from gateway.reproduce.claims import Claim
 from gateway.reproduce.metrics import metric_of
-from gateway.store import draft_result, load_config
+from gateway.results import draft_result, load_config
 from gateway.talk import SILENT, Talk
 
 __all__ = ["CLAIMS_SCHEMA", "Reproduction", "reproduce_claims"]
@@ -158,7 +158,7 @@ def _tables_of(
     """Run what the claims are about; return how to get a table of it by name."""
     shape = None
     if any(claim.table == _SHAPE for claim in claims):
-        platform = obtain_platform(config, talk=talk)
+        platform = obtain_inputs(config, talk=talk)
         world = platform.world
         category = None if world is None else world.groups.topic
         shape = log_shape(platform.joins, category).to_arrow()

@@ -12,8 +12,8 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from gateway.errors import LogError
-from gateway.joins import JoinLog
-from gateway.joins_io import Duration, ticks_in
+from gateway.log import Duration, ticks_in
+from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from gateway.score.calibration import CLIP, Calibration, Calibrator, Line, fit_calibrator
 from gateway.score.expectation import Expectation, fit_expectation

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.joins import numbered_names
+from gateway.log.join_log import numbered_names
 from gateway.randomness import Stream
 from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
 from gateway.simulate.stage import Policies, Stage

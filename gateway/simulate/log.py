@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.joins import SOURCES, JoinLog, numbered_names
+from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes

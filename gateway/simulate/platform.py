@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway._numba import threads_at_most
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
 from gateway.simulate.invitations import InvitationLog, list_invitations
 from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.joins import SOURCES
+from gateway.log.join_log import SOURCES
 
 __all__ = ["SOURCE_TABLE", "Mechanism", "SourceRow", "confirmation", "cumulative_weights"]
 

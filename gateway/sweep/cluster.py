@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from gateway.errors import ConfigError, Problem
-from gateway.store import scratch_folder
+from gateway.results import scratch_folder
 from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.options import EngineOptions

@@ -15,7 +15,7 @@ from distributed import Client, Future, KilledWorker
 from distributed.protocol.pickle import dumps, loads
 
 from gateway._numba import set_threads
-from gateway.parts import Workers
+from gateway.log.work import Workers
 from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
 from gateway.sweep.errors import SweepStoppedError
 from gateway.sweep.options import EngineOptions

@@ -16,7 +16,7 @@ from typing import Any
 import distributed
 
 from gateway.provenance import result_versions
-from gateway.store import node_local_cache, result_files, scratch_folder
+from gateway.results import node_local_cache, result_files, scratch_folder
 from gateway.sweep.errors import ChildDeathError
 from gateway.sweep.processes import ATTEMPTS, late_answer
 from gateway.sweep.supervisor import Child

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gateway.store import SweepFolder
+from gateway.results import SweepFolder
 from gateway.sweep.plan import Plan, Point
 
 __all__ = ["compact"]

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.config import Config
-from gateway.store import SweepFolder, compare_results, is_sweep, load_config, open_result
+from gateway.results import SweepFolder, compare_results, is_sweep, load_config, open_result
 
 __all__ = ["ChangedKey", "ChangedValue", "FolderComparison", "compare_folders"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.config import config_to_toml
-from gateway.store import Failure, Journal, Lock, SweepFolder
+from gateway.results import Failure, Journal, Lock, SweepFolder
 from gateway.sweep.compaction import compact
 from gateway.sweep.engines import run_tasks
 from gateway.sweep.errors import SweepStoppedError

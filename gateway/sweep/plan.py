@@ -11,9 +11,9 @@ from typing import Any
 import tomli_w
 
 from gateway.config import Config, SweepSection, Variants, parse_points
-from gateway.joins_io import file_digest
+from gateway.log import file_digest
 from gateway.pipeline import pin_inputs
-from gateway.store import SweepFolder, read_config_text, result_id
+from gateway.results import SweepFolder, read_config_text, result_id
 from gateway.sweep.design import draw_design
 
 __all__ = ["Plan", "Point", "read_plan", "stored_plan"]

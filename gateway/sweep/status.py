@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.store import SweepFolder, is_sweep, open_result, resident_mib
+from gateway.results import SweepFolder, is_sweep, open_result, resident_mib
 from gateway.sweep.plan import stored_plan
 
 __all__ = ["RunningPoint", "Status", "folder_status"]

@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gateway.store import capture_file, captured
+from gateway.results import capture_file, captured
 from gateway.sweep.errors import ChildDeathError
 from gateway.sweep.tasks import Answer, Task
 

@@ -14,7 +14,7 @@ from gateway.config import parse_config
 from gateway.detect import DETECTORS
 from gateway.pipeline import execute
 from gateway.provenance import cpu_name, result_versions
-from gateway.store import is_cache_filled, node_cache_lock, scratch_folder
+from gateway.results import is_cache_filled, node_cache_lock, scratch_folder
 
 __all__ = ["is_cold", "warm_up"]
 

@@ -18,7 +18,7 @@ import pytest
 from experiments.stages import STAGES, Size, draw_to
 from gateway._numba import kernel
 from gateway.randomness_kernels import philox, uniform
-from gateway.store import load_config
+from gateway.results import load_config
 from gateway.world import draw_world
 from gateway.world.friendships import draw_friendships
 

@@ -24,7 +24,7 @@ from gateway.detect.self_controlled.multivariate import (
 )
 from gateway.detect.self_controlled.options import SelfControlledOptions
 from gateway.detect.self_controlled.ratios import estimate_ratios
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 

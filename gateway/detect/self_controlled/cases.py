@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from gateway.detect.self_controlled.baseline import Baseline, estimate_baseline
 from gateway.detect.self_controlled.cases_kernels import count_wanted, cut_time, take_wanted
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 
 __all__ = ["Cases", "Events", "Pairs", "build_cases", "list_events", "pairs_of",
            "select_cases", "users_with"]  # fmt: skip

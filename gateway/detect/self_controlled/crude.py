@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gateway.detect.self_controlled.cases import list_events, pairs_of
 from gateway.detect.self_controlled.options import SelfControlledOptions
-from gateway.joins import JoinLog
+from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
 __all__ = ["Crude", "count_crudely"]

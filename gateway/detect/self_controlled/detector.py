@@ -27,8 +27,8 @@ from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likel
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.errors import GatewayError, LogError, Problem
-from gateway.joins import JoinLog
-from gateway.parts import check_room, over_parts
+from gateway.log.join_log import JoinLog
+from gateway.log.work import check_room, over_parts
 from gateway.targets import TargetSet
 
 __all__ = ["SELF_CONTROLLED", "detect_self_controlled"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.errors import GatewayError, Problem
-from gateway.joins_io import Duration, Tick, ticks_in
+from gateway.log import Duration, Tick, ticks_in
 
 __all__ = ["Model", "SelfControlledOptions", "Surrogates", "Variance"]
 

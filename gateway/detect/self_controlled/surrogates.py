@@ -23,8 +23,8 @@ from gateway.detect.self_controlled.cases import (
 )
 from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
-from gateway.joins import JoinLog
-from gateway.parts import over_parts
+from gateway.log.join_log import JoinLog
+from gateway.log.work import over_parts
 from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 

@@ -1,0 +1,189 @@
+"""The inputs of a config: joins and targets, simulated or read, and what is known of the groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.analyses import until
+from gateway.config import Config, LogSection
+from gateway.detect import REGISTRY, compare_users
+from gateway.errors import LogError, Problem
+from gateway.log import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
+from gateway.log.join_log import JoinLog
+from gateway.simulate import History, live_through
+from gateway.talk import SILENT, Talk
+from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
+from gateway.world import GATEWAYS, Role, World, draw_world
+
+__all__ = ["Inputs", "as_known", "groups_table", "obtain_inputs", "with_named_groups"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Joins and targets, and what is known of the groups: all of it in a simulated run."""
+
+    joins: JoinLog
+    targets: TargetSet
+    history: History | None = None
+
+    @cached_property
+    def reading(self) -> ReadReport | None:
+        """What was done to the data of a real log, None for a simulated one."""
+        return None if self.history is not None else reading_with(self.joins, self.targets)
+
+    @property
+    def world(self) -> World | None:
+        """The simulated world, None for a real log."""
+        return None if self.history is None else self.history.world
+
+    @property
+    def role(self) -> npt.NDArray[np.str_]:
+        """Planted role of every group, ``unknown`` in a real log."""
+        if self.world is None:
+            return np.full(self.joins.n_groups, "unknown")
+        names = np.array([role.name.lower() for role in Role])
+        return np.asarray(names[self.world.groups.role])
+
+
+def obtain_inputs(config: Config, *, talk: Talk = SILENT, trusted: bool = False) -> Inputs:
+    """Simulate the inputs, or read a real log, and choose the targets.
+
+    A ``trusted`` log was digested just now and is not digested once more.
+    """
+    log = config.log
+    if log is None:
+        return _simulate_inputs(config, talk)
+    config = with_named_groups(config)
+    if not trusted:
+        _check_digest(log)
+    inputs = _read_inputs(config, log)
+    _check_durations(config, inputs.joins)
+    return inputs
+
+
+def _simulate_inputs(config: Config, talk: Talk) -> Inputs:
+    with talk.stage("drawing the world"):
+        world = draw_world(config)
+    with talk.stage("simulating joins", world.days) as advance:
+        history = live_through(world, progress=lambda day: advance(day + 1))
+        joins = history.joins()
+    targets = _choose_targets(config, history, joins)
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
+    return Inputs(joins, targets, history)
+
+
+def _choose_targets(config: Config, history: History, joins: JoinLog) -> TargetSet:
+    wanted, world, strikes = config.targets, history.world, history.strikes
+    if wanted.groups is not None:
+        return named_targets(joins, wanted.groups, skip_unknown=bool(wanted.skip_unknown))
+    country = np.array(world.countries)[world.groups.country]
+    counted = strikes.of(str(wanted.kind), str(wanted.month))
+    description = (
+        f"groups based in {wanted.country} with at least {wanted.min_strikes} strikes "
+        f"for {wanted.kind} in {wanted.month}"
+    )
+    meets = (country == wanted.country) & (counted >= (wanted.min_strikes or 1))
+    return targets_by_rule(joins, meets, description)
+
+
+def with_named_groups(config: Config) -> Config:
+    """Return the config with the target groups that its file names.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be used.
+    """
+    wanted = config.targets
+    if wanted.file is None:
+        return config
+    names = read_names(wanted.file, column=wanted.column, where=wanted.where)
+    update = {"groups": tuple(sorted(names)), "file": None, "column": None, "where": None}
+    return config.model_copy(update={"targets": wanted.model_copy(update=update)})
+
+
+def _check_digest(log: LogSection) -> None:
+    if log.digest is not None and (found := file_digest(log.path)) != log.digest:
+        raise LogError(
+            f"{log.path} is not the file that the config names: its sha256 is "
+            f"{found}, the config says {log.digest}"
+        )
+
+
+def _check_durations(config: Config, joins: JoinLog) -> None:
+    """Check before the work begins that every duration is one of this log."""
+    if config.score.horizon is not None:
+        horizon = ticks_in(config.score.horizon, joins.tick, what="score.horizon")
+        first, last = joins.span
+        if any(REGISTRY[name].uses_horizon for name in config.detect.detectors):
+            _check_horizon(horizon, last - first, joins.tick)
+    for name in ("risk_window", "pre_window"):
+        window = getattr(config.self_controlled, name)
+        ticks_in(window, joins.tick, what=f"self_controlled.{name}", least=0)
+
+
+def _check_horizon(horizon: int, length: int, tick: Tick) -> None:
+    if horizon >= length:
+        rule = f"must be shorter than the log, which is {say_duration(length, tick)} long"
+        hint = "no join could be followed up for all of it; leave it out to count any later one"
+        raise LogError(str(Problem("score.horizon", rule, say_duration(horizon, tick), hint=hint)))
+
+
+def _read_inputs(config: Config, log: LogSection) -> Inputs:
+    joins = JoinLog.read(log.path, time_format=log.time_format or "auto", **log.columns)
+    wanted = config.targets
+    targets = named_targets(joins, wanted.groups or (), skip_unknown=bool(wanted.skip_unknown))
+    check_learnable(joins, targets, compares=compare_users(config.detect.detectors))
+    return Inputs(joins, targets)
+
+
+def as_known(config: Config, inputs: Inputs) -> Inputs:
+    """Return the inputs with the log that detectors may see: before the workflow's day."""
+    if config.note is None:
+        return inputs
+    joins = until(inputs.joins, config.note.workflow_day)
+    check_learnable(joins, inputs.targets, compares=compare_users(config.detect.detectors))
+    return replace(inputs, joins=joins)
+
+
+def groups_table(inputs: Inputs, config: Config) -> pa.Table:
+    """Return what is known of every group; null where a real log does not tell."""
+    n, world = inputs.joins.n_groups, inputs.world
+    columns: dict[str, Any] = {
+        "group": inputs.joins.groups,
+        "role": pa.array(inputs.role.tolist(), pa.string()),
+        "mechanism": pa.nulls(n, pa.string()),
+        "strength": pa.nulls(n, pa.float64()),
+        "topic": pa.nulls(n, pa.int16()),
+        "country": pa.nulls(n, pa.string()),
+        "created": pa.nulls(n, pa.int32()),
+        "size": pa.array(inputs.joins.sizes()),
+        "is_target": pa.array(inputs.targets.mask),
+        "strikes": pa.nulls(n, pa.int64()),
+    }
+    if world is not None:
+        columns |= _world_columns(world)
+    if inputs.history is not None and config.targets.kind and config.targets.month:
+        counted = inputs.history.strikes.of(config.targets.kind, config.targets.month)
+        columns["strikes"] = pa.array(counted)
+    return pa.table(columns)
+
+
+def _world_columns(world: World) -> dict[str, Any]:
+    groups = world.groups
+    acts = np.isin(groups.role, GATEWAYS)
+    country = np.array(world.countries)[groups.country]
+    mechanism = np.array([role.name.lower() for role in Role])[groups.role]
+    return {
+        "mechanism": pa.array(mechanism.tolist(), pa.string(), mask=~acts),
+        "strength": pa.array(groups.strength),
+        "topic": pa.array(groups.topic),
+        "country": pa.array(country.tolist(), pa.string()),
+        "created": pa.array(groups.created),
+    }

@@ -1,0 +1,168 @@
+"""CSV and gzip CSV files as tables of text.
+
+pyarrow reads a good file fast, on several threads, and so cannot say where a bad one
+breaks. Only when it fails is the file read again, slowly, to find the place.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+
+from gateway.errors import LogError
+from gateway.log.gzip_files import open_gzip
+from gateway.log.messages import complaint, listed
+from gateway.log.paths import Format, unreadable
+
+__all__ = ["iterate_text_columns", "read_header", "read_text_columns"]
+
+
+def read_header(path: Path, *, kind: Format) -> list[str]:
+    """Return the column names of a CSV file.
+
+    Raises
+    ------
+    LogError
+        If there is no header or it cannot be read.
+    """
+    try:
+        header = next(_records(path, kind))
+        "".join(header).encode("utf-8")
+    except StopIteration:
+        raise complaint(path, "the file", "must have a header and rows; it is blank") from None
+    except UnicodeEncodeError as error:
+        raise _not_text(path, kind) from error
+    except csv.Error as error:
+        raise complaint(path, "the header", "cannot be read as CSV", got=str(error)) from error
+    except (EOFError, zlib.error, OSError) as error:
+        raise _broken_stream(path, error) from error
+    return header
+
+
+def read_text_columns(path: Path, names: Sequence[str], *, kind: Format) -> pa.Table:
+    """Return the named columns of a CSV file as text; an empty cell is an empty string.
+
+    Parameters
+    ----------
+    path
+        The file: comma-separated, UTF-8, with a header.
+    names
+        Columns, each in the header exactly once.
+    kind
+        ``csv`` or ``gzip``.
+
+    Raises
+    ------
+    LogError
+        If the file is not UTF-8, has ragged rows, or its gzip stream is broken.
+    """
+    try:
+        with _opened(path, kind) as stream:
+            return pyarrow.csv.read_csv(stream, **_as_text(names))
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise _explained(path, kind, error) from error
+
+
+def iterate_text_columns(
+    path: Path, names: Sequence[str], *, kind: Format, block: int
+) -> Iterator[pa.Table]:
+    """Yield the rows of ``read_text_columns`` in blocks of about ``block`` bytes of text."""
+    options = pyarrow.csv.ReadOptions(block_size=block, use_threads=False)
+    try:
+        with (
+            _opened(path, kind) as stream,
+            pyarrow.csv.open_csv(stream, read_options=options, **_as_text(names)) as reader,
+        ):
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise _explained(path, kind, error) from error
+
+
+def _as_text(names: Sequence[str]) -> dict[str, Any]:
+    text = dict.fromkeys(names, pa.string())
+    return {
+        # A quoted name may hold a line break.
+        "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            include_columns=list(names), column_types=text, null_values=[],
+            strings_can_be_null=False,
+        ),
+    }  # fmt: skip
+
+
+def _opened(path: Path, kind: Format) -> BinaryIO:
+    return open_gzip(path) if kind == "gzip" else path.open("rb")
+
+
+def _records(path: Path, kind: Format) -> Iterator[list[str]]:
+    """Yield the header and the data rows; blank lines are not rows.
+
+    What is not UTF-8 becomes surrogates: it may stand in a column that nobody wants.
+    """
+    with io.TextIOWrapper(
+        _opened(path, kind), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as stream:
+        yield from (record for record in csv.reader(stream) if record)
+
+
+def _explained(path: Path, kind: Format, failure: Exception) -> LogError:
+    """Return what is wrong with a file that pyarrow could not read."""
+    rows = 0
+    try:
+        records = _records(path, kind)
+        width = len(next(records))
+        for record in records:
+            rows += 1
+            if len(record) != width:
+                return _ragged(path, rows, record, width)
+        if rows > 0:
+            return _not_text(path, kind, otherwise=str(failure))
+    except csv.Error as error:
+        return complaint(
+            path,
+            f"data row {rows + 1}",
+            "cannot be read as CSV",
+            got=str(error),
+            hint="is a quote opened and never closed?",
+        )
+    except (EOFError, zlib.error, OSError) as error:
+        return _broken_stream(path, error)
+    return complaint(path, "the file", "must hold at least one join; it has a header only")
+
+
+def _ragged(path: Path, row: int, record: list[str], width: int) -> LogError:
+    got = f"{len(record)} ({listed(record)})"
+    rule = f"must have as many cells as the header, {width}"
+    return complaint(path, f"data row {row}", rule, got=got)
+
+
+def _broken_stream(path: Path, error: Exception) -> LogError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    state = "ends too early" if isinstance(error, EOFError) else "is damaged"
+    return complaint(path, "the file", f"must be a whole gzip file; it {state}", got=str(error))
+
+
+def _not_text(path: Path, kind: Format, *, otherwise: str = "") -> LogError:
+    """Return the error that names the first byte that is not UTF-8, if there is one."""
+    offset = 0
+    with _opened(path, kind) as stream:
+        # No byte of a multi-byte UTF-8 character is a line feed: lines may be decoded alone.
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                got = f"byte 0x{line[error.start]:02x} at byte {offset + error.start + 1}"
+                hint = "save the file as UTF-8"
+                where = f"{path}:{number}"
+                return complaint(where, "the text", "must be UTF-8", got=got, hint=hint)
+            offset += len(line)
+    return complaint(path, "the file", "cannot be read as CSV", got=otherwise)

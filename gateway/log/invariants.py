@@ -1,0 +1,184 @@
+"""What holds for the columns of every join log, checked when one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gateway.log.ticks import Tick
+
+__all__ = ["DTYPES", "check_names", "check_rows", "check_windows", "checked_columns"]
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+# Rows or users that are checked at a time: what is compared takes room beside the log.
+_BATCH = 1 << 20
+
+DTYPES: dict[str, Any] = {
+    "offsets": np.int64,
+    "group": np.int32,
+    "time": np.int32,
+    "observed_from": np.int32,
+    "observed_until": np.int32,
+    "source": np.uint8,
+    "confirmed": np.bool_,
+    "inviter": np.int32,
+    "seed_group": np.int32,
+}
+
+
+def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of a log as views that cannot be written to.
+
+    Parameters
+    ----------
+    columns
+        The fields of a ``JoinLog`` by name, which says what each of them is.
+    n_sources
+        Number of known sources.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together, are not sorted, or hold ids or times out of range.
+    """
+    arrays = {name: columns[name] for name in DTYPES if columns[name] is not None}
+    views = {name: _view(array, name) for name, array in arrays.items()}
+    users, groups = columns["users"], columns["groups"]
+    if columns["tick"] not in get_args(Tick):
+        known = ", ".join(get_args(Tick))
+        raise ValueError(f"tick must be one of {known}; got {columns['tick']!r}")
+    _check_lengths(views, len(users))
+    for what, names in (("users", users), ("groups", groups)):
+        check_names(what, names)
+    _check_ids(
+        views,
+        {
+            "group": (0, len(groups)),
+            "source": (0, n_sources),
+            "inviter": (-1, len(users)),
+            "seed_group": (-1, len(groups)),
+        },
+    )
+    check_rows(views["offsets"], views["group"], views["time"])
+    first, last = views.get("observed_from"), views["observed_until"]
+    check_windows(views["offsets"], views["time"], first, last)
+    return views
+
+
+def check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
+    """Check that the rows of a log are in canonical order.
+
+    Parameters
+    ----------
+    offsets
+        int64, shape (n_users + 1,).
+    group, time
+        int32, shape (n_joins,).
+
+    Raises
+    ------
+    ValueError
+        If the offsets are not those of the rows, or the rows of a user do not stand by
+        time and then group.
+    """
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(group):
+        raise ValueError(f"offsets must run from 0 to the number of joins, {len(group)}")
+    if (offsets[1:] < offsets[:-1]).any():
+        raise ValueError("offsets must not decrease")
+    for first in range(0, len(group), _BATCH):
+        rows = slice(first, min(first + _BATCH, len(group)))
+        in_order = _are_in_order(offsets, group, time, rows)
+        if not in_order.all():
+            row = first + int(np.argmin(in_order))
+            raise ValueError(f"joins of a user must stand by time, then group; join {row} does not")
+
+
+def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt.NDArray[np.bool_]:
+    """Whether each of some rows belongs after the one before it, or to another user."""
+    before = slice(max(rows.start - 1, 0), rows.stop - 1)
+    here = slice(before.start + 1, rows.stop)
+    later = time[here] > time[before]
+    beside = (time[here] == time[before]) & (group[here] > group[before])
+    in_order = np.ones(rows.stop - rows.start, np.bool_)
+    in_order[here.start - rows.start :] = later | beside
+    begin, end = np.searchsorted(offsets, (rows.start, rows.stop))
+    in_order[offsets[begin:end] - rows.start] = True
+    return in_order
+
+
+def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
+    """Check that every user was observed when they joined.
+
+    Parameters
+    ----------
+    offsets, time
+        As in ``check_rows``.
+    first, last
+        int32, shape (n_users,): first and last tick of the observation; the first may be
+        unknown.
+
+    Raises
+    ------
+    ValueError
+        If a user's observation ends before it starts, or a join lies outside it.
+    """
+    if first is not None and (first > last).any():
+        user = int(np.argmax(first > last))
+        raise ValueError(f"observed_from must not be after observed_until; it is for user {user}")
+    for begin in range(0, len(last), _BATCH):
+        ends = offsets[begin : begin + _BATCH + 1]
+        active = np.flatnonzero(np.diff(ends))
+        outside = time[ends[active + 1] - 1] > last[begin + active]
+        if first is not None:
+            outside |= time[ends[active]] < first[begin + active]
+        if outside.any():
+            user = begin + int(active[np.argmax(outside)])
+            raise ValueError(
+                f"joins must lie in [observed_from, observed_until]; those of user {user} do not"
+            )
+
+
+def _view(array: Any, name: str) -> npt.NDArray[Any]:
+    dtype = np.dtype(DTYPES[name])
+    if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
+        raise ValueError(f"{name} must be a {dtype.name} array in one dimension")
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]], n_users: int) -> None:
+    per_user = {"offsets": n_users + 1, "observed_from": n_users, "observed_until": n_users}
+    for name, array in arrays.items():
+        expected = per_user.get(name, len(arrays["group"]))
+        if len(array) != expected:
+            raise ValueError(f"{name} must have {expected} values; got {len(array)}")
+
+
+def check_names(what: str, names: pa.StringArray) -> None:
+    """Check that names are unique, sorted and not null.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    ascending = pc.all(pc.less(names[:-1], names[1:])).as_py() if len(names) > 1 else True
+    if not ascending or names.null_count:
+        raise ValueError(f"{what} must be unique, sorted and not null")
+
+
+def _check_ids(
+    arrays: Mapping[str, npt.NDArray[Any]], limits: Mapping[str, tuple[int, int]]
+) -> None:
+    for name, (low, high) in limits.items():
+        ids = arrays.get(name)
+        if ids is not None and len(ids) and not (ids.min() >= low and ids.max() < high):
+            raise ValueError(f"{name} must be in [{low}, {high}); got {ids.min()} to {ids.max()}")

@@ -1,0 +1,427 @@
+"""The join log: who joined which group when, in columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.errors import LogError
+from gateway.log import (
+    ReadReport,
+    Tick,
+    as_columns,
+    format_of,
+    instants,
+    marked_table,
+    parse_duration,
+    read_csv,
+    read_report,
+    write_parquet,
+)
+from gateway.log.dense import DenseRows, dense_rows, read_dense
+from gateway.log.frames import as_table, frame_library
+from gateway.log.ids import dense_ids, numbered_names, whole_numbers
+from gateway.log.invariants import checked_columns
+from gateway.log.manifest import read_manifest
+from gateway.log.part_views import Views
+from gateway.log.rows import assembled, count_values
+from gateway.log.sources import SOURCES
+from gateway.log.stored import MARK, fields_of, is_marked, not_restored, table_of
+from gateway.log.times import TimeFormat, time_column
+from gateway.log.windows import roles_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+__all__ = ["SOURCES", "JoinLog", "Tick", "numbered_names", "parse_duration"]
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+_ROLES = roles_of("user", "group", "time", None, None)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class JoinLog(Views):
+    """Joins sorted by user, then time, in compressed rows by user.
+
+    A user joins a group once. Joins of one user in the same tick are a *tie block* and
+    have no inner order: within a block they stand by dense group id, which carries no
+    meaning.
+
+    Make one with ``from_arrays``, ``from_dataframe``, ``read``, ``from_csv`` or
+    ``from_parquet``: they number, sort and check. All of them bring rows into the same
+    order, so that the same joins give the same log, bit for bit, whatever the order of
+    the rows. A membership that is there several times is kept once, at its earliest time.
+    Or map one from a disk with ``open``: nothing else about it is different.
+
+    Parameters
+    ----------
+    offsets
+        int64, shape (n_users + 1,): joins of user u are ``offsets[u]:offsets[u + 1]``.
+    group
+        int32, shape (n_joins,): dense group id.
+    time
+        int32, shape (n_joins,): ticks since ``origin``, not decreasing within a user.
+    users, groups
+        Original names, shapes (n_users,) and (n_groups,), unique, sorted.
+    tick
+        Unit of time: ``day``, ``second``, or ``integer`` for a log that counts in a
+        unit of its own.
+    origin
+        Tick zero: days or seconds since 1970-01-01 UTC; in the log's own unit for
+        ``integer``. In a log that was read it is the time of the first join.
+    observed_from, observed_until
+        int32, shape (n_users,): first and last tick at which the user's joins would have
+        been seen (arrival and censoring). A log that does not tell when its users came
+        does not know: ``observed_from`` is None. Where it does not tell when they left,
+        ``observed_until`` is the last tick of the log, after which nobody is seen.
+    source
+        uint8 index into ``SOURCES``, shape (n_joins,), or None.
+    confirmed, inviter, seed_group
+        Optional, shape (n_joins,): bool; int32 user id or -1; int32 group id or -1.
+    rows_read
+        Rows that the log was made of, repeated ones included; None where nobody counted.
+        It is no part of what makes two logs equal.
+
+    Raises
+    ------
+    ValueError
+        If the columns do not fit together, are not sorted, or hold ids or times out of
+        range. That a membership is there only once is not checked here.
+
+    Notes
+    -----
+    The arrays are views that cannot be written to.
+    """
+
+    offsets: Int64
+    group: Int32
+    time: Int32
+    users: pa.StringArray
+    groups: pa.StringArray
+    tick: Tick
+    origin: int
+    observed_from: Int32 | None
+    observed_until: Int32
+    source: npt.NDArray[np.uint8] | None = None
+    confirmed: npt.NDArray[np.bool_] | None = None
+    inviter: Int32 | None = None
+    seed_group: Int32 | None = None
+    rows_read: int | None = None
+
+    def __post_init__(self) -> None:
+        views = checked_columns(vars(self), n_sources=len(SOURCES))
+        for name, view in views.items():
+            object.__setattr__(self, name, view)
+
+    @classmethod
+    def from_arrays(  # noqa: PLR0913  (one argument for each column of the log)
+        cls,
+        user: Any,
+        group: Any,
+        time: Any,
+        *,
+        users: Any = None,
+        groups: Any = None,
+        tick: Tick = "integer",
+        origin: int = 0,
+        observed_from: npt.ArrayLike | None = None,
+        observed_until: npt.ArrayLike | None = None,
+        source: npt.ArrayLike | None = None,
+        confirmed: npt.ArrayLike | None = None,
+        inviter: npt.ArrayLike | None = None,
+        seed_group: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Make a log from one value for each join, in any order.
+
+        Parameters
+        ----------
+        user, group
+            Names, or ids from 0; shape (n_rows,).
+        time
+            Integers, ticks since ``origin``; shape (n_rows,). For dates and timestamps
+            see ``from_dataframe``.
+        users, groups
+            Name of each id, unique, in any order; those without a join are kept. Without
+            them an id is named after its number: ``u0000012``, ``g0000003``.
+        tick, origin
+            Unit of time, and tick zero since 1970-01-01 UTC (or 0).
+        observed_from, observed_until
+            Ticks, one for all users or one for each of them: in the order of ``users``,
+            else in order of their names. Without a first tick it is not known; without a
+            last one it is that of all rows, repeated ones included: they too were seen.
+        source
+            Index into ``SOURCES``, shape (n_rows,).
+        confirmed
+            Booleans, shape (n_rows,).
+        inviter, seed_group
+            Ids like those of ``user`` and ``group``, -1 for none, shape (n_rows,).
+
+        Returns
+        -------
+        JoinLog
+            Of several rows of one user and group, the earliest; of several earliest ones,
+            the least by source, confirmed, inviter and seed group.
+
+        Raises
+        ------
+        LogError
+            If there is no row, columns differ in length, a name is empty or there twice,
+            an id has no name, or a time does not fit into 32 bits.
+
+        Examples
+        --------
+        >>> joins = JoinLog.from_arrays(["eve", "ann", "eve"], ["b", "b", "a"], [5, 2, 3])
+        >>> joins.users.to_pylist(), joins.group.tolist(), joins.time.tolist()
+        (['ann', 'eve'], [1, 0, 1], [2, 3, 5])
+        """
+        by_user = dense_ids(user, names=users, letter="u", what="user", mentioned=inviter)
+        by_group = dense_ids(group, names=groups, letter="g", what="group", mentioned=seed_group)
+        ticks = whole_numbers(time, "time")
+        optional = {
+            "source": None if source is None else _codes(source),
+            "confirmed": None if confirmed is None else np.asarray(confirmed),
+            "inviter": by_user.mentioned,
+            "seed_group": by_group.mentioned,
+        }
+        others = {name: column for name, column in optional.items() if column is not None}
+        observed = (observed_from, observed_until)
+        columns = assembled(by_user, by_group, ticks, observed=observed, others=others)
+        try:
+            return cls(**columns, tick=tick, origin=int(origin), rows_read=len(ticks))
+        except ValueError as error:
+            raise LogError(f"the joins cannot be used: {error}") from error
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
+    ) -> Self:  # fmt: skip
+        """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
+
+        Parameters
+        ----------
+        path
+            The file or folder; its format is judged by its content.
+        user, group, time
+            Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
+            log of seconds in UTC (of days, where all are midnights), integers a log in a
+            unit of its own.
+        observed_from, observed_until
+            Names of columns with the first and the last tick at which the user's joins
+            would have been seen, in the form of the times and the same in every row of the
+            user; without them it is not known.
+        time_format
+            What whole numbers in the time column are: ``auto``, ticks of the log's own;
+            ``yyyymmdd``, dates such as 20240131; ``epoch_s`` or ``epoch_ms``, seconds or
+            milliseconds since 1970-01-01 UTC.
+
+        Raises
+        ------
+        LogError
+            If the log cannot be used; the message names file, row, column and rule.
+        """
+        read = cls.from_parquet if format_of(Path(path)) == "parquet" else cls.from_csv
+        roles = roles_of(user, group, time, observed_from, observed_until)
+        return read(path, **roles, time_format=time_format)
+
+    @classmethod
+    def from_csv(
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
+    ) -> Self:  # fmt: skip
+        """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
+        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+        return cls._of(dense_rows(read_csv(path, **roles)), path)
+
+    @classmethod
+    def from_parquet(
+        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
+    ) -> Self:  # fmt: skip
+        """Read a log from a Parquet file or folder; otherwise as ``read``.
+
+        A file that ``to_parquet`` wrote gives back the log with all its columns.
+        """
+        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+        if read_manifest(path) is not None:
+            if roles != _ROLES:
+                rule = "columns are user, group and time, and their form is known; name no others"
+                raise LogError(f"{path}: a converted log's {rule}")
+            return cls.open(path)
+        if roles == _ROLES and time_format == "auto":
+            table = marked_table(path, MARK)
+            if table is not None:
+                return cls._restored(table, path)
+        return cls._of(read_dense(path, **roles), path)
+
+    @classmethod
+    def from_dataframe(
+        cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
+        observed_from: str | None = None, observed_until: str | None = None,
+        time_format: TimeFormat = "auto",
+    ) -> Self:  # fmt: skip
+        """Make a log from a data frame; otherwise as ``read``.
+
+        Parameters
+        ----------
+        frame
+            pandas, polars, pyarrow, a mapping of names to columns, or anything with the
+            Arrow C stream interface.
+        user, group, time, observed_from, observed_until, time_format
+            Names of the columns.
+        """
+        where, roles = (
+            "the data frame",
+            roles_of(user, group, time_column(time, time_format), observed_from, observed_until),
+        )
+        table = as_table(frame, names=tuple(roles.values()), where=where)
+        if is_marked(table) and roles == _ROLES and time_format == "auto":
+            return cls._restored(table, where)
+        columns = as_columns(table, where=where, **roles)
+        return cls._of(dense_rows(columns), where)
+
+    @classmethod
+    def _of(cls, rows: DenseRows, where: object) -> Self:
+        try:
+            return cls(**rows.fields(where))
+        except ValueError as error:
+            raise LogError(f"the joins cannot be used: {error}") from error
+
+    @classmethod
+    def _restored(cls, table: pa.Table, where: object) -> Self:
+        columns = fields_of(table, sources=SOURCES, where=where)
+        try:
+            return cls.from_arrays(**columns)
+        except LogError as error:
+            raise not_restored(where, error) from error
+
+    def __repr__(self) -> str:
+        size = f"{self.n_joins:,} joins of {self.n_groups:,} groups by {self.n_users:,} users"
+        return f"<JoinLog: {size}, by the {self.tick}>"
+
+    @property
+    def n_users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.groups)
+
+    @property
+    def n_joins(self) -> int:
+        """Number of joins."""
+        return len(self.group)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Ticks of the first and the last join, of which there must be one."""
+        return int(self.time.min()), int(self.time.max())
+
+    def user(self) -> Int32:
+        """Return the dense user id of each join, int32, shape (n_joins,)."""
+        return np.repeat(np.arange(self.n_users, dtype=np.int32), np.diff(self.offsets))
+
+    def sizes(self) -> Int64:
+        """Return the number of members of each group, int64, shape (n_groups,)."""
+        return count_values(self.group, self.n_groups)
+
+    @cached_property
+    def reading(self) -> ReadReport:
+        """What was done to the data that the log was read from, and what in it looks odd."""
+        return read_report(
+            rows=self.n_joins if self.rows_read is None else self.rows_read,
+            joins=self.n_joins, tick=self.tick, origin=self.origin, time=self.time,
+            groups=self.groups, members=self.sizes(), n_users=self.n_users,
+            users=self.users, counts=np.diff(self.offsets),
+        )  # fmt: skip
+
+    def when(self, ticks: npt.ArrayLike) -> pa.Array:
+        """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""
+        return instants(pa.array(np.asarray(ticks, np.int64) + self.origin), self.tick)
+
+    def equals(self, other: JoinLog) -> bool:
+        """Return whether two logs are the same in every column, name and number."""
+        names = [field.name for field in fields(self) if field.name != "rows_read"]
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
+        return all(_same(ours, theirs) for ours, theirs in pairs)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the log as a table, one join a row, with names and times in full.
+
+        Returns
+        -------
+        pyarrow.Table
+            ``user``, ``group``, ``time`` (date32, timestamp[s, UTC] or int64); of
+            ``source``, ``confirmed``, ``inviter``, ``seed_group`` what the log has, with
+            names for ids and null for none; ``observed_from`` where it is known, and
+            ``observed_until`` there or where it is not the last join for every user. Its
+            metadata hold what else ``from_dataframe`` needs to give back an equal log.
+        """
+        return table_of(vars(self), sources=SOURCES)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the log as a pandas data frame; the columns are those of ``to_arrow``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If pandas is not installed.
+        """
+        frame_library("pandas")
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the log as a polars data frame; the columns are those of ``to_arrow``.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If polars is not installed.
+        """
+        frame: pl.DataFrame = frame_library("polars").from_arrow(self.to_arrow())
+        return frame
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write the log to a Parquet file that ``from_parquet`` gives back in full.
+
+        Parameters
+        ----------
+        path
+            The file; it appears whole or not at all, and replaces an existing one. The
+            same log gives the same bytes with the same version of pyarrow.
+
+        Raises
+        ------
+        LogError
+            If the file cannot be written.
+        """
+        write_parquet(self.to_arrow(), path)
+
+
+def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    codes = whole_numbers(source, "source")
+    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(SOURCES):
+        got = f"{codes.min()} to {codes.max()}"
+        raise LogError(f"source must index the {len(SOURCES)} known sources; got {got}")
+    return codes.astype(np.uint8)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, np.ndarray) or isinstance(theirs, np.ndarray):
+        return type(ours) is type(theirs) and np.array_equal(ours, theirs)
+    return bool(ours.equals(theirs)) if isinstance(ours, pa.Array) else bool(ours == theirs)

@@ -1,0 +1,156 @@
+"""A log as views: of columns that are mapped from a folder, and of ranges of users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.errors import LogError
+from gateway.log.invariants import DTYPES, check_names, checked_columns
+from gateway.log.messages import complaint
+from gateway.log.partitioned import Mapped, map_folder
+from gateway.log.sources import SOURCES
+
+__all__ = ["JOINS_PER_PART", "Views", "cut_users"]
+
+JOINS_PER_PART = 1 << 18
+"""A part ends with the user with whom it reaches so many joins: enough for the arrays of all
+groups to be small beside it."""
+
+# Names that are checked at a time.
+_NAMES = 1 << 20
+_PER_USER = ("observed_from", "observed_until")
+
+
+def cut_users(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield first user, and the one after the last, of each part."""
+    first, n_users = 0, len(offsets) - 1
+    while first < n_users:
+        reached = int(np.searchsorted(offsets, offsets[first] + JOINS_PER_PART))
+        last = min(max(reached, first + 1), n_users)
+        yield first, last
+        first = last
+
+
+class Views:
+    """What a log is beside its columns: mapped from a folder or not, and cut into parts.
+
+    Base of ``JoinLog``, for whose columns it stands.
+    """
+
+    offsets: npt.NDArray[np.int64]
+    groups: pa.StringArray
+    _mapped: Mapped | None = None
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Map a log that ``gateway convert`` wrote: its columns stay on the disk.
+
+        Parameters
+        ----------
+        folder
+            The converted log. It must not be changed as long as the log is in use.
+
+        Raises
+        ------
+        LogError
+            If it is no converted log, another version wrote it, or it was changed.
+        """
+        columns, mapped = map_folder(Path(folder))
+        log = cls._viewed(columns, mapped)
+        try:
+            log._check(mapped)
+        except (ValueError, pa.ArrowInvalid) as error:
+            rule = "cannot be used; was it changed by another program?"
+            raise complaint(folder, "the log", rule, got=str(error)) from error
+        return log
+
+    def parts(self) -> Iterator[Self]:
+        """Yield the log as logs of some users each, in order, and of all groups.
+
+        Where it is cut depends on the joins alone: what is added up part by part, in order,
+        is the same bits wherever the log lies. Columns are views. ``inviter`` is left out:
+        an inviter may be in another part.
+        """
+        for first, last in cut_users(self.offsets):
+            yield self._of_users(first, last)
+            if self._mapped is not None:
+                self._mapped.release()
+
+    def __reduce__(self) -> Any:
+        """Let another process map the same folder, rather than get what is in it."""
+        if self._mapped is None:
+            return super().__reduce__()
+        place = self._mapped
+        return _reopened, (type(self), str(place.folder), place.digest, *place.users)
+
+    @classmethod
+    def _viewed(cls, columns: Mapping[str, Any], mapped: Mapped | None) -> Self:
+        """Make a log of columns that need no check."""
+        log = object.__new__(cls)
+        vars(log).update(columns)
+        if mapped is not None:
+            vars(log)["_mapped"] = mapped
+        return log
+
+    def _of_users(self, first: int, last: int) -> Self:
+        """Return the log of the users ``first`` to ``last - 1``."""
+        mapped = None if self._mapped is None else self._mapped.of_users(first, last)
+        return self._viewed(_fields_of_users(vars(self), first, last), mapped)
+
+    def _check(self, mapped: Mapped) -> None:
+        """Check the columns, giving back the memory of what was looked at.
+
+        Raises
+        ------
+        ValueError, pyarrow.ArrowInvalid
+            If they do not hold what the columns of a log must.
+        """
+        columns = vars(self)
+        joins = len(columns["group"])
+        if columns["offsets"][0] != 0 or columns["offsets"][-1] != joins:
+            raise ValueError(f"offsets must run from 0 to the number of joins, {joins}")
+        for what in ("users", "groups"):
+            for first in range(0, len(columns[what]), _NAMES):
+                names = columns[what][first : first + _NAMES + 1]
+                names.validate(full=True)
+                check_names(what, names)
+                mapped.release()
+        for part in self.parts():
+            checked_columns(vars(part), n_sources=len(SOURCES))
+
+
+@lru_cache(maxsize=1)
+def _opened(kind: Any, folder: str, digest: str) -> Views:
+    """Open a log once for all its parts."""
+    log: Views = kind.open(folder)
+    if log._mapped is None or log._mapped.digest != digest:
+        rule = "must be the same folder for every worker, on a disk that all of them see"
+        raise LogError(f"{folder} {rule}; here it holds another log")
+    return log
+
+
+def _reopened(kind: Any, folder: str, digest: str, first: int, last: int) -> Views:
+    log = _opened(kind, folder, digest)
+    if log._mapped is not None:
+        log._mapped.release()
+    return log if (first, last) == (0, len(log.offsets) - 1) else log._of_users(first, last)
+
+
+def _fields_of_users(fields: Mapping[str, Any], first: int, last: int) -> dict[str, Any]:
+    offsets = fields["offsets"][first : last + 1]
+    rows = slice(int(offsets[0]), int(offsets[-1]))
+    since = offsets - offsets[0] if first else offsets
+    since.flags.writeable = False
+    found = {name: fields[name] for name in (*DTYPES, "groups", "tick", "origin")}
+    found["users"] = fields["users"][first:last]
+    for name in DTYPES:
+        if found[name] is not None:
+            found[name] = found[name][slice(first, last) if name in _PER_USER else rows]
+    return found | {"offsets": since, "inviter": None, "rows_read": None}

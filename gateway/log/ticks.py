@@ -1,0 +1,164 @@
+"""What a tick is: the unit in which a log counts time.
+
+A log counts in days (its times are dates), in seconds in UTC (timestamps), or in a unit
+of its own (integers). Ticks count from 1970-01-01, or from 0 for integers.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from gateway.errors import LogError
+from gateway.log.messages import shown
+
+__all__ = ["Duration", "Tick", "instants", "parse_duration", "say_duration", "tick_of",
+           "ticks_in", "with_tick"]  # fmt: skip
+
+Tick = Literal["day", "second", "integer"]
+Duration = int | str | timedelta
+"""A span of time: ``"180d"``, ``timedelta(days=180)``, or a number of ticks."""
+
+_METADATA_KEY = b"gateway.tick"
+_LARGEST_TICK = 2**31 - 1
+_UNITS: dict[Tick, dict[str, int]] = {
+    "day": {"d": 1, "w": 7},
+    "second": {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800},
+    "integer": {},
+}
+
+
+def with_tick(table: pa.Table, tick: Tick) -> pa.Table:
+    """Return the table with the unit of its ``time`` column noted in its metadata."""
+    return table.replace_schema_metadata({_METADATA_KEY: tick.encode()})
+
+
+def tick_of(table: pa.Table) -> Tick:
+    """Return the unit of the ``time`` column of a table that this package read."""
+    noted = table.schema.metadata[_METADATA_KEY].decode()
+    return next(tick for tick in _UNITS if tick == noted)
+
+
+def instants(ticks: pa.Array, tick: Tick) -> pa.Array:
+    """Return ticks since 1970-01-01 (or 0) as date32, timestamp[s, UTC] or int64."""
+    if tick == "day":
+        return ticks.cast(pa.int32()).cast(pa.date32())
+    return ticks.cast(pa.timestamp("s", "UTC")) if tick == "second" else ticks.cast(pa.int64())
+
+
+def parse_duration(text: str, tick: Tick) -> int:
+    """Return the number of ticks in a duration such as ``180d``, ``12h`` or ``30``.
+
+    Parameters
+    ----------
+    text
+        A whole number and a unit: ``d`` or ``w`` in a log of days; also ``s``, ``min``
+        and ``h`` in a log of seconds. A bare number is a number of ticks, and is refused
+        in a log of seconds: who writes 180 hardly means three minutes.
+    tick
+        Unit of the log.
+
+    Returns
+    -------
+    int
+        In [1, 2**31 - 1].
+
+    Raises
+    ------
+    LogError
+        If the text is no duration, is out of range, or its unit is finer than the tick
+        or unknown to the log.
+
+    Examples
+    --------
+    >>> parse_duration("2w", "day"), parse_duration("12h", "second")
+    (14, 43200)
+    """
+    units = _UNITS[tick]
+    what = f"the duration {shown(text)}"
+    found = re.fullmatch(r"([0-9]+) ?([a-z]*)", text.strip())
+    if not found:
+        raise LogError(f"{what} must be a whole number and a unit, such as 180d")
+    number, unit = found.groups()
+    if unit and not units:
+        raise LogError(f"{what} must be a bare number, as the times of the log are integers")
+    if not unit and tick == "second":
+        rule = f"must have a unit in a log of seconds, such as {number}d for days"
+        raise LogError(f"{what} {rule} or {number}s for seconds")
+    if unit and unit not in units:
+        known = ", ".join(units)
+        raise LogError(f"{what} must be in one of {known} in a log of {tick}s; got {unit!r}")
+    ticks = int(number[:20]) * units.get(unit, 1)
+    if not 1 <= ticks <= _LARGEST_TICK:
+        raise LogError(f"{what} must come to 1 to {_LARGEST_TICK:,} ticks; got {ticks:,}")
+    return ticks
+
+
+def ticks_in(duration: Duration, tick: Tick, *, what: str, least: int = 1) -> int:
+    """Return the number of ticks in a duration, however it is given.
+
+    Parameters
+    ----------
+    duration
+        Text as ``parse_duration`` takes it, a ``timedelta``, or a whole number of ticks.
+    tick
+        Unit of the log.
+    what
+        What the duration is called in messages.
+    least
+        Smallest number of ticks; with 0 a bare 0 is good in any log.
+
+    Raises
+    ------
+    LogError
+        If it is no duration, is out of range or no whole number of ticks, or is a bare
+        number in a log of seconds.
+
+    Examples
+    --------
+    >>> ticks_in("12h", "second", what="horizon"), ticks_in(timedelta(14), "day", what="horizon")
+    (43200, 14)
+    """
+    try:
+        if isinstance(duration, str):
+            return parse_duration(duration, tick)
+        if isinstance(duration, timedelta):
+            return parse_duration(_spelt(duration, tick), tick)
+        if duration == 0 and least == 0:
+            return 0
+        return parse_duration(str(_whole(duration)), tick)
+    except LogError as error:
+        raise LogError(f"{what}: {error}") from None
+
+
+def _spelt(duration: timedelta, tick: Tick) -> str:
+    unit, name = (timedelta(days=1), "d") if tick == "day" else (timedelta(seconds=1), "s")
+    if duration % unit:
+        raise LogError(f"the duration {duration} must be a whole number of {tick}s")
+    return f"{duration // unit}{name}"
+
+
+def _whole(value: Any) -> int:
+    """Return an integer of any library; nothing that merely looks like one."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        rule = "must be a duration such as '180d', a timedelta or a whole number of ticks"
+        raise LogError(f"it {rule}; got {shown(value)}")
+    return int(value)
+
+
+def say_duration(ticks: int, tick: Tick) -> str:
+    """Return ticks in words, in the largest unit of which they are a whole number.
+
+    Examples
+    --------
+    >>> say_duration(180, "day"), say_duration(43_200, "second"), say_duration(5, "integer")
+    ('180 days', '12 hours', '5 ticks')
+    """
+    units = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+    unit, size = ("day" if tick == "day" else "tick"), 1
+    if tick == "second":
+        unit, size = next(item for item in units.items() if ticks % item[1] == 0)
+    return f"{ticks // size:,} {unit}s"

@@ -1,0 +1,156 @@
+"""Work on a log part by part: who does it, and the memory that it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from gateway.errors import LogError
+from gateway.log.join_log import JoinLog
+from gateway.log.partitioned import scratch_space
+
+__all__ = ["HERE", "Work", "Workers", "check_room", "check_training", "current_work",
+           "over_parts", "scratch_folder", "working"]  # fmt: skip
+
+R = TypeVar("R")
+
+# What libraries take beside the work, whatever it is (docs/logs.md: measured).
+_RESERVE = 2**25
+# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
+_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 32, 600
+
+
+class Workers(Protocol):
+    """Somebody who computes pieces of work, in this process or elsewhere.
+
+    Nothing here changes a result: the pieces are the same, and come in the same order.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many work at once."""
+        ...
+
+    def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
+        """Yield ``function(*unit)`` for every unit, in order.
+
+        ``function`` must be one of a module, for others to find it, and what it is given
+        and gives must be small beside the memory: some results wait for their turn.
+        """
+        ...
+
+
+class _Here:
+    """The process itself, one piece after the other."""
+
+    count = 1
+
+    def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
+        """Compute each piece when it is asked for."""
+        return (function(*unit) for unit in units)
+
+
+HERE: Workers = _Here()
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a log is worked on.
+
+    Parameters
+    ----------
+    workers
+        Who adds up its parts.
+    memory
+        Bytes that the work may take in each process, the program itself and the pages of
+        mapped files not counted; None for any number.
+    """
+
+    workers: Workers = HERE
+    memory: int | None = None
+
+
+_USUAL = Work()
+_WORK: ContextVar[Work] = ContextVar("gateway_work", default=_USUAL)
+
+
+def current_work() -> Work:
+    """Return how work is done here and now."""
+    return _WORK.get()
+
+
+@contextmanager
+def working(work: Work) -> Iterator[None]:
+    """Let all work in the block be done so."""
+    token = _WORK.set(work)
+    try:
+        yield
+    finally:
+        _WORK.reset(token)
+
+
+def over_parts(joins: JoinLog, ask: Callable[..., R], *given: Any) -> Iterator[R]:
+    """Yield ``ask(part, *given)`` of every part of a log.
+
+    Parameters
+    ----------
+    joins
+        The log.
+    ask
+        A function of a module, so that workers elsewhere can find it.
+    given
+        What else it takes.
+
+    Yields
+    ------
+    R
+        In order of the users, whoever computes them.
+    """
+    yield from _WORK.get().workers.map(ask, ((part, *given) for part in joins.parts()))
+
+
+@contextmanager
+def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
+    """Give a folder for columns too long for the memory, gone after the block; else None.
+
+    Parameters
+    ----------
+    parent
+        Where the folder lies; None for the system's place for temporary files.
+    """
+    if _WORK.get().memory is None:
+        yield None
+        return
+    with scratch_space(parent) as folder:
+        yield folder
+
+
+def check_training(joins: JoinLog) -> None:
+    """Check that training on a log fits into the memory.
+
+    Raises
+    ------
+    LogError
+        If it does not; the message says how much is needed.
+    """
+    count, size = joins.n_joins, joins.n_groups
+    needed = count * _TRAINING_PER_JOIN + size * _TRAINING_PER_GROUP
+    check_room(needed, f"training on {count:,} joins of {size:,} groups")
+
+
+def check_room(count: int, what: str) -> None:
+    """Check that so many bytes fit into the memory, beside what libraries take.
+
+    Raises
+    ------
+    LogError
+        If they do not; the message says how much is needed.
+    """
+    memory, needed = _WORK.get().memory, _RESERVE + count
+    if memory is not None and needed > memory:
+        rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}"
+        raise LogError(f"the memory {rule}; got {memory / 2**20:,.1f} MiB")
