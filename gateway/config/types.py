@@ -30,29 +30,9 @@ from pydantic_core import PydanticCustomError
 from gateway.config.check import READING, refusal_of
 from gateway.config.rules import Rule, broken_rules
 
-__all__ = [
-    "INT32_END",
-    "Count",
-    "Countries",
-    "Date",
-    "Digest",
-    "Duration",
-    "FilePath",
-    "Month",
-    "Name",
-    "Natural",
-    "Number",
-    "Positive",
-    "Proportion",
-    "Section",
-    "Share",
-    "Text",
-    "Texts",
-    "Window",
-    "days_in",
-    "setting",
-    "worded",
-]
+__all__ = ["INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath", "Month",
+           "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share", "Text",
+           "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
 
 INT32_END = 2**31
 
@@ -75,7 +55,11 @@ class Section(BaseModel):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     section: ClassVar[str] = ""
-    """What messages call a section that stands alone."""
+
+    def __init_subclass__(cls, *, section: str = "", **more: Any) -> None:
+        """Name the section for the messages about one that stands alone."""
+        super().__init_subclass__(**more)
+        cls.section = section
 
     @model_validator(mode="wrap")
     @classmethod
