@@ -10,10 +10,10 @@ from typing import Any
 
 import tomli_w
 
-from gateway.config.check import check_document, config_error
 from gateway.config.document import read_document
 from gateway.config.schema import Config
 from gateway.config.shape import json_schema
+from gateway.config.validation import check_document, config_error
 
 __all__ = ["config_digest", "config_json_schema", "config_to_toml", "parse_config"]
 

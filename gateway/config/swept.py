@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gateway.config.check import READING
 from gateway.config.phrases import say_key, say_value
 from gateway.config.rules import Breach, Given, rule
 from gateway.config.shape import node_at, type_of
 from gateway.config.types import Count, Number, Section, setting
+from gateway.config.validation import READING
 
 __all__ = ["SAMPLED", "AxisSection", "SweepSection"]
 

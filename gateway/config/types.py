@@ -27,8 +27,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.config.check import READING, refusal_of
 from gateway.config.rules import Rule, broken_rules
+from gateway.config.validation import READING, refusal_of
 
 __all__ = ["INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath", "Month",
            "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share", "Text",

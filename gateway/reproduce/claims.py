@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.config.check import check_document, config_error
 from gateway.config.document import read_document
 from gateway.config.phrases import say_value
 from gateway.config.rules import Breach, Given, rule
 from gateway.config.types import FilePath, Number, Section, setting, worded
+from gateway.config.validation import check_document, config_error
 from gateway.results import read_config_text
 
 __all__ = ["Claim", "read_claims"]

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.config import Config
-from gateway.config.check import check_document, config_error
 from gateway.config.document import (
     Document,
     Finding,
@@ -26,6 +25,7 @@ from gateway.config.document import (
     set_in_document,
 )
 from gateway.config.swept import AxisSection, SweepSection, kind_of
+from gateway.config.validation import check_document, config_error
 from gateway.errors import GatewayError, Problem
 
 __all__ = ["Setting", "Variant", "Variants", "draw_design", "parse_points"]
