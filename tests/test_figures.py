@@ -28,8 +28,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
+from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
-from gateway.figures import FIGURES, StoredFigure, csv_bytes, memory_curve, render, scaling
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
 from gateway.figures.names import label, shorten
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
 from tests.result_tables import HOSTILE, result_tables, with_rivals
@@ -878,7 +879,7 @@ def test_scaling__draws_every_size_and_the_exponents_of_a_power_law() -> None:
             "peak_mib": 200 + 4e-4 * users,
         }
     )  # fmt: skip
-    left, right = scaling.draw(data).axes
+    left, right = cost_figures.draw_simulation(data).axes
     assert left.lines[0].get_xydata().tolist() == [[u, 1e-5 * u] for u in users]
     assert [text.get_text()[-6:] for text in left.get_legend().get_texts()] == [" 1.00)", " 1.25)"]
     np.testing.assert_allclose(right.lines[0].get_ydata(), 4e-4 * users)
@@ -899,7 +900,9 @@ def test_memory_curve__draws_every_piece_of_work_and_what_is_allowed() -> None:
         for n in (10_000, 400_000)
         for s in (0.0, n / 1e5)
     ]
-    left, right = memory_curve.draw(pa.Table.from_pylist(rows), pa.Table.from_pylist(trace)).axes
+    left, right = cost_figures.draw_memory_curve(
+        pa.Table.from_pylist(rows), pa.Table.from_pylist(trace)
+    ).axes
     for k, line in enumerate(left.lines[:4], start=1):
         assert line.get_xydata().tolist() == [[1.0, k], [40.0, 40.0 * k]]
     assert [line.get_ydata()[0] for line in (left.lines[4], right.lines[2])] == [96.0, 96.0]
@@ -908,15 +911,15 @@ def test_memory_curve__draws_every_piece_of_work_and_what_is_allowed() -> None:
 
 
 def test_scaling__of_one_size_has_no_exponent() -> None:
-    assert np.isnan(scaling.exponent(np.array([1e5]), np.array([3.0])))
+    assert np.isnan(cost_figures.exponent(np.array([1e5]), np.array([3.0])))
 
 
 def test_exponent_interval__holds_the_slope_that_the_sizes_were_made_with() -> None:
     size = np.array([1e4, 1e5, 1e6, 1e7])
     cost = 2e-6 * size**1.1 * np.array([1.05, 0.97, 1.02, 0.99])
-    slope, low, high = scaling.exponent_interval(size, cost)
+    slope, low, high = cost_figures.exponent_interval(size, cost)
     assert low < 1.1 < high
-    assert slope == pytest.approx(scaling.exponent(size, cost))
+    assert slope == pytest.approx(cost_figures.exponent(size, cost))
     # By hand: t with 2 degrees of freedom, residuals of the line of logarithms.
     x, y = np.log(size), np.log(cost)
     rest = y - np.polyval(np.polyfit(x, y, 1), x)
@@ -925,7 +928,7 @@ def test_exponent_interval__holds_the_slope_that_the_sizes_were_made_with() -> N
 
 
 def test_exponent_interval__of_two_sizes_is_unknown() -> None:
-    slope, low, high = scaling.exponent_interval(np.array([1e4, 1e5]), np.array([1.0, 10.0]))
+    slope, low, high = cost_figures.exponent_interval(np.array([1e4, 1e5]), np.array([1.0, 10.0]))
     assert slope == pytest.approx(1.0)
     assert np.isnan([low, high]).all()
 
@@ -944,7 +947,7 @@ STAGE_ROWS = pa.table(
 
 
 def test_stage_scaling__draws_a_panel_for_each_stage_and_a_line_for_what_varies() -> None:
-    train, simulate = scaling.draw_time(STAGE_ROWS).axes
+    train, simulate = cost_figures.draw_time(STAGE_ROWS).axes
     assert [axes.get_title("left") for axes in (train, simulate)] == ["train", "simulate"]
     joins, groups = train.lines
     assert joins.get_xydata().tolist() == [[1e5, 0.1], [1e6, 1.0], [1e7, 10.0]]
@@ -956,19 +959,19 @@ def test_stage_scaling__draws_a_panel_for_each_stage_and_a_line_for_what_varies(
 
 
 def test_stage_scaling__leaves_out_memory_too_small_to_be_seen() -> None:
-    train, _ = scaling.draw_memory(STAGE_ROWS).axes
+    train, _ = cost_figures.draw_memory(STAGE_ROWS).axes
     assert train.lines[0].get_xydata().tolist() == [[1e6, 10.0], [1e7, 100.0]]
 
 
 def test_stage_scaling__says_so_where_a_stage_adds_no_memory_that_shows() -> None:
     none = pa.array(np.zeros(len(STAGE_ROWS)))
-    train, _ = scaling.draw_memory(STAGE_ROWS.set_column(6, "added_mib", none)).axes
+    train, _ = cost_figures.draw_memory(STAGE_ROWS.set_column(6, "added_mib", none)).axes
     assert not train.lines
     assert [text.get_text() for text in train.texts] == ["below 1 MiB"]
 
 
 def test_stage_scaling__labels_decades_without_mathematics() -> None:
-    figure = scaling.draw_time(STAGE_ROWS)
+    figure = cost_figures.draw_time(STAGE_ROWS)
     figure.canvas.draw()
     got = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert {"10k", "1M"} <= set(got)

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gateway.evaluate.swept import compare_detectors
+from gateway.evaluate.replicates import compare_detectors
 from gateway.figures.stored import DETECTOR, floats
 from gateway.figures.style import BLUE, INK, MUTED, PAGE, PAPER, RULE, styled
 from gateway.figures.style import figure as new_figure

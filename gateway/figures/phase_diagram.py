@@ -1,6 +1,6 @@
 """The phase diagram: two swept keys, one heat map per detector.
 
-It reads the ``evaluation`` of a sweep (see ``gateway.evaluate.swept``), or a ready table
+It reads the ``evaluation`` of a sweep (see ``gateway.evaluate.replicates``), or a ready table
 ``phase_diagram``: x_key, x, y_key, y, detector, metric, value, n_worlds.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gateway.evaluate import summarise_replicates
-from gateway.evaluate.swept import is_sweep, swept_keys
+from gateway.evaluate.replicates import is_sweep, swept_keys
 from gateway.figures.stored import DETECTOR, first, floats
 from gateway.figures.style import PAGE, letters_on, styled
 from gateway.figures.style import figure as new_figure

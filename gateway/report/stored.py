@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.evaluate.swept import compare_detectors, is_sweep
+from gateway.evaluate.replicates import compare_detectors, is_sweep
 
 __all__ = ["ANALYSES", "DETECTOR", "SCORER", "Estimate", "Result"]
 

@@ -1,7 +1,6 @@
-"""Seconds and memory against size, both axes logarithmic: of the simulator, of every stage.
+"""Seconds and memory against size: of the simulator, of every stage, of runs on mapped logs.
 
-Not figures of a result: they read the tables that ``experiments/bench_simulation.py`` and
-``experiments/scaling.py`` measure.
+They read the tables that ``bench_simulation.py``, ``scaling.py`` and ``memory_curve.py`` measure.
 """
 
 from __future__ import annotations
@@ -19,9 +18,16 @@ from gateway.figures.stored import floats
 from gateway.figures.style import BLUE, MUTED, PAGE, styled
 from gateway.figures.style import figure as new_figure
 
-__all__ = ["LEAST", "NAME", "draw", "draw_memory", "draw_time", "exponent", "exponent_interval"]
+__all__ = [
+    "LEAST",
+    "draw_memory",
+    "draw_memory_curve",
+    "draw_simulation",
+    "draw_time",
+    "exponent",
+    "exponent_interval",
+]
 
-NAME: str = "scaling"
 
 Floats = npt.NDArray[np.float64]
 
@@ -48,7 +54,7 @@ def exponent_interval(size: Floats, cost: Floats) -> tuple[float, float, float]:
 
 
 @styled
-def draw(data: pa.Table) -> Figure:
+def draw_simulation(data: pa.Table) -> Figure:
     """Draw time and memory against the number of users.
 
     Parameters
@@ -162,3 +168,59 @@ def _stage_line(axes: Axes, data: pa.Table, series: str, cost: str, color: str) 
     slope = exponent(size, paid)
     label = series if np.isnan(slope) else f"{series} ({slope:.2f})"
     axes.loglog(size, paid, marker="o", ms=2.5, color=color, label=label)
+
+
+COLORS = {"convert": "#009E73", "counts": "#D55E00", "spike": BLUE, "in memory": MUTED}
+WORDS = {
+    "convert": "convert", "counts": "frequentist, order", "spike": "spike",
+    "in memory": "all three in memory",
+}  # fmt: skip
+
+
+@styled
+def draw_memory_curve(data: pa.Table, trace: pa.Table) -> Figure:
+    """Draw peaks against the size of the log, and the course of ``spike`` on the largest.
+
+    Parameters
+    ----------
+    data
+        A row for each piece of work and size: ``work``, ``rows``, ``log_mib``,
+        ``allowed_mib``, ``peak_mib``, ``anonymous_mib``.
+    trace
+        A row for each sample: ``work``, ``rows``, ``second``, ``resident_mib``,
+        ``anonymous_mib``.
+    """
+    figure = new_figure(PAGE, 2.8)
+    left, right = figure.subplots(1, 2)
+    _draw_peaks(left, data.sort_by("rows"))
+    largest = trace.filter(pc.equal(trace["rows"], pc.max(trace["rows"])))
+    _draw_course(right, largest.filter(pc.equal(largest["work"], "spike")))
+    _draw_allowed(right, data)
+    return figure
+
+
+def _draw_peaks(axes: Axes, data: pa.Table) -> None:
+    for work, color in COLORS.items():
+        mine = data.filter(pc.equal(data["work"], work))
+        size = floats(mine, "log_mib")
+        axes.plot(size, floats(mine, "peak_mib"), "o-", ms=3, color=color, label=WORDS[work])
+    _draw_allowed(axes, data)
+    axes.set_xlabel("the log as a table in memory, MiB")
+    axes.set_ylabel("peak resident memory, MiB")
+    axes.legend(loc="upper left")
+
+
+def _draw_course(axes: Axes, trace: pa.Table) -> None:
+    second = floats(trace, "second")
+    axes.plot(second, floats(trace, "resident_mib"), color=MUTED, label="with pages of files")
+    axes.plot(second, floats(trace, "anonymous_mib"), color=BLUE, label="without")
+    axes.set_xlabel("seconds, spike on the largest log")
+    axes.set_ylabel("resident memory, MiB")
+    axes.legend(loc="upper left")
+
+
+def _draw_allowed(axes: Axes, data: pa.Table) -> None:
+    allowed = float(np.max(floats(data, "allowed_mib")))
+    axes.axhline(allowed, color=MUTED, lw=0.8, ls="--")
+    axes.annotate("allowed", (1.0, allowed), xycoords=("axes fraction", "data"),
+                  ha="right", va="bottom", color=MUTED)  # fmt: skip

@@ -1,7 +1,4 @@
-"""The simulator's draws against the laws they are said to follow, quantile by quantile.
-
-Not part of a run's report: ``experiments/verification.py`` makes its table.
-"""
+"""The simulator's draws against the laws they are said to follow, quantile by quantile."""
 
 from __future__ import annotations
 
