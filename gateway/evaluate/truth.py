@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ __all__ = [
     "precision_at",
     "recall_at",
     "share_at",
+    "table_of",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -188,6 +190,16 @@ def evaluate_planted(
     return _measured(measures, len(score), (detection.detector, "planted"), seed, draws)
 
 
+def table_of(schema: pa.Schema, columns: Iterable[Sequence[Any] | npt.NDArray[Any]]) -> pa.Table:
+    """Return columns as a table of a schema; NaN becomes null."""
+    arrays = [
+        column if isinstance(column, pa.ChunkedArray)
+        else pa.array(column, field.type, from_pandas=True)
+        for column, field in zip(columns, schema, strict=True)
+    ]  # fmt: skip
+    return pa.table(arrays, schema=schema)
+
+
 def _by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:
     """Scores that order groups as their ranks do, unranked ones last, and who is ranked."""
     ranked = detection.rank != UNRANKED
@@ -204,9 +216,7 @@ def _measured(
         rng = generator(seed, Purpose.BOOTSTRAP, index)
         interval = bootstrap_interval(measure, n, rng=rng, draws=draws)
         rows.append((*head, metric, measure(np.arange(n)), *interval))
-    columns = zip(zip(*rows, strict=True), EVALUATION_SCHEMA.types, strict=True)
-    arrays = [pa.array(column, kind, from_pandas=True) for column, kind in columns]
-    return pa.table(arrays, schema=EVALUATION_SCHEMA)
+    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
 
 
 def _role_measures(

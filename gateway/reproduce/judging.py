@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.analyses.shape import log_shape
+from gateway.analyses.log_shape import log_shape
 from gateway.config import Config, config_digest
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.pipeline import obtain_inputs
