@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -190,7 +190,7 @@ def evaluate_planted(
     return _measured(measures, len(score), (detection.detector, "planted"), seed, draws)
 
 
-def table_of(schema: pa.Schema, columns: Iterable[Sequence[Any] | npt.NDArray[Any]]) -> pa.Table:
+def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
     """Return columns as a table of a schema; NaN becomes null."""
     arrays = [
         column if isinstance(column, pa.ChunkedArray)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.numbers import MISSING, count, decimal, interval, is_missing, significant
-from gateway.report.stored import ANALYSES, Result
+from gateway.report.summary import ANALYSES, Result
 
 __all__ = ["CLAIMS_KEY", "CLAIM_COLUMNS", "claims"]
 

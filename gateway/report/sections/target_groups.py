@@ -1,4 +1,4 @@
-"""The target groups: the rule that chose them, and which they are."""
+"""What the log is: its target groups, and what was done to the data."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from gateway.report import numbers
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table
 from gateway.report.numbers import count, counted
-from gateway.report.stored import Result
+from gateway.report.summary import Result
 
-__all__ = ["target_set"]
+__all__ = ["reading", "target_set"]
 
 _MOST = 200
 """Rows of the table; a longer set is cut, and the page says so."""
@@ -47,3 +47,18 @@ def _cells(row: Mapping[str, Any]) -> list[Cell]:
         Cell(country, country, "text"),
         Cell(count(row["strikes"]), row["strikes"]),
     ]
+
+
+def reading(result: Result) -> Section | None:
+    """Return the counts of the reader and its remarks, one paragraph each."""
+    rows = result.rows("reading")
+    if not rows:
+        return None
+    n = {row["what"]: row["count"] for row in rows}
+    counts = (
+        f"{count(n['rows'])} rows were read: {count(n['joins'])} joins of {count(n['groups'])} "
+        f"groups by {count(n['users'])} users; {count(n['repeats'])} rows that repeat a user and "
+        "group were dropped, the earliest counts."
+    )
+    remarks = [f"{row['text'][:1].upper()}{row['text'][1:]}." for row in rows if row["text"]]
+    return Section("reading", "What was done to the data", [counts, *remarks])

@@ -1,10 +1,11 @@
-"""The ranked groups of every detector, with every number that the detector gives."""
+"""The ranked groups of every detector, and the verdict of association and change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
 from gateway.report.numbers import (
@@ -13,13 +14,13 @@ from gateway.report.numbers import (
     counted,
     decimal,
     name,
+    p_value,
     points,
 )
 from gateway.report.quantities import NOT_HELD, interval_of, tested, written
-from gateway.report.stored import Result
-from gateway.report.summary import CAVEAT
+from gateway.report.summary import CAVEAT, Result
 
-__all__ = ["ranking"]
+__all__ = ["ranking", "verdict"]
 
 _WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
 _FORMS: Mapping[str, Callable[[Any], str]] = {
@@ -167,3 +168,60 @@ def _plain(key: str, row: Mapping[str, Any], measure: Measure) -> Cell:
         return Cell(str(row[key]), row[key])
     quantity = measure.score if key == "score" else measure.estimate
     return Cell(written(quantity, row[key]), row[key])
+
+
+def verdict(result: Result) -> Section | None:
+    """Return the verdict with the groups behind it; None for a result that holds neither."""
+    said = (result.summary("information") or "").splitlines()
+    left_out = result.summary("left_out")
+    blocks: list[str | Table] = [_sentence(left_out)] if left_out else []
+    found = verdict_of(result.tables["gateways"]) if "gateways" in result.tables else None
+    if found is not None:
+        blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
+        blocks += _verdict_tables(result, found)
+    blocks += [_sentence(line) for line in said]
+    return Section("verdict", "Verdict", blocks) if blocks else None
+
+
+def _verdict_columns(found: Verdict) -> tuple[Column, ...]:
+    return (
+        Column("group", is_number=False),
+        Column("association", f"flagged by {found.association_by}", is_number=False),
+        Column("q of association", "Benjamini-Hochberg"),
+        Column("change", f"flagged by {found.change_by}", is_number=False),
+        Column("q of change", "Benjamini-Hochberg"),
+    )
+
+
+def _sentence(line: str) -> str:
+    return f"{line[:1].upper()}{line[1:]}."
+
+
+def _verdict_tables(result: Result, found: Verdict) -> list[Table]:
+    """The groups that either detector flags, those of both first."""
+    named = dict.fromkeys([*found.both, *found.association, *found.change])
+    if not named:
+        return []
+    q = {(row["detector"], row["group"]): row["q_value"] for row in result.rows("gateways")}
+    rows = [_verdict_row(group, found, q) for group in list(named)[: result.top]]
+    caption = "Groups flagged by association or by change, those of both first."
+    return [
+        Table("verdict-groups", caption, _verdict_columns(found), [Body(rows)], is_sortable=True)
+    ]
+
+
+def _verdict_row(group: str, found: Verdict, q: dict[tuple[str, str], Any]) -> Row:
+    association, change = (
+        q.get((detector, group)) for detector in (found.association_by, found.change_by)
+    )
+    told = "not tested" if group in found.untested else _yes(group in found.change)
+    by = _yes(group in found.association)
+    return Row([
+        Cell(name(group), name(group), "name"),
+        Cell(by, by, "text"), Cell(p_value(association), association),
+        Cell(told, told, "text"), Cell(p_value(change), change),
+    ])  # fmt: skip
+
+
+def _yes(flagged: bool) -> str:
+    return "yes" if flagged else "no"
