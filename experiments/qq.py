@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from gateway.figures.stored import first, floats
 from gateway.figures.style import BLUE, MUTED, PAGE, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted
+from gateway.wording import count, counted
 
 __all__ = ["CHECKS_SCHEMA", "NAME", "caption", "draw", "plotted"]
 

@@ -31,8 +31,9 @@ from matplotlib.text import Annotation, Text
 from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
 from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
-from gateway.figures.names import label, shorten
+from gateway.figures.labels import label
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
+from gateway.wording import shorten
 from tests.result_tables import HOSTILE, result_tables, with_rivals
 from tests.study_tables import sweep_evaluation
 

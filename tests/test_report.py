@@ -23,7 +23,6 @@ from gateway.figures.style import role as figure_role
 from gateway.report import render_report, tex_tables
 from gateway.report.blocks import Section, Table, role
 from gateway.report.latex import escape
-from gateway.report.numbers import MISSING, name, share
 from gateway.report.page import COLOURS, inline_svg, provenance_rows
 from gateway.report.sections import SECTIONS
 from gateway.report.sections.evaluation import evaluation, metric
@@ -31,6 +30,7 @@ from gateway.report.sections.explanations import explained
 from gateway.report.sections.note_claims import claims
 from gateway.report.sections.top_groups import ranking, verdict
 from gateway.report.summary import CAVEAT, Result, Tile, confusion, lede, tiles
+from gateway.wording import MISSING, name, share
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
 CONFIG = '[experiment]\nname = "quickstart" # <b>not bold</b>\n'

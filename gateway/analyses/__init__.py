@@ -8,7 +8,7 @@ from gateway.analyses.explanation import (
     explain_top,
 )
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
-from gateway.analyses.group_signals import (
+from gateway.analyses.group_labels import (
     group_signals,
     label_times,
     labelled_gateways,

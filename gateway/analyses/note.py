@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from gateway.analyses.entities import entity_model
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
-from gateway.analyses.group_signals import label_times, labelled_gateways, signal_correlations
+from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
 from gateway.analyses.join_sources import (
     invited_members,
     join_sources,

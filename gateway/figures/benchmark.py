@@ -20,7 +20,7 @@ from gateway.evaluate.replicates import compare_detectors
 from gateway.figures.stored import DETECTOR, floats
 from gateway.figures.style import BLUE, INK, MUTED, PAGE, PAPER, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted, listed
+from gateway.wording import count, counted, listed
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from gateway.figures.stored import floats
 from gateway.figures.style import COLUMN, INK, MUTED, RULE, role, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count
+from gateway.wording import count
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

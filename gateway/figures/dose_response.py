@@ -25,11 +25,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from gateway.figures.names import label
+from gateway.figures.labels import label
 from gateway.figures.stored import DETECTOR, floats
 from gateway.figures.style import BLUE, COLUMN, INK, MUTED, PAGE, PAPER, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, listed
+from gateway.wording import count, listed
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from gateway.figures.stored import floats
 from gateway.figures.style import COLUMN, MUTED, PAPER, RULE, UNTOLD, role, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted
+from gateway.wording import count, counted
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from gateway.detect import measure_of
-from gateway.figures.labels import place
-from gateway.figures.names import label
+from gateway.figures.labels import label, place
 from gateway.figures.stored import (
     DETECTOR,
     constant,
@@ -38,7 +37,7 @@ from gateway.figures.style import (
     styled,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted, percent
+from gateway.wording import count, counted, percent
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

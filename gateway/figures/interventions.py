@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gateway.figures.names import label
+from gateway.figures.labels import label
 from gateway.figures.stored import floats
 from gateway.figures.style import BLUE, FAINT, INK, MUTED, PAGE, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted, percent
+from gateway.wording import count, counted, percent
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -13,7 +13,7 @@ from gateway.figures.compared import FITTED, compared_rows
 from gateway.figures.stored import floats
 from gateway.figures.style import BLUE, COLUMN, FAINT, INK, RULE, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count
+from gateway.wording import count
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

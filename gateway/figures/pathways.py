@@ -17,7 +17,7 @@ from gateway.figures.compared import FITTED
 from gateway.figures.stored import Tables
 from gateway.figures.style import FAINT, INK, MUTED, PAGE, PAPER, UNTOLD, role, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, percent
+from gateway.wording import count, percent
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -20,7 +20,7 @@ from gateway.evaluate.replicates import is_sweep, swept_keys
 from gateway.figures.stored import DETECTOR, first, floats
 from gateway.figures.style import PAGE, letters_on, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted
+from gateway.wording import count, counted
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

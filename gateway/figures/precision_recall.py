@@ -15,7 +15,7 @@ from sklearn.metrics import precision_recall_curve
 from gateway.figures.stored import constant, detected_groups, detectors, first, floats, metric
 from gateway.figures.style import BLUE, COLUMN, FAINT, INK, MUTED, PAPER, RULE, role, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, percent
+from gateway.wording import count, percent
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gateway.figures.names import label
+from gateway.figures.labels import label
 from gateway.figures.stored import constant, first, floats, has_truth, summary_value
 from gateway.figures.style import (
     BLUE,
@@ -29,7 +29,7 @@ from gateway.figures.style import (
     styled,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import counted, percent
+from gateway.wording import counted, percent
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

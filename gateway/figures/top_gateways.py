@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gateway.detect import Measure, measure_of
-from gateway.figures.names import label
+from gateway.figures.labels import label
 from gateway.figures.stored import (
     constant,
     detectors,
@@ -37,7 +37,7 @@ from gateway.figures.style import (
     styled,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted
+from gateway.wording import count, counted
 
 __all__ = ["NAME", "caption", "draw", "plotted"]
 

@@ -21,9 +21,9 @@ from markupsafe import Markup
 
 from gateway.errors import ResultError
 from gateway.report.blocks import Section
-from gateway.report.numbers import MISSING, name
 from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
+from gateway.wording import MISSING, name
 
 __all__ = ["COLOURS", "inline_svg", "provenance_rows", "render_report"]
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from gateway.detect import REGISTRY
 from gateway.evaluate.replicates import compare_detectors, is_sweep
-from gateway.report.numbers import MISSING, count, counted, decimal, interval, percent
+from gateway.wording import MISSING, count, counted, decimal, interval, percent
 
 __all__ = [
     "ANALYSES",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, decimal, interval, name, percent, significant
 from gateway.report.summary import SCORER, Result
+from gateway.wording import MISSING, count, decimal, interval, name, percent, significant
 
 __all__ = ["benchmark", "comparisons", "evaluation", "interventions", "metric", "scorer"]
 

@@ -7,19 +7,21 @@ from typing import Any
 
 from gateway.detect import measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label, role
-from gateway.report.numbers import (
+from gateway.report.summary import Result
+from gateway.wording import (
     MISSING,
     count,
     counted,
     decimal,
     interval,
+    interval_of,
     is_missing,
     name,
     percent,
     points,
+    tested,
+    written,
 )
-from gateway.report.quantities import interval_of, tested, written
-from gateway.report.summary import Result
 
 __all__ = ["explained", "explanations"]
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, decimal, interval, is_missing, significant
 from gateway.report.summary import ANALYSES, Result
+from gateway.wording import MISSING, count, decimal, interval, is_missing, significant
 
 __all__ = ["CLAIMS_KEY", "CLAIM_COLUMNS", "claims"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.report import numbers
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table
-from gateway.report.numbers import count, counted
 from gateway.report.summary import Result
+from gateway.wording import MISSING, count, counted, name
 
 __all__ = ["reading", "target_set"]
 
@@ -39,8 +38,8 @@ def target_set(result: Result) -> Section:
 
 
 def _cells(row: Mapping[str, Any]) -> list[Cell]:
-    group = numbers.name(row["group"])
-    country = numbers.MISSING if row["country"] is None else numbers.name(row["country"])
+    group = name(row["group"])
+    country = MISSING if row["country"] is None else name(row["country"])
     return [
         Cell(group, group, "name"),
         Cell(count(row["size"]), row["size"]),

@@ -8,17 +8,20 @@ from typing import Any, Final
 from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
-from gateway.report.numbers import (
+from gateway.report.summary import CAVEAT, Result
+from gateway.wording import (
     MISSING,
+    NOT_HELD,
     count,
     counted,
     decimal,
+    interval_of,
     name,
     p_value,
     points,
+    tested,
+    written,
 )
-from gateway.report.quantities import NOT_HELD, interval_of, tested, written
-from gateway.report.summary import CAVEAT, Result
 
 __all__ = ["ranking", "verdict"]
 

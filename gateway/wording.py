@@ -1,29 +1,43 @@
-"""Numbers and names as the report prints them; a missing one is an en dash."""
+"""Numbers and names as report, figures and terminal print them; a missing one is an en dash."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Sequence
+
+from gateway.detect import Quantity
 
 __all__ = [
     "MISSING",
+    "NOT_HELD",
     "count",
     "counted",
     "decimal",
     "interval",
+    "interval_of",
     "is_missing",
+    "listed",
     "name",
     "p_value",
     "percent",
     "points",
+    "printable",
     "share",
+    "shorten",
     "significant",
+    "tested",
+    "written",
 ]
 
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _NOTHING = "(no name)"
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+_JOINER = "\N{ZERO WIDTH JOINER}"
+"""Holds composed emoji and several scripts together."""
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def is_missing(value: float | None) -> bool:
@@ -55,7 +69,9 @@ def percent(value: float | None) -> str:
     if value is None or is_missing(value):
         return MISSING
     size = abs(100.0 * value)
-    digits = 0 if size == 0.0 or size >= 9.95 else 1 if size >= 0.995 else 2 if size >= 0.1 else 3
+    digits = (
+        0 if size == 0.0 or size >= 9.95 else 1 if size >= 0.995 else 2 if size >= 0.0995 else 3
+    )
     return f"{100.0 * value:.{digits}f}{_PERCENT}".replace("-", _MINUS)
 
 
@@ -105,6 +121,19 @@ def counted(number: float | None, noun: str) -> str:
     ('1 group', '1,200 groups', '– groups')
     """
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return parts joined as a sentence joins them.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def significant(value: float | None, *, digits: int = 3) -> str:
@@ -159,15 +188,75 @@ def name(text: str | None, *, limit: int = 60) -> str:
     >>> name("two\nlines\x1b[31m")
     'two lines[31m'
     """
-    spaced = " ".join((text or "").split())
-    visible = "".join(c for c in spaced if c == _JOINER or unicodedata.category(c) not in _UNSEEN)
-    visible = visible.lstrip("".join(c for c in set(visible) if unicodedata.combining(c)))
-    if len(visible) > limit:
-        half = limit // 2
-        visible = f"{visible[:half]}\N{HORIZONTAL ELLIPSIS}{visible[-half + 1 :]}"
-    return visible.strip() or _NOTHING
+    return shorten(printable(text or "", kept=_JOINER), limit=limit).strip() or _NOTHING
 
 
-_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
-_JOINER = "\N{ZERO WIDTH JOINER}"
-"""Holds composed emoji and several scripts together."""
+def printable(text: str, *, kept: str = "") -> str:
+    """Return text on one line without what cannot be seen, ``kept`` apart.
+
+    White space of any kind becomes one space; control and formatting characters
+    (bidirectional overrides among them) go, and marks that have no letter to stand on.
+    """
+    spaced = " ".join(text.split())
+    visible = "".join(c for c in spaced if c in kept or unicodedata.category(c) not in _UNSEEN)
+    return visible.lstrip("".join(c for c in set(visible) if unicodedata.combining(c)))
+
+
+def shorten(text: str, *, limit: int) -> str:
+    """Cut the middle out of a long text: names often differ only at their ends.
+
+    Examples
+    --------
+    >>> shorten("Moms against everything, Ohio", limit=15)
+    'Moms ag…g, Ohio'
+    """
+    if len(text) <= limit:
+        return text
+    head = limit // 2
+    tail = limit - 1 - head
+    return f"{text[:head]}{_ELLIPSIS}{text[len(text) - tail :]}"
+
+
+NOT_HELD = "(not held)"
+"""Stands behind a p-value that does not hold its level."""
+_FORMS = {"share": share, "points": points}
+_LARGE = 100.0
+_INFINITY = "\N{INFINITY}"
+
+
+def written(quantity: Quantity, value: float | None) -> str:
+    r"""Return a value in its unit.
+
+    Examples
+    --------
+    >>> written(Quantity("a", "b", unit="share"), 0.25), written(Quantity("a", "b"), math.inf)
+    ('25.0\xa0%', '∞')
+
+    A ratio is not given more closely than it is known:
+
+    >>> ratio = Quantity("a", "b", is_log=True)
+    >>> written(ratio, 1.5864), written(ratio, 2138.95), written(ratio, 0.0)
+    ('1.586', '2,139', '0')
+    """
+    if value is not None and math.isinf(value):
+        return _INFINITY if value > 0 else f"\N{MINUS SIGN}{_INFINITY}"
+    if quantity.is_log and value is not None and (value == 0.0 or value >= _LARGE):
+        return count(value)
+    return _FORMS.get(quantity.unit, decimal)(value)
+
+
+def interval_of(quantity: Quantity, low: float | None, high: float | None) -> str:
+    """Return the two ends of an interval in the unit of its quantity."""
+    return interval(written(quantity, low), written(quantity, high))
+
+
+def tested(value: float | None, *, level_held: bool | None) -> str:
+    """Return a p-value or q-value, marked where it does not hold its level.
+
+    Examples
+    --------
+    >>> tested(0.02, level_held=True), tested(0.02, level_held=False)
+    ('0.020', '0.020 (not held)')
+    """
+    text = p_value(value)
+    return f"{text} {NOT_HELD}" if level_held is False and value is not None else text
