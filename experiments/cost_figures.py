@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy import stats
 
-from gateway.figures.stored import floats
+from gateway.figures.selection import floats
 from gateway.figures.style import BLUE, MUTED, PAGE, styled
 from gateway.figures.style import figure as new_figure
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from gateway.figures.stored import first, floats
+from gateway.figures.selection import first, floats
 from gateway.figures.style import BLUE, MUTED, PAGE, RULE, styled
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted

@@ -24,12 +24,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
 from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
+from gateway.errors import GatewayError
 from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
 from gateway.figures.labels import label
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
@@ -495,11 +496,35 @@ def test_shorten__keeps_both_ends_within_the_limit(limit: int) -> None:
     assert got[-1] == "b"
 
 
+@each_figure
+def test_draw__takes_the_place_of_axes(figure: StoredFigure) -> None:
+    """As a part of somebody's figure: as many axes as alone, and the other axes stay."""
+    data = plotted(figure.NAME)
+    alone = figure.draw(data)
+    whole = Figure(figsize=(16.0, 6.0))
+    left, right = whole.subplots(1, 2)
+    part = figure.draw(data, ax=left)
+    assert isinstance(part, SubFigure)
+    assert part.get_figure(root=True) is whole
+    assert len(part.axes) == len(alone.axes)
+    assert left not in whole.axes
+    assert right in whole.axes
+    assert set(texts(part)) <= set(texts(whole))
+    assert set(render(part, kinds=["png"])) == {"png"}
+
+
+def test_draw__refuses_axes_without_a_place() -> None:
+    ax = Figure().add_axes((0.0, 0.0, 1.0, 1.0))
+    with pytest.raises(GatewayError, match="one of a figure's subplots"):
+        BY_NAME["funnel"].draw(plotted("funnel"), ax=ax)
+
+
 # Bytes ----------------------------------------------------------------------------------
 
 _DIGESTS = """
 import hashlib, json, sys
 from tests.result_tables import HOSTILE, result_tables
+from gateway.errors import GatewayError
 from gateway.figures import FIGURES, csv_bytes, render
 tables = result_tables(names=HOSTILE, n_groups=1_700, n_panels=2)
 digests = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from gateway.figures.style import UNTOLD
 
 __all__ = [
     "DETECTOR",
+    "FITTED",
     "Tables",
+    "compared_rows",
     "constant",
     "detected_groups",
     "detectors",
@@ -122,3 +124,19 @@ def first(data: pa.Table, name: str) -> Any:
 def floats(data: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """Return a column as float64, NaN for null."""
     return np.asarray(data[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+FITTED = (
+    "Where the world's parameters were fitted to the published numbers, agreement is not "
+    "evidence about the real platform."
+)
+"""What every caption of such a figure ends with."""
+
+
+def compared_rows(tables: Tables, claims: Iterable[str]) -> pa.Table | None:
+    """Return the rows of some claims, by claim and quantity; None where the result has none."""
+    if "analyses/comparison" not in tables:
+        return None
+    rows = tables["analyses/comparison"]
+    rows = rows.filter(pc.is_in(rows["id"], pa.array(list(claims), pa.string())))
+    return rows.sort_by([("id", "ascending"), ("quantity", "ascending")]) if len(rows) else None
