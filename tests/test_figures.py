@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,10 @@ def test_figures__import_without_matplotlib() -> None:
 
 
 @each_figure
-def test_figures__are_named_as_their_modules(figure: StoredFigure) -> None:
-    assert figure._module().NAME == figure.NAME
+def test_figures__have_a_function_for_each_step(figure: StoredFigure) -> None:
+    module = import_module(f"gateway.figures.{figure.module}")
+    steps = {f"{step}_{figure.NAME}" for step in ("plotted", "draw", "caption")}
+    assert steps <= set(module.__all__)
 
 
 @each_figure
