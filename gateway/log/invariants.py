@@ -12,7 +12,15 @@ import pyarrow.compute as pc
 
 from gateway.log.ticks import Tick
 
-__all__ = ["DTYPES", "check_names", "check_rows", "check_windows", "checked_columns"]
+__all__ = [
+    "DTYPES",
+    "PER_USER",
+    "STAYS",
+    "check_names",
+    "check_rows",
+    "check_windows",
+    "checked_columns",
+]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -30,18 +38,22 @@ DTYPES: dict[str, Any] = {
     "confirmed": np.bool_,
     "inviter": np.int32,
     "seed_group": np.int32,
+    "left": np.int32,
 }
+STAYS = 2**31 - 1
+"""When a member left who did not: after every tick of a log."""
+
+# What the log is cut into by users; the other columns go by joins.
+PER_USER = ("observed_from", "observed_until")
 
 
-def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, npt.NDArray[Any]]:
+def checked_columns(columns: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a log as views that cannot be written to.
 
     Parameters
     ----------
     columns
         The fields of a ``JoinLog`` by name, which says what each of them is.
-    n_sources
-        Number of known sources.
 
     Raises
     ------
@@ -61,12 +73,14 @@ def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, 
         views,
         {
             "group": (0, len(groups)),
-            "source": (0, n_sources),
-            "inviter": (-1, len(users)),
+            "source": (0, len(columns["sources"])),
+            "inviter": (-1, (columns["part_of"] or (0, len(users)))[1]),
             "seed_group": (-1, len(groups)),
         },
     )
     check_rows(views["offsets"], views["group"], views["time"])
+    if "left" in views:
+        check_left(views["time"], views["left"])
     first, last = views.get("observed_from"), views["observed_until"]
     check_windows(views["offsets"], views["time"], first, last)
     return views
@@ -111,6 +125,22 @@ def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt
     begin, end = np.searchsorted(offsets, (rows.start, rows.stop))
     in_order[offsets[begin:end] - rows.start] = True
     return in_order
+
+
+def check_left(time: Int32, left: Int32) -> None:
+    """Check that everybody left after they joined.
+
+    Raises
+    ------
+    ValueError
+        If somebody did not.
+    """
+    for first in range(0, len(time), _BATCH):
+        joined, gone = time[first : first + _BATCH], left[first : first + _BATCH]
+        wrong = (gone <= joined) & (gone != STAYS)
+        if wrong.any():
+            row = first + int(np.argmax(wrong))
+            raise ValueError(f"left must be later than time; for join {row} it is not")
 
 
 def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:

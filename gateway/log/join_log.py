@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +28,10 @@ from gateway.log import (
 from gateway.log.dense import DenseRows, dense_rows, read_dense
 from gateway.log.frames import as_table, frame_library
 from gateway.log.ids import dense_ids, numbered_names, whole_numbers
-from gateway.log.invariants import checked_columns
+from gateway.log.invariants import STAYS, checked_columns
 from gateway.log.manifest import read_manifest
 from gateway.log.part_views import Views
-from gateway.log.rows import assembled, count_values
+from gateway.log.rows import assembled, count_values, narrow
 from gateway.log.sources import SOURCES
 from gateway.log.stored import MARK, fields_of, is_marked, not_restored, table_of
 from gateway.log.times import TimeFormat, time_column
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-__all__ = ["SOURCES", "JoinLog", "Tick", "numbered_names", "parse_duration"]
+__all__ = ["SOURCES", "STAYS", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -84,9 +85,18 @@ class JoinLog(Views):
         does not know: ``observed_from`` is None. Where it does not tell when they left,
         ``observed_until`` is the last tick of the log, after which nobody is seen.
     source
-        uint8 index into ``SOURCES``, shape (n_joins,), or None.
+        uint8 index into ``sources``, shape (n_joins,), or None.
     confirmed, inviter, seed_group
         Optional, shape (n_joins,): bool; int32 user id or -1; int32 group id or -1.
+    left
+        int32, shape (n_joins,), or None: first tick, after that of the join, in which the
+        user is no member any more; ``STAYS`` for who did not leave. At ``t`` those are
+        members who have ``time < t < left``.
+    sources
+        Names of the log's sources: ``SOURCES``, then those that the log has beside them.
+    part_of
+        Of a part of a log: the id of its first user in the whole log, and the number of
+        users there. The ids of ``inviter`` are those of the whole log.
     rows_read
         Rows that the log was made of, repeated ones included; None where nobody counted.
         It is no part of what makes two logs equal.
@@ -115,10 +125,13 @@ class JoinLog(Views):
     confirmed: npt.NDArray[np.bool_] | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
+    left: Int32 | None = None
+    sources: tuple[str, ...] = SOURCES
+    part_of: tuple[int, int] | None = None
     rows_read: int | None = None
 
     def __post_init__(self) -> None:
-        views = checked_columns(vars(self), n_sources=len(SOURCES))
+        views = checked_columns(vars(self))
         for name, view in views.items():
             object.__setattr__(self, name, view)
 
@@ -136,9 +149,11 @@ class JoinLog(Views):
         observed_from: npt.ArrayLike | None = None,
         observed_until: npt.ArrayLike | None = None,
         source: npt.ArrayLike | None = None,
+        sources: Sequence[str] = SOURCES,
         confirmed: npt.ArrayLike | None = None,
         inviter: npt.ArrayLike | None = None,
         seed_group: npt.ArrayLike | None = None,
+        left: npt.ArrayLike | None = None,
     ) -> Self:
         """Make a log from one value for each join, in any order.
 
@@ -159,17 +174,21 @@ class JoinLog(Views):
             else in order of their names. Without a first tick it is not known; without a
             last one it is that of all rows, repeated ones included: they too were seen.
         source
-            Index into ``SOURCES``, shape (n_rows,).
+            Index into ``sources``, shape (n_rows,).
+        sources
+            Names of the sources, the first of which are ``SOURCES``; at most 256.
         confirmed
             Booleans, shape (n_rows,).
         inviter, seed_group
             Ids like those of ``user`` and ``group``, -1 for none, shape (n_rows,).
+        left
+            Ticks, ``STAYS`` for who did not leave, shape (n_rows,).
 
         Returns
         -------
         JoinLog
             Of several rows of one user and group, the earliest; of several earliest ones,
-            the least by source, confirmed, inviter and seed group.
+            the least by source, confirmed, inviter, seed group and leaving.
 
         Raises
         ------
@@ -187,16 +206,20 @@ class JoinLog(Views):
         by_group = dense_ids(group, names=groups, letter="g", what="group", mentioned=seed_group)
         ticks = whole_numbers(time, "time")
         optional = {
-            "source": None if source is None else _codes(source),
+            "source": None if source is None else _codes(source, sources),
             "confirmed": None if confirmed is None else np.asarray(confirmed),
             "inviter": by_user.mentioned,
             "seed_group": by_group.mentioned,
+            "left": None if left is None else narrow(whole_numbers(left, "left"), "left"),
         }
         others = {name: column for name, column in optional.items() if column is not None}
         observed = (observed_from, observed_until)
         columns = assembled(by_user, by_group, ticks, observed=observed, others=others)
         try:
-            return cls(**columns, tick=tick, origin=int(origin), rows_read=len(ticks))
+            return cls(
+                **columns, tick=tick, origin=int(origin), sources=tuple(sources),
+                rows_read=len(ticks),
+            )  # fmt: skip
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
 
@@ -301,7 +324,7 @@ class JoinLog(Views):
 
     @classmethod
     def _restored(cls, table: pa.Table, where: object) -> Self:
-        columns = fields_of(table, sources=SOURCES, where=where)
+        columns = fields_of(table, where=where)
         try:
             return cls.from_arrays(**columns)
         except LogError as error:
@@ -366,12 +389,12 @@ class JoinLog(Views):
         -------
         pyarrow.Table
             ``user``, ``group``, ``time`` (date32, timestamp[s, UTC] or int64); of
-            ``source``, ``confirmed``, ``inviter``, ``seed_group`` what the log has, with
-            names for ids and null for none; ``observed_from`` where it is known, and
+            ``source``, ``confirmed``, ``inviter``, ``seed_group``, ``left`` what the log has,
+            with names for ids and null for none; ``observed_from`` where it is known, and
             ``observed_until`` there or where it is not the last join for every user. Its
             metadata hold what else ``from_dataframe`` needs to give back an equal log.
         """
-        return table_of(vars(self), sources=SOURCES)
+        return table_of(vars(self))
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the log as a pandas data frame; the columns are those of ``to_arrow``.
@@ -413,11 +436,11 @@ class JoinLog(Views):
         write_parquet(self.to_arrow(), path)
 
 
-def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+def _codes(source: npt.ArrayLike, sources: Sequence[str]) -> npt.NDArray[np.uint8]:
     codes = whole_numbers(source, "source")
-    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(SOURCES):
+    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(sources):
         got = f"{codes.min()} to {codes.max()}"
-        raise LogError(f"source must index the {len(SOURCES)} known sources; got {got}")
+        raise LogError(f"source must index the {len(sources)} known sources; got {got}")
     return codes.astype(np.uint8)
 
 

@@ -17,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError
+from gateway.log.invariants import STAYS
 from gateway.log.messages import complaint, shown
+from gateway.log.sources import SOURCES
 from gateway.log.ticks import instants
 from gateway.log.times import parse_times
 from gateway.log.windows import WINDOW
@@ -50,15 +52,13 @@ def is_marked(table: pa.Table) -> bool:
     return MARK in (table.schema.metadata or {})
 
 
-def table_of(fields: Mapping[str, Any], *, sources: Sequence[str]) -> pa.Table:
+def table_of(fields: Mapping[str, Any]) -> pa.Table:
     """Return a log as a table, one join a row, that ``fields_of`` can turn back.
 
     Parameters
     ----------
     fields
         The fields of a ``JoinLog`` by name, which says what each of them is.
-    sources
-        Known sources of joins, in order of their codes.
 
     Returns
     -------
@@ -75,13 +75,19 @@ def table_of(fields: Mapping[str, Any], *, sources: Sequence[str]) -> pa.Table:
         "time": _instants(fields, fields["time"]),
     }
     if fields["source"] is not None:
-        codes = pa.array(fields["source"].astype(np.int8))
-        columns["source"] = pa.DictionaryArray.from_arrays(codes, pa.array(sources))
+        sources = fields["sources"]
+        kind = np.int8 if len(sources) <= np.iinfo(np.int8).max else np.int16
+        codes = pa.array(fields["source"].astype(kind))
+        columns["source"] = pa.DictionaryArray.from_arrays(codes, pa.array(sources, pa.string()))
     if fields["confirmed"] is not None:
         columns["confirmed"] = pa.array(fields["confirmed"])
     for name, names in (("inviter", users), ("seed_group", groups)):
         if fields[name] is not None:
             columns[name] = named(fields[name], names)
+    if fields["left"] is not None:
+        gone = pa.array(fields["left"].astype(np.int64) + fields["origin"],
+                        mask=fields["left"] == STAYS)  # fmt: skip
+        columns["left"] = instants(gone, fields["tick"])
     for name in _told(fields):
         columns[name] = _instants(fields, fields[name][user])
     header = json.dumps(_facts(fields), sort_keys=True)
@@ -99,7 +105,9 @@ def _facts(fields: Mapping[str, Any]) -> dict[str, Any]:
         "origin": fields["origin"],
         "idle_users": users.take(pa.array(idle)).to_pylist(),
         "idle_groups": groups.take(pa.array(empty)).to_pylist(),
-    } | {f"idle_{name}": fields[name][idle].tolist() for name in _told(fields)}
+        **({} if fields["sources"] == SOURCES else {"sources": list(fields["sources"])}),
+        **{f"idle_{name}": fields[name][idle].tolist() for name in _told(fields)},
+    }
 
 
 def _told(fields: Mapping[str, Any]) -> tuple[str, ...]:
@@ -115,15 +123,13 @@ def _instants(fields: Mapping[str, Any], ticks: npt.NDArray[Any]) -> pa.Array:
     return instants(pa.array(ticks.astype(np.int64) + fields["origin"]), fields["tick"])
 
 
-def fields_of(table: pa.Table, *, sources: Sequence[str], where: object) -> dict[str, Any]:
+def fields_of(table: pa.Table, *, where: object) -> dict[str, Any]:
     """Return the fields of the stored log, as ``JoinLog.from_arrays`` takes them.
 
     Parameters
     ----------
     table
         A marked table.
-    sources
-        Known sources of joins, in order of their codes.
     where
         What the table is called in messages.
 
@@ -138,7 +144,7 @@ def fields_of(table: pa.Table, *, sources: Sequence[str], where: object) -> dict
         if facts["format"] != _FORMAT:
             rule = f"must be of format {_FORMAT}; another version of gateway wrote it"
             raise complaint(where, "the join log", rule, got=shown(facts["format"]))
-        return _fields(table, facts, sources, where)
+        return _fields(table, facts, where)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise not_restored(where, error) from error
 
@@ -149,9 +155,7 @@ def not_restored(where: object, reason: Exception) -> LogError:
     return complaint(where, "the join log", rule, got=str(reason))
 
 
-def _fields(
-    table: pa.Table, facts: Mapping[str, Any], sources: Sequence[str], where: object
-) -> dict[str, Any]:
+def _fields(table: pa.Table, facts: Mapping[str, Any], where: object) -> dict[str, Any]:
     user, users = _indexed(table["user"], facts["idle_users"])
     group, groups = _indexed(table["group"], facts["idle_groups"])
     fields = {
@@ -169,7 +173,14 @@ def _fields(
             window[user] = _ticks(table, name, facts, where)
             window[len(users) - len(facts["idle_users"]) :] = facts[f"idle_{name}"]
             fields[name] = window
-    return fields | _optional(table, users, groups, sources)
+    sources = tuple(facts.get("sources", SOURCES))
+    if "left" in table.column_names:
+        column = table["left"]
+        gone = np.full(len(column), STAYS, np.int64)
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        gone[known] = _ticks(table.filter(column.is_valid()), "left", facts, where)
+        fields["left"] = gone
+    return fields | {"sources": sources} | _optional(table, users, groups, sources)
 
 
 def _optional(

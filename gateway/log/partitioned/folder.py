@@ -23,6 +23,7 @@ from gateway.log.invariants import DTYPES
 from gateway.log.manifest import MANIFEST_FILE, read_manifest
 from gateway.log.messages import complaint
 from gateway.log.paths import file_digest, unreadable
+from gateway.log.sources import SOURCES
 
 __all__ = ["ColumnWriter", "Mapped", "NamesWriter", "map_folder"]
 
@@ -167,6 +168,7 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     }  # fmt: skip
     fields["users"] = _names(column, "users", manifest.users)
     fields["groups"] = _names(column, "groups", manifest.groups)
+    fields |= {"sources": SOURCES, "part_of": None}
     fields |= {"tick": manifest.tick, "origin": manifest.origin, "rows_read": manifest.rows}
     if fields["observed_until"] is None:
         fields["observed_until"] = np.full(manifest.users, manifest.last, np.int32)
