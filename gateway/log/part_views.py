@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from gateway.errors import LogError
 from gateway.log.invariants import DTYPES, PER_USER, check_names, checked_columns
+from gateway.log.mapped import Mapped, map_folder
 from gateway.log.messages import complaint
-from gateway.log.partitioned import Mapped, map_folder
 
 __all__ = ["JOINS_PER_PART", "Views", "cut_users"]
 

@@ -8,23 +8,22 @@ table's metadata as JSON, so that reading the table back gives the same log.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from gateway.arrays import AnyArray, Int64
 from gateway.errors import LogError
+from gateway.log.columns import WINDOW
 from gateway.log.invariants import STAYS
 from gateway.log.messages import complaint, shown
 from gateway.log.sources import SOURCES
-from gateway.log.ticks import instants
-from gateway.log.times import parse_times
-from gateway.log.windows import WINDOW
+from gateway.log.ticks import Tick, instants
 
-__all__ = ["MARK", "fields_of", "is_marked", "named", "not_restored", "table_of"]
+__all__ = ["Told", "named", "not_restored", "table_of", "told_in"]
 
 MARK = b"gateway.join_log"
 _FORMAT = 1
@@ -32,7 +31,7 @@ _FORMAT = 1
 _CHUNK = 1 << 20
 
 
-def named(ids: npt.NDArray[Any], names: pa.StringArray) -> pa.ChunkedArray:
+def named(ids: AnyArray, names: pa.StringArray) -> pa.ChunkedArray:
     """Return the name of each id, null for -1.
 
     Parameters
@@ -47,13 +46,8 @@ def named(ids: npt.NDArray[Any], names: pa.StringArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=pa.string())
 
 
-def is_marked(table: pa.Table) -> bool:
-    """Return whether the table is a join log that this package stored."""
-    return MARK in (table.schema.metadata or {})
-
-
 def table_of(fields: Mapping[str, Any]) -> pa.Table:
-    """Return a log as a table, one join a row, that ``fields_of`` can turn back.
+    """Return a log as a table, one join a row, that gives back the log when it is read.
 
     Parameters
     ----------
@@ -119,109 +113,74 @@ def _told(fields: Mapping[str, Any]) -> tuple[str, ...]:
     return () if ends_itself else WINDOW[1:]
 
 
-def _instants(fields: Mapping[str, Any], ticks: npt.NDArray[Any]) -> pa.Array:
+def _instants(fields: Mapping[str, Any], ticks: AnyArray) -> pa.Array:
     return instants(pa.array(ticks.astype(np.int64) + fields["origin"]), fields["tick"])
 
 
-def fields_of(table: pa.Table, *, where: object) -> dict[str, Any]:
-    """Return the fields of the stored log, as ``JoinLog.from_arrays`` takes them.
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a stored log says beside its joins.
 
     Parameters
     ----------
-    table
-        A marked table.
+    tick, origin, sources
+        As in ``JoinLog``.
+    users, groups
+        Names of those without a join.
+    windows
+        First and last tick of the idle users' observation since the origin, shape
+        (n_users,), by name, where the rows tell those of their users.
+    """
+
+    tick: Tick
+    origin: int
+    sources: tuple[str, ...]
+    users: pa.StringArray
+    groups: pa.StringArray
+    windows: Mapping[str, Int64]
+
+
+def told_in(metadata: Mapping[bytes, bytes], roles: Iterable[str], where: object) -> Told | None:
+    """Return what the metadata of a stored log tell; None for a log that is no such.
+
+    Parameters
+    ----------
+    metadata
+        Of a table.
+    roles
+        What its columns hold.
     where
-        What the table is called in messages.
+        What it is called in messages.
 
     Raises
     ------
     LogError
-        If a newer version stored the table, or something changed it in a way that its
-        metadata do not bear.
+        If another version stored the table, or its metadata contradict themselves.
     """
+    if MARK not in metadata:
+        return None
     try:
-        facts = json.loads(table.schema.metadata[MARK])
+        facts = json.loads(metadata[MARK])
         if facts["format"] != _FORMAT:
             rule = f"must be of format {_FORMAT}; another version of gateway wrote it"
             raise complaint(where, "the join log", rule, got=shown(facts["format"]))
-        return _fields(table, facts, where)
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        told = Told(
+            tick=facts["tick"],
+            origin=int(facts["origin"]),
+            sources=tuple(facts.get("sources", SOURCES)),
+            users=pa.array(facts["idle_users"], pa.string()),
+            groups=pa.array(facts["idle_groups"], pa.string()),
+            windows={name: np.array(facts[f"idle_{name}"], np.int64)
+                     for name in WINDOW if name in roles},
+        )  # fmt: skip
+        if any(len(window) != len(told.users) for window in told.windows.values()):
+            raise ValueError("every user without a join must have a window")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise not_restored(where, error) from error
+    return told
 
 
 def not_restored(where: object, reason: Exception) -> LogError:
     """Return the error for a stored log that contradicts itself."""
     rule = "cannot be restored; was it changed by another program?"
     return complaint(where, "the join log", rule, got=str(reason))
-
-
-def _fields(table: pa.Table, facts: Mapping[str, Any], where: object) -> dict[str, Any]:
-    user, users = _indexed(table["user"], facts["idle_users"])
-    group, groups = _indexed(table["group"], facts["idle_groups"])
-    fields = {
-        "user": user,
-        "group": group,
-        "time": _ticks(table, "time", facts, where),
-        "users": users,
-        "groups": groups,
-        "tick": facts["tick"],
-        "origin": facts["origin"],
-    }
-    for name in WINDOW:
-        if name in table.column_names:
-            window = np.empty(len(users), np.int64)
-            window[user] = _ticks(table, name, facts, where)
-            window[len(users) - len(facts["idle_users"]) :] = facts[f"idle_{name}"]
-            fields[name] = window
-    sources = tuple(facts.get("sources", SOURCES))
-    if "left" in table.column_names:
-        column = table["left"]
-        gone = np.full(len(column), STAYS, np.int64)
-        known = column.is_valid().to_numpy(zero_copy_only=False)
-        gone[known] = _ticks(table.filter(column.is_valid()), "left", facts, where)
-        fields["left"] = gone
-    return fields | {"sources": sources} | _optional(table, users, groups, sources)
-
-
-def _optional(
-    table: pa.Table, users: pa.StringArray, groups: pa.StringArray, sources: Sequence[str]
-) -> dict[str, Any]:
-    known = {"source": pa.array(sources), "inviter": users, "seed_group": groups}
-    found: dict[str, Any] = {
-        name: _index_in(table, name, names)
-        for name, names in known.items()
-        if name in table.column_names
-    }
-    if "confirmed" in table.column_names:
-        found["confirmed"] = table["confirmed"].to_numpy()
-    return found
-
-
-def _index_in(table: pa.Table, name: str, names: pa.StringArray) -> npt.NDArray[np.int64]:
-    """Return the index of each value among the names, -1 for null."""
-    column = table[name].cast(pa.string())
-    index = pc.index_in(column, value_set=names, skip_nulls=True)
-    if index.null_count != column.null_count:
-        raise ValueError(f"column {name!r} mentions what the log does not know")
-    filled: npt.NDArray[np.int64] = pc.fill_null(index, -1).to_numpy().astype(np.int64)
-    return filled
-
-
-def _indexed(
-    column: pa.ChunkedArray, idle: Sequence[str]
-) -> tuple[npt.NDArray[np.int64], pa.StringArray]:
-    """Return the index of each value among the values that occur, then the idle names."""
-    encoded = column.cast(pa.string()).dictionary_encode().combine_chunks()
-    names = pa.concat_arrays([encoded.dictionary, pa.array(idle, pa.string())])
-    return encoded.indices.to_numpy().astype(np.int64), names
-
-
-def _ticks(
-    table: pa.Table, name: str, facts: Mapping[str, Any], where: object
-) -> npt.NDArray[np.int64]:
-    column = table[name]
-    if len(column) == 0:
-        return np.empty(0, np.int64)
-    ticks = parse_times(column, where=where, what=f"column {name!r}").ticks
-    since: npt.NDArray[np.int64] = ticks.to_numpy() - int(facts["origin"])
-    return since
