@@ -1,4 +1,4 @@
-"""Claims as they are written down: one table each in a TOML file."""
+"""The claims of a file: read, checked, listed as the README lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.config.types import FilePath, Number, Section, setting, worded
 from gateway.config.validation import check_document, config_error
 from gateway.results import read_config_text
 
-__all__ = ["Claim", "read_claims"]
+__all__ = ["Claim", "claims_as_markdown", "read_claims"]
 
 Words = Annotated[str, worded(r"^[^\x00-\x1f\x7f]{1,400}$", "one line of at most 400 characters")]
 _ID = worded(
@@ -127,3 +127,27 @@ def read_claims(file: Path) -> tuple[Claim, ...]:
     if findings or made is None:
         raise config_error(findings)
     return made.claims
+
+
+_HEAD = ("claim", "value", "command", "file", "tolerance", "run time, CPU s")
+
+
+def claims_as_markdown(claims: Sequence[Claim]) -> str:
+    """Return claims as a table in Markdown, in their order."""
+    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
+    return "\n".join([*lines, *(_line(_cells(claim)) for claim in claims)]) + "\n"
+
+
+def _cells(claim: Claim) -> list[str]:
+    return [
+        claim.claim,
+        f"{claim.expected:g}",
+        f"`gateway reproduce --claim {claim.id}`",
+        f"`{claim.config}`: `{claim.table}`",
+        f"± {claim.tolerance:g}: {claim.reason}",
+        f"{claim.seconds:g}",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
