@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses import MEANING, verdict_of
-from gateway.cli.part_workers import PartOptions, workers_for
+from gateway.cli.own_logs import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import Measure, measure_of

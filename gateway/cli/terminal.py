@@ -73,8 +73,8 @@ def or_undefined(value: float | None, form: str = ".3f") -> str:
 
 
 def print_json(content: Any) -> None:
-    """Print plain values on stdout as JSON, in which a number that is undefined is null."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    """Print values on stdout as JSON: an undefined number is null, what it lacks is text."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False, default=str)
     sys.stdout.write(text + "\n")
 
 
