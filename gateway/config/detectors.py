@@ -126,35 +126,22 @@ class OrderSection(Section):
 
 
 class SelfControlledSection(Section):
-    """Rate of target joins after a join against the same user's rate before it."""
+    """Odds that a join is of a target after a join against the same user's before it."""
 
-    model: Literal["multivariate", "univariate"] = Field(
-        default="multivariate", description="all groups at once, or each alone"
-    )
-    variance: Literal["model", "clustered", "empirical"] = Field(
-        default="empirical",
-        description="of the test: by the model, by user, or centre and scale of the bulk",
+    clock: Literal["joins", "calendar"] = Field(
+        default="joins", description="time is a user's own joins, or the calendar"
     )
     surrogates: Literal["auto", "none"] = Field(
         default="auto", description="whether joins of groups near the targets count as events"
     )
     penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
         default=None,
-        description="precision of the normal prior on log rate ratios; left out = by the data",
+        description="precision of the normal prior on log ratios; left out = by the data",
     )
-    penalty_by: Literal["bayes", "validation"] = Field(
-        default="bayes", description="marginal likelihood, or cross-validation over users"
-    )
-    risk_window: Window = Field(
-        default=0,
-        description='"30d", or ticks after a join in which its group counts; 0 = all of them',
-    )
-    pre_window: Window = Field(
-        default=0, description='"30d", or ticks before a join for the ratio before it; 0 = none'
-    )
-    first_only: bool = Field(default=False, description="only the first event of a user counts")
-    inert: tuple[str, ...] = Field(
-        default=(), strict=False, description="groups known to send nobody, as negative controls"
+    risk_window: Window | None = Field(
+        default=None,
+        description='"30d", ticks, or "8 joins" after a join in which its group counts; '
+        "left out = all of them",
     )
     min_joiners: _Joiners = Field(
         default=20, description="smallest number of joiners of a ranked group"

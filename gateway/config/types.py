@@ -59,6 +59,7 @@ def _unsigned_zero(value: Any) -> Any:
 
 
 _DURATION = r"^[0-9]{1,10} ?(s|min|h|d|w)$"
+_WINDOW = r"^([0-9]{1,10} ?(s|min|h|d|w)|[1-9][0-9]{0,8} joins?)$"
 
 
 def _duration_from(least: int) -> Callable[[Any], int | str]:
@@ -73,6 +74,13 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
         raise PydanticCustomError("duration", "must be a number of ticks or a duration")
 
     return duration
+
+
+def _window(value: Any) -> int | str:
+    """A duration, perhaps of nothing, or a number of joins."""
+    if isinstance(value, str) and re.match(_WINDOW, value) and "join" in value:
+        return value
+    return _duration_from(0)(value)
 
 
 def _duration_schema(least: int) -> dict[str, Any]:
@@ -103,8 +111,8 @@ Count = Annotated[int, BeforeValidator(_whole_number)]
 Number = Annotated[float, BeforeValidator(_unsigned_zero)]
 Duration = Annotated[int | str, PlainValidator(_duration_from(1)),
                      WithJsonSchema(_duration_schema(1))]  # fmt: skip
-Window = Annotated[int | str, PlainValidator(_duration_from(0)),
-                   WithJsonSchema(_duration_schema(0))]  # fmt: skip
+Window = Annotated[int | str, PlainValidator(_window),
+                   WithJsonSchema(_duration_schema(0) | {"pattern": _WINDOW})]  # fmt: skip
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Name = Annotated[
     str,

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.detect.self_controlled.slots import Clock, RiskWindow
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration, Tick, ticks_in
 
-__all__ = ["Model", "SelfControlledOptions", "Surrogates", "Variance"]
+__all__ = ["SelfControlledOptions", "Surrogates"]
 
-Model = Literal["multivariate", "univariate"]
-Variance = Literal["model", "clustered", "empirical"]
 Surrogates = Literal["auto", "none"]
+_IN_JOINS = re.compile(r"([1-9][0-9]{0,8}) joins?")
 
 
 @dataclass(frozen=True)
 class SelfControlledOptions:
-    """Choices of the self-controlled case series, each with its reason in the docs.
+    """Choices of the self-controlled detector, each with its reason in the docs.
 
     Parameters
     ----------
-    model
-        ``multivariate`` fits all groups at once: a group is not credited with what the
-        groups joined before it did. ``univariate`` looks at each group alone.
-    variance
-        Of the test statistic. ``model``: conditional on each user's number of events,
-        events are independent. ``clustered``: one residual per user. ``empirical``:
-        centre and scale of the bulk of all groups, or of ``inert`` where given.
+    clock
+        What time is. ``joins``: a user's clock ticks at the user's own joins, whatever lies
+        between them. ``calendar``: time is time, for logs that tell when their users came
+        and left, and for published case series.
     surrogates
         ``auto``: joins of groups that users join after a target far more often than
         chance count as events too, as many groups as the held-out likelihood of target
         joins asks for, perhaps none. ``none``: only target joins count.
     penalty
-        Precision of the normal prior on the log rate ratios, positive; None lets the
-        data choose, by ``penalty_by``.
-    penalty_by
-        ``bayes``: the marginal likelihood. ``validation``: five-fold cross-validation
-        over users.
+        Precision of the normal prior on the log ratios, positive; None lets the marginal
+        likelihood choose.
     risk_window
-        Time after a join in which its group counts: ``"30d"``, a ``timedelta``, or a
-        number of ticks in a log of days or integers; 0 for the whole time after it.
-    pre_window
-        Time before a join for the ratio that diagnoses reverse causation, as
-        ``risk_window``. It is taken out of the control time of that join in the
-        univariate model. 0 for none.
-    first_only
-        Whether only a user's first event counts.
-    inert
-        Names of groups known to send nobody: the null is fitted on them.
+        How long a join counts: ``"30d"``, a ``timedelta``, or a number of ticks in a log of
+        days or integers; ``"8 joins"`` of the same user on the clock of joins. None or 0
+        for ever.
     min_joiners
         A group with fewer joiners is not ranked.
     min_events
@@ -62,15 +50,10 @@ class SelfControlledOptions:
         If a value is out of its range; all of them at once.
     """
 
-    model: Model = "multivariate"
-    variance: Variance = "empirical"
+    clock: Clock = "joins"
     surrogates: Surrogates = "auto"
     penalty: float | None = None
-    penalty_by: Literal["bayes", "validation"] = "bayes"
-    risk_window: Duration = 0
-    pre_window: Duration = 0
-    first_only: bool = False
-    inert: tuple[str, ...] = ()
+    risk_window: Duration | None = None
     min_joiners: int = 20
     min_events: int = 3
     alpha: float = 0.05
@@ -80,33 +63,37 @@ class SelfControlledOptions:
         if faults:
             raise GatewayError("\n".join(str(fault) for fault in faults))
 
-    def windows(self, tick: Tick) -> tuple[int, int]:
-        """Return ``risk_window`` and ``pre_window`` in ticks of a log.
+    def window(self, tick: Tick) -> RiskWindow:
+        """Return ``risk_window`` on a log with such ticks.
 
         Raises
         ------
         LogError
-            If one of them is no duration of such a log.
+            If it is no duration of such a log.
         """
-        risk, before = (
-            ticks_in(getattr(self, name), tick, what=f"self_controlled.{name}", least=0)
-            for name in ("risk_window", "pre_window")
-        )
-        return risk, before
+        wanted = self.risk_window
+        if wanted is None:
+            return RiskWindow()
+        if isinstance(wanted, str) and (found := _IN_JOINS.fullmatch(wanted)):
+            return RiskWindow(joins=int(found[1]))
+        return RiskWindow(ticks_in(wanted, tick, what="self_controlled.risk_window", least=0))
 
     def _faults(self) -> list[Problem | None]:
+        in_joins = isinstance(self.risk_window, str) and _IN_JOINS.fullmatch(self.risk_window)
         return [
-            _one_of("model", self.model, ("multivariate", "univariate")),
-            _one_of("variance", self.variance, ("model", "clustered", "empirical")),
+            _one_of("clock", self.clock, ("joins", "calendar")),
             _one_of("surrogates", self.surrogates, ("auto", "none")),
-            _one_of("penalty_by", self.penalty_by, ("bayes", "validation")),
             _check(
                 "penalty", self.penalty is None or self.penalty > 0, "must be positive",
                 self.penalty,
             ),
+            _check(
+                "risk_window", not (in_joins and self.clock == "calendar"),
+                'must be a time where clock is "calendar"', self.risk_window,
+            ),
             *(
                 _check(name, getattr(self, name) >= 0, "must not be negative", getattr(self, name))
-                for name in ("risk_window", "pre_window", "min_joiners", "min_events")
+                for name in ("risk_window", "min_joiners", "min_events")
                 if isinstance(getattr(self, name), int)
             ),
             _check("alpha", 0 < self.alpha < 1, "must be in (0, 1)", self.alpha),
