@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
@@ -16,8 +16,11 @@ __all__ = ["JointFit", "fit_joint"]
 Float64 = npt.NDArray[np.float64]
 
 # Where the search for the penalty starts, and its range: a standard deviation of log ratios
-# of 32 to 0.01.
-_START, _LEAST, _MOST = 50.0, 1e-3, 1e4
+# of 2 to 0.01.
+_START, _LEAST, _MOST = 50.0, 0.25, 1e4
+# Groups that are always joined one after the other are told apart by no event: their
+# effects end here, at a ratio of a thousand or a thousandth, rather than nowhere.
+_BOUND = 7.0
 # Penalties nearer than a hundredth give the same ranking.
 _CLOSE = 0.01
 # Precision of the background's normal prior: a standard deviation of 10 on the log scale
@@ -140,10 +143,13 @@ def _minimise(
         value += 0.5 * float(precision @ x**2) - float(correction @ x)
         return value, (gradient + precision * x - correction) * scale
 
+    ends = np.full(len(begin), np.inf)
+    ends[: likelihood.slots.n_groups] = _BOUND
     # One BLAS thread: a threaded dot product adds in another order.
     with threadpool_limits(limits=1, user_api="blas"):
         found = minimize(
             scaled, begin / scale, jac=True, method="L-BFGS-B",
+            bounds=Bounds(-ends / scale, ends / scale),
             options={"maxiter": 1_000, "ftol": tolerance, "gtol": 1e-5, "maxcor": 20},
         )  # fmt: skip
-    return found.x * scale, int(found.nfev)
+    return np.clip(found.x * scale, -ends, ends), int(found.nfev)
