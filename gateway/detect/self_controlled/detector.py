@@ -14,7 +14,7 @@ from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
-from gateway.detect.self_controlled.options import SelfControlledOptions
+from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
 from gateway.detect.self_controlled.slots import RiskWindow, build_slots
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.errors import LogError
@@ -117,7 +117,7 @@ def detect_self_controlled(
     the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    window = options.window(joins.tick)
+    window = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     surrogate = np.zeros(joins.n_groups, bool)
