@@ -90,7 +90,7 @@ def even_log() -> tuple[JoinLog, TargetSet]:
     joins = JoinLog.from_arrays(
         np.concatenate([user, half]),
         np.concatenate([group, np.zeros(50, int)]),
-        np.concatenate([np.tile([1, 2], 100), np.full(50, 5)]),
+        np.concatenate([np.tile([1, 2], 100), np.where(half % 3 == 0, 0, 5)]),
         observed_from=0,
         observed_until=6,
     )

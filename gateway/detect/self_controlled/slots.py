@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -147,7 +147,7 @@ class _Rows:
             name: getattr(self, name)[row] for name in ("group", "fresh", "stratum", "events")
         }
         columns |= {"length": self.length[row], "until": self.until} | changed
-        return _Rows(offsets=_starts(sizes), user=user, **columns)  # type: ignore[arg-type]
+        return _Rows(offsets=_starts(sizes), user=user, **columns)
 
 
 def event_ticks(joins: JoinLog, outcome: Mask) -> tuple[Int64, Int64]:
@@ -219,7 +219,7 @@ def _calendar(tick: Int64, count: Int64, clock: Clock) -> _Calendar:
     return _Calendar(int(tick[0]), int(tick[-1]), inner[inner > tick[0]])
 
 
-def _starts(count: Int64) -> Int64:
+def _starts(count: npt.NDArray[Any]) -> Int64:
     return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
 
