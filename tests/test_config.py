@@ -439,10 +439,10 @@ DURATIONS = {"180d": True, "12 h": True, "90min": True, "2w": True, "30s": True,
 
 @pytest.mark.parametrize("text", [text for text, fits in DURATIONS.items() if fits])
 def test_config__a_duration_may_be_text_and_stays_it(text: str) -> None:
-    settings = [f"score.horizon={text}", f"self_controlled.pre_window={text}"]
+    settings = [f"score.horizon={text}", f"self_controlled.risk_window={text}"]
     config = parse_config(REAL, overrides=settings)
     expected = text.replace(" ", "")
-    assert (config.score.horizon, config.self_controlled.pre_window) == (expected, expected)
+    assert (config.score.horizon, config.self_controlled.risk_window) == (expected, expected)
     assert parse_config(config_to_toml(config)) == config
 
 

@@ -144,18 +144,12 @@ class OrderOptions(Options, section="order"):
 
 
 class SelfControlledOptions(Options, section="self_controlled"):
-    """Rate of target joins after a join against the same user's rate before it."""
+    """Odds that a join is of a target after a join against the same user's odds before it."""
 
-    model: Literal["multivariate", "univariate"] = setting(
-        "multivariate",
-        "all groups at once, so that a group is not credited with what those joined "
-        "before it did; or each alone",
-    )
-    variance: Literal["model", "clustered", "empirical"] = setting(
-        "empirical",
-        "of the test. model: events are independent given their number in each user; "
-        "clustered: one residual a user; empirical: centre and scale of the bulk of all groups, "
-        "or of inert where given",
+    clock: Literal["joins", "calendar"] = setting(
+        "joins",
+        "what time is. joins: a user's clock ticks at the user's own joins; calendar: "
+        "for logs that tell when their users came and left, and published case series",
     )
     surrogates: Literal["auto", "none"] = setting(
         "auto",
@@ -165,26 +159,13 @@ class SelfControlledOptions(Options, section="self_controlled"):
     )
     penalty: Number | None = setting(
         None,
-        "precision of the normal prior on log rate ratios; left out = by the data",
+        "precision of the normal prior on log ratios; left out = by the marginal likelihood",
         gt=0,
         le=1e12,
     )
-    penalty_by: Literal["bayes", "validation"] = setting(
-        "bayes", "marginal likelihood, or five-fold cross-validation over users"
-    )
-    risk_window: Window = setting(
-        0, '"30d", or ticks after a join in which its group counts; 0 = all of them'
-    )
-    pre_window: Window = setting(
-        0,
-        '"30d", or ticks before a join for the ratio that diagnoses reverse '
-        "causation, taken out of the control time of the univariate model; 0 = none",
-    )
-    first_only: bool = setting(False, "only the first event of a user counts")
-    inert: tuple[str, ...] = setting(
-        (),
-        "groups known to send nobody, as negative controls: they calibrate the test",
-        strict=False,
+    risk_window: Window | None = setting(
+        None,
+        'how long a join counts: "30d", ticks, or "8 joins" of the same user; left out = for ever',
     )
     min_joiners: Positive = setting(20, "smallest number of joiners of a ranked group")
     min_events: Positive = setting(

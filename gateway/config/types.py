@@ -91,6 +91,7 @@ def _unsigned_zero(value: Any) -> Any:
 
 
 _DURATION = r"^[0-9]{1,10} ?(s|min|h|d|w)$"
+_WINDOW = r"^([0-9]{1,10} ?(s|min|h|d|w)|[1-9][0-9]{0,8} joins?)$"
 
 
 def _duration_from(least: int) -> Callable[[Any], int | str]:
@@ -105,6 +106,13 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
         raise PydanticCustomError("duration", "must be a number of ticks or a duration")
 
     return duration
+
+
+def _window(value: Any) -> int | str:
+    """A duration, perhaps of nothing, or a number of joins."""
+    if isinstance(value, str) and "join" in value and re.match(_WINDOW, value):
+        return value
+    return _duration_from(0)(value)
 
 
 def _spelt(value: dt.timedelta) -> Any:
@@ -149,8 +157,8 @@ Share = Annotated[Number, Field(ge=0.0, le=1.0)]
 Proportion = Annotated[Number, Field(gt=0.0, lt=1.0)]
 Duration = Annotated[int | str, PlainValidator(_duration_from(1)),
                      WithJsonSchema(_duration_schema(1))]  # fmt: skip
-Window = Annotated[int | str, PlainValidator(_duration_from(0)),
-                   WithJsonSchema(_duration_schema(0))]  # fmt: skip
+Window = Annotated[int | str, PlainValidator(_window),
+                   WithJsonSchema(_duration_schema(0) | {"pattern": _WINDOW})]  # fmt: skip
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 Name = Annotated[str, worded(r"^[a-z0-9][a-z0-9_-]{0,63}$", f"a name of lower-case {_CODE}")]
