@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.detect import UNRANKED, Detection
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet

@@ -21,7 +21,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record, until
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 
 __all__ = [
     "LABEL_TIMES_SCHEMA",

@@ -19,7 +19,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
 
 __all__ = [

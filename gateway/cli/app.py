@@ -103,7 +103,7 @@ def run(
     force: Force = False,
 ) -> None:
     """Run a config: simulate or read, score, detect, evaluate, draw, report."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
@@ -165,9 +165,9 @@ def detect(
     force: Force = False,
 ) -> None:
     """Find gateway groups in a real join log."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.cli.part_workers import options_for_parts  # noqa: PLC0415
     from gateway.cli.real import change_alone, config_for_log  # noqa: PLC0415
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
 
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
@@ -228,7 +228,7 @@ def simulate(
     threads: Threads = None,
 ) -> None:
     """Simulate a config's platform: only the log, the groups and their truth."""
-    from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import simulate_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
     overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]

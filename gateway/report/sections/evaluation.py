@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label
+from gateway.report.content import Body, Cell, Column, Filter, Row, Section, Table, label
 from gateway.report.summary import SCORER, Result
 from gateway.wording import MISSING, count, decimal, interval, name, percent, significant
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.detect import measure_of
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label, role
+from gateway.report.content import Body, Cell, Column, Filter, Row, Section, Table, label, role
 from gateway.report.summary import Result
 from gateway.wording import (
     MISSING,

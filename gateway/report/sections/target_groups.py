@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.report.blocks import Body, Cell, Column, Row, Section, Table
+from gateway.report.content import Body, Cell, Column, Row, Section, Table
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, counted, name
 

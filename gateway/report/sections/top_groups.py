@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
+from gateway.report.content import Body, Cell, Column, Filter, Row, Section, Table, role
 from gateway.report.summary import CAVEAT, Result
 from gateway.wording import (
     MISSING,
