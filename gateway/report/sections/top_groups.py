@@ -37,7 +37,7 @@ from gateway.wording import (
     written,
 )
 
-__all__ = ["ranking", "verdict"]
+__all__ = ["ranked_columns", "ranking", "verdict"]
 
 _WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
 
@@ -63,7 +63,7 @@ def _table(
     measure, roles = measure_of(detector), result.roles() if result.has_truth() else None
     columns = {
         name: column
-        for name, column in _columns(measure).items()
+        for name, column in ranked_columns(measure).items()
         if _is_shown(name, rows, measure, has_roles=roles is not None)
     }
     filters = []
@@ -85,7 +85,7 @@ def _table(
     )
 
 
-def _columns(measure: Measure) -> dict[str, Column]:
+def ranked_columns(measure: Measure) -> dict[str, Column]:
     """Every column that there can be, in the detector's own words and units."""
     warning = "" if measure.holds_level or not measure.test else _WARNING
     return {
