@@ -121,7 +121,9 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
         "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d", cwd=tmp_path,
     )  # fmt: skip
     assert detect.returncode == 0, detect.stderr
-    assert "Top gateway groups" in detect.stdout
+    assert "Top gateway groups by spike" in detect.stdout
+    head = detect.stdout.split("┏")[1].split("┡")[0]
+    assert {"excess", "(percentage", "points)", "spike", "(%)"} <= set(head.split())
     assert (tmp_path / "d" / "report.html").is_file()
 
 

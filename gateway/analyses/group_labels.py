@@ -119,13 +119,12 @@ def _others(record: Record) -> Int64:
 
 
 def _labelled(record: Record, groups: Int64) -> Share:
-    return Share(int(record.is_non_rec[groups].sum()), len(groups))
+    return Share.of(record.is_non_rec[groups])
 
 
 def _after(record: Record, groups: Int64) -> Share:
     day = record.non_rec[groups]
-    late = (day >= record.workflow_day) & (day < record.days)
-    return Share(int(late.sum()), len(groups))
+    return Share.of((day >= record.workflow_day) & (day < record.days))
 
 
 def _unlabelled_before(record: Record, groups: Int64) -> Share:

@@ -51,7 +51,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         # Numbers and the words above them stay whole; names take the room that is left.
         parts = [*column.split(), *(row[index] for row in rows)]
         longest = max(map(len, parts), default=0)
-        least = longest if 0 < index and longest <= _CELL else None
+        least = longest if index > 0 and longest <= _CELL else None
         table.add_column(
             column, justify="left" if index == 0 else "right", overflow="fold", width=least
         )
