@@ -29,8 +29,9 @@ import pyarrow.parquet as pq
 from experiments.cost_figures import draw_memory_curve
 from gateway.detect import detect
 from gateway.figures import csv_bytes, render
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log, parse_size
+from gateway.log.work import parse_size
 from gateway.provenance import describe_environment
 from gateway.targets import named_targets
 

@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 from scipy.special import gammaln
 
 from gateway.log.join_log import JoinLog
-from gateway.log.rows import count_values
+from gateway.log.sorting import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
 

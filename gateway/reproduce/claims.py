@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, read_document
-from gateway.config.phrases import say_key, say_value
-from gateway.config.suggestions import did_you_mean, nearest
+from gateway.config.phrases import did_you_mean, nearest, say_key, say_value
 from gateway.errors import ConfigError, Problem
 from gateway.results import read_config_text
 
