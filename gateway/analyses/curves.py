@@ -23,6 +23,10 @@ __all__ = [
     "probability_curves",
 ]
 
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
 CURVES_SCHEMA = pa.schema(
     [
         ("panel", pa.int32()),
@@ -175,10 +179,6 @@ def _curve(
     ]
     return table_of(CURVES_SCHEMA, columns)
 
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 EVENT_STUDY_SCHEMA = pa.schema(
     [

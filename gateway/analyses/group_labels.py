@@ -32,10 +32,12 @@ __all__ = [
     "size_matched",
 ]
 
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.
 CONTROLS = 3
-Int64 = npt.NDArray[np.int64]
 
 LABEL_TIMES_SCHEMA = pa.schema(
     [
@@ -154,7 +156,6 @@ def _times(n: int, interval: tuple[float, float]) -> tuple[float, float]:
 
 
 CORRELATION_TOLERANCE = 0.1
-Float64 = npt.NDArray[np.float64]
 
 
 def group_signals(record: Record) -> dict[str, Float64]:

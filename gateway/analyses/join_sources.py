@@ -32,11 +32,12 @@ __all__ = [
     "recent_join_sources",
 ]
 
+Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
 SHARE_TOLERANCE, CONFIRMATION_TOLERANCE = 0.02, 0.03
-
-Mask = npt.NDArray[np.bool_]
 
 
 def gateway_requests(record: Record, *, since: int = 0) -> Mask:
@@ -199,8 +200,6 @@ def invited_members(record: Record) -> pa.Table:
         ]
     )  # fmt: skip
 
-
-Int64 = npt.NDArray[np.int64]
 
 PATHWAYS_SCHEMA = pa.schema(
     [
