@@ -17,12 +17,12 @@ from gateway.cli.part_workers import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import measure_of
-from gateway.errors import NobodyToCompareError
+from gateway.errors import NobodyToCompareError, ResultError
 from gateway.log.work import Work, working
-from gateway.pipeline import simulate_only
+from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
 from gateway.report.sections.top_groups import ranked_columns
-from gateway.results import Result
+from gateway.results import Result, open_result, stands
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
@@ -57,10 +57,25 @@ def run_and_show(
         left_out = f"{', '.join(sorted(names))} is left out: {error}"
         talk.say(left_out)
         result = run_one(fallback, left_out=left_out)
+    except ResultError:
+        stored = None if force or out is None else _left_by(fallback, out)
+        if stored is None:
+            raise
+        talk.say(f"{out} is there already (--force computes it again)")
+        result = stored
     if as_json:
         print_json(_as_json(result))
         return
     _show(result)
+
+
+def _left_by(fallback: Config | None, out: Path) -> Result | None:
+    """What an earlier call of the same stored at ``out``, where it had to fall back."""
+    if fallback is None or not stands(out):
+        return None
+    stored = open_result(out)
+    said = stored.table("summary")["key"].to_pylist()
+    return stored if "left_out" in said and stored.config == pin_inputs(fallback) else None
 
 
 def _run(
