@@ -228,7 +228,7 @@ def _sorted_run(held: list[tuple[Coded, dict[str, Any]]]) -> pa.Table:
     ids = [numbering.add(users) for users, _ in held]
     names = numbering.finish()
     user = np.concatenate(ids)
-    order = np.argsort(user, kind="stable")
+    order = np.argsort(user)
     found = {"user": names.take(pa.array(user[order]))}
     for role in held[0][1]:
         chunks = [columns[role] for _, columns in held]
@@ -328,7 +328,7 @@ class _Merge:
     ) -> pa.Table:
         """Return names, sorted, with the id of a user, or else the join that they brought about."""
         rows = np.flatnonzero(inviter >= 0)
-        rows = rows[np.argsort(inviter[rows], kind="stable")]
+        rows = rows[np.argsort(inviter[rows])]
         first = self._writer("group").length
         both = pa.concat_arrays([users, by.take(pa.array(inviter[rows]))])
         ids = np.append(np.arange(len(users)) + first_user, np.full(len(rows), -1))
@@ -336,7 +336,7 @@ class _Merge:
         numbering = Numbering()
         rank = numbering.add(coded(both))
         numbering.finish()
-        order = np.argsort(rank, kind="stable")
+        order = np.argsort(rank)
         return pa.table({"user": both, "id": ids, "join": joins}).take(pa.array(order))
 
     def _resolve(self, inviters: Spill, memory: int) -> None:
