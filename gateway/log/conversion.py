@@ -12,14 +12,10 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int32, Int64
 from gateway.errors import LogError
-from gateway.log.columns import NEVER, WINDOW, Block, Columns, iterate_blocks, pieces_of
+from gateway.log.checked_rows import NEVER, Block, iterate_blocks
+from gateway.log.columns import WINDOW, Columns, pieces_of
 from gateway.log.files import digest_of
-from gateway.log.invariants import DTYPES
-from gateway.log.log_table import Told, not_restored
-from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
-from gateway.log.messages import complaint
-from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
-from gateway.log.reading import (
+from gateway.log.in_memory import (
     DAY,
     all_of,
     code_sources,
@@ -28,8 +24,12 @@ from gateway.log.reading import (
     told_by,
     window_of_users,
 )
+from gateway.log.invariants import DTYPES, SOURCES
+from gateway.log.log_table import Told, not_restored
+from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
+from gateway.log.messages import complaint
+from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
 from gateway.log.sorting import canonical
-from gateway.log.sources import SOURCES
 from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
