@@ -14,6 +14,7 @@ from gateway.detect.significance import benjamini_hochberg
 __all__ = ["GRADES", "NearEffects", "grade_calls", "near_effects"]
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 GRADES = ("called", "robust", "contradicted")
@@ -105,7 +106,13 @@ def _statistic(
 
 
 def grade_calls(
-    flagged: Mask, p_value: Float64, p_near: Float64, z_near: Float64, *, alpha: float
+    flagged: Mask,
+    p_value: Float64,
+    p_near: Float64,
+    z_near: Float64,
+    *,
+    alpha: float,
+    alias: Int64 | None = None,
 ) -> npt.NDArray[np.object_]:
     """Grade the calls: ``robust``, ``called``, or ``contradicted``; None without a call.
 
@@ -123,10 +130,12 @@ def grade_calls(
         tested.
     alpha
         False-discovery rate.
+    alias
+        As for ``benjamini_hochberg``.
     """
     tested = ~np.isnan(p_value)
     larger = np.where(tested, np.fmax(p_value, np.where(np.isnan(p_near), 1.0, p_near)), np.nan)
-    robust = np.nan_to_num(benjamini_hochberg(larger), nan=1.0) < alpha
+    robust = np.nan_to_num(benjamini_hochberg(larger, alias), nan=1.0) < alpha
     grade = np.full(len(flagged), None, object)
     grade[flagged] = "called"
     grade[flagged & robust] = "robust"

@@ -37,6 +37,18 @@ class SelfControlledOptions:
         How long a join counts: ``"30d"``, a ``timedelta``, or a number of ticks in a log of
         days or integers; ``"8 joins"`` of the same user on the clock of joins. None or 0
         for ever.
+    prior
+        ``association``: a group's score is drawn towards what its association with the
+        targets lets expect, as far as the log shows that the two go together. ``none``:
+        towards no effect. Calls do not depend on it.
+    second_contrast
+        ``before``: calls are graded by the slots after the join against the few just before
+        it, on the clock of joins. ``none``: they are not.
+    aliases
+        ``auto``: groups that are joined together count as one. ``none``: each by itself.
+    unusual_users
+        ``auto``: users with far more joins than the log's own distribution lets expect are
+        set aside. ``keep``: nobody is.
     min_joiners
         A group with fewer joiners is not ranked.
     min_events
@@ -54,6 +66,10 @@ class SelfControlledOptions:
     surrogates: Surrogates = "auto"
     penalty: float | None = None
     risk_window: Duration | None = None
+    prior: Literal["association", "none"] = "association"
+    second_contrast: Literal["before", "none"] = "before"
+    aliases: Literal["auto", "none"] = "auto"
+    unusual_users: Literal["auto", "keep"] = "auto"
     min_joiners: int = 20
     min_events: int = 3
     alpha: float = 0.05
@@ -83,6 +99,10 @@ class SelfControlledOptions:
         return [
             _one_of("clock", self.clock, ("joins", "calendar")),
             _one_of("surrogates", self.surrogates, ("auto", "none")),
+            _one_of("prior", self.prior, ("association", "none")),
+            _one_of("second_contrast", self.second_contrast, ("before", "none")),
+            _one_of("aliases", self.aliases, ("auto", "none")),
+            _one_of("unusual_users", self.unusual_users, ("auto", "keep")),
             _check(
                 "penalty", self.penalty is None or self.penalty > 0, "must be positive",
                 self.penalty,
