@@ -621,16 +621,6 @@ def joins_before(joins, target):
     return own, all_
 
 
-def information(cases, pairs, beta):
-    """Variance of the events of each exposure, added up by group, from its pairs."""
-    total = np.zeros(cases.n_groups)
-    for g, n, share in zip(pairs.group, pairs.events, pairs.share, strict=True):
-        odds = share * np.exp(beta[g])
-        p = odds / (1 - share + odds)
-        total[g] += n * p * (1 - p)
-    return total
-
-
 # Packed rows, expectation, spikes ------------------------------------------------------------
 
 

@@ -437,10 +437,10 @@ DURATIONS = {"180d": True, "12 h": True, "90min": True, "2w": True, "30s": True,
 
 @pytest.mark.parametrize("text", [text for text, fits in DURATIONS.items() if fits])
 def test_config__a_duration_may_be_text_and_stays_it(text: str) -> None:
-    settings = [f"score.horizon={text}", f"self_controlled.pre_window={text}"]
+    settings = [f"score.horizon={text}", f"self_controlled.risk_window={text}"]
     config = parse_config(REAL, overrides=settings)
     expected = text.replace(" ", "")
-    assert (config.score.horizon, config.self_controlled.pre_window) == (expected, expected)
+    assert (config.score.horizon, config.self_controlled.risk_window) == (expected, expected)
     assert parse_config(config_to_toml(config)) == config
 
 
@@ -455,7 +455,7 @@ def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     text = json.dumps(schema)
     assert "null" not in text
     assert schema["required"] == ["experiment", "targets"]
-    got = schema["$defs"]["SpikeSection"]["properties"]["quantile"]
+    got = schema["$defs"]["SpikeOptions"]["properties"]["quantile"]
     assert (got["exclusiveMinimum"], got["exclusiveMaximum"], got["default"]) == (0.0, 1.0, 0.95)
     got = schema["$defs"]["ScoreSection"]["properties"]["horizon"]
     assert (got["type"], got["minimum"]) == (["integer", "string"], 1)

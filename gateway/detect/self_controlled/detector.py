@@ -16,7 +16,7 @@ from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
-from gateway.detect.self_controlled.options import SelfControlledOptions
+from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
 from gateway.detect.self_controlled.sensitivity import e_values
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
@@ -128,7 +128,7 @@ def detect_self_controlled(
     the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    window = options.window(joins.tick)
+    window = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     surrogate = np.zeros(joins.n_groups, bool)

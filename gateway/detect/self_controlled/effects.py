@@ -105,7 +105,7 @@ class _Profile:
             middle = (self.observed - mean) * np.sqrt(self.kept / variance)
             edge = np.sign(w) * norm.isf(0.5 * np.exp(-0.5 * w**2))
         root = np.where(np.abs(w) < _CENTRAL, middle, root)
-        return np.where(np.abs(self.estimate) >= _FAR, edge, root) / self.scale
+        return np.asarray(np.where(np.abs(self.estimate) >= _FAR, edge, root) / self.scale)
 
 
 def own_effects(likelihood: Likelihood, fit: JointFit) -> OwnEffects:
@@ -185,7 +185,7 @@ def own_effects(likelihood: Likelihood, fit: JointFit) -> OwnEffects:
 
 
 def _unbounded(theta: Float64) -> Float64:
-    return np.where(np.abs(theta) >= _FAR, np.sign(theta) * np.inf, theta)
+    return np.asarray(np.where(np.abs(theta) >= _FAR, np.sign(theta) * np.inf, theta))
 
 
 def _shared(likelihood: Likelihood, fit: JointFit, variance: Float64) -> Float64:
@@ -194,7 +194,7 @@ def _shared(likelihood: Likelihood, fit: JointFit, variance: Float64) -> Float64
     own[np.diag_indices_from(own)] += BACKGROUND
     taken = np.einsum("ga,ga->g", cross, np.linalg.solve(own, cross.T).T)
     share = np.divide(taken, variance, out=np.zeros_like(taken), where=variance > 0)
-    return np.clip(share, 0.0, _MOST_SHARED)
+    return np.asarray(np.clip(share, 0.0, _MOST_SHARED))
 
 
 def _dispersion(sums: OwnSums) -> Float64:
@@ -203,7 +203,7 @@ def _dispersion(sums: OwnSums) -> Float64:
     total = float(excess.sum())
     rho = max(float((squares - variance).sum()) / total, 0.0) if total > 0 else 0.0
     usual = np.divide(excess, variance, out=np.zeros_like(excess), where=variance > 0)
-    return 1.0 + rho * usual
+    return np.asarray(1.0 + rho * usual)
 
 
 def _solve_mean(

@@ -16,7 +16,8 @@ windows, it lies strictly between the ticks of the case's own first and last joi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ _MOST_PIECES = 40
 # A longer case (rows x events) is cut into stretches with their own number of events: the
 # exact likelihood takes so many additions, and room for so many numbers.
 _LONGEST = 1 << 16
+_NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class _Rows:
             name: getattr(self, name)[row] for name in ("group", "fresh", "stratum", "events")
         }
         columns |= {"length": self.length[row], "until": self.until} | changed
-        return _Rows(offsets=_starts(sizes), user=user, **columns)  # type: ignore[arg-type]
+        return _Rows(offsets=_starts(sizes), user=user, **columns)
 
 
 def event_ticks(joins: JoinLog, outcome: Mask) -> tuple[Int64, Int64]:
@@ -217,7 +219,7 @@ def _calendar(tick: Int64, count: Int64, clock: Clock) -> _Calendar:
     return _Calendar(int(tick[0]), int(tick[-1]), inner[inner > tick[0]])
 
 
-def _starts(count: Int64) -> Int64:
+def _starts(count: npt.NDArray[Any]) -> Int64:
     return np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
 
 
@@ -299,45 +301,43 @@ def _in_stretches(rows: _Rows) -> _Rows:
     Given the events of each stretch, what does not change within one cancels there.
     Exposures that end in a later stretch are carried into it, by a row that is no slot.
     """
-    sizes = np.diff(rows.offsets)
     upto = _starts(rows.events)
-    work = sizes * (upto[rows.offsets[1:]] - upto[rows.offsets[:-1]])
+    work = np.diff(rows.offsets) * (upto[rows.offsets[1:]] - upto[rows.offsets[:-1]])
     if not (work > _LONGEST).any():
         return rows
-    index, size, user, carried, until = [], [], [], [], []
-    for c in range(len(sizes)):
-        begin, end = int(rows.offsets[c]), int(rows.offsets[c + 1])
-        cuts = [begin, end]
-        if work[c] > _LONGEST:
-            ticks = begin + np.flatnonzero(rows.fresh[begin:end])
-            wanted = np.linspace(begin, end, int(np.ceil(np.sqrt(work[c] / _LONGEST))) + 1)
-            cuts = [
-                *np.unique(ticks[np.searchsorted(ticks, wanted[:-1]).clip(0, len(ticks) - 1)]),
-                end,
-            ]
-        for first, stop in zip(cuts[:-1], cuts[1:], strict=True):
-            over = np.empty(0, np.int64)
+    index, n_carried, user, until = [], [], [], []
+    for c, (begin, end) in enumerate(pairwise(rows.offsets.tolist())):
+        for first, stop in pairwise(_cuts(rows.fresh[begin:end], begin, int(work[c]))):
+            carried = np.empty(0, np.int64)
             if len(rows.until):
                 ends = begin + rows.until[begin:first].astype(np.int64)
-                over = begin + np.flatnonzero((ends > first) & (ends < end))
-            index.append(np.concatenate([over, np.arange(first, stop)]))
-            carried.append(np.arange(len(index[-1])) < len(over))
-            size.append(len(index[-1]))
+                carried = begin + np.flatnonzero((ends > first) & (ends < end))
+            index.append(np.concatenate([carried, np.arange(first, stop)]))
+            n_carried.append(len(carried))
             user.append(rows.user[c])
             if len(rows.until):
-                ends = begin + rows.until[index[-1]] - first + len(over)
-                until.append(np.minimum(ends, size[-1]))
-    row, is_carried = np.concatenate(index), np.concatenate(carried)
-    found = rows.taken(
-        row,
-        np.array(size),
-        np.array(user),
-        length=np.where(is_carried, 0.0, rows.length[row]),
-        events=np.where(is_carried, 0, rows.events[row]).astype(np.int32),
-        until=np.concatenate(until).astype(np.int32) if until else rows.until,
+                ends = begin + rows.until[index[-1]] - first + len(carried)
+                until.append(np.minimum(ends, len(index[-1])))
+    row, sizes = np.concatenate(index), np.array([len(i) for i in index])
+    kept = np.arange(len(row)) - np.repeat(_starts(sizes)[:-1], sizes) >= np.repeat(
+        n_carried, sizes
     )
+    found = rows.taken(
+        row, sizes, np.array(user),
+        length=np.where(kept, rows.length[row], 0.0),
+        events=np.where(kept, rows.events[row], 0).astype(np.int32),
+        until=np.concatenate(until).astype(np.int32) if until else rows.until,
+    )  # fmt: skip
     found.fresh[found.offsets[:-1]] = True
     return found
+
+
+def _cuts(fresh: Mask, begin: int, work: int) -> list[int]:
+    """Return where a case is cut: at ticks, at about equal distances, and at both ends."""
+    ticks = np.flatnonzero(fresh)
+    wanted = np.linspace(0, len(fresh), int(np.ceil(np.sqrt(work / _LONGEST))), endpoint=False)
+    inner = ticks[np.searchsorted(ticks, wanted).clip(0, len(ticks) - 1)]
+    return [*(begin + np.unique(np.append(0, inner))).tolist(), begin + len(fresh)]
 
 
 def _without_silent(rows: _Rows) -> _Rows:
@@ -365,6 +365,16 @@ def select_cases(slots: Slots, wanted: Mask) -> Slots:
 # Calendar --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Exposures:
+    """Joins of candidates by cases: case, group, the tick, and the first tick after it ends."""
+
+    case: Int64
+    group: Int32
+    joined: Int64
+    over: Int64
+
+
 def _cut_calendar(
     part: JoinLog,
     outcome: Mask,
@@ -382,69 +392,80 @@ def _cut_calendar(
     case_of[users] = np.arange(len(users))
     case = np.repeat(case_of, np.diff(part.offsets))
     kept = case >= 0
-    group, time, case = part.group[kept], part.time[kept].astype(np.int64), case[kept]
-    begin, end = first[case], last[case]
-    base, width = (
-        int(first.min(initial=0)) - 1,
-        int(last.max(initial=0)) - int(first.min(initial=0)) + 3,
+    case, group, time = case[kept], part.group[kept], part.time[kept].astype(np.int64)
+    over = time + window.ticks + 1 if window.ticks else np.full(len(time), _NEVER)
+    # An exposure that began before the window counts if it ends within it: it is known from
+    # a row before the first tick, which is no slot.
+    known = (time >= first[case]) | ((over > first[case]) & (over <= last[case]))
+    exposed = candidate[group] & (time <= last[case]) & known
+    joined = np.maximum(time, first[case] - 1)[exposed]
+    exposures = _Exposures(case[exposed], group[exposed], joined, over[exposed])
+    hit = outcome[group] & (time >= first[case]) & (time <= last[case])
+    rows = _calendar_rows(
+        calendar, first, last, exposures, (case[hit], time[hit]), len(outcome), users
     )
+    n = np.add.reduceat(np.append(rows.events, 0), rows.offsets[:-1]) if len(users) else users
+    return _selected(rows, n > 0), part.n_users
+
+
+def _calendar_rows(
+    calendar: _Calendar,
+    first: Int64,
+    last: Int64,
+    exposures: _Exposures,
+    events: tuple[Int64, Int64],
+    nobody: int,
+    users: Int64,
+) -> _Rows:
+    """Cut windows where a piece of the calendar, a tick of a join or an exposure begins or ends.
+
+    Of several joins in a tick the first row has the tick.
+    """
+    base, width = int(first.min(initial=0)) - 1, int(last.max(initial=0) - first.min(initial=0)) + 3
 
     def key(case: Int64, tick: Int64) -> Int64:
         return np.asarray(case * width + (tick - base))
 
-    over = time + window.ticks + 1 if window.ticks else np.full(len(time), np.iinfo(np.int32).max)
-    exposed = (
-        candidate[group] & (time <= end) & ((time >= begin) | ((over > begin) & (over <= end)))
-    )
-    if not window.ticks:
-        exposed &= time >= begin
-    who, joined, over, which = case[exposed], time[exposed], over[exposed], group[exposed]
-    joined = np.maximum(joined, first[who] - 1)
-    ends = over <= last[who]
-    lo, hi = (np.searchsorted(calendar.inner, x, side="right") for x in (first, last))
-    span = hi - lo
-    edge = calendar.inner[np.repeat(lo - _starts(span)[:-1], span) + np.arange(span.sum())]
-    all_cases = np.arange(len(users))
+    x, case = exposures, np.arange(len(users))
+    ends = x.over <= last[x.case]
+    low, high = (np.searchsorted(calendar.inner, tick, side="right") for tick in (first, last))
+    span = high - low
+    edge = calendar.inner[np.repeat(low - _starts(span)[:-1], span) + np.arange(span.sum())]
     cells = np.unique(np.concatenate([
-        key(all_cases, first), key(all_cases, last + 1), key(np.repeat(all_cases, span), edge),
-        key(who, joined), key(who, joined + 1), key(who[ends], over[ends]),
+        key(case, first), key(case, last + 1), key(np.repeat(case, span), edge),
+        key(x.case, x.joined), key(x.case, x.joined + 1), key(x.case[ends], x.over[ends]),
     ]))  # fmt: skip
-    cell_case, cell_tick = cells // width, cells % width + base
-    real = cell_tick <= last[cell_case]
-    length = np.where(cell_tick >= first[cell_case], np.append(np.diff(cells), 0), 0)
-    is_event = outcome[group] & (time >= begin) & (time <= end)
-    at = np.searchsorted(cells, key(case[is_event], time[is_event]), side="right") - 1
-    events = np.bincount(at, minlength=len(cells))
-    order = np.lexsort((which, key(who, joined)))
-    who, joined, over, ends, which = (x[order] for x in (who, joined, over, ends, which))
-    cell = np.searchsorted(cells, key(who, joined))
+    of, tick = cells // width, cells % width + base
+    length = np.where(tick >= first[of], np.append(np.diff(cells), 0), 0)
+    at = np.searchsorted(cells, key(*events), side="right") - 1
+    order = np.lexsort((x.group, key(x.case, x.joined)))
+    cell = np.searchsorted(cells, key(x.case, x.joined)[order])
     n_joined = np.bincount(cell, minlength=len(cells))
-    n_rows = np.where(real, np.maximum(n_joined, 1), 0)
-    row_of_cell = _starts(n_rows)[:-1]
-    fresh = np.zeros(int(n_rows.sum()), bool)
-    fresh[row_of_cell[real]] = True
-    row_group = np.full(len(fresh), len(outcome), np.int32)
-    row = row_of_cell[cell] + np.arange(len(cell)) - _starts(n_joined)[:-1][cell]
-    row_group[row] = which
-    offsets = _starts(np.bincount(cell_case, n_rows, minlength=len(users)).astype(np.int64))
+    n_rows = np.where(tick <= last[of], np.maximum(n_joined, 1), 0)
+    begin = _starts(n_rows)
+    row = begin[cell] + np.arange(len(cell)) - _starts(n_joined)[cell]
+    fresh = np.zeros(begin[-1], bool)
+    fresh[begin[:-1][n_rows > 0]] = True
+    group = np.full(len(fresh), nobody, np.int32)
+    group[row] = x.group[order]
+    offsets = _starts(np.bincount(of, n_rows, minlength=len(users)).astype(np.int64))
     until = np.empty(0, np.int32)
-    if window.ticks:
+    if (x.over < _NEVER).any():
         until = np.repeat(np.diff(offsets), np.diff(offsets)).astype(np.int32)
-        stops = row_of_cell[np.searchsorted(cells, key(who[ends], over[ends]))]
-        until[row[ends]] = stops - offsets[who[ends]]
-    of_row = np.repeat(np.arange(len(cells)), n_rows)
-    rows = _Rows(
+        ending = order[ends[order]]
+        stop = begin[np.searchsorted(cells, key(x.case[ending], x.over[ending]))]
+        until[row[ends[order]]] = stop - offsets[x.case[ending]]
+    take = np.repeat(np.arange(len(cells)), n_rows)
+    return _Rows(
         offsets=offsets,
-        group=row_group,
+        group=group,
         fresh=fresh,
-        stratum=calendar.piece(np.maximum(cell_tick, first[cell_case]))[of_row].astype(np.uint16),
-        length=np.where(fresh, length[of_row], 0).astype(np.float64),
-        events=np.where(fresh, events[of_row], 0).astype(np.int32),
+        stratum=calendar.piece(np.maximum(tick, first[of]))[take].astype(np.uint16),
+        length=np.where(fresh, length[take], 0).astype(np.float64),
+        events=np.where(fresh, np.bincount(at, minlength=len(cells))[take], 0).astype(np.int32),
         until=until,
         user=users,
     )
-    n = np.bincount(cell_case, events, minlength=len(users))
-    return _selected(rows, n > 0), part.n_users
 
 
 def _windows(part: JoinLog, users: Int64, calendar: _Calendar) -> tuple[Int64, Int64]:

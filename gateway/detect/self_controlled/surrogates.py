@@ -64,10 +64,7 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     numpy.ndarray
         Shape (n_groups,).
     """
-    ticks, count = event_ticks(joins, targets.mask)
-    upto = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    ticks = ticks.astype(np.int32)
-    found, seen = add_up(over_parts(joins, _joins_before, targets, ticks, upto))
+    found, seen = _add_joins_before(joins, targets)
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
@@ -76,10 +73,19 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
 
 
+def _add_joins_before(joins: JoinLog, targets: TargetSet) -> tuple[Float64, Float64]:
+    """Of each group: target joins of its joiners, and of all users, before they joined it."""
+    ticks, count = event_ticks(joins, targets.mask)
+    upto = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    parts = over_parts(joins, _joins_before, targets, ticks.astype(np.int32), upto)
+    found, seen = add_up(parts)
+    return found, seen
+
+
 def _joins_before(
     joins: JoinLog, targets: TargetSet, ticks: Int32, upto: Int64
 ) -> tuple[Float64, Float64]:
-    """Of each group: target joins of its joiners, and of all users, before they joined it.
+    """Return the same for the users of a part.
 
     Sums of whole numbers, so that they do not depend on the order of the users.
     """
