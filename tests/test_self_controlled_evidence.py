@@ -18,6 +18,7 @@ from gateway.detect.self_controlled.sensitivity import (
     _Rows,
     check_assumptions,
     e_values,
+    say_checks,
 )
 from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
 from gateway.detect.self_controlled.unusual import most_usual_joins
@@ -294,7 +295,21 @@ def test_checks__find_what_is_wrong(kind, name):
     failed = {check for check, result in found.items() if result.failed}
     assert failed >= {name} if name else not failed
     if name:
-        assert CHECKS[name] in found[name].words
+        assert found[name].z * (found[name].ratio - 1) > 0
+
+
+def test_checks__are_said_in_words():
+    checks = (
+        Check("time trends", 1.42, 8.0, failed=True),
+        Check("events end the observation", 1.01, 0.3, failed=False),
+        Check("dependence of events", np.nan, np.nan, failed=False),
+    )
+    assert say_checks(checks) == (
+        f"time trends: observed over expected 1.42 (z 8.0); {CHECKS['time trends']}",
+        "no sign of: events end the observation",
+        "the log cannot tell about: dependence of events",
+    )
+    assert say_checks(()) == ()
 
 
 # Unusual users ---------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
 from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
-from gateway.detect.self_controlled.sensitivity import e_values
+from gateway.detect.self_controlled.sensitivity import e_values, say_checks
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.detect.self_controlled.unusual import most_usual_joins
@@ -181,7 +181,7 @@ def detect_self_controlled(
         detection.flagged, detection.p_value, norm.sf(found.near.z), found.near.z,
         alias=found.alias, alpha=options.alpha,
     )  # fmt: skip
-    notes = (*_set_aside(joins, most), *(check.words for check in found.checks))
+    notes = (*_set_aside(joins, most), *say_checks(found.checks))
     return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
 
 

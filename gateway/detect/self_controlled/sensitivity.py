@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from gateway.detect.self_controlled.slots import Slots
 
-__all__ = ["CHECKS", "Check", "check_assumptions", "e_values"]
+__all__ = ["CHECKS", "Check", "check_assumptions", "e_values", "say_checks"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -66,13 +66,21 @@ class Check:
     z: float
     failed: bool
 
-    @property
-    def words(self) -> str:
-        """What was found, in one sentence."""
-        if np.isnan(self.ratio):
-            return f"{self.name}: the log cannot tell"
-        found = f"{self.name}: observed over expected {self.ratio:.2f} (z {self.z:.1f})"
-        return f"{found}; {CHECKS[self.name]}" if self.failed else f"{found}, no sign of it"
+
+def say_checks(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return what became of the checks, a sentence for each that failed and one for the rest."""
+    failed = [
+        f"{check.name}: observed over expected {check.ratio:.2f} (z {check.z:.1f}); "
+        f"{CHECKS[check.name]}"
+        for check in checks if check.failed
+    ]  # fmt: skip
+    silent = [check.name for check in checks if np.isnan(check.ratio)]
+    held = [check.name for check in checks if not check.failed and not np.isnan(check.ratio)]
+    if held:
+        failed.append(f"no sign of: {', '.join(held)}")
+    if silent:
+        failed.append(f"the log cannot tell about: {', '.join(silent)}")
+    return tuple(failed)
 
 
 def e_values(ci_low: Float64, *, event_share: float) -> Float64:
