@@ -137,69 +137,97 @@ class World:
 def draw(kind: Kind, seed: int) -> World:
     """Draw a world, day by day for all users at once."""
     rng = np.random.default_rng([seed, 20])
-    n = kind.users
-    group = _Groups.drawn(kind, rng)
-    bot = rng.random(n) < kind.bots
-    arrival = rng.integers(0, kind.days // 3, n)
-    activity = rng.lognormal(-0.18, 0.6, n)
-    country = rng.integers(0, 2, n)
-    taste = rng.dirichlet(np.full(TOPICS, 0.4), n)
-    if kind.trend:
-        taste *= np.where(np.arange(TOPICS) % 2 == country[:, None], 1.0, 0.05)
-        taste /= taste.sum(axis=1, keepdims=True)
-    inclined = rng.random(n) < 0.2
-    onset = np.where(
-        rng.random(n) < kind.drift, rng.integers(0, kind.days, n), np.iinfo(np.int64).max
-    )
-    mood = rng.normal(0, kind.mood, n)
-    away = rng.random(n) > 0.1
-    until = np.full(n, kind.days)
-    log_factor = np.zeros(n)
-    ends: list[tuple[Int64, Float64]] = [(np.empty(0, np.int64), np.empty(0))] * (kind.days + 1)
-    joined = np.zeros((n, kind.groups), bool)
+    group, people = _Groups.drawn(kind, rng), _People(kind, rng)
+    joined = np.zeros((kind.users, kind.groups), bool)
     rows: list[tuple[Int64, Int64, int]] = []
     for day in range(kind.days):
-        if kind.effect_days and day > kind.effect_days:
-            users, lost = ends[day - kind.effect_days - 1]
-            np.subtract.at(log_factor, users, lost)
-        keep = np.exp(-1 / 30)
-        mood = keep * mood + np.sqrt(1 - keep**2) * rng.normal(0, kind.mood, n)
-        pace = activity * np.exp(mood - kind.mood**2 / 2)
-        if kind.session:
-            away = np.where(
-                away, rng.random(n) > 1 / (9 * kind.session), rng.random(n) < 1 / kind.session
-            )
-            pace = np.where(away, 0.0, 10.0 * pace)
-        pace[(day < arrival) | (day >= until) | bot] = 0.0
-        drifts = day >= onset
-        rate = np.where(inclined, 2.5, np.where(drifts, 0.15 * kind.drift_factor, 0.15))
-        rate *= np.minimum(np.exp(log_factor), MOST)
-        rate *= np.exp(np.where(country == 0, 1, -1) * kind.trend * (day / kind.days - 0.5))
-        share = pace / 365
-        user, which = _pick_targets(rng.poisson(rate * share), group, rng)
-        alike = np.where(inclined | drifts, 0.25, 0.02)
-        more = _pick_others(rng.poisson(kind.joins * share), taste, alike, drifts, group, rng)
-        user, which = np.append(user, more[0]), np.append(which, more[1])
-        if kind.company:
-            follows = np.isin(which, group.gateways) & (rng.random(len(user)) < kind.company)
-            user = np.append(user, user[follows])
-            which = np.append(which, which[follows] + GATEWAYS)
-        here = np.flatnonzero(bot & (day >= arrival))
-        robot = rng.poisson(kind.bot_joins / (kind.days - arrival[here]))
-        user = np.append(user, np.repeat(here, robot))
-        which = np.append(which, rng.integers(0, kind.groups, robot.sum()))
+        user, which = _wanted(kind, group, people, people.pace(day, rng), day, rng)
         key = np.unique(user * kind.groups + which)
         user, which = key // kind.groups, key % kind.groups
         new = ~joined[user, which] & (group.born[which] <= day)
         user, which = user[new], which[new]
         joined[user, which] = True
         rows.append((user, which, day // kind.every * kind.every))
-        gain = np.where(bot[user], 0.0, group.beta[which])
-        np.add.at(log_factor, user, gain)
-        ends[day] = user[gain > 0], gain[gain > 0]
-        hit = user[(which < TARGETS) & (rng.random(len(user)) < kind.leave)]
-        until[hit] = np.minimum(until[hit], day + 2 + rng.geometric(1 / 20, len(hit)))
+        people.follow(day, user, group.beta[which], which < TARGETS, rng)
     return _as_world(kind, group, rows)
+
+
+class _People:
+    """Users and how they change; arrays of shape (n_users,)."""
+
+    def __init__(self, kind: Kind, rng: np.random.Generator) -> None:
+        n = kind.users
+        self.kind = kind
+        self.bot = rng.random(n) < kind.bots
+        self.arrival = rng.integers(0, kind.days // 3, n)
+        self.until = np.full(n, kind.days)
+        self.activity = rng.lognormal(-0.18, 0.6, n)
+        self.country = rng.integers(0, 2, n)
+        self.taste = rng.dirichlet(np.full(TOPICS, 0.4), n)
+        if kind.trend:
+            self.taste *= np.where(np.arange(TOPICS) % 2 == self.country[:, None], 1.0, 0.05)
+            self.taste /= self.taste.sum(axis=1, keepdims=True)
+        self.inclined = rng.random(n) < 0.2
+        self.onset = np.where(rng.random(n) < kind.drift, rng.integers(0, kind.days, n), kind.days)
+        self.mood, self.away = rng.normal(0, kind.mood, n), rng.random(n) > 0.1
+        self.log_factor = np.zeros(n)
+        self._gains: list[tuple[Int64, Float64]] = []
+
+    def pace(self, day: int, rng: np.random.Generator) -> Float64:
+        """Return how active each user is on a day; 1 on average."""
+        kind, keep = self.kind, np.exp(-1 / 30)
+        n = kind.users
+        self.mood = keep * self.mood + np.sqrt(1 - keep**2) * rng.normal(0, kind.mood, n)
+        pace = self.activity * np.exp(self.mood - kind.mood**2 / 2)
+        if kind.session:
+            turns = rng.random(n) < np.where(self.away, 1 / (9 * kind.session), 1 / kind.session)
+            self.away ^= turns
+            pace = np.where(self.away, 0.0, 10.0 * pace)
+        pace[(day < self.arrival) | (day >= self.until) | self.bot] = 0.0
+        return pace
+
+    def target_rate(self, day: int) -> Float64:
+        """Return the target joins in a year of each user, at a pace of 1."""
+        kind = self.kind
+        later = np.where(day >= self.onset, 0.15 * kind.drift_factor, 0.15)
+        rate = np.where(self.inclined, 2.5, later) * np.minimum(np.exp(self.log_factor), MOST)
+        side = np.where(self.country == 0, 1, -1)
+        return rate * np.exp(side * kind.trend * (day / kind.days - 0.5))
+
+    def follow(
+        self, day: int, user: Int64, gain: Float64, hit: Mask, rng: np.random.Generator
+    ) -> None:
+        """Let the day's joins act from the next day on."""
+        gain = np.where(self.bot[user], 0.0, gain)
+        np.add.at(self.log_factor, user, gain)
+        self._gains.append((user[gain > 0], gain[gain > 0]))
+        if self.kind.effect_days and day >= self.kind.effect_days:
+            np.subtract.at(self.log_factor, *self._gains[day - self.kind.effect_days])
+        leaves = user[hit & (rng.random(len(user)) < self.kind.leave)]
+        last = day + 2 + rng.geometric(1 / 20, len(leaves))
+        np.minimum.at(self.until, leaves, last)
+
+
+def _wanted(
+    kind: Kind, group: _Groups, people: _People, pace: Float64, day: int, rng: np.random.Generator
+) -> tuple[Int64, Int64]:
+    """Return who would join what on a day."""
+    drifts = day >= people.onset
+    alike = np.where(people.inclined | drifts, 0.25, 0.02)
+    count = rng.poisson(people.target_rate(day) * pace / 365)
+    user = np.repeat(np.arange(kind.users), count)
+    which = group.pick(np.arange(TARGETS), len(user), rng)
+    count = rng.poisson(kind.joins * pace / 365)
+    others = _pick_others(count, people.taste, alike, drifts, group, rng)
+    here = np.flatnonzero(people.bot & (day >= people.arrival))
+    robot = np.repeat(here, rng.poisson(kind.bot_joins / (kind.days - people.arrival[here])))
+    user = np.concatenate([user, others[0], robot])
+    which = np.concatenate([which, others[1], rng.integers(0, kind.groups, len(robot))])
+    if kind.company:
+        follows = np.isin(which, group.gateways) & (rng.random(len(user)) < kind.company)
+        user = np.append(user, user[follows])
+        which = np.append(which, which[follows] + GATEWAYS)
+    return user, which
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,11 +274,6 @@ class _Groups:
         """Draw groups in proportion to how popular they are."""
         upto = np.cumsum(self.weight[among])
         return among[np.searchsorted(upto, rng.random(count) * upto[-1], side="right")]
-
-
-def _pick_targets(count: Int64, group: _Groups, rng: np.random.Generator) -> tuple[Int64, Int64]:
-    user = np.repeat(np.arange(len(count)), count)
-    return user, group.pick(np.arange(TARGETS), len(user), rng)
 
 
 def _pick_others(
