@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from gateway.detect.self_controlled.fit import fit_joint
-from gateway.detect.self_controlled.likelihood import Likelihood, Point
-from gateway.detect.self_controlled.slots import Slots, build_slots
 
 from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect import detect, detect_spikes
+from gateway.detect.self_controlled.fit import fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.slots import Slots, build_slots
 from gateway.log.join_log import JoinLog
 from gateway.log.partitioned import convert_log
 from gateway.results import load_config
