@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm
 
-from gateway.detect.coefficient import detect_coefficient
+from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
@@ -34,6 +34,8 @@ Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
 _BYTES_PER_JOIN = 100
+# A rough fit is enough for a prior's mean, and one penalty for its many.
+_ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)
 # Users who are set aside are named, so many of them.
 _NAMED = 5
 
@@ -148,7 +150,7 @@ def detect_self_controlled(
     ranked = ~targets.mask & own.informative & (sizes >= options.min_joiners)
     score, error = found.beta, found.mode_error
     if options.prior == "association":
-        association = detect_coefficient(joins, targets, seed=seed).score
+        association = detect_coefficient(joins, targets, options=_ASSOCIATION, seed=seed).score
         score, error = found.posterior(np.where(targets.mask, 0.0, association), ranked)
     n_events = _followed(joins, targets.mask, window)
     p = norm.sf(own.z)
