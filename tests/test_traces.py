@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from distributed.protocol.pickle import dumps, loads
+from gateway.cli.real import config_for_log
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
-from gateway.cli.real import config_for_log
 from gateway.errors import LogError
 from gateway.log import conversion, part_views
 from gateway.log.columns import Columns
