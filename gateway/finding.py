@@ -19,7 +19,7 @@ from gateway.analyses import (
     probability_curves,
 )
 from gateway.config import Config
-from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
+from gateway.detect import REGISTRY, Detection, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_training
@@ -120,7 +120,7 @@ def run_detectors(
                 name,
                 joins,
                 targets,
-                options=getattr(config, name).model_dump(),
+                options=getattr(config, name),
                 scores=scores,
                 horizon=config.score.horizon,
                 seed=config.experiment.seed,
@@ -156,7 +156,7 @@ def score_tables(
 
 
 def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
-    return find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
+    return find_spikes(scores, options=config.spike)
 
 
 def scorer_quality(scores: Scores | None) -> pa.Table:

@@ -22,9 +22,8 @@ from gateway.errors import NobodyToCompareError
 from gateway.log.work import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
-from gateway.report.numbers import count
-from gateway.report.quantities import interval_of, tested, written
 from gateway.results import Result
+from gateway.wording import count, interval_of, tested, written
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
@@ -52,9 +51,10 @@ def run_and_show(
     except NobodyToCompareError as error:
         if fallback is None:
             raise
-        left_out = set(config.detect.detectors) - set(fallback.detect.detectors)
-        talk.say(f"{', '.join(sorted(left_out))} is left out: {error}")
-        result = run_one(fallback)
+        names = set(config.detect.detectors) - set(fallback.detect.detectors)
+        left_out = f"{', '.join(sorted(names))} is left out: {error}"
+        talk.say(left_out)
+        result = run_one(fallback, left_out=left_out)
     if as_json:
         print_json(_as_json(result))
         return
@@ -69,12 +69,15 @@ def _run(
     threads: int | None,
     talk: TerminalTalk,
     parts: PartOptions | None,
+    left_out: str | None = None,
 ) -> Result:
     with ExitStack() as stack:
         if parts is not None:
             workers = stack.enter_context(workers_for(parts))
             stack.enter_context(working(Work(workers, parts.memory)))
-        return run(config, folder=out, force=force, n_threads=threads, talk=talk)
+        return run(
+            config, folder=out, force=force, n_threads=threads, talk=talk, left_out=left_out
+        )  # fmt: skip
 
 
 def simulate_and_show(config: Config, *, out: Path, threads: int | None) -> None:
@@ -115,7 +118,8 @@ def _said(result: Result) -> list[str]:
     summary: dict[str, str] = {
         row["key"]: row["value"] for row in result.table("summary").to_pylist()
     }
-    lines = summary.get("information", "").splitlines()
+    lines = [summary["left_out"]] if "left_out" in summary else []
+    lines += summary.get("information", "").splitlines()
     if "verdict" in summary:
         lines += [summary["agreement"], summary["verdict"]]
     verdict = verdict_of(result.table("gateways"))
