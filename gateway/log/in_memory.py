@@ -283,22 +283,9 @@ def _window_of_users(
     unit: Unit,
     where: object,
 ) -> Int32:
-    """Return the one value of each user, int32, shape (n_users,).
+    """Return the one value of each user, int32, shape (n_users,), from that of each row.
 
-    Parameters
-    ----------
-    role
-        ``observed_from`` or ``observed_until``.
-    ticks, user
-        Of each row, ticks since ``origin``.
-    users
-        Their names.
-    there
-        Ids of users and ticks at which they were there, for those who have no row.
-    unit
-        Of the log.
-    where
-        What the log is called in messages.
+    Who has no row was there from the first of the ticks in ``there`` to the last.
 
     Raises
     ------
