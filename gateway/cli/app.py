@@ -69,7 +69,7 @@ def run(
     force: Force = False,
 ) -> None:
     """Run a config: simulate or read, score, detect, evaluate, draw, report."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
     loaded = load_config(config, overrides=overrides_of(settings, seed))
@@ -131,12 +131,12 @@ def detect(
     force: Force = False,
 ) -> None:
     """Find gateway groups in a real join log."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.cli.own_logs import (  # noqa: PLC0415
         change_alone,
         config_for_log,
         options_for_parts,
     )
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
 
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
@@ -186,7 +186,7 @@ def simulate(
     threads: Threads = None,
 ) -> None:
     """Simulate a config's platform: only the log, the groups and their truth."""
-    from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import simulate_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
     simulate_and_show(

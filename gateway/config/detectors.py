@@ -167,6 +167,25 @@ class SelfControlledOptions(Options, section="self_controlled"):
         None,
         'how long a join counts: "30d", ticks, or "8 joins" of the same user; left out = for ever',
     )
+    prior: Literal["association", "none"] = setting(
+        "association",
+        "of the score. association: what the groups' association with the targets lets expect, "
+        "as far as the log shows that the two go together; none: no effect. Calls do not depend "
+        "on it",
+    )
+    second_contrast: Literal["before", "none"] = setting(
+        "before",
+        "before: calls are graded by joins after it against the few just before it, which a "
+        "drift that began earlier does not move (clock of joins)",
+    )
+    aliases: Literal["auto", "none"] = setting(
+        "auto", "auto: groups that the same users join in the same ticks are called as one"
+    )
+    unusual_users: Literal["auto", "keep"] = setting(
+        "auto",
+        "auto: users with far more joins than the log's own distribution lets expect, such as "
+        "bots, are set aside",
+    )
     min_joiners: Positive = setting(20, "smallest number of joiners of a ranked group")
     min_events: Positive = setting(
         3, "smallest number of joiners with an event after it, of a flagged group"
