@@ -303,6 +303,7 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
         ("probability_curves", "for 4 users"),
         ("top_gateways", "95 % interval"),
         ("top_gateways", "The 30 groups"),
+        ("top_gateways", "Dot: the excess share who go on (percentage points): "),
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
         ("precision_recall", "are homophily look-alikes"),
