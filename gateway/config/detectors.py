@@ -203,8 +203,8 @@ class SelfControlledOptions(Options):
     )
     risk_window: Window | None = Field(
         default=None,
-        description='how long a join counts: "30d", ticks, or "8 joins" of the same user; left '
-        "out = for ever",
+        description='how long a join counts: "30d", ticks, or "8 joins" of the same user; "auto" = '
+        "what the marginal likelihood prefers of a ladder; left out = for ever",
     )
     min_joiners: Positive = Field(
         default=20, description="smallest number of joiners of a ranked group"

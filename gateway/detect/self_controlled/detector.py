@@ -17,6 +17,7 @@ from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
 from gateway.detect.self_controlled.slots import RiskWindow, build_slots
 from gateway.detect.self_controlled.surrogates import choose_surrogates
+from gateway.detect.self_controlled.windows import choose_window
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
@@ -101,7 +102,8 @@ def detect_self_controlled(
         ``observed`` and ``expected`` (events of joiners after the join; their mean without an
         effect, given the effects of the others), ``z`` (standard normal without an effect),
         ``dispersion`` (of events of one user that go together), ``n_cases`` (joiners whose
-        events could have fallen on either side), ``surrogate``.
+        events could have fallen on either side), ``surrogate``,
+        ``window_ticks`` and ``window_joins`` (how long a join counts; 0 for ever).
 
     Raises
     ------
@@ -117,13 +119,14 @@ def detect_self_controlled(
     the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    window = window_in(options, joins.tick)
+    given = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, clock=options.clock, seed=seed)
     _check_room(joins, targets.mask | surrogate)
+    window = given or choose_window(joins, targets.mask | surrogate, clock=options.clock)
     found = _evidence(joins, targets.mask | surrogate, options, window)
     if surrogate.any():
         found = found.replaced(_evidence(joins, targets.mask, options, window), surrogate)
@@ -147,6 +150,8 @@ def detect_self_controlled(
             "dispersion": own.dispersion,
             "n_cases": own.n_cases.astype(np.int64),
             "surrogate": surrogate,
+            "window_ticks": np.full(joins.n_groups, window.ticks),
+            "window_joins": np.full(joins.n_groups, window.joins),
         },
     )
     return findings.rank(
