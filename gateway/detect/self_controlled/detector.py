@@ -30,7 +30,7 @@ Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
-_BYTES_PER_JOIN = 100
+_BYTES_PER_JOIN = 150
 
 SELF_CONTROLLED = Measure(
     detector="self_controlled",
