@@ -165,7 +165,8 @@ class SelfControlledOptions(Options, section="self_controlled"):
     )
     risk_window: Window | None = setting(
         None,
-        'how long a join counts: "30d", ticks, or "8 joins" of the same user; left out = for ever',
+        'how long a join counts: "30d", ticks, or "8 joins" of the same user; "auto" = what the '
+        "marginal likelihood prefers of a ladder; left out = for ever",
     )
     prior: Literal["association", "none"] = setting(
         "association",

@@ -91,7 +91,8 @@ def _unsigned_zero(value: Any) -> Any:
 
 
 _DURATION = r"^[0-9]{1,10} ?(s|min|h|d|w)$"
-_WINDOW = r"^([0-9]{1,10} ?(s|min|h|d|w)|[1-9][0-9]{0,8} joins?)$"
+_IN_JOINS = r"auto|[1-9][0-9]{0,8} joins?"
+_WINDOW = rf"^([0-9]{{1,10}} ?(s|min|h|d|w)|{_IN_JOINS})$"
 
 
 def _duration_from(least: int) -> Callable[[Any], int | str]:
@@ -109,8 +110,8 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
 
 
 def _window(value: Any) -> int | str:
-    """A duration, perhaps of nothing, or a number of joins."""
-    if isinstance(value, str) and "join" in value and re.match(_WINDOW, value):
+    """A duration, perhaps of nothing, a number of joins, or what the data say."""
+    if isinstance(value, str) and re.fullmatch(_IN_JOINS, value):
         return value
     return _duration_from(0)(value)
 
