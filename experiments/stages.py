@@ -25,8 +25,8 @@ from gateway.detect import detect, detect_spikes
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.slots import Slots, build_slots
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.results import load_config
 from gateway.score import (
     LogisticModel,
