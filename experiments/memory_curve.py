@@ -29,8 +29,9 @@ import pyarrow.parquet as pq
 from gateway.detect import detect
 from gateway.figures import csv_bytes, render
 from gateway.figures.memory_curve import draw
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log, parse_size
+from gateway.log.work import parse_size
 from gateway.provenance import describe_environment
 from gateway.targets import named_targets
 

@@ -24,8 +24,8 @@ from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect import detect, detect_spikes
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.results import load_config
 from gateway.score import (
     LogisticModel,

@@ -593,6 +593,15 @@ def log_rows(user, group, time):
     return sorted((u, t, g) for (u, g), t in first.items())
 
 
+def canonical_rows(rows):
+    """Rows of user, group, time and more: by user, time, group, of each membership the least."""
+    first = {}
+    for user, group, *rest in rows:
+        first[user, group] = min(rest, first.get((user, group), rest))
+    order = sorted(first, key=lambda pair: (pair[0], first[pair][0], pair[1]))
+    return [(user, group, *first[user, group]) for user, group in order]
+
+
 def joins_before(joins, target):
     """Of each group: target joins before it of its joiners, and of everybody."""
     own, all_ = np.zeros((2, joins.n_groups), np.int64)

@@ -17,8 +17,7 @@ from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.cases import build_cases, list_events, select_cases
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, adjusted_pairs
 from gateway.errors import LogError
-from gateway.log import name_order, numbering, parquet_files, rows
-from gateway.log.dense import read_dense
+from gateway.log import numbering, parquet_files, sorting
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from tests import naive
@@ -41,25 +40,12 @@ def test_name_uniforms__of_an_array_are_those_of_the_list(seed, monkeypatch):
     np.testing.assert_array_equal(name_uniforms(pa.array(names)[7:], seed=seed), expected[7:])
 
 
-@given(st.sets(st.integers(0, 10**18), min_size=1))
-def test_decimal_order__is_that_of_the_digits(numbers):
-    numbers = np.array(sorted(numbers))
-    got = [str(numbers[i]) for i in name_order.decimal_order(numbers)]
-    assert got == sorted(map(str, numbers))
-
-
-def test_decimal_order__of_negative_numbers_too():
-    numbers = np.array([-10, -2, -1, 0, 3, 20])
-    got = [str(numbers[i]) for i in name_order.decimal_order(numbers)]
-    assert got == sorted(map(str, numbers))
-
-
 @given(st.sets(st.text(max_size=12), min_size=2), st.sampled_from(["", "user_", "ü"]))
 def test_text_order__is_that_of_the_bytes(names, prefix):
     texts = pa.array([prefix + name for name in sorted(names, reverse=True)], pa.string())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(name_order, "_MANY", 0)
-        got = texts.take(pa.array(name_order.text_order(texts))).to_pylist()
+        patch.setattr(numbering, "_MANY", 0)
+        got = texts.take(pa.array(numbering.text_order(texts))).to_pylist()
     assert got == sorted(texts.to_pylist(), key=str.encode)
 
 
@@ -74,38 +60,39 @@ def random_rows(seed, n, users=7, groups=60, least=-20):
 
 @pytest.mark.parametrize("n", [1, 40, 900])
 @pytest.mark.parametrize("by_user", [False, True])
-def test_joins_by_user__equal_the_twin(n, by_user, monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__equal_the_twin(n, by_user, monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     # Of 900 rows a user has more than are sorted by insertion.
     user, group, time = random_rows(n, n)
     if by_user:
         user = np.sort(user)
     given_ = [user.copy(), group.copy(), time.copy()]
-    offsets, *got = rows.joins_by_user(user, group, time, n_users=9)
-    order = zip(np.repeat(np.arange(9), np.diff(offsets)), got[1], got[0], strict=True)
+    offsets, got = sorting.canonical(user, group, time, n_users=9, others={})
+    order = zip(np.repeat(np.arange(9), np.diff(offsets)), got["time"], got["group"], strict=True)
     assert [tuple(map(int, row)) for row in order] == naive.log_rows(user, group, time)
     for column, before in zip((user, group, time), given_, strict=True):
         np.testing.assert_array_equal(column, before)
 
 
-def test_joins_by_user__take_times_from_end_to_end(monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__take_times_from_end_to_end(monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     ends = np.iinfo(np.int32)
     time = np.array([ends.max, ends.min, 0, ends.max], np.int32)
     group = np.array([2, 2, 2**31 - 1, 1], np.int32)
-    _, *got = rows.joins_by_user(np.zeros(4, np.int32), group, time, n_users=1)
-    assert got[0].tolist() == [2, 2**31 - 1, 1]
-    assert got[1].tolist() == [ends.min, 0, ends.max]
+    _, got = sorting.canonical(np.zeros(4, np.int32), group, time, n_users=1, others={})
+    assert got["group"].tolist() == [2, 2**31 - 1, 1]
+    assert got["time"].tolist() == [ends.min, 0, ends.max]
 
 
 @pytest.mark.compiled
-def test_joins_by_user__do_not_depend_on_threads(monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__do_not_depend_on_threads(monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     columns = random_rows(5, 20_000, users=500)
     before, found = threads(), []
     for count in (1, 2):
         set_threads(count)
-        found.append(rows.joins_by_user(*columns, n_users=500))
+        offsets, joins = sorting.canonical(*columns, n_users=500, others={"inviter": columns[1]})
+        found.append((offsets, *joins.values()))
     set_threads(before)
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -142,17 +129,15 @@ KINDS = ["text", "large text", "categories", "int32", "int8", "uint32", "negativ
 def test_read__parquet_block_by_block_is_the_log_of_the_table(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet_files, "_ROW_GROUP", 64)
     monkeypatch.setattr(numbering, "_HELD", 50)
-    monkeypatch.setattr(numbering, "_BATCH", 32)
     whole = table(kind)
     pq.write_table(whole, tmp_path / "log.parquet", row_group_size=150)
     expected = JoinLog.from_dataframe(whole)
     assert JoinLog.read(tmp_path / "log.parquet").equals(expected)
-    assert read_dense(tmp_path / "log.parquet").user.names.equals(expected.users)
 
 
 @pytest.mark.parametrize("kind", ["text", "int32"])
 def test_read__of_shuffled_parts_is_the_same_log(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     whole = table(kind)
     by_user = whole.sort_by([("user", "ascending"), ("time", "ascending")])
     shuffled = whole.take(pa.array(np.random.default_rng(0).permutation(len(whole))))

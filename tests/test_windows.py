@@ -12,8 +12,9 @@ import pytest
 from gateway.detect import detect
 from gateway.detect.self_controlled.cases import list_events, pairs_of
 from gateway.errors import LogError
+from gateway.log.columns import Columns
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.targets import check_learnable, named_targets
 
 COLUMNS = {"observed_from": "came", "observed_until": "left"}
@@ -70,7 +71,7 @@ def test_windows__are_kept_by_frames_parquet_and_convert(
     for name, given in (("log.csv", columns), ("raw.parquet", columns), ("stored.parquet", {})):
         folder = tmp_path / f"parts of {name}"
         folder.mkdir()
-        convert_log(tmp_path / name, folder, memory=2**26, **given)
+        convert_log(tmp_path / name, folder, memory=2**26, columns=Columns(**given))
         assert JoinLog.read(folder).equals(expected)
 
 
@@ -98,7 +99,7 @@ def test_read__a_window_that_cannot_be_names_the_user(
     assert said in str(error.value)
     (tmp_path / "parts").mkdir()
     with pytest.raises(LogError) as error:
-        convert_log(path, tmp_path / "parts", memory=2**26, **COLUMNS)
+        convert_log(path, tmp_path / "parts", memory=2**26, columns=Columns(**COLUMNS))
     assert said in str(error.value)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.log.join_log import JoinLog
-from gateway.log.rows import count_values
+from gateway.log.sorting import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
 

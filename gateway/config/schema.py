@@ -90,14 +90,31 @@ class LogSection(Section):
     time: str = Field(default="time", min_length=1, description="name of the time column")
     from_column: str | None = Field(
         default=None,
-        min_length=1,
         description="name of a column with the first tick at which a user's joins would have "
-        "been seen; left out = not known",
+        "been seen; left out = the column observed_from, where there is one; empty = not known",
     )
     until_column: str | None = Field(
         default=None,
-        min_length=1,
-        description="name of a column with the last such tick; left out = the log's last",
+        description="name of a column with the last such tick; left out = the column "
+        "observed_until, where there is one; empty = the log's last",
+    )
+    source_column: str | None = Field(
+        default=None,
+        description="name of a column with the sources of the joins; left out = the column "
+        "source, where there is one; empty = none",
+    )
+    confirmed_column: str | None = Field(
+        default=None, description="the same for whether a request was confirmed: confirmed"
+    )
+    inviter_column: str | None = Field(
+        default=None, description="the same for the users who invited: inviter"
+    )
+    seed_column: str | None = Field(
+        default=None,
+        description="the same for the groups that seeded a recommendation: seed_group",
+    )
+    left_column: str | None = Field(
+        default=None, description="the same for the times at which members left: left"
     )
     time_format: Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"] | None = Field(
         default=None,
@@ -111,8 +128,13 @@ class LogSection(Section):
     @property
     def columns(self) -> dict[str, str]:
         """The names of the columns, as ``JoinLog.read`` takes them."""
-        windows = {"observed_from": self.from_column, "observed_until": self.until_column}
-        named = {role: name for role, name in windows.items() if name is not None}
+        optional = {
+            "observed_from": self.from_column, "observed_until": self.until_column,
+            "source": self.source_column, "confirmed": self.confirmed_column,
+            "inviter": self.inviter_column, "seed_group": self.seed_column,
+            "left": self.left_column,
+        }  # fmt: skip
+        named = {role: name for role, name in optional.items() if name is not None}
         return {"user": self.user, "group": self.group, "time": self.time, **named}
 
 

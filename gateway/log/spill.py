@@ -1,8 +1,11 @@
-"""Sorted runs on disk, and one pass over all of them in order of the users' names."""
+"""Sorted runs on disk, and one pass over all of them in order of the users' names.
+
+Rows are tables whose first column, ``user``, is text; a run is sorted by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,19 +13,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["SCHEMA", "Spill", "schema_with"]
+__all__ = ["Spill"]
 
-SCHEMA = pa.schema([("user", pa.string()), ("group", pa.int32()), ("tick", pa.int64())])
 # What is read back at once, of each run: small, as there may be hundreds of runs.
 _PIECE = 1 << 14
-
-
-def schema_with(windows: Iterable[str]) -> pa.Schema:
-    """Return the schema of rows that tell so much of their user's window.
-
-    A row of group -1 is no join: it stands for a user who has none.
-    """
-    return pa.schema([*SCHEMA, *(pa.field(name, pa.int64()) for name in windows)])
 
 
 class Spill:
@@ -32,13 +26,11 @@ class Spill:
     ----------
     path
         The file; it is made, and not removed.
-    schema
-        Of the rows.
     """
 
-    def __init__(self, path: Path, *, schema: pa.Schema = SCHEMA) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = path.open("x+b")
-        self.schema = schema
+        self.schema: pa.Schema | None = None
         self._runs: list[list[tuple[int, int]]] = []
 
     def __enter__(self) -> Self:
@@ -51,7 +43,8 @@ class Spill:
         self._file.close()
 
     def add(self, run: pa.Table) -> None:
-        """Append a run: rows of the schema, sorted by user."""
+        """Append a run: rows of the same schema as those before, sorted by user."""
+        self.schema = run.schema
         rows = max(int(_PIECE * len(run) / max(run.nbytes, 1)), 1)
         pieces: list[tuple[int, int]] = []
         for batch in run.to_batches(max_chunksize=rows):
@@ -75,7 +68,7 @@ class Spill:
             Bytes that the heads of all runs may take together, at least a piece of each.
         """
         share = memory // max(len(self._runs), 1)
-        heads = [_Head(self, pieces) for pieces in self._runs]
+        heads = [_Head(self, pieces) for pieces in self._runs if pieces]
         while heads:
             for head in heads:
                 head.fill(share)
@@ -95,8 +88,9 @@ class _Head:
     def __init__(self, spill: Spill, pieces: list[tuple[int, int]]) -> None:
         self._spill = spill
         self.pieces = pieces[::-1]
-        self.rows = spill.schema.empty_table()
         self.first = self.last = ""
+        self.rows = pa.Table.from_batches([spill.read(self.pieces.pop())])
+        self._look()
 
     def fill(self, share: int) -> None:
         """Read on until there are ``share`` bytes, or the run is at its end."""

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError
-from gateway.log.csv_files import read_header, read_text_columns
+from gateway.log.csv_files import csv_batches, read_header
+from gateway.log.files import format_of, unreadable
 from gateway.log.messages import complaint, listed, nearest, shown
-from gateway.log.paths import format_of, unreadable
 
 __all__ = ["read_names"]
 
@@ -68,7 +68,7 @@ def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]
     for name in wanted:
         if header.count(name) != 1:
             raise _no_column(path, name, header)
-    rows = read_text_columns(path, wanted, kind=kind)
+    rows = pa.Table.from_batches(list(csv_batches(path, wanted, kind=kind)))
     for name, value in where.items():
         meets = pc.equal(rows[name], value)
         if not pc.any(meets).as_py():

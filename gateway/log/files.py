@@ -1,18 +1,25 @@
-"""What lies at a path: its format by content, its parts, its digest."""
+"""What lies at a path: its format by content, its parts, its digest; gzip within bounds."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 
 from gateway.errors import LogError
-from gateway.log.manifest import MANIFEST_FILE, read_manifest
 from gateway.log.messages import complaint
 
-__all__ = ["Format", "file_digest", "format_of", "parquet_parts", "unreadable"]
+__all__ = ["Format", "digest_of", "format_of", "open_gzip", "parquet_parts", "unreadable"]
 
 Format = Literal["csv", "gzip", "parquet"]
+
+# Join logs shrink five to thirty times. A stream of one byte repeated shrinks a thousand
+# times: a few megabytes of it would fill the memory.
+_LARGEST_RATIO = 200
+_ALWAYS_ALLOWED = 1 << 28
+_BUFFER = 1 << 20
 
 _WANTED = "must be a CSV file, a gzip CSV file, a Parquet file or a folder of Parquet files"
 _FOREIGN = {
@@ -72,35 +79,8 @@ def parquet_parts(path: Path) -> list[Path]:
     return parts
 
 
-def file_digest(path: str | Path) -> str:
-    """Return the sha256 of a log, in hexadecimal.
-
-    The digest of a folder is the digest of its Parquet parts' names and digests, that of a
-    converted log the digest of its manifest.
-
-    Raises
-    ------
-    LogError
-        If the file cannot be read, a folder holds no Parquet file, or the files of a converted
-        log are not those of its manifest.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return _digest(path)
-    manifest = read_manifest(path)
-    if manifest is not None:
-        for name, expected in manifest.digests.items():
-            if _digest(path / name) != expected:
-                rule = "must be that of the manifest; was it changed by another program?"
-                raise complaint(path / name, "the column", rule)
-        return _digest(path / MANIFEST_FILE)
-    lines = [
-        f"{_digest(part)}  {part.relative_to(path).as_posix()}\n" for part in parquet_parts(path)
-    ]
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -121,3 +101,41 @@ def _first_bytes(path: Path) -> bytes:
             return stream.read(16)
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def open_gzip(path: Path) -> BinaryIO:
+    """Open a gzip file for reading; it may grow 200-fold, and to 256 MiB in any case.
+
+    Raises
+    ------
+    LogError
+        While reading, once the stream is longer than that.
+    """
+    allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
+    return cast("BinaryIO", io.BufferedReader(_Bounded(path, allowed), _BUFFER))
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, path: Path, allowed: int) -> None:
+        self._path, self._left, self._allowed = path, allowed, allowed
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by close)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        got = self._stream.readinto(buffer)
+        self._left -= got
+        if self._left < 0:
+            raise complaint(
+                self._path,
+                "the gzip stream",
+                f"must not grow more than {_LARGEST_RATIO}-fold",
+                got=f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}",
+                hint="if it is a log after all, unpack it first",
+            )
+        return got
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
