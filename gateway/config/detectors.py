@@ -29,6 +29,7 @@ __all__ = [
     "READING",
     "CoefficientOptions",
     "DetectSection",
+    "EdgesOptions",
     "FrequentistOptions",
     "HittingOptions",
     "MarkovRemovalOptions",
@@ -235,6 +236,26 @@ class SelfControlledOptions(Options):
     alpha: Proportion = Field(default=0.05, description=_FALSE_DISCOVERY)
 
 
+class EdgesOptions(Options):
+    """Joins that came through a group against the same users' other joins, by the log's traces."""
+
+    least_ratio: Annotated[Number, Field(ge=1.0, le=1e3)] = Field(
+        default=2.0, description="odds ratio that a call must exceed: of smaller ones there are "
+        "many, from groups that merely share members with the targets",
+    )  # fmt: skip
+    penalty: Annotated[Number, Field(gt=0.0, le=1e12)] = Field(
+        default=4.0, description="precision of the normal prior on log odds ratios"
+    )
+    min_joiners: Positive = Field(
+        default=5,
+        description="smallest number of joins through a ranked group, by users who join a target",
+    )
+    min_events: Positive = Field(
+        default=3, description="smallest number of target joins through a flagged group"
+    )
+    alpha: Proportion = Field(default=0.05, description=_FALSE_DISCOVERY)
+
+
 OPTIONS: Mapping[str, type[Options]] = {
     "spike": SpikeOptions,
     "frequentist": FrequentistOptions,
@@ -245,6 +266,7 @@ OPTIONS: Mapping[str, type[Options]] = {
     "matching": MatchingOptions,
     "order": OrderOptions,
     "self_controlled": SelfControlledOptions,
+    "edges": EdgesOptions,
 }
 """The options of every detector, by the detector's name."""
 

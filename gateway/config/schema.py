@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from gateway.config.detectors import (
     CoefficientOptions,
     DetectSection,
+    EdgesOptions,
     FrequentistOptions,
     HittingOptions,
     MarkovRemovalOptions,
@@ -264,6 +265,7 @@ class Config(Section):
     matching: MatchingOptions = MatchingOptions()
     order: OrderOptions = OrderOptions()
     self_controlled: SelfControlledOptions = SelfControlledOptions()
+    edges: EdgesOptions = EdgesOptions()
     evaluate: EvaluateSection = EvaluateSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.edges.conditional import Slots
-from gateway.log.join_log import JoinLog
+from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of", "slots_of"]
+__all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of",
+           "sender_classes", "slots_of"]  # fmt: skip
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -27,7 +26,7 @@ receiver is in it, invited by a fellow member of it."""
 # Joins in earlier ticks: none, 1, 2, 3, then doubling, the last open.
 _POSITIONS = np.array([1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512])
 _PIECES = 6
-NOT_INVITED, ALONE = 0, 1
+# Classes of inviters: their share of targets is zero, up to these, or above.
 _SENDERS = np.array([0.0, 0.05, 0.2])
 
 
@@ -41,8 +40,9 @@ class Cases:
         int64, shape (n_cases + 1,).
     user
         Ids, shape (n_cases,).
-    group, time, seed, inviter, source
-        Of each join, as in ``JoinLog``; -1, or 0 for the source, where the log does not tell.
+    group, time, seed, inviter, source, left
+        Of each join, as in ``JoinLog``: -1, 0 for the source, and ``STAYS``, where the log
+        does not tell.
     earlier
         Joins of the user in earlier ticks.
     event
@@ -56,6 +56,7 @@ class Cases:
     seed: Int32
     inviter: Int32
     source: npt.NDArray[np.uint8]
+    left: Int32
     earlier: Int32
     event: Mask
 
@@ -90,7 +91,7 @@ def collect_cases(joins: JoinLog, targets: TargetSet) -> Cases:
 
 def _cases_of_part(joins: JoinLog, targets: TargetSet) -> Cases:
     event, n = targets.mask[joins.group], joins.n_joins
-    seed, inviter = _or_none(joins.seed_group, n), _or_none(joins.inviter, n)
+    seed, inviter = _or_all(joins.seed_group, n, -1), _or_all(joins.inviter, n, -1)
     user = joins.user()
     total, hits, traced = (
         np.bincount(user, weights=w, minlength=joins.n_users)
@@ -99,18 +100,18 @@ def _cases_of_part(joins: JoinLog, targets: TargetSet) -> Cases:
     is_case = (hits > 0) & (hits < total) & (traced > 0)
     rows = is_case[user]
     lengths = np.diff(joins.offsets)[is_case]
-    first = joins.part_of[0] if joins.part_of is not None else 0
     return Cases(
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        user=(np.flatnonzero(is_case) + first).astype(np.int32),
+        user=(np.flatnonzero(is_case) + _first_user(joins)).astype(np.int32),
         group=joins.group[rows], time=joins.time[rows], seed=seed[rows], inviter=inviter[rows],
-        source=np.zeros(int(rows.sum()), np.uint8) if joins.source is None else joins.source[rows],
-        earlier=_earlier(joins)[rows], event=event[rows],
+        source=np.zeros(n, np.uint8)[rows] if joins.source is None else joins.source[rows],
+        left=_or_all(joins.left, n, STAYS)[rows], earlier=_earlier(joins)[rows],
+        event=event[rows],
     )  # fmt: skip
 
 
-def _or_none(column: Int32 | None, n: int) -> Int32:
-    return np.full(n, -1, np.int32) if column is None else column
+def _or_all(column: Int32 | None, n: int, value: int) -> Int32:
+    return np.full(n, value, np.int32) if column is None else column
 
 
 def _earlier(joins: JoinLog) -> Int32:
@@ -149,45 +150,54 @@ def _groups_held(cases: Cases) -> Entries:
     case = np.searchsorted(cases.offsets, row, side="right") - 1
     within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     held = np.repeat(cases.offsets[case], count) + within
-    return Entries(np.repeat(row, count), cases.group[held])
+    row = np.repeat(row, count)
+    still = cases.left[held] > cases.time[row]
+    return Entries(row[still], cases.group[held[still]])
 
 
 def _shared(joins: JoinLog, cases: Cases, held: Entries) -> Entries:
     """Keep the groups that the inviter joined before the invited join, too."""
     senders = np.unique(cases.inviter[cases.invited])
     parts = list(over_parts(joins, _joins_of, senders))
-    key, time = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(key, kind="stable")
-    key, time = key[order], time[order]
-    sender = np.searchsorted(senders, cases.inviter[held.row]).astype(np.int64)
-    wanted = sender * joins.n_groups + held.group
-    at = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
+    key, time, left = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(key):
         return Entries(held.row[:0], held.group[:0])
-    both = (key[at] == wanted) & (time[at] < cases.time[held.row])
+    order = np.argsort(key, kind="stable")
+    sender = np.searchsorted(senders, cases.inviter[held.row]).astype(np.int64)
+    wanted, when = sender * joins.n_groups + held.group, cases.time[held.row]
+    at = order[np.minimum(np.searchsorted(key[order], wanted), len(key) - 1)]
+    both = (key[at] == wanted) & (time[at] < when) & (when < left[at])
     return Entries(held.row[both], held.group[both])
 
 
-def _joins_of(joins: JoinLog, senders: Int32) -> tuple[Int64, Int32]:
-    """Return place among the senders times groups plus group, and time, of their joins."""
-    first = joins.part_of[0] if joins.part_of is not None else 0
-    low, high = np.searchsorted(senders, [first, first + joins.n_users])
+def _joins_of(joins: JoinLog, senders: Int32) -> tuple[Int64, Int32, Int32]:
+    """Return place among the senders times groups plus group, time and leaving of their joins."""
     place = np.full(joins.n_users, -1, np.int64)
+    first = _first_user(joins)
+    low, high = np.searchsorted(senders, [first, first + joins.n_users])
     place[senders[low:high] - first] = np.arange(low, high)
     user = place[joins.user()]
     rows = user >= 0
-    return user[rows] * joins.n_groups + joins.group[rows], joins.time[rows]
+    left = _or_all(joins.left, joins.n_joins, STAYS)[rows]
+    return user[rows] * joins.n_groups + joins.group[rows], joins.time[rows], left
 
 
-def slots_of(cases: Cases, entries: Entries, *, n_groups: int, by_sender: bool) -> Slots:
+def _first_user(joins: JoinLog) -> int:
+    """Return the id in the whole log of a part's first user."""
+    return 0 if joins.part_of is None else joins.part_of[0]
+
+
+def slots_of(
+    cases: Cases, entries: Entries, *, n_groups: int, sender: Int64 | None = None
+) -> Slots:
     """Return all joins of the cases as slots, those of the entries with their groups.
 
     Nuisance effects: how many joins came before, when, by which source, whether recommended
-    or invited; ``by_sender``, also how often the inviter's other invitations were to targets.
+    or invited, and the class of the ``sender`` of an invitation, where it is given.
     """
     surface = np.where(cases.invited, 2, np.where(cases.seed >= 0, 1, 0))
-    if by_sender:
-        surface = np.where(cases.invited, 2 + _sender_class(cases), surface)
+    if sender is not None:
+        surface = np.where(cases.invited, 2 + sender, surface)
     cuts = np.quantile(cases.time, np.arange(1, _PIECES) / _PIECES) if len(cases.time) else []
     cells = [
         np.searchsorted(_POSITIONS, cases.earlier, side="right"),
@@ -201,18 +211,35 @@ def slots_of(cases: Cases, entries: Entries, *, n_groups: int, by_sender: bool) 
     )  # fmt: skip
 
 
-def _sender_class(cases: Cases) -> Int64:
-    """Return 0 for an inviter without other joins here, then by their share of targets."""
+def sender_classes(joins: JoinLog, targets: TargetSet, cases: Cases) -> Int64:
+    """Return how often each join's inviter brought others to targets, by class; one pass.
+
+    Of the joins that the same inviter invited other users to: 0 for none, then by the share
+    of targets among them. Whoever brings everybody to targets does not make a gateway of
+    the groups that they are in.
+    """
+    parts = list(over_parts(joins, _invited_by, targets))
+    who, count, hits = (np.concatenate(column) for column in zip(*parts, strict=True))
+    senders, of = np.unique(who, return_inverse=True)
+    count, hits = np.bincount(of, weights=count), np.bincount(of, weights=hits)
     row = np.flatnonzero(cases.invited)
-    _, sender = np.unique(cases.inviter[row], return_inverse=True)
-    hit = cases.event[row].astype(np.float64)
-    others = np.bincount(sender)[sender] - 1
-    share = (np.bincount(sender, weights=hit)[sender] - hit) / np.maximum(others, 1)
+    at = np.searchsorted(senders, cases.inviter[row])
+    case = np.searchsorted(cases.offsets, row, side="right") - 1
+    _, pair = np.unique(case * len(senders) + at, return_inverse=True)
+    others = count[at] - np.bincount(pair)[pair]
+    share = hits[at] - np.bincount(pair, weights=cases.event[row])[pair]
     found = np.zeros(len(cases.time), np.int64)
-    found[row] = np.where(others > 0, 1 + np.searchsorted(_SENDERS, share), 0)
+    found[row] = np.where(
+        others > 0, 1 + np.searchsorted(_SENDERS, share / np.maximum(others, 1)), 0
+    )
     return found
 
 
-def count_through(parts: Sequence[Any]) -> Any:
-    """Placeholder."""
-    return parts
+def _invited_by(joins: JoinLog, targets: TargetSet) -> tuple[Int32, Int64, Int64]:
+    """Return inviters, how many joins they invited to, and how many of those are of targets."""
+    row = np.flatnonzero(_or_all(joins.inviter, joins.n_joins, -1) >= 0)
+    if joins.inviter is None or not len(row):
+        return np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int64)
+    who, of, count = np.unique(joins.inviter[row], return_inverse=True, return_counts=True)
+    hits = np.bincount(of, weights=targets.mask[joins.group[row]]).astype(np.int64)
+    return who, count, hits
