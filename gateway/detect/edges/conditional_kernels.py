@@ -20,13 +20,18 @@ __all__ = ["count_masses", "fill_chances", "fill_masses", "find_limits", "solve_
 _FAR = 30.0
 _STEPS = 80
 _CLOSE = 1e-10
+# Any t gives the same chances; near the mean the numbers are of a like size.
+_NEAR = 0.1
 
 
 @inner_kernel
-def _weigh(first, end, n, eta, p):  # type: ignore[no-untyped-def]
-    """Fill p of a stratum's slots; return sum log(1 + w t) - n log t, w = exp(eta)."""
+def _weigh(first, end, n, eta, close, p):  # type: ignore[no-untyped-def]
+    """Fill p of a stratum's slots; return sum log(1 + w t) - n log t, w = exp(eta).
+
+    The mean of N is nearer to n than ``close`` times n.
+    """
     top = eta[first]
-    for i in range(first, end):
+    for i in range(first + 1, end):
         top = max(top, eta[i])
     m = end - first
     for s in range(m):
@@ -45,7 +50,7 @@ def _weigh(first, end, n, eta, p):  # type: ignore[no-untyped-def]
             low = a
         else:
             high = a
-        if abs(mean - n) < 1e-9 * n:
+        if abs(mean - n) < close * n:
             break
         new = a + (n - mean) / spread if spread > 0.0 else 0.5 * (low + high)
         a = new if low < new < high else 0.5 * (low + high)
@@ -68,9 +73,10 @@ def _convolve(sums, k, p):  # type: ignore[no-untyped-def]
 @inner_kernel
 def _fill_stratum(first, end, n, eta, most, p, forward, back, chance):  # type: ignore[no-untyped-def]
     """Fill P(event) of a stratum's slots given n events; return log e_n(w)."""
-    loss = _weigh(first, end, n, eta, p)
     m = end - first
-    if m * (n + 1) > most:
+    exact = m * (n + 1) <= most
+    loss = _weigh(first, end, n, eta, _NEAR if exact else _CLOSE, p)
+    if not exact:
         for s in range(m):
             chance[first + s] = p[s]
         return loss
@@ -137,7 +143,9 @@ def _fill_pair(  # type: ignore[no-untyped-def]
         mass[1] = odds / (1.0 - chance[slots[0]] + odds)
         mass[0] = 1.0 - mass[1]
         return
-    _weigh(first, end, n, eta, p)
+    m = end - first
+    exact = m * (n + 1) <= most
+    _weigh(first, end, n, eta, _NEAR if exact else _CLOSE, p)
     x = len(mass) - 1
     own[: x + 1] = 0.0
     own[0] = 1.0
@@ -147,8 +155,7 @@ def _fill_pair(  # type: ignore[no-untyped-def]
         odds = waning * p[s]
         _convolve(own, x, odds / (1.0 - p[s] + odds))
         taken[s] = True
-    m = end - first
-    if m * (n + 1) > most:
+    if not exact:
         for k in range(x + 1):
             mass[k] = own[k]
     else:
@@ -267,9 +274,9 @@ def _solve_group(first, end, A, bar, starts, mass, out):  # type: ignore[no-unty
         least_log += math.log(mass[low])
         most_log += math.log(mass[high])
     if A <= least:
-        out[2], out[3] = -np.inf, least_log
+        out[2], out[3] = -np.inf, -least_log
     elif A >= most:
-        out[2], out[3] = np.inf, most_log
+        out[2], out[3] = np.inf, -most_log
     else:
         theta = _solve_mean(A, first, end, starts, mass)
         top, _, out[7] = _cumulants(theta, first, end, starts, mass)
@@ -281,7 +288,7 @@ def _solve_group(first, end, A, bar, starts, mass, out):  # type: ignore[no-unty
 def solve_effects(offsets, observed, bar, starts, mass, out):  # type: ignore[no-untyped-def]
     """Fill what each group says of theta, A the events among its slots; eight columns.
 
-    K'(0), K''(0), theta hat, l(hat), l(hat) - l(bar), K'(bar), K''(bar), K''(hat). l(theta) = theta A - K(theta) is the log-likelihood; at an infinite theta hat it is log P(A).
+    K'(0), K''(0), theta hat, l(hat), l(hat) - l(bar), K'(bar), K''(bar), K''(hat). l(theta) = theta A - K(theta) is the log-likelihood, at an infinite theta hat its limit.
     """
     for g in prange(len(offsets) - 1):
         if offsets[g + 1] > offsets[g]:
