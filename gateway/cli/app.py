@@ -91,7 +91,8 @@ TimeFormat = Annotated[
 ]
 _DETECTORS = (
     "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
-    "self_controlled; repeat for several; default: spike and self_controlled"
+    "self_controlled, edges; repeat for several; default: spike, self_controlled and, where the "
+    "log says who invited or what was recommended from, edges"
 )
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 

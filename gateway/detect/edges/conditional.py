@@ -23,6 +23,7 @@ from gateway.detect.edges.conditional_kernels import (
     find_limits,
     solve_effects,
 )
+from gateway.detect.findings import sum_by_group
 from gateway.score.descent import minimise
 
 __all__ = ["Effects", "Fit", "Pairs", "Slots", "estimate_effects", "fit_slots", "pairs_of"]
@@ -119,7 +120,7 @@ class _Loss:
     def predictor(self, x: Float64) -> Float64:
         """Return eta of each slot."""
         s = self.slots
-        eta = np.bincount(s.entry_slot, weights=x[s.entry_group], minlength=len(s.event))
+        eta = sum_by_group(s.entry_slot, x[s.entry_group], len(s.event))
         for first, level in zip(self._first, s.cells, strict=False):
             eta += np.where(level > 0, x[first + level - 1], 0.0)
         return eta
@@ -128,18 +129,14 @@ class _Loss:
         """Return the chance of each slot, and the negative log-likelihood."""
         s = self.slots
         chance, total = np.zeros(len(eta)), np.zeros(len(s.n_events))
-        fill_chances(
-            self._bounds, s.offsets, s.n_events, eta, MOST_EXACT, s.longest, chance, total
-        )
+        fill_chances(self._bounds, s.offsets, s.n_events, eta, MOST_EXACT, s.longest, chance, total)
         return chance, float(total.sum()) - float(eta[s.event].sum())
 
     def by_coefficient(self, each: Float64) -> Float64:
         """Add up numbers of slots by group and by level."""
         s = self.slots
-        parts = [np.bincount(s.entry_group, weights=each[s.entry_slot], minlength=s.n_groups)]
-        for level in s.cells:
-            size = int(level.max(initial=0)) + 1
-            parts.append(np.bincount(level, weights=each, minlength=size)[1:])
+        parts = [sum_by_group(s.entry_group, each[s.entry_slot], s.n_groups)]
+        parts += [sum_by_group(c, each, int(c.max(initial=0)) + 1)[1:] for c in s.cells]
         return np.concatenate(parts)
 
 
@@ -216,8 +213,8 @@ def pairs_of(slots: Slots, fit: Fit) -> Pairs:
         _chunks(len(first)), pair_offsets, slot, stratum, fit.beta[group], slots.offsets,
         slots.n_events, fit.eta, MOST_EXACT, slots.longest, fit.chance, starts, mass,
     )  # fmt: skip
-    observed = np.bincount(
-        slots.entry_group, weights=slots.event[slots.entry_slot], minlength=slots.n_groups
+    observed = sum_by_group(
+        slots.entry_group, slots.event[slots.entry_slot].astype(np.float64), slots.n_groups
     )
     offsets = np.searchsorted(group, np.arange(slots.n_groups + 1)).astype(np.int64)
     return Pairs(offsets, starts, mass, observed)
@@ -269,23 +266,23 @@ def estimate_effects(pairs: Pairs, *, null: float = 0.0) -> Effects:
     ----------
     Daniels (1987), "Tail probability approximations", Int. Stat. Rev. 55(1), eq. 6.5.
     """
-    n, A = len(pairs.observed), pairs.observed
+    n, observed = len(pairs.observed), pairs.observed
     solved = np.zeros((n, 8))
     solved[:, 2] = np.nan
-    solve_effects(pairs.offsets, A, null, pairs.starts, pairs.mass, solved)
+    solve_effects(pairs.offsets, observed, null, pairs.starts, pairs.mass, solved)
     expected, variance, theta, top, gain, mean, spread, bend = (
         np.ascontiguousarray(column) for column in solved.T
     )
     low, high = np.full(n, -np.inf), np.full(n, np.inf)
     drop = np.where(variance > 0, _DROP, 0.0)
-    find_limits(pairs.offsets, A, pairs.starts, pairs.mass, theta, top, drop, low, high)
+    find_limits(pairs.offsets, observed, pairs.starts, pairs.mass, theta, top, drop, low, high)
     with np.errstate(all="ignore"):
         w = np.sign(theta - null) * np.sqrt(2 * gain)
         u = -np.expm1(null - theta) * np.sqrt(bend)
         root = w + np.log(u / w) / w
-        middle = (A - 0.5 - mean) / np.sqrt(spread)
+        middle = (observed - 0.5 - mean) / np.sqrt(spread)
         all_there = norm.isf(np.maximum(np.exp(-gain), _LEAST_P))
     root = np.where(np.abs(w) < _CENTRAL, middle, root)
     root = np.where(theta == -np.inf, w, np.where(theta == np.inf, all_there, root))
     root = np.where(variance > 0, root, 0.0)
-    return Effects(A, expected, variance, theta, low, high, root)
+    return Effects(observed, expected, variance, theta, low, high, root)

@@ -36,8 +36,11 @@ def _weigh(first, end, n, eta, close, p):  # type: ignore[no-untyped-def]
     m = end - first
     for s in range(m):
         p[s] = math.exp(eta[first + s] - top)
+    total = 0.0
+    for s in range(m):
+        total += p[s]
     low, high = -60.0, 760.0
-    a = 0.0
+    a = math.log(n / total)
     for _ in range(_STEPS):
         t = math.exp(a)
         mean = 0.0
@@ -71,9 +74,26 @@ def _convolve(sums, k, p):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
+def _fill_shares(first, end, eta, chance):  # type: ignore[no-untyped-def]
+    """Fill the chances of a stratum with one event, the shares of the weights; log e_1(w)."""
+    top = eta[first]
+    for i in range(first + 1, end):
+        top = max(top, eta[i])
+    total = 0.0
+    for i in range(first, end):
+        chance[i] = math.exp(eta[i] - top)
+        total += chance[i]
+    for i in range(first, end):
+        chance[i] /= total
+    return top + math.log(total)
+
+
+@inner_kernel
 def _fill_stratum(first, end, n, eta, most, p, forward, back, chance):  # type: ignore[no-untyped-def]
     """Fill P(event) of a stratum's slots given n events; return log e_n(w)."""
     m = end - first
+    if n == 1:
+        return _fill_shares(first, end, eta, chance)
     exact = m * (n + 1) <= most
     loss = _weigh(first, end, n, eta, _NEAR if exact else _CLOSE, p)
     if not exact:
@@ -288,7 +308,8 @@ def _solve_group(first, end, A, bar, starts, mass, out):  # type: ignore[no-unty
 def solve_effects(offsets, observed, bar, starts, mass, out):  # type: ignore[no-untyped-def]
     """Fill what each group says of theta, A the events among its slots; eight columns.
 
-    K'(0), K''(0), theta hat, l(hat), l(hat) - l(bar), K'(bar), K''(bar), K''(hat). l(theta) = theta A - K(theta) is the log-likelihood, at an infinite theta hat its limit.
+    K'(0), K''(0), theta hat, l(hat), l(hat) - l(bar), K'(bar), K''(bar), K''(hat), where
+    l(theta) = theta A - K(theta) is the log-likelihood; at an infinite theta hat its limit.
     """
     for g in prange(len(offsets) - 1):
         if offsets[g + 1] > offsets[g]:
@@ -331,4 +352,3 @@ def find_limits(offsets, observed, starts, mass, theta, gain, drop, low, high): 
                 low[g] = _limit(-1.0, A, theta[g], top, drop[g], first, end, starts, mass)
             if theta[g] < np.inf:
                 high[g] = _limit(1.0, A, theta[g], top, drop[g], first, end, starts, mass)
-

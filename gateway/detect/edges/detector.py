@@ -127,10 +127,10 @@ def detect_edges(
 
     *Score.* The largest posterior mode of beta_g over the forms, prior Normal(0, 1 /
     penalty). *Estimate.* exp(beta_g) by conditional maximum likelihood with the others held,
-    of the form with the least p-value, and its 95 % likelihood interval. *p-value.* One-sided, of the
-    null that the ratio is at most ``least_ratio``, by saddlepoint; of several forms the
-    least, times their number (Bonferroni). ``n_joiners`` counts joins through the group by
-    users who join a target, ``n_events`` those of them that are of a target.
+    of the form with the least p-value, and its 95 % likelihood interval. *p-value.*
+    One-sided, of the null that the ratio is at most ``least_ratio``, by saddlepoint; of
+    several forms the least, times their number (Bonferroni). ``n_joiners`` counts joins
+    through the group by users who join a target, ``n_events`` those that are of a target.
 
     *When it misleads.* A log holds joins, not what was shown: it cannot tell a surface that
     shows targets from users who take them up, and a group whose members like what it
@@ -194,6 +194,8 @@ def detect_edges(
 def _look(
     joins: JoinLog, cases: Cases, entries: Entries, sender: Int64 | None, options: EdgesOptions
 ) -> _Seen:
+    if not len(entries.row):
+        return _unseen(joins.n_groups)
     slots = slots_of(cases, entries, n_groups=joins.n_groups, sender=sender)
     fit = fit_slots(slots, penalty=options.penalty)
     effects = estimate_effects(pairs_of(slots, fit), null=float(np.log(options.least_ratio)))

@@ -198,7 +198,7 @@ def slots_of(
     surface = np.where(cases.invited, 2, np.where(cases.seed >= 0, 1, 0))
     if sender is not None:
         surface = np.where(cases.invited, 2 + sender, surface)
-    cuts = np.quantile(cases.time, np.arange(1, _PIECES) / _PIECES) if len(cases.time) else []
+    cuts = np.quantile(cases.time, np.arange(1, _PIECES) / _PIECES)
     cells = [
         np.searchsorted(_POSITIONS, cases.earlier, side="right"),
         np.searchsorted(cuts, cases.time),
