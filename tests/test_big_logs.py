@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +12,6 @@ from hypothesis import strategies as st
 from gateway import name_hash
 from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
-from gateway.detect.self_controlled.cases import build_cases, list_events, select_cases
-from gateway.detect.self_controlled.multivariate import ConditionalLoss, adjusted_pairs
 from gateway.errors import LogError
 from gateway.log import numbering, parquet_files, sorting
 from gateway.log.join_log import JoinLog
@@ -181,7 +177,7 @@ def test_read__says_which_row_of_the_file_is_bad(bad, tmp_path, monkeypatch):
         JoinLog.read(tmp_path / "x.parquet")
 
 
-# Cases ------------------------------------------------------------------------------------
+# Surrogates -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -190,70 +186,26 @@ def log():
     return joins, first_groups(joins, 2)
 
 
-@pytest.mark.parametrize("risk", [0, 6])
-def test_information__equals_the_twin(log, risk):
-    joins, targets = log
-    cases = build_cases(joins, list_events(joins, targets.mask), ~targets.mask, risk_window=risk)
-    beta = np.random.default_rng(0).normal(0, 0.5, joins.n_groups)
-    got = ConditionalLoss(cases, penalty=0.0).information(beta)
-    expected = naive.information(cases, adjusted_pairs(cases, beta), beta)
-    # The same sums in the same order.
-    np.testing.assert_allclose(got, expected, rtol=1e-14)
-
-
-@pytest.mark.parametrize("risk", [0, 6])
-def test_select_cases__are_those_cases(log, risk):
-    joins, targets = log
-    cases = build_cases(joins, list_events(joins, targets.mask), ~targets.mask, risk_window=risk)
-    wanted = np.arange(len(cases.user)) % 3 == 0
-    beta = np.random.default_rng(0).normal(0, 0.5, joins.n_groups)
-    whole, part, rest = (
-        ConditionalLoss(some, penalty=0.0)(beta)
-        for some in (cases, select_cases(cases, wanted), select_cases(cases, ~wanted))
-    )
-    # Sums of a few hundred terms.
-    np.testing.assert_allclose(part[0] + rest[0], whole[0], rtol=1e-12)
-    np.testing.assert_allclose(part[1] + rest[1], whole[1], rtol=1e-9, atol=1e-12)
-    pairs, some = (adjusted_pairs(c, beta) for c in (cases, select_cases(cases, wanted)))
-    mine = wanted[pairs.case]
-    for field in ("group", "after", "events", "share"):
-        np.testing.assert_array_equal(getattr(some, field), getattr(pairs, field)[mine])
-
-
-def test_list_events__among_some_users(log):
-    joins, targets = log
-    among = np.arange(joins.n_users) % 2 == 0
-    got = list_events(joins, targets.mask, among=among)
-    whole = list_events(joins, targets.mask)
-    assert set(got.user) == set(whole.user[whole.user % 2 == 0])
-    assert len(got.time) == np.isin(whole.user[whole.case], got.user).sum()
-
-
-# Surrogates -------------------------------------------------------------------------------
-
-
 def test_joins_before__equal_the_twin(log):
     joins, targets = log
-    got = surrogates._joins_before(joins, targets, *surrogates._calendar(joins, targets))
+    got = surrogates._add_joins_before(joins, targets)
     np.testing.assert_array_equal(got, naive.joins_before(joins, targets.mask))
 
 
 def test_surrogates__of_a_sample_do_not_depend_on_rows(monkeypatch):
     joins = random_log(11, users=300, groups=12)
     targets = first_groups(joins, 2)
+    half = name_uniforms(joins.users, seed=1) < 0.5
+
+    def statistics(log):
+        return surrogates._statistics(log, targets.mask, ~targets.mask, half, "joins", 1)
+
     monkeypatch.setattr(surrogates, "MOST_CASES", 60)
-    chance = name_uniforms(joins.users, seed=1)
-    candidate = ~targets.mask
-    got = surrogates._statistics(joins, targets.mask, candidate, chance)
+    got = statistics(joins)
     whole = joins.to_arrow().replace_schema_metadata(None)
     order = pa.array(np.random.default_rng(0).permutation(len(whole)))
     again = JoinLog.from_dataframe(whole.take(order))
-    again = dataclasses.replace(
-        again, observed_from=joins.observed_from, observed_until=joins.observed_until
-    )
     assert again.users.equals(joins.users)
-    expected = surrogates._statistics(again, targets.mask, candidate, chance)
-    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(got, statistics(again))
     monkeypatch.setattr(surrogates, "MOST_CASES", 10**6)
-    everybody = surrogates._statistics(joins, targets.mask, candidate, chance)
-    assert np.nansum(everybody) != np.nansum(got)
+    assert np.nansum(statistics(joins)) != np.nansum(got)

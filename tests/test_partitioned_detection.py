@@ -87,8 +87,8 @@ CASES = [
     *((name, {}) for name in DETECTORS),
     ("frequentist", {"horizon": 40}),
     ("spike", {"horizon": 40, "rule": "own_history", "threshold": 1.0}),
-    ("self_controlled", {"model": "univariate", "surrogates": "none"}),
-    ("self_controlled", {"pre_window": 9, "risk_window": 30}),
+    ("self_controlled", {"clock": "calendar", "surrogates": "none"}),
+    ("self_controlled", {"risk_window": 30}),
 ]
 
 

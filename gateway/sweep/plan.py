@@ -10,11 +10,11 @@ from typing import Any
 
 import tomli_w
 
-from gateway.config import Config, SweepSection, Variants, parse_points
+from gateway.config import Config, SweepSection
 from gateway.log import file_digest
 from gateway.pipeline import pin_inputs
 from gateway.results import SweepFolder, read_config_text, result_id
-from gateway.sweep.design import draw_design
+from gateway.sweep.design import Variants, parse_points
 
 __all__ = ["Plan", "Point", "read_plan", "stored_plan"]
 
@@ -81,7 +81,7 @@ def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
         With every problem of config, sweep and points at once.
     """
     text = read_config_text(Path(path))
-    return _plan(parse_points(text, design=draw_design, name=str(path), overrides=overrides))
+    return _plan(parse_points(text, name=str(path), overrides=overrides))
 
 
 def stored_plan(folder: str | Path) -> Plan:
@@ -95,7 +95,7 @@ def stored_plan(folder: str | Path) -> Plan:
     stored = SweepFolder(Path(folder))
     text = stored.config_text()
     name = str(stored.path / "sweep.toml")
-    return _plan(parse_points(text, design=draw_design, name=name))
+    return _plan(parse_points(text, name=name))
 
 
 def _plan(variants: Variants) -> Plan:
