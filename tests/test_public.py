@@ -22,8 +22,8 @@ PUBLIC = {
         "signal_correlations", "top_groups", "until", "verdict_of",
     ],
     "gateway.detect": [
-        "Claim", "CoefficientOptions", "DETECTORS", "Detection", "EdgesOptions", "Entry", "FrequentistOptions",
-        "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Measure", "OrderOptions",
+        "Claim", "CoefficientOptions", "DETECTORS", "Detection", "EdgesOptions", "Entry",
+        "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Measure", "OrderOptions",
         "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
         "UNRANKED", "compare_users", "detect", "detect_by_hitting",

@@ -12,12 +12,17 @@ import tomli_w
 from gateway.config import Config, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import parse_duration, read_names
+from gateway.log.columns import Columns, pieces_of
+from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
 
-__all__ = ["BOTH", "change_alone", "config_for_log"]
+__all__ = ["BOTH", "TRACES", "change_alone", "config_for_log"]
 
-# What answers where no detector is named: one of association, one of change.
+# What answers where no detector is named: one of association, one of change; and one of
+# traces, where the log has some.
 BOTH = ("spike", "self_controlled")
+TRACES = "edges"
+_TRACED = ("inviter", "seed_group")
 
 
 def config_for_log(
@@ -64,7 +69,7 @@ def config_for_log(
         document["targets"]["skip_unknown"] = True
     if seed is not None:
         document["experiment"]["seed"] = seed
-    document["detect"] = {"detectors": list(detectors or BOTH)}
+    document["detect"] = {"detectors": list(detectors or _defaults(path, columns, optional or {}))}
     if horizon is not None:
         document["score"] = {"horizon": _duration(horizon)}
     try:
@@ -73,11 +78,29 @@ def config_for_log(
         raise ConfigError([_without_line(problem) for problem in error.problems]) from None
 
 
+def _defaults(
+    path: Path, columns: Mapping[str, str], optional: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """Return the detectors that answer where none is named, by the columns of the log."""
+    try:
+        if (manifest := read_manifest(path)) is not None:
+            has_traces = any(Path(name).stem in _TRACED for name in manifest.digests)
+        else:
+            named = Columns(inviter=optional.get("inviter_column"),
+                            seed_group=optional.get("seed_column"))  # fmt: skip
+            pieces = pieces_of(path, replace(named, **columns))
+            has_traces = any(role in piece.roles for piece in pieces for role in _TRACED)
+    except LogError:
+        # Reading the log says better what is wrong with it.
+        has_traces = False
+    return (*BOTH, TRACES) if has_traces else BOTH
+
+
 def change_alone(config: Config) -> Config | None:
     """Return the config with what needs no users to compare with; None unless both were to run."""
-    if config.detect.detectors != BOTH:
+    if config.detect.detectors[: len(BOTH)] != BOTH:
         return None
-    detect = config.detect.model_copy(update={"detectors": BOTH[1:]})
+    detect = config.detect.model_copy(update={"detectors": config.detect.detectors[1:]})
     return config.model_copy(update={"detect": detect})
 
 

@@ -221,9 +221,7 @@ class EdgesOptions(Options):
     min_joiners: Positive = setting(
         5, "smallest number of joins through a ranked group, by users who join a target"
     )
-    min_events: Positive = setting(
-        3, "smallest number of target joins through a flagged group"
-    )
+    min_events: Positive = setting(3, "smallest number of target joins through a flagged group")
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 

@@ -48,7 +48,7 @@ EDGES = Measure(
     events="joins of targets through the group",
     test="whether joins through the group are of targets more often than the same users' other "
     "joins, by more than the least ratio that counts",
-    claims="change",
+    claims="trace",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isinf
 from typing import Any, Final
 
 from gateway.analyses import MEANING, Verdict, verdict_of
@@ -182,6 +183,7 @@ def verdict(result: Result) -> Section | None:
     if found is not None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
         blocks += _verdict_tables(result, found)
+    blocks += _judged(result)
     blocks += [_sentence(line) for line in said]
     return Section("verdict", "Verdict", blocks) if blocks else None
 
@@ -228,3 +230,53 @@ def _verdict_row(group: str, found: Verdict, q: dict[tuple[str, str], Any]) -> R
 
 def _yes(flagged: bool) -> str:
     return "yes" if flagged else "no"
+
+
+def _judged(result: Result) -> list[str | Table]:
+    """What change, traces and association say together of the first groups."""
+    rows = result.rows("verdicts")
+    if not rows:
+        return []
+    columns = (
+        Column("group", is_number=False),
+        Column("verdict", is_number=False),
+        *(Column(label, f"odds ratio and 95 % interval: {title}") for _, label, title in _LEADS),
+        Column("averted", "target joins through the group that would not have been"),
+    )
+    caption = "What change, traces and association together say of each group that was flagged."
+    body = Body([_judged_row(row) for row in rows[: result.top]])
+    return [_JUDGED_MEANING, Table("verdicts", caption, columns, [body], is_sortable=True)]
+
+
+_JUDGED_MEANING: Final = (
+    "A group changes people where the same users go to targets more often after joining it; it "
+    "leads them by recommendation or invitation where joins that came through it are of targets "
+    "more often than the same users' other joins; it attracts people where its joiners go to "
+    "targets more often than others, and all effects that can be seen are small."
+)
+_LEADS: Final = (
+    ("change", "change", "after the join against before"),
+    ("seed", "recommended", "joins recommended because of the group"),
+    ("member", "invited", "joins that members were invited to"),
+    ("fellow", "by a fellow", "joins that fellow members invited to"),
+)
+
+
+def _judged_row(row: Mapping[str, Any]) -> Row:
+    ratios = [_ratio_cell(*(row[f"{of}_ratio{end}"] for end in _ENDS)) for of, *_ in _LEADS]
+    averted = row["averted"]
+    return Row([
+        Cell(name(row["group"]), name(row["group"]), "name"),
+        Cell(row["verdict"], row["verdict"], "text"), *ratios,
+        Cell(MISSING if averted is None else decimal(averted, digits=0), averted),
+    ])  # fmt: skip
+
+
+_ENDS: Final = ("", "_low", "_high")
+
+
+def _ratio_cell(ratio: float | None, low: float | None, high: float | None) -> Cell:
+    if ratio is None or low is None or high is None:
+        return Cell(MISSING, None)
+    said = ["\N{INFINITY}" if isinf(x) else decimal(x, digits=2) for x in (ratio, low, high)]
+    return Cell(f"{said[0]} ({said[1]}\N{EN DASH}{said[2]})", ratio)
