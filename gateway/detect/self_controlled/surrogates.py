@@ -147,8 +147,8 @@ def choose_surrogates(
 
 def _margin(agreement: float, plain: Float64) -> float:
     """Two standard errors of a correlation over the groups known in both halves."""
-    known = np.count_nonzero(np.isfinite(plain).all(axis=0))
-    return 2.0 * (1.0 - agreement**2) / float(np.sqrt(max(known, 1)))
+    known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
+    return 2.0 * (1.0 - agreement**2) / max(known, 1) ** 0.5
 
 
 def _statistics(
