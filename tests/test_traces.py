@@ -293,7 +293,8 @@ def test_detect__hands_the_names_of_columns_to_the_reader() -> None:
     config = config_for_log(
         Path("log.csv"), targets=None, named=["x"], detectors=None, horizon=None, seed=None,
         settings=[],
-        columns={"user": "who", "group": "what", "time": "day", "source_column": "how", "inviter_column": "by", "seed_column": "from",
+        columns={"user": "who", "group": "what", "time": "day", "source_column": "how",
+                 "inviter_column": "by", "seed_column": "from",
                  "confirmed_column": "ok", "left_column": "gone", "from_column": None,
                  "until_column": ""},
     )  # fmt: skip

@@ -7,6 +7,8 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
@@ -148,7 +150,7 @@ def choose_surrogates(
 def _margin(agreement: float, plain: Float64) -> float:
     """Two standard errors of a correlation over the groups known in both halves."""
     known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
-    return 2.0 * (1.0 - agreement**2) / max(known, 1) ** 0.5
+    return 2.0 * (1.0 - agreement**2) / math.sqrt(max(known, 1))
 
 
 def _statistics(
