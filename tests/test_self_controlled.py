@@ -353,7 +353,9 @@ def test_fit__of_groups_that_nothing_tells_apart_is_finite():
                 rows.append((u, s if target else others.pop(), s))
     user, group, time = np.array(rows).T
     joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:02}" for i in range(100)])
-    found = detect_self_controlled(joins, first_targets(100, 40), options=PLAIN)
+    found = detect_self_controlled(
+        joins, first_targets(100, 40), options=PLAIN.model_copy(update={"prior": "none"})
+    )
     assert (np.abs(found.score[40:]) <= 7).all()
     # The two together are what all who joined them share: four standard errors of 0.15.
     np.testing.assert_allclose(found.score[40] + found.score[41], np.log(3.8), atol=0.6)

@@ -111,7 +111,7 @@ def detect_self_controlled(
         With the extra columns ``standard_error`` (posterior deviation of the score),
         ``observed`` and ``expected`` (events of joiners after the join; their mean without an
         effect, given the effects of the others), ``z`` (standard normal without an effect),
-        ``z_before`` (see ``near_effects``), ``grade`` (see ``grade_calls``), ``dispersion`` (of
+        ``z_near`` (see ``near_effects``), ``grade`` (see ``grade_calls``), ``dispersion`` (of
         events of one user that go together), ``n_cases`` (joiners whose events could have
         fallen on either side), ``surrogate``, ``alias`` (the group that stands for those joined
         together with it, see ``find_aliases``), ``e_value`` (see ``e_values``). ``notes`` name
@@ -169,7 +169,7 @@ def detect_self_controlled(
             "observed": own.observed,
             "expected": own.expected,
             "z": own.z,
-            "z_before": found.near.z,
+            "z_near": found.near.z,
             "dispersion": own.dispersion,
             "n_cases": own.n_cases.astype(np.int64),
             "surrogate": surrogate,
