@@ -109,7 +109,7 @@ FOREIGN = {
 @pytest.mark.parametrize("what", FOREIGN)
 def test_out__refuses_a_folder_of_somebody_else(answer, tmp_path, monkeypatch, command, what):
     monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
-    monkeypatch.setattr("gateway.cli.converting.convert_log", never)
+    monkeypatch.setattr("gateway.cli.own_logs.convert_log", never)
     monkeypatch.setattr("gateway.sweep.driver.run_tasks", never)
     for name, text in FOREIGN[what].items():
         place(tmp_path / "d" / name, text)
@@ -191,7 +191,7 @@ def test_out__refuses_the_current_folder_before_computing(
     answer, tmp_path, monkeypatch, command, out
 ):
     monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
-    monkeypatch.setattr("gateway.cli.converting.convert_log", never)
+    monkeypatch.setattr("gateway.cli.own_logs.convert_log", never)
     words = [str(tmp_path / w) if "." in w else w for w in WRITERS[command]]
     (tmp_path / "d").mkdir()
     monkeypatch.chdir(tmp_path / "d")

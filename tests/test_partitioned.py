@@ -460,7 +460,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-import gateway.cli.converting
+import gateway.cli.own_logs
 from gateway.log.conversion import convert_log
 from gateway.provenance import peak_memory_mib
 

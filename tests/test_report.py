@@ -21,7 +21,7 @@ from gateway.figures import FIGURES, render
 from gateway.figures.style import FAINT, INK, MUTED, PAPER, RULE
 from gateway.figures.style import role as figure_role
 from gateway.report import render_report, tex_tables
-from gateway.report.blocks import Section, Table, role
+from gateway.report.content import Section, Table, role
 from gateway.report.latex import escape
 from gateway.report.page import COLOURS, inline_svg, provenance_rows
 from gateway.report.sections import SECTIONS

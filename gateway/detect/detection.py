@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from gateway.detect.measure import Measure
-from gateway.log.frames import frame_library
+from gateway.log.columns import frame_library
 
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
 

@@ -6,10 +6,9 @@ row, the column, the rule and the value.
 
 from __future__ import annotations
 
-from gateway.log.files import Format, format_of
+from gateway.log.files import Format, format_of, write_parquet
 from gateway.log.mapped import file_digest
 from gateway.log.name_lists import read_names
-from gateway.log.parquet_files import write_parquet
 from gateway.log.read_report import ReadReport, Remark, read_report
 from gateway.log.ticks import (
     Duration,

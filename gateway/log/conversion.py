@@ -12,14 +12,10 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int32, Int64
 from gateway.errors import LogError
-from gateway.log.columns import NEVER, WINDOW, Block, Columns, iterate_blocks, pieces_of
+from gateway.log.checked_rows import NEVER, Block, iterate_blocks
+from gateway.log.columns import WINDOW, Columns, pieces_of
 from gateway.log.files import digest_of
-from gateway.log.invariants import DTYPES
-from gateway.log.log_table import Told, not_restored
-from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
-from gateway.log.messages import complaint
-from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
-from gateway.log.reading import (
+from gateway.log.in_memory import (
     DAY,
     all_of,
     code_sources,
@@ -28,8 +24,12 @@ from gateway.log.reading import (
     told_by,
     window_of_users,
 )
+from gateway.log.invariants import DTYPES, SOURCES
+from gateway.log.log_table import Told, not_restored
+from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
+from gateway.log.messages import complaint
+from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
 from gateway.log.sorting import canonical
-from gateway.log.sources import SOURCES
 from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
@@ -228,7 +228,7 @@ def _sorted_run(held: list[tuple[Coded, dict[str, Any]]]) -> pa.Table:
     ids = [numbering.add(users) for users, _ in held]
     names = numbering.finish()
     user = np.concatenate(ids)
-    order = np.argsort(user, kind="stable")
+    order = np.argsort(user)
     found = {"user": names.take(pa.array(user[order]))}
     for role in held[0][1]:
         chunks = [columns[role] for _, columns in held]
@@ -328,7 +328,7 @@ class _Merge:
     ) -> pa.Table:
         """Return names, sorted, with the id of a user, or else the join that they brought about."""
         rows = np.flatnonzero(inviter >= 0)
-        rows = rows[np.argsort(inviter[rows], kind="stable")]
+        rows = rows[np.argsort(inviter[rows])]
         first = self._writer("group").length
         both = pa.concat_arrays([users, by.take(pa.array(inviter[rows]))])
         ids = np.append(np.arange(len(users)) + first_user, np.full(len(rows), -1))
@@ -336,7 +336,7 @@ class _Merge:
         numbering = Numbering()
         rank = numbering.add(coded(both))
         numbering.finish()
-        order = np.argsort(rank, kind="stable")
+        order = np.argsort(rank)
         return pa.table({"user": both, "id": ids, "join": joins}).take(pa.array(order))
 
     def _resolve(self, inviters: Spill, memory: int) -> None:

@@ -1,4 +1,4 @@
-"""What holds for the columns of every join log, checked when one is made."""
+"""The columns of a join log, and what holds for them, checked when a log is made."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ DTYPES: dict[str, Any] = {
     "seed_group": np.int32,
     "left": np.int32,
 }
+SOURCES: tuple[str, ...] = (
+    "unknown",
+    "gysj",
+    "mobile_group_join",
+    "mobile_add_members",
+    "search",
+    "group_mall",
+    "newsfeed_story_header",
+    "newsfeed_reshared_story",
+    "messenger_group_attachment",
+    "groups_discover_tab",
+    "permalink",
+)
+"""Those of the note, after 0 for one that is not known."""
 STAYS = LARGEST_TICK
 """When a member left who did not: after every tick of a log."""
 

@@ -14,20 +14,17 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray, Bool, Int32, Int64, UInt8
 from gateway.errors import LogError
-from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame
-from gateway.log.files import format_of
-from gateway.log.frames import frame_library
-from gateway.log.invariants import STAYS, checked_columns
+from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
+from gateway.log.files import format_of, write_parquet
+from gateway.log.in_memory import narrow, read_fields
+from gateway.log.invariants import SOURCES, STAYS, checked_columns
 from gateway.log.log_table import table_of
 from gateway.log.mapped import read_manifest
 from gateway.log.messages import complaint
 from gateway.log.numbering import Dense, dense_ids, numbered_names, whole_numbers
-from gateway.log.parquet_files import write_parquet
 from gateway.log.part_views import Views
 from gateway.log.read_report import ReadReport, read_report
-from gateway.log.reading import narrow, read_fields
 from gateway.log.sorting import canonical, count_values
-from gateway.log.sources import SOURCES
 from gateway.log.ticks import Tick, instants, parse_duration
 from gateway.log.times import TimeFormat
 

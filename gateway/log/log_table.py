@@ -18,9 +18,8 @@ import pyarrow as pa
 from gateway.arrays import AnyArray, Int64
 from gateway.errors import LogError
 from gateway.log.columns import WINDOW
-from gateway.log.invariants import STAYS
+from gateway.log.invariants import SOURCES, STAYS
 from gateway.log.messages import complaint, shown
-from gateway.log.sources import SOURCES
 from gateway.log.ticks import Tick, instants
 
 __all__ = ["Told", "named", "not_restored", "table_of", "told_in"]

@@ -21,6 +21,7 @@ from gateway.detect.self_controlled.sensitivity import e_values, say_checks
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.detect.self_controlled.unusual import most_usual_joins
+from gateway.detect.self_controlled.windows import choose_window
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
@@ -33,7 +34,7 @@ Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
-_BYTES_PER_JOIN = 100
+_BYTES_PER_JOIN = 150
 # A rough fit is enough for a prior's mean, and one penalty for its many.
 _ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)
 # Users who are set aside are named, so many of them.
@@ -130,13 +131,14 @@ def detect_self_controlled(
     the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    window = window_in(options, joins.tick)
+    given = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, clock=options.clock, seed=seed)
     _check_room(joins, targets.mask | surrogate)
+    window = given or choose_window(joins, targets.mask | surrogate, clock=options.clock)
     most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
     gather = partial(
         gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
@@ -184,6 +186,8 @@ def detect_self_controlled(
         alias=found.alias, alpha=options.alpha,
     )  # fmt: skip
     notes = (*_set_aside(joins, most), *say_checks(found.checks))
+    if given is None:
+        notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
     return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
 
 

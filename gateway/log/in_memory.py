@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int32, Int64, Ints, UInt8
 from gateway.errors import LogError
-from gateway.log.columns import NEVER, WINDOW, Block, Columns, Piece, iterate_blocks
-from gateway.log.invariants import STAYS
+from gateway.log.checked_rows import NEVER, Block, iterate_blocks
+from gateway.log.columns import WINDOW, Columns, Piece
+from gateway.log.invariants import SOURCES, STAYS
 from gateway.log.log_table import Told, not_restored, told_in
 from gateway.log.messages import complaint, listed, shown
 from gateway.log.numbering import Coded, Numbering
 from gateway.log.sorting import canonical
-from gateway.log.sources import SOURCES
 from gateway.log.ticks import Tick, in_words
 from gateway.log.times import are_midnights, check_span
 
