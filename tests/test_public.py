@@ -12,6 +12,7 @@ PUBLIC = {
         "named_targets", "open_result", "read_names", "run", "simulate",
     ],
     "gateway.analyses": [
+        "ATTRACTS", "JUDGED", "UNTOLD", "VERDICTS", "judge_groups",
         "COMPARISON_SCHEMA", "Explanation", "Information", "Invitations", "MEANING", "OddsRatio",
         "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "Verdict", "analyse_note",
         "common_odds_ratio", "compare", "detectable_ratio", "entity_model", "event_study",
