@@ -23,8 +23,8 @@ PUBLIC = {
     ],
     "gateway.detect": [
         "Claim", "CoefficientOptions", "DETECTORS", "Detection", "EdgesOptions", "Entry",
-        "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Measure", "OrderOptions",
-        "Quantity", "REGISTRY", "measure_of",
+        "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions",
+        "Measure", "OrderOptions", "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
         "UNRANKED", "compare_users", "detect", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_edges", "detect_frequentist",

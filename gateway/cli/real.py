@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
@@ -86,9 +87,9 @@ def _defaults(
         if (manifest := read_manifest(path)) is not None:
             has_traces = any(Path(name).stem in _TRACED for name in manifest.digests)
         else:
-            named = Columns(inviter=optional.get("inviter_column"),
-                            seed_group=optional.get("seed_column"))  # fmt: skip
-            pieces = pieces_of(path, replace(named, **columns))
+            traces = {"inviter": "inviter_column", "seed_group": "seed_column"}
+            named: dict[str, Any] = {role: optional.get(key) for role, key in traces.items()}
+            pieces = pieces_of(path, Columns(**(named | dict(columns))))
             has_traces = any(role in piece.roles for piece in pieces for role in _TRACED)
     except LogError:
         # Reading the log says better what is wrong with it.
