@@ -27,7 +27,7 @@ PUBLIC = {
         "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions",
         "Measure", "OrderOptions", "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
-        "UNRANKED", "compare_users", "detect", "detect_by_hitting",
+        "UNRANKED", "compare_users", "detect", "detectors_for", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_edges", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",
