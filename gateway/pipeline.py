@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from gateway.detect import Detection
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
+    check_tables,
     explain_one,
     leading,
     run_detectors,
@@ -34,9 +35,16 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.inputs import Inputs, as_known, groups_table, obtain_inputs, with_named_groups
-from gateway.log import Duration, file_digest, say_duration, ticks_in
-from gateway.log.join_log import JoinLog
+from gateway.inputs import (
+    Inputs,
+    as_known,
+    groups_table,
+    obtain_inputs,
+    say_inputs,
+    text_table,
+    with_named_groups,
+)
+from gateway.log import file_digest, ticks_in
 from gateway.log.work import current_work, scratch_folder
 from gateway.provenance import describe_environment, peak_memory_mib
 from gateway.results import (
@@ -122,12 +130,15 @@ def execute(
         joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
         with scratch_folder(draft.folder) as scratch:
-            scores = score_where_needed(
-                config, joins, targets, talk=talk, cost=cost, scratch=scratch
-            )
-            detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-            tables = _tables(config, seen, scores, detections, talk)
-        tables |= _note(config, inputs, detections, talk)
+            if config.check is not None:
+                tables = check_tables(config, seen, talk=talk, scratch=scratch)
+            else:
+                scores = score_where_needed(
+                    config, joins, targets, talk=talk, cost=cost, scratch=scratch
+                )
+                detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+                tables = _tables(config, seen, scores, detections, talk)
+                tables |= _note(config, inputs, detections, talk)
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
@@ -300,34 +311,17 @@ def _summary(
     config: Config, inputs: Inputs, detections: dict[str, Detection], gateways: pa.Table
 ) -> pa.Table:
     """What terminal and report say first, as text."""
-    joins, found = inputs.joins, leading(detections)
-    horizon = config.score.horizon
+    found = leading(detections)
     said = {
-        "experiment": config.experiment.name,
-        "n_users": joins.n_users,
-        "n_groups": joins.n_groups,
-        "n_joins": joins.n_joins,
-        "tick": joins.tick,
-        "span": _span(joins),
-        "n_targets": int(inputs.targets.mask.sum()),
-        "target_rule": inputs.targets.description,
-        "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
+        **say_inputs(config, inputs),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
-        "source": "simulated" if config.log is None else Path(config.log.path).name,
         **_said_of_log(config, inputs, detections),
     }
     if (verdict := verdict_of(gateways)) is not None:
         said |= {"agreement": verdict.agreement, "verdict": verdict.text}
-    return pa.table(
-        {"key": list(said), "value": [str(value) for value in said.values()]},
-        schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
-    )
-
-
-def _said(horizon: Duration, joins: JoinLog) -> str:
-    return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
+    return text_table(said)
 
 
 def _said_of_log(
@@ -365,17 +359,6 @@ def _said_of_log(
 
 def _or_undefined(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else "undefined"
-
-
-def _span(joins: JoinLog) -> str:
-    """First and last tick of the log, as dates where they are."""
-    ends = [tick + joins.origin for tick in joins.span]
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    if joins.tick == "integer":
-        return f"{ends[0]} to {ends[1]}"
-    unit = timedelta(days=1) if joins.tick == "day" else timedelta(seconds=1)
-    first, last = ((epoch + end * unit).date().isoformat() for end in ends)
-    return f"{first} to {last}"
 
 
 def _provenance(config: Config, begun: float, spent: float) -> dict[str, Any]:

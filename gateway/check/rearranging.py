@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from gateway.check.rows import is_among, pairs, relogged
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
-from gateway.randomness import Purpose, generator
+from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.targets import TargetSet
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "permute_within_users",
     "placebo_targets",
     "reverse_time",
+    "sample_users",
 ]
 
 Int32 = npt.NDArray[np.int32]
@@ -160,6 +162,33 @@ def placebo_targets(joins: JoinLog, targets: TargetSet, *, seed: int) -> TargetS
         mask[ids.pop(chosen)] = True
         sizes.pop(chosen)
     return TargetSet(mask, f"{len(wanted)} groups like the targets in size, drawn with seed {seed}")
+
+
+def sample_users(joins: JoinLog, count: int, *, seed: int) -> JoinLog:
+    """Return the log of ``count`` users, drawn by their names; of all, where there are no more.
+
+    An inviter who is not among them is nobody.
+    """
+    if joins.n_users <= count:
+        return joins
+    chosen = np.zeros(joins.n_users, np.bool_)
+    chosen[np.argsort(name_uniforms(joins.users, seed=seed), kind="stable")[:count]] = True
+    rows = chosen[joins.user()]
+    number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
+    columns = {name: getattr(joins, name) for name in ("group", "time", *_TRACES)}
+    columns = {name: None if of is None else of[rows] for name, of in columns.items()}
+    if columns["inviter"] is not None:
+        columns["inviter"] = np.where(columns["inviter"] < 0, -1, number[columns["inviter"]])
+        columns["inviter"] = columns["inviter"].astype(np.int32)
+    return replace(
+        joins,
+        offsets=np.append(0, np.cumsum(np.diff(joins.offsets)[chosen])),
+        users=joins.users.filter(pa.array(chosen)),
+        observed_from=None if joins.observed_from is None else joins.observed_from[chosen],
+        observed_until=joins.observed_until[chosen],
+        rows_read=None,
+        **columns,
+    )
 
 
 def _fates(joins: JoinLog, **fate: Fate) -> dict[str, Fate]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from gateway.config.check import CheckSection
 from gateway.config.detectors import (
     CoefficientSection,
     DetectSection,
@@ -45,6 +46,7 @@ from gateway.config.types import (
 )
 
 __all__ = [
+    "CheckSection",
     "Config",
     "Count",
     "DetectSection",
@@ -278,4 +280,5 @@ class Config(Section):
         "meaning",
     )
     note: NoteSection | None = None
+    check: CheckSection | None = None
     sweep: SweepSection | None = None

@@ -1,7 +1,7 @@
 """Measure detectors against the truth."""
 
 from gateway.evaluate.effects import clear_effects, evaluate_effects
-from gateway.evaluate.planted import EVALUATION_SCHEMA, evaluate_planted
+from gateway.evaluate.planted import EVALUATION_SCHEMA, evaluate_planted, evaluation_table
 from gateway.evaluate.prediction import PREDICTION_SCHEMA, predict_later, split_by_time
 from gateway.evaluate.ranking import average_precision, precision_at, recall_at, share_at
 from gateway.evaluate.replicates import mean_interval, summarise_replicates
@@ -15,6 +15,7 @@ __all__ = [
     "clear_effects",
     "evaluate_effects",
     "evaluate_planted",
+    "evaluation_table",
     "mean_interval",
     "precision_at",
     "predict_later",
