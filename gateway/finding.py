@@ -20,7 +20,7 @@ from gateway.analyses import (
 )
 from gateway.check import measure_log
 from gateway.config import Config
-from gateway.detect import REGISTRY, Detection, SpikeOptions, find_spikes, run_detector
+from gateway.detect import REGISTRY, Detection, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
@@ -123,7 +123,7 @@ def run_detectors(
                 name,
                 joins,
                 targets,
-                options=getattr(config, name).model_dump(),
+                options=getattr(config, name),
                 scores=scores,
                 horizon=config.score.horizon,
                 seed=config.experiment.seed,
@@ -184,7 +184,7 @@ def score_tables(
 
 
 def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
-    return find_spikes(scores, options=SpikeOptions(**config.spike.model_dump()))
+    return find_spikes(scores, options=config.spike)
 
 
 def scorer_quality(scores: Scores | None) -> pa.Table:

@@ -85,6 +85,7 @@ def execute(
     talk: Talk = SILENT,
     illustrate: Illustrate | None = None,
     keep: Collection[str] | None = None,
+    left_out: str | None = None,
 ) -> Result:
     """Run a config and store what comes out.
 
@@ -105,6 +106,8 @@ def execute(
         Adds figures and report before the result gets its name.
     keep
         Names of the tables to store; None for all.
+    left_out
+        What else was asked for and why it is not in the config, in a sentence.
 
     Raises
     ------
@@ -139,6 +142,9 @@ def execute(
                 detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
                 tables = _tables(config, seen, scores, detections, talk)
                 tables |= _note(config, inputs, detections, talk)
+        if left_out is not None:
+            said = pa.table({"key": ["left_out"], "value": [left_out]})
+            tables["summary"] = pa.concat_tables([tables["summary"], said])
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)

@@ -32,6 +32,7 @@ def run(
     force: bool = False,
     n_threads: int | None = None,
     talk: Talk = SILENT,
+    left_out: str | None = None,
 ) -> Result:
     """Run a config and store tables, figures and report.
 
@@ -48,6 +49,9 @@ def run(
         Threads of the kernels; None for all cores. It does not change the result.
     talk
         Who hears of the progress; nobody by default.
+    left_out
+        What else was asked for and why it is not in the config, in a sentence: the result and
+        its report say it.
 
     Returns
     -------
@@ -56,7 +60,7 @@ def run(
     """
     return execute(
         config, folder=folder, force=force, n_threads=n_threads, talk=talk,
-        illustrate=_illustrate,
+        illustrate=_illustrate, left_out=left_out,
     )  # fmt: skip
 
 

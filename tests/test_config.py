@@ -455,7 +455,7 @@ def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     text = json.dumps(schema)
     assert "null" not in text
     assert schema["required"] == ["experiment", "targets"]
-    got = schema["$defs"]["SpikeSection"]["properties"]["quantile"]
+    got = schema["$defs"]["SpikeOptions"]["properties"]["quantile"]
     assert (got["exclusiveMinimum"], got["exclusiveMaximum"], got["default"]) == (0.0, 1.0, 0.95)
     got = schema["$defs"]["ScoreSection"]["properties"]["horizon"]
     assert (got["type"], got["minimum"]) == (["integer", "string"], 1)

@@ -55,7 +55,7 @@ def _has_init(folder: Path) -> bool:
 # A kernel module whose API has another name, and which.
 OWNERS: dict[str, str] = {
     "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
-    "gateway/simulate/flight_kernels.py": "gateway/simulate/platform.py",
+    "gateway/simulate/prefetch_kernels.py": "gateway/simulate/platform.py",
 }
 
 

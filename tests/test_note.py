@@ -16,7 +16,7 @@ from gateway.analyses.comparison import Row, compare
 from gateway.analyses.published import CORRELATIONS, RECENT_SOURCES, SOURCES_EVER
 from gateway.analyses.record import NEVER, Invitations, Record, Requests, until
 from gateway.config import parse_config
-from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect import detect_spikes
 from gateway.errors import ConfigError
 from gateway.log.join_log import SOURCES, JoinLog
 from gateway.results import compare_results, open_result
@@ -765,9 +765,7 @@ def test_run__stores_the_analyses_of_gateways_found_before_the_workflow_s_day(tm
     platform = obtain_inputs(config)
     seen = until(platform.joins, 152)
     scores = score_joins(seen, platform.targets, horizon=60, seed=5)
-    found = detect_spikes(
-        seen, platform.targets, scores, options=SpikeOptions(**config.spike.model_dump())
-    )
+    found = detect_spikes(seen, platform.targets, scores, options=config.spike)
     assert result.table("gateways").equals(found.to_arrow())
     again = execute(config, folder=tmp_path / "b", n_threads=1)
     assert compare_results(result, open_result(again.folder)) == ()

@@ -346,7 +346,7 @@ def test_multivariate__does_not_credit_a_group_joined_after_a_gateway():
     )  # fmt: skip
     targets = first_targets(43, 40)
     together = detect_self_controlled(joins, targets, options=PLAIN)
-    one = dataclasses.replace(PLAIN, model="univariate")
+    one = PLAIN.model_copy(update={"model": "univariate"})
     alone = detect_self_controlled(joins, targets, options=one)
     assert alone.estimate[41] > 1.5
     assert abs(np.log(together.estimate[41])) < 0.25
@@ -503,7 +503,7 @@ def test_detection__does_not_depend_on_ids_or_rows(model):
         np.argsort(users_of)[joins.user()][row], np.argsort(groups_of)[joins.group][row],
         joins.time[row], users=users[users_of].tolist(), groups=groups[groups_of].tolist(), **span,
     )  # fmt: skip
-    options = dataclasses.replace(PLAIN, model=model)
+    options = PLAIN.model_copy(update={"model": model})
     found = []
     for log in (one, other):
         mask = np.isin(log.groups.to_pylist(), ["n00", "n01"])
@@ -569,7 +569,7 @@ def test_detect__without_a_target_join_is_an_error():
 )
 def test_inert__must_be_known_and_enough(inert, message):
     joins = log_with_ties()
-    options = dataclasses.replace(PLAIN, inert=inert)
+    options = PLAIN.model_copy(update={"inert": inert})
     with pytest.raises(GatewayError, match=message):
         detect_self_controlled(joins, first_groups(joins, 2), options=options)
 
@@ -578,7 +578,7 @@ def test_inert__must_be_known_and_enough(inert, message):
 def test_inert__calibrate_the_p_values():
     joins, targets = case_series(8, np.where(np.arange(40) < 4, 0.8, 0.0), users=1_500)
     names = tuple(joins.groups.to_pylist()[40:])
-    options = dataclasses.replace(PLAIN, inert=names)
+    options = PLAIN.model_copy(update={"inert": names})
     found = detect_self_controlled(joins, targets, options=options)
     assert found.flagged[30:34].all()
     assert found.flagged[34:].sum() <= 1

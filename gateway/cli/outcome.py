@@ -52,9 +52,10 @@ def run_and_show(
     except NobodyToCompareError as error:
         if fallback is None:
             raise
-        left_out = set(config.detect.detectors) - set(fallback.detect.detectors)
-        talk.say(f"{', '.join(sorted(left_out))} is left out: {error}")
-        result = run_one(fallback)
+        names = set(config.detect.detectors) - set(fallback.detect.detectors)
+        left_out = f"{', '.join(sorted(names))} is left out: {error}"
+        talk.say(left_out)
+        result = run_one(fallback, left_out=left_out)
     if as_json:
         print_json(_as_json(result))
         return
@@ -69,12 +70,15 @@ def _run(
     threads: int | None,
     talk: TerminalTalk,
     parts: PartOptions | None,
+    left_out: str | None = None,
 ) -> Result:
     with ExitStack() as stack:
         if parts is not None:
             workers = stack.enter_context(workers_for(parts))
             stack.enter_context(working(Work(workers, parts.memory)))
-        return run(config, folder=out, force=force, n_threads=threads, talk=talk)
+        return run(
+            config, folder=out, force=force, n_threads=threads, talk=talk, left_out=left_out
+        )  # fmt: skip
 
 
 def simulate_and_show(config: Config, *, out: Path, threads: int | None) -> None:
@@ -115,7 +119,8 @@ def _said(result: Result) -> list[str]:
     summary: dict[str, str] = {
         row["key"]: row["value"] for row in result.table("summary").to_pylist()
     }
-    lines = summary.get("information", "").splitlines()
+    lines = [summary["left_out"]] if "left_out" in summary else []
+    lines += summary.get("information", "").splitlines()
     if "verdict" in summary:
         lines += [summary["agreement"], summary["verdict"]]
     verdict = verdict_of(result.table("gateways"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.config.breaches import Breach
+from gateway.config.detectors import READING
 from gateway.config.document import Document, Finding, Place, read_document
 from gateway.config.faults import Faults, find_faults
 from gateway.config.rules import find_breaches
 from gateway.config.schema import Config
 from gateway.config.settings import Settings, as_key
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, GatewayError, Problem
 
-__all__ = ["check_document", "parse_config"]
+__all__ = ["check_document", "parse_config", "refusal_of"]
 
 
 def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Config:
@@ -74,9 +78,18 @@ def check_document(document: Document) -> tuple[Config | None, list[Finding]]:
 
 def _checked(document: Document) -> tuple[Config | None, Faults]:
     try:
-        return Config.model_validate(document.values), Faults([], frozenset())
+        return Config.model_validate(document.values, context=READING), Faults([], frozenset())
     except ValidationError as error:
         return None, find_faults(error.errors(include_url=False), document)
+
+
+def refusal_of(error: ValidationError, section: str, values: Mapping[str, Any]) -> GatewayError:
+    """Put into words what is wrong with a section that was made in Python."""
+    errors = [{**one, "loc": (section, *one["loc"])} for one in error.errors(include_url=False)]
+    document = Document(section, {section: dict(values)}, {})
+    faults = find_faults(cast(list[ErrorDetails], errors), document)
+    told = (str(replace(problem, where=None)) for _, problem in faults.findings)
+    return GatewayError("\n".join(told))
 
 
 def _finding(breach: Breach, document: Document) -> Finding:

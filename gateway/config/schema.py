@@ -2,7 +2,7 @@
 
 Frozen, strict, and closed: an unknown key, a wrong type or a value out of range is an
 error when the config is loaded, never later. The sections of a simulated platform stand
-in ``gateway.config.platform``, those of the spike method's rivals in
+in ``gateway.config.platform``, the options of detectors in
 ``gateway.config.detectors``, kinds of values in ``gateway.config.types``.
 """
 
@@ -14,15 +14,16 @@ from pydantic import AfterValidator, Field
 
 from gateway.config.check import CheckSection
 from gateway.config.detectors import (
-    CoefficientSection,
+    CoefficientOptions,
     DetectSection,
-    FrequentistSection,
-    HittingSection,
-    MarkovRemovalSection,
-    MatchingSection,
-    OrderSection,
-    SelfControlledSection,
-    SurvivalSection,
+    FrequentistOptions,
+    HittingOptions,
+    MarkovRemovalOptions,
+    MatchingOptions,
+    OrderOptions,
+    SelfControlledOptions,
+    SpikeOptions,
+    SurvivalOptions,
 )
 from gateway.config.interventions import InterventionSection, TruthSection, in_any_order
 from gateway.config.platform import (
@@ -61,7 +62,6 @@ __all__ = [
     "ScoreSection",
     "SimulationSection",
     "SourcesSection",
-    "SpikeSection",
     "TargetsSection",
     "TruthSection",
     "WorldSection",
@@ -177,32 +177,6 @@ class ScoreSection(Section):
     )
 
 
-class SpikeSection(Section):
-    """The spike detector of the note."""
-
-    rule: Literal["absolute", "log_odds", "own_history", "standardised"] = Field(
-        default="standardised", description="what makes a jump of the probability a spike"
-    )
-    threshold: Annotated[Number, Field(gt=0.0, le=1e6)] | None = Field(
-        default=None, description="jump that is a spike; left out = the rule's own default"
-    )
-    quantile: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=0.95, description="rule standardised: pooled quantile above which Z is a spike"
-    )
-    min_joiners: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
-        default=20, description="smallest number of scored joiners of a ranked group"
-    )
-    min_spiking: Annotated[Count, Field(ge=1, lt=INT32_END)] = Field(
-        default=5, description="smallest number of spiking joiners of a flagged group"
-    )
-    alpha: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=0.05, description="false-discovery rate (Benjamini-Hochberg)"
-    )
-    p_value: Literal["normal", "binomial"] = Field(
-        default="binomial", description="tail of T_g: normal approximation or binomial bound"
-    )
-
-
 class EvaluateSection(Section):
     """How detectors are measured against the truth."""
 
@@ -261,15 +235,15 @@ class Config(Section):
     targets: TargetsSection
     score: ScoreSection = ScoreSection()
     detect: DetectSection = DetectSection()
-    spike: SpikeSection = SpikeSection()
-    frequentist: FrequentistSection = FrequentistSection()
-    survival: SurvivalSection = SurvivalSection()
-    coefficient: CoefficientSection = CoefficientSection()
-    markov_removal: MarkovRemovalSection = MarkovRemovalSection()
-    hitting: HittingSection = HittingSection()
-    matching: MatchingSection = MatchingSection()
-    order: OrderSection = OrderSection()
-    self_controlled: SelfControlledSection = SelfControlledSection()
+    spike: SpikeOptions = SpikeOptions()
+    frequentist: FrequentistOptions = FrequentistOptions()
+    survival: SurvivalOptions = SurvivalOptions()
+    coefficient: CoefficientOptions = CoefficientOptions()
+    markov_removal: MarkovRemovalOptions = MarkovRemovalOptions()
+    hitting: HittingOptions = HittingOptions()
+    matching: MatchingOptions = MatchingOptions()
+    order: OrderOptions = OrderOptions()
+    self_controlled: SelfControlledOptions = SelfControlledOptions()
     evaluate: EvaluateSection = EvaluateSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()

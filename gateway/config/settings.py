@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.config.detectors import DetectSection, SpikeOptions
 from gateway.config.lines import Key
 from gateway.config.phrases import say_key, say_value
 from gateway.config.schema import (
-    DetectSection,
     LogSection,
     ScoreSection,
     SimulationSection,
-    SpikeSection,
     TruthSection,
     WorldSection,
 )
@@ -26,7 +25,7 @@ _DEFAULTS: dict[str, Any] = {
     "log": LogSection(path="-").model_dump(exclude={"path"}),
     "score": ScoreSection().model_dump(),
     "detect": DetectSection().model_dump(),
-    "spike": SpikeSection().model_dump(),
+    "spike": SpikeOptions().model_dump(),
     "truth": TruthSection().model_dump(),
 }
 _OPTIONAL_SECTIONS = frozenset({"world", "log", "targets", "note"})

@@ -33,6 +33,8 @@ __all__ = [
     "Month",
     "Name",
     "Number",
+    "Positive",
+    "Proportion",
     "Section",
     "Share",
     "Window",
@@ -50,7 +52,8 @@ COUNTRY_RULE = "a code of letters, digits, '-' and '_' (at most 64, first a lett
 def _whole_number(value: Any) -> Any:
     """Accept 1e6 for 1_000_000: TOML has no other short way to write it."""
     is_whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-    return int(value) if is_whole else value
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)  # of any library
+    return int(value) if is_whole or is_integer else value
 
 
 def _unsigned_zero(value: Any) -> Any:
@@ -65,7 +68,7 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
     """Ticks, or text that is turned into ticks when the log is known."""
 
     def duration(value: Any) -> int | str:
-        value = _whole_number(value)
+        value = _spelt(value) if isinstance(value, dt.timedelta) else _whole_number(value)
         if isinstance(value, str) and re.match(_DURATION, value):
             return value.replace(" ", "")
         if type(value) is int and least <= value < INT32_END:
@@ -73,6 +76,14 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
         raise PydanticCustomError("duration", "must be a number of ticks or a duration")
 
     return duration
+
+
+def _spelt(value: dt.timedelta) -> Any:
+    """Return a span as text, in days where it is a whole number of them."""
+    units = {"d": dt.timedelta(days=1), "s": dt.timedelta(seconds=1)}
+    return next(
+        (f"{value // unit}{name}" for name, unit in units.items() if not value % unit), value
+    )
 
 
 def _duration_schema(least: int) -> dict[str, Any]:
@@ -106,6 +117,8 @@ Duration = Annotated[int | str, PlainValidator(_duration_from(1)),
 Window = Annotated[int | str, PlainValidator(_duration_from(0)),
                    WithJsonSchema(_duration_schema(0))]  # fmt: skip
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+Proportion = Annotated[Number, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[Count, Field(ge=1, lt=INT32_END)]
 Name = Annotated[
     str,
     Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", json_schema_extra={"x-rule": _NAME_RULE}),

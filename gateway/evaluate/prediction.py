@@ -177,8 +177,8 @@ def predict_later(
     for name in detectors:
         given = scores if REGISTRY[name].needs_scores else None
         found = run_detector(
-            name, split.past, targets, options=(options or {}).get(name, {}), scores=given,
-            horizon=horizon, seed=seed,
+            name, split.past, targets, scores=given, horizon=horizon, seed=seed,
+            options=REGISTRY[name].options(**(options or {}).get(name, {})),
         )  # fmt: skip
         rows += [_row(split, name, feature, x) for feature, x in _features(split.past, found)]
     return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)

@@ -126,7 +126,7 @@ def caption(data: pa.Table) -> str:
     return (
         f"Probability of joining a target group (horizon: {horizon or 'as configured'}), "
         f"evaluated again after every join, for {counted(len(panels), 'user')}. "
-        f"Dotted: the base rate, before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
+        f"Dotted: the probability before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
         f"filled where the group joined was flagged as a gateway group{colour}; the name is that "
         f"of the group at the highest such jump. A {ends}.{ties} Each curve is one user's score: "
         f"there is no interval. {first(data, 'selection')}"
@@ -241,7 +241,7 @@ def _named_join(panel: pa.Table) -> int | None:
 
 def _keys(data: pa.Table) -> list[Line2D]:
     spikes = data.filter(data["spike"])
-    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="base rate")]
+    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="before any join")]
     if has_truth(data):
         keys += role_keys(spikes["role"].to_pylist())
     else:

@@ -94,7 +94,8 @@ class Filter:
 class Table:
     """A table: sortable by every column, and filterable, where the page may run its script.
 
-    ``is_sorted``: its rows come in ascending order of the first column.
+    ``is_sorted``: its rows come in ascending order of the first column. ``is_folded``: its
+    caption stands alone until a reader unfolds it.
     """
 
     key: str
@@ -105,6 +106,7 @@ class Table:
     is_sortable: bool = False
     is_sorted: bool = False
     has_search: bool = False
+    is_folded: bool = False
 
     @property
     def n_rows(self) -> int:

@@ -7,9 +7,11 @@ in them is a command, and what the classic fonts lack becomes a question mark.
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import pyarrow as pa
 
@@ -47,6 +49,8 @@ _ESCAPES: Mapping[str, str] = {
 }
 _WHITE = re.compile(r"[^\S\N{NO-BREAK SPACE}]+")
 _BETWEEN = "\N{ZERO WIDTH SPACE}"
+_HEADING = 18
+"""Letters of a column's heading on one line: numbers below it are shorter than its words."""
 _LAST_LETTER = 0x17F
 """End of Latin Extended-A: what LaTeX knows without further packages."""
 
@@ -128,13 +132,20 @@ def render_tabular(table: Table) -> str:
         f"% {_one_line(table.caption)}",
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        _row([column.label for column in table.columns]),
+        *_heading([column.label for column in table.columns]),
         r"\midrule",
         *_bodies(table),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _heading(labels: Sequence[str]) -> list[str]:
+    """The labels of the columns, long ones on several lines that end at the rule below."""
+    lines = [textwrap.wrap(label, _HEADING, break_long_words=False) for label in labels]
+    rising = zip_longest(*(reversed(line) for line in lines), fillvalue="")
+    return [_row(row) for row in reversed(list(rising))]
 
 
 def _bodies(table: Table) -> Iterator[str]:

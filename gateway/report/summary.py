@@ -79,8 +79,8 @@ def tiles(result: Result) -> list[Tile]:
     if not result.has_truth():
         base = result.number("base_rate")
         targets = Tile("target groups", count(result.number("n_targets")), "by name or rule")
-        return [scorer, Tile("base rate", percent(base), "of joins: a target follows"),
-                targets, flagged]  # fmt: skip
+        follows = Tile("base rate of joins", percent(base), "of joins: a target join follows")
+        return [scorer, follows, targets, flagged]
     precision = result.planted("average_precision")
     at_50 = result.planted("precision_at_50")
     homophily = result.planted("share_homophily_at_50")

@@ -10,8 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from gateway.config.schema import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role
-from gateway.world.topics import topic_shares
+from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role, topic_shares
 
 __all__ = ["draw_groups"]
 

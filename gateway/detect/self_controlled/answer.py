@@ -22,7 +22,7 @@ from gateway.detect.self_controlled.multivariate import (
     choose_by_validation,
     fit_groups,
 )
-from gateway.detect.self_controlled.options import SelfControlledOptions
+from gateway.detect.self_controlled.options import SelfControlledOptions, windows_in
 from gateway.detect.self_controlled.ratios import estimate_ratios
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
@@ -86,7 +86,7 @@ def _one_answer(
     events = list_events(joins, outcome, first_only=options.first_only)
     if options.model == "univariate":
         return _alone(joins, events, candidate, options)
-    cases = build_cases(joins, events, candidate, risk_window=options.windows(joins.tick)[0])
+    cases = build_cases(joins, events, candidate, risk_window=windows_in(options, joins.tick)[0])
     if options.penalty is not None:
         fit = fit_groups(cases, penalty=options.penalty)
     elif options.penalty_by == "bayes":
@@ -105,7 +105,7 @@ def _posterior_error(fit: Fit) -> Float64:
 def _alone(
     joins: JoinLog, events: Events, candidate: Mask, options: SelfControlledOptions
 ) -> Answer:
-    risk, before = options.windows(joins.tick)
+    risk, before = windows_in(options, joins.tick)
     pairs, _ = pairs_of(joins, events, candidate, risk_window=risk, pre_window=before)
     ratios = estimate_ratios(pairs, n_groups=joins.n_groups)
     with np.errstate(divide="ignore"):

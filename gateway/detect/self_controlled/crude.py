@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.self_controlled.cases import list_events, pairs_of
-from gateway.detect.self_controlled.options import SelfControlledOptions
+from gateway.detect.self_controlled.options import SelfControlledOptions, windows_in
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
@@ -44,7 +44,7 @@ class Crude:
 def count_crudely(joins: JoinLog, targets: TargetSet, options: SelfControlledOptions) -> Crude:
     """Count target joins around the joins of every group."""
     events = list_events(joins, targets.mask, first_only=options.first_only)
-    risk, before = options.windows(joins.tick)
+    risk, before = windows_in(options, joins.tick)
     pairs, pre = pairs_of(joins, events, ~targets.mask, risk_window=risk, pre_window=before)
     n = joins.n_groups
     near = _sums(pre.group, pre.after, n)

@@ -22,7 +22,7 @@ from gateway.detect.self_controlled.null import (
     null_of_bulk,
     null_of_inert,
 )
-from gateway.detect.self_controlled.options import SelfControlledOptions
+from gateway.detect.self_controlled.options import SelfControlledOptions, windows_in
 from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likelihood_interval
 from gateway.detect.self_controlled.shrinkage import false_sign_rates
 from gateway.detect.self_controlled.surrogates import choose_surrogates
@@ -127,7 +127,7 @@ def detect_self_controlled(
     Medicine 25(10). Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    options.windows(joins.tick)
+    windows_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     inert = _named(joins, options.inert)

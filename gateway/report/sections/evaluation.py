@@ -28,8 +28,8 @@ _METRICS: Mapping[str, tuple[str, Form]] = {
     ),
     "log_loss": ("log-loss, nats", lambda x: decimal(x, digits=4)),
     "brier": ("Brier score", lambda x: decimal(x, digits=4)),
-    "base_rate": ("base rate", percent),
-    "n_rows": ("predictions evaluated", count),
+    "base_rate": ("base rate: share of joins that a target join follows", percent),
+    "n_rows": ("predictions evaluated, one after each join", count),
 }
 _AT_K: Mapping[str, str] = {
     "ndcg": "normalised discounted cumulative gain of the top {k}",

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.detect import measure_of
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label, role
-from gateway.report.numbers import count, decimal, interval, name, p_value, percent, points
-from gateway.report.stored import DETECTOR, Result
+from gateway.report.numbers import (
+    MISSING,
+    count,
+    decimal,
+    interval,
+    is_missing,
+    name,
+    percent,
+    points,
+)
+from gateway.report.quantities import interval_of, tested, written
+from gateway.report.stored import Result
 
 __all__ = ["explained"]
 
@@ -69,21 +80,22 @@ def _facts(
 
 def _found(row: Mapping[str, Any]) -> Iterator[Said]:
     """What the leading detector saw."""
-    if row.get("n_events") is not None and row["detector"] == DETECTOR:
-        share = row["n_events"] / max(row["n_joiners"], 1)
-        yield (
-            "joiners whose probability spiked",
-            (f"{count(row['n_events'])} of {count(row['n_joiners'])} ({percent(share)})"),
-        )
+    measure = measure_of(row["detector"])
+    if row.get("n_events") is None:
+        yield measure.joiners, count(row["n_joiners"])
     else:
-        yield "joiners", count(row["n_joiners"])
+        share = row["n_events"] / max(row["n_joiners"], 1)
+        of = f"{count(row['n_events'])} of {count(row['n_joiners'])} {measure.joiners}"
+        yield measure.events, f"{of} ({percent(share)})"
     if row.get("mean_jump") is not None:
         yield "mean jump of the probability at the join", f"{points(row['mean_jump'])} points"
-    if row.get("realised_effect") is not None:
-        yield (
-            "joined a target later, beyond what was predicted",
-            (f"{points(row['realised_effect'])} points (p {p_value(row['p_value'])})"),
-        )
+    value, low, high = (row.get(key) for key in ("estimate", "ci_low", "ci_high"))
+    if not is_missing(value):
+        bounds = interval_of(measure.estimate, low, high)
+        within = "" if bounds == MISSING else f", 95 % interval {bounds}"
+        p = tested(row["p_value"], level_held=row.get("level_held")) if measure.test else MISSING
+        chance = "" if p == MISSING else f", p {p}"
+        yield measure.estimate.axis, f"{written(measure.estimate, value)}{within}{chance}"
 
 
 def _planted(known: Mapping[str, Any]) -> Iterator[Said]:

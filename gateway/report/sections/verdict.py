@@ -15,7 +15,8 @@ __all__ = ["verdict"]
 def verdict(result: Result) -> Section | None:
     """Return the verdict with the groups behind it; None for a result that holds neither."""
     said = (result.summary("information") or "").splitlines()
-    blocks: list[str | Table] = []
+    left_out = result.summary("left_out")
+    blocks: list[str | Table] = [_sentence(left_out)] if left_out else []
     found = verdict_of(result.tables["gateways"]) if "gateways" in result.tables else None
     if found is not None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]

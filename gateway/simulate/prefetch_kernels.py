@@ -32,8 +32,7 @@ from gateway.simulate.occasion_kernels import (
     take_from,
     write,
 )
-from gateway.simulate.stage import Inbox, Look, Occasion
-from gateway.simulate.tables import LINE, NO_DAY
+from gateway.simulate.tables import LINE, NO_DAY, Inbox, Look, Occasion
 
 __all__ = ["ask_for", "fly"]
 
