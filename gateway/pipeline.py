@@ -129,19 +129,9 @@ def execute(
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
-        seen = as_known(config, inputs)
-        joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
         with scratch_folder(draft.folder) as scratch:
-            if config.check is not None:
-                tables = check_tables(config, seen, talk=talk, scratch=scratch)
-            else:
-                scores = score_where_needed(
-                    config, joins, targets, talk=talk, cost=cost, scratch=scratch
-                )
-                detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-                tables = _tables(config, seen, scores, detections, talk)
-                tables |= _note(config, inputs, detections, talk)
+            tables = _compute(config, inputs, talk=talk, cost=cost, scratch=scratch)
         if left_out is not None:
             said = pa.table({"key": ["left_out"], "value": [left_out]})
             tables["summary"] = pa.concat_tables([tables["summary"], said])
@@ -157,6 +147,20 @@ def execute(
         wall = round(time.monotonic() - begun, 2)
         draft.write_status("run", wall_seconds=wall)
     return open_result(final)
+
+
+def _compute(
+    config: Config, inputs: Inputs, *, talk: Talk, cost: dict[str, float], scratch: Path | None
+) -> dict[str, pa.Table]:
+    """Score, detect and evaluate, on the log or on the one that ``[check]`` makes of it."""
+    seen = as_known(config, inputs)
+    if config.check is not None:
+        return check_tables(config, seen, talk=talk, scratch=scratch)
+    joins, targets = seen.joins, seen.targets
+    scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
+    detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    tables = _tables(config, seen, scores, detections, talk)
+    return tables | _note(config, inputs, detections, talk)
 
 
 def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:

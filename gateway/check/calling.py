@@ -12,7 +12,7 @@ from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
 from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
-from gateway.detect import DETECTORS, REGISTRY, Detection, run_detector
+from gateway.detect import DETECTORS, REGISTRY, Detection, detect
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
@@ -124,9 +124,7 @@ def _runner(
         if any(isinstance(name, str) and REGISTRY[name].needs_scores for name in detectors):
             scores = score_joins(joins, targets, horizon=horizon, seed=seed)
         found = [
-            run_detector(
-                detector, joins, targets, options={}, scores=scores, horizon=horizon, seed=seed
-            )
+            detect(joins, targets, detector=detector, scores=scores, horizon=horizon, seed=seed)
             if isinstance(detector, str)
             else detector(joins, targets)
             for detector in detectors

@@ -197,6 +197,7 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
 def _directions(forwards: Detection, backwards: Detection) -> dict[str, float]:
     both = (forwards.rank != UNRANKED) & (backwards.rank != UNRANKED)
     return {
+        "n_tested": _count(~np.isnan(forwards.p_value)),
         "n_forwards": _count(forwards.flagged),
         "n_backwards": _count(backwards.flagged),
         "n_both_ways": _count(forwards.flagged & backwards.flagged),

@@ -113,8 +113,8 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
         values = {metric: np.array(many) for metric, many in lists.items()}
         measure = measure_of(detector)
         place = (where, float(ratio)) if log == "planted" else (None, None)
-        for said in _MEASURES[log](measure, values):
-            rows.append((detector, measure.claims, log, *place, *said))
+        head = (detector, measure.claims, log, *place)
+        rows += [(*head, *said) for said in _rows_of(log, measure, values)]
     rows += _least_ratios(rows)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(CHECK_SCHEMA)
     return pa.table(
@@ -126,44 +126,40 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
     )
 
 
-def _null(measure: Measure, values: _Values) -> list[_Row]:
-    """Measures of a log in which nothing is true, or nothing but association."""
-    rows = [*_calls(measure, values)]
-    # An interval of association need not hold the value of no effect where that stays.
-    rows += [_share("coverage", values["n_holding"].sum(), values["n_intervals"].sum())]
-    return [row for row in rows if row[4]]
+def _null(values: _Values) -> list[_Row]:
+    """Measures of a log in which a detector is right if it says nothing."""
+    n = values["n_intervals"].sum()
+    return [*_calls(values), *([_share("coverage", values["n_holding"].sum(), n)] if n else [])]
 
 
-def _within(measure: Measure, values: _Values) -> list[_Row]:
-    return _null(measure, values) if measure.claims == "change" else _calls(measure, values)
+def _rows_of(log: str, measure: Measure, values: _Values) -> list[_Row]:
+    if log in answers_to(measure):
+        return _null(values)
+    return {"time_reversed": _reversed, "planted": _planted}.get(log, _calls)(values)
 
 
-def _calls(measure: Measure, values: _Values) -> list[_Row]:
+def _calls(values: _Values) -> list[_Row]:
     tested = values["n_tested"].sum()
-    if not measure.test or not tested:
+    if not tested:
         return []
     n = len(values["n_flagged"])
     return [
-        _share("share_of_logs_with_calls", np.count_nonzero(values["n_flagged"]), n),
-        _share("share_of_logs_with_small_q", np.count_nonzero(values["n_small_q"]), n),
+        _share("share_of_logs_with_calls", (values["n_flagged"] > 0).sum(), n),
+        _share("share_of_logs_with_small_q", (values["n_small_q"] > 0).sum(), n),
         _mean("calls", values["n_flagged"]),
         ("share_of_small_p", float(values["n_small_p"].sum() / tested), np.nan, np.nan, n),
     ]
 
 
-def _placebo(measure: Measure, values: _Values) -> list[_Row]:
-    return _calls(measure, values)
-
-
-def _reversed(measure: Measure, values: _Values) -> list[_Row]:
-    ways = ("forwards", "backwards", "both_ways") if measure.test else ()
+def _reversed(values: _Values) -> list[_Row]:
+    ways = ("forwards", "backwards", "both_ways") if values["n_tested"].any() else ()
     rows = [_mean(f"calls_{way}", values[f"n_{way}"]) for way in ways]
     return [*rows, _mean("rank_correlation", values["rank_correlation"])]
 
 
-def _planted(measure: Measure, values: _Values) -> list[_Row]:
+def _planted(values: _Values) -> list[_Row]:
     rows = [_mean("average_precision", values["average_precision"])]
-    if measure.test:
+    if values["n_tested"].any():
         rows.append(_share("power", values["n_found"].sum(), values["n_planted"].sum()))
         rows.append(_mean("calls_elsewhere", values["n_flagged"] - values["n_found"]))
     if "n_planted_intervals" in values:
@@ -172,18 +168,9 @@ def _planted(measure: Measure, values: _Values) -> list[_Row]:
     return rows
 
 
-_MEASURES = {
-    "labels_permuted": _null,
-    "permuted_within_users": _within,
-    "placebo_targets": _placebo,
-    "time_reversed": _reversed,
-    "planted": _planted,
-}
-
-
-def _share(metric: str, k: float, n: float) -> _Row:
+def _share(metric: str, k: Any, n: Any) -> _Row:
     low, high = clopper_pearson(np.array([k]), np.array([n]))
-    return metric, k / n if n else np.nan, float(low[0]), float(high[0]), int(n)
+    return metric, float(k / n) if n else np.nan, float(low[0]), float(high[0]), int(n)
 
 
 def _mean(metric: str, values: npt.NDArray[np.float64]) -> _Row:
