@@ -74,6 +74,33 @@ _DETECTORS = (
     "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
     "self_controlled; repeat for several; default: spike and self_controlled"
 )
+TargetsFile = Annotated[
+    Path | None,
+    typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
+]
+TargetsColumn = Annotated[
+    str | None,
+    typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
+]
+TargetsWhere = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
+    ),
+]
+SkipUnknown = Annotated[
+    bool, typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks")
+]
+Target = Annotated[
+    list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
+]
+Detector = Annotated[list[str] | None, typer.Option("--detector", metavar="NAME", help=_DETECTORS)]
+UserColumn = Annotated[str, typer.Option("--user-column")]
+GroupColumn = Annotated[str, typer.Option("--group-column")]
+TimeColumn = Annotated[str, typer.Option("--time-column")]
+Horizon = Annotated[
+    str | None, typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends")
+]
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
 
@@ -114,40 +141,19 @@ def run(
 @app.command()
 def detect(
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
-    targets: Annotated[
-        Path | None,
-        typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
-    ] = None,
-    targets_column: Annotated[
-        str | None,
-        typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
-    ] = None,
-    targets_where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
-        ),
-    ] = None,
-    skip_unknown: Annotated[
-        bool,
-        typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks"),
-    ] = False,
-    target: Annotated[
-        list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
-    ] = None,
-    detector: Annotated[
-        list[str] | None, typer.Option("--detector", metavar="NAME", help=_DETECTORS)
-    ] = None,
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    user_column: UserColumn = "user",
+    group_column: GroupColumn = "group",
+    time_column: TimeColumn = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
     time_format: TimeFormat = None,
-    horizon: Annotated[
-        str | None,
-        typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
-    ] = None,
+    horizon: Horizon = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
@@ -194,12 +200,74 @@ def detect(
 
 
 @app.command()
+def check(
+    joins: Annotated[
+        Path,
+        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or a detect's result"),
+    ],
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    user_column: UserColumn = "user",
+    group_column: GroupColumn = "group",
+    time_column: TimeColumn = "time",
+    from_column: FromColumn = None,
+    until_column: UntilColumn = None,
+    time_format: TimeFormat = None,
+    horizon: Horizon = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
+    ] = False,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="default: results/<log>/check[-thorough]"),
+    ] = None,
+    seed: Seed = None,
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    as_json: Json = False,
+) -> None:
+    """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
+    from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.real import config_for_log, config_of_result  # noqa: PLC0415
+    from gateway.sweep import EngineOptions  # noqa: PLC0415
+
+    options = EngineOptions(engine, workers, threads, scheduler)
+    if targets is None and not target:
+        config = config_of_result(joins, detectors=detector, seed=seed, settings=settings or [])
+    else:
+        config = config_for_log(
+            joins,
+            targets=targets,
+            targets_column=targets_column,
+            targets_where=targets_where or (),
+            skip_unknown=skip_unknown,
+            named=target or [],
+            detectors=detector,
+            columns={"user": user_column, "group": group_column, "time": time_column},
+            windows={"from_column": from_column, "until_column": until_column},
+            time_format=time_format,
+            horizon=horizon,
+            seed=seed,
+            settings=settings or [],
+        )
+    code = check_and_show(config, thorough=thorough, folder=out, options=options, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
 def convert(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
+    user_column: UserColumn = "user",
+    group_column: GroupColumn = "group",
+    time_column: TimeColumn = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
     time_format: TimeFormat = None,

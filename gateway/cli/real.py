@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
 
-from gateway.config import Config, parse_config
+from gateway.config import Config, config_to_toml, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import parse_duration, read_names
 from gateway.log.messages import shown
+from gateway.results import open_result, stands
 
-__all__ = ["BOTH", "change_alone", "config_for_log"]
+__all__ = ["BOTH", "change_alone", "config_for_log", "config_of_result"]
 
 # What answers where no detector is named: one of association, one of change.
 BOTH = ("spike", "self_controlled")
+_NO_TARGET = "no target group: give --targets FILE or --target GROUP"
 
 
 def config_for_log(
@@ -51,7 +54,7 @@ def config_for_log(
     )  # fmt: skip
     wanted = [*listed, *named]
     if not wanted:
-        raise LogError("no target group: give --targets FILE or --target GROUP")
+        raise LogError(_NO_TARGET)
     document: dict[str, dict[str, object]] = {
         "experiment": {"name": _slug(path)},
         "log": {"path": str(path), **columns},
@@ -71,6 +74,26 @@ def config_for_log(
         return parse_config(tomli_w.dumps(document), overrides=settings)
     except ConfigError as error:
         raise ConfigError([_without_line(problem) for problem in error.problems]) from None
+
+
+def config_of_result(
+    folder: Path, *, detectors: Sequence[str] | None, seed: int | None, settings: Sequence[str]
+) -> Config:
+    """Return the config of a stored result, with other detectors or another seed where asked.
+
+    Raises
+    ------
+    GatewayError
+        When the folder holds no result: a log needs target groups.
+    """
+    if not stands(folder):
+        raise LogError(_NO_TARGET)
+    document = tomllib.loads(config_to_toml(open_result(folder).config))
+    if detectors:
+        document["detect"] = {"detectors": list(detectors)}
+    if seed is not None:
+        document["experiment"]["seed"] = seed
+    return parse_config(tomli_w.dumps(document), overrides=settings)
 
 
 def change_alone(config: Config) -> Config | None:

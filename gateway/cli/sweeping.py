@@ -11,7 +11,7 @@ from gateway.cli.terminal import TerminalTalk, complain, print_table
 from gateway.results import SweepFolder
 from gateway.sweep import EngineOptions, Outcome, Plan, SweepStoppedError, run_sweep
 
-__all__ = ["list_points", "sweep_and_show"]
+__all__ = ["SOME_FAILED", "STOPPED", "list_points", "sweep_and_show"]
 
 # Exit codes of ``gateway sweep`` and ``gateway resume``.
 STOPPED, SOME_FAILED = 1, 3

@@ -7,7 +7,7 @@ it, is loaded when the figure is first used; importing ``gateway.figures`` costs
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
  'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
- 'reliability', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
+ 'reliability', 'check_power', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
  'signal_correlations']
 """
 
@@ -82,6 +82,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("dose_response"),
     StoredFigure("phase_diagram"),
     StoredFigure("reliability"),
+    StoredFigure("check_power"),
     StoredFigure("join_sources"),
     StoredFigure("pathways"),
     StoredFigure("exposure_contrast"),

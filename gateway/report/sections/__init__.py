@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.report.blocks import Section
 from gateway.report.sections.benchmark import benchmark
+from gateway.report.sections.check import check
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, scorer
 from gateway.report.sections.explained import explained
@@ -26,7 +27,7 @@ __all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
 
 SectionFunction = Callable[[Result], Section | None]
 
-BEFORE_FIGURES: tuple[SectionFunction, ...] = (verdict, claims)
+BEFORE_FIGURES: tuple[SectionFunction, ...] = (check, verdict, claims)
 """What a reader sees first after the summary."""
 
 SECTIONS: tuple[SectionFunction, ...] = (
