@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from gateway.check import LOGS, QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
+from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
 from gateway.cli.sweeping import SOME_FAILED, STOPPED
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
 from gateway.config import Config
@@ -48,14 +48,13 @@ def _show(result: Result, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
         return
     calls = [row for row in rows if row["metric"] == "share_of_logs_with_calls"]
-    columns = ["detector", "claims", "log", "logs with a call", "95 %", "result"]
+    columns = ["detector", "log", "logs with a call", "95 %", "that is"]
     cells = [
         [
-            row["detector"], row["claims"], LOGS[row["log"]],
+            row["detector"], row["log"].replace("_", " "),
             f"{round(row['value'] * row['n'])} of {row['n']}",
-            f"{row['ci_low']:.3f} to {row['ci_high']:.3f}",
-            "background" if row["log"] == "placebo_targets"
-            else verdict_of_check(rows, row["detector"]),
+            f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
+            verdict_of_check(rows, row["detector"], row["log"]),
         ]
         for row in calls
     ]  # fmt: skip

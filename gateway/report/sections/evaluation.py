@@ -68,8 +68,10 @@ def evaluation(result: Result) -> Section | None:
     )
 
 
-def scorer(result: Result) -> Section:
-    """Return metric, value and interval of the scorer."""
+def scorer(result: Result) -> Section | None:
+    """Return metric, value and interval of the scorer; None for a check, which has none."""
+    if "check" in result.tables:
+        return None
     rows = [row for row in result.evaluations() if row["detector"].startswith(SCORER)]
     columns = [Column("metric", is_number=False), Column("value"), Column("95 % interval")]
     body = Body([Row([label(metric(row["metric"])[0]), *_numbers(row)]) for row in rows])
