@@ -25,10 +25,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-
-from gateway._numba import set_threads
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
+
+from gateway._numba import set_threads
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.pipeline import obtain_inputs
 from gateway.results import load_config

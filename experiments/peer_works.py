@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
 from gateway.detect.self_controlled.multivariate import ConditionalLoss
+
+from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.results import load_config
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes
 from gateway.targets import TargetSet

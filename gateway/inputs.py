@@ -16,7 +16,7 @@ import pyarrow as pa
 from gateway.analyses import until
 from gateway.config import Config, LogSection
 from gateway.detect import REGISTRY, compare_users
-from gateway.detect.self_controlled.options import windows_in
+from gateway.detect.self_controlled.options import window_in
 from gateway.errors import LogError, Problem
 from gateway.log import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -135,7 +135,7 @@ def _check_durations(config: Config, joins: JoinLog) -> None:
         first, last = joins.span
         if any(REGISTRY[name].uses_horizon for name in config.detect.detectors):
             _check_horizon(horizon, last - first, joins.tick)
-    windows_in(config.self_controlled, joins.tick)
+    window_in(config.self_controlled, joins.tick)
 
 
 def _check_horizon(horizon: int, length: int, tick: Tick) -> None:

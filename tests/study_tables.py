@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pyarrow as pa
 
-from gateway.analyses.event_study import EVENT_STUDY_SCHEMA
+from gateway.analyses.curves import EVENT_STUDY_SCHEMA
 
 DETECTORS = ("self_controlled", "spike", "frequentist", "markov_removal")
 

@@ -18,8 +18,8 @@ from gateway.cli.app import app
 from gateway.detect import DETECTORS, Detection, detect
 from gateway.errors import GatewayError, LogError
 from gateway.log import part_views
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.log.work import Work, over_parts, working
 from gateway.targets import TargetSet, check_learnable, named_targets
 from tests.worlds import linked_log
@@ -87,8 +87,8 @@ CASES = [
     *((name, {}) for name in DETECTORS),
     ("frequentist", {"horizon": 40}),
     ("spike", {"horizon": 40, "rule": "own_history", "threshold": 1.0}),
-    ("self_controlled", {"model": "univariate", "surrogates": "none"}),
-    ("self_controlled", {"pre_window": 9, "risk_window": 30}),
+    ("self_controlled", {"clock": "calendar", "surrogates": "none"}),
+    ("self_controlled", {"risk_window": 30}),
 ]
 
 

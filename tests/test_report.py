@@ -22,18 +22,15 @@ from gateway.figures.style import FAINT, INK, MUTED, PAPER, RULE
 from gateway.figures.style import role as figure_role
 from gateway.report import render_report, tex_tables
 from gateway.report.blocks import Section, Table, role
-from gateway.report.inline_svg import COLOURS, inline_svg
 from gateway.report.latex import escape
-from gateway.report.numbers import MISSING, name, share
-from gateway.report.origin import provenance_rows
+from gateway.report.page import COLOURS, inline_svg, provenance_rows
 from gateway.report.sections import SECTIONS
-from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, metric
-from gateway.report.sections.explained import explained
-from gateway.report.sections.ranking import ranking
-from gateway.report.sections.verdict import verdict
-from gateway.report.stored import Result
-from gateway.report.summary import CAVEAT, Tile, confusion, lede, tiles
+from gateway.report.sections.explanations import explained
+from gateway.report.sections.note_claims import claims
+from gateway.report.sections.top_groups import ranking, verdict
+from gateway.report.summary import CAVEAT, Result, Tile, confusion, lede, tiles
+from gateway.wording import MISSING, name, share
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
 CONFIG = '[experiment]\nname = "quickstart" # <b>not bold</b>\n'

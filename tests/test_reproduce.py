@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.errors import ConfigError, ResultError
 from gateway.reproduce import Claim, claims_as_markdown, read_claims, reproduce_claims
-from gateway.reproduce.metrics import metric_of
+from gateway.reproduce.judging import metric_of
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]

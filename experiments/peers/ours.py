@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gateway.detect.self_controlled.cases import Cases
+from gateway.detect.self_controlled.multivariate import fit_groups
 from protocol import Arrays, serve
 
 from experiments.synthetic import log_of
 from gateway.detect import SpikeOptions, detect_markov_removal, detect_spikes, detect_survival
-from gateway.detect.self_controlled.cases import Cases
-from gateway.detect.self_controlled.multivariate import fit_groups
 from gateway.log.join_log import JoinLog
 from gateway.results import load_config
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, build_prefixes

@@ -18,11 +18,10 @@ from gateway.check.rearranging import (
     reverse_time,
     sample_users,
 )
-from gateway.config.check import CheckSection
+from gateway.config.checked_log import CheckSection
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError
-from gateway.evaluate import average_precision, evaluation_table
-from gateway.evaluate.ranking import spearman_among
+from gateway.evaluate import EVALUATION_SCHEMA, average_precision, spearman_among, table_of
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
@@ -138,13 +137,12 @@ def _said(changed: Rearranged) -> dict[str, str]:
 def _table(
     log: str, found: Mapping[str, Detection], measure: Callable[[Detection], dict[str, float]]
 ) -> pa.Table:
-    return evaluation_table(
-        [
-            (name, log, metric, value, np.nan, np.nan)
-            for name, detection in found.items()
-            for metric, value in measure(detection).items()
-        ]
-    )
+    rows = [
+        (name, log, metric, value, np.nan, np.nan)
+        for name, detection in found.items()
+        for metric, value in measure(detection).items()
+    ]
+    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
 
 
 def _calls(found: Detection) -> dict[str, float]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from gateway.check.rows import relogged
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration, ticks_in
-from gateway.log.join_log import SOURCES, JoinLog
+from gateway.log.join_log import SOURCES, STAYS, JoinLog
 from gateway.randomness import Purpose, generator
 from gateway.targets import TargetSet
 
@@ -198,6 +198,7 @@ def plant(joins: JoinLog, targets: TargetSet, planting: Planting, *, seed: int) 
     group = _targets_of(joins, targets, user, time, rng)
     placed = group >= 0
     further = {
+        "left": np.full(len(user), STAYS, np.int32),
         "group": group, "time": time, "inviter": inviter,
         "source": np.full(len(user), SOURCES.index(_SOURCE[planting.mechanism])),
         "confirmed": np.ones(len(user), np.bool_),

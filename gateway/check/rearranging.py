@@ -37,7 +37,7 @@ __all__ = [
 Int32 = npt.NDArray[np.int32]
 Fate = Literal["kept", "moved", "dropped"]
 
-_TRACES = ("source", "confirmed", "inviter", "seed_group")
+_TRACES = ("source", "confirmed", "inviter", "seed_group", "left")
 # Groups like a target in size, of which its placebo is one.
 _LIKE = 10
 # Rounds of exchanges after which the joins that are left have no place, and such rounds in a
@@ -85,8 +85,9 @@ def permute_labels(joins: JoinLog, *, seed: int) -> Rearranged:
     Returns
     -------
     Rearranged
-        ``source``, ``confirmed`` and ``inviter`` are kept; ``seed_group`` points at an
-        earlier join of the same user, and takes the label that this join now has.
+        ``source``, ``confirmed``, ``inviter`` and ``left`` are kept with user and time;
+        ``seed_group`` points at an earlier join of the same user, and takes the label that
+        this join now has.
     """
     rng = generator(seed, Purpose.PERMUTED_LABELS)
     user = joins.user()
@@ -117,7 +118,8 @@ def reverse_time(joins: JoinLog) -> Rearranged:
     Returns
     -------
     Rearranged
-        ``seed_group`` and ``inviter`` are dropped: they would point into the future.
+        ``seed_group`` and ``inviter`` are dropped, as they would point into the future, and
+        ``left``, before which nobody would have joined.
     """
     first, last = joins.span
     until = joins.observed_until
@@ -127,9 +129,9 @@ def reverse_time(joins: JoinLog) -> Rearranged:
         observed_from=(first + last - until).astype(np.int32) if known else None,
         observed_until=np.full(joins.n_users, last, np.int32) if joins.observed_from is None
         else (first + last - joins.observed_from).astype(np.int32),
-        inviter=None, seed_group=None,
+        inviter=None, seed_group=None, left=None,
     )  # fmt: skip
-    return Rearranged(log, _fates(joins, inviter="dropped", seed_group="dropped"))
+    return Rearranged(log, _fates(joins, inviter="dropped", seed_group="dropped", left="dropped"))
 
 
 def placebo_targets(joins: JoinLog, targets: TargetSet, *, seed: int) -> TargetSet:
@@ -232,7 +234,7 @@ def _alone(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 def _relabelled(joins: JoinLog, group: Int32) -> Rearranged:
     """Return the log with another group at each join; without those that have none, -1."""
     user, kept = joins.user(), group >= 0
-    columns = {name: getattr(joins, name) for name in ("time", "source", "confirmed", "inviter")}
+    columns = {name: getattr(joins, name) for name in ("time", *_TRACES)}
     columns["group"] = group
     columns["seed_group"] = None if joins.seed_group is None else _moved_seeds(joins, user, group)
     log = relogged(

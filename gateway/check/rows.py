@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.log.join_log import JoinLog
-from gateway.log.rows import canonical_rows
+from gateway.log.sorting import TIE_BREAKERS, canonical
 
 __all__ = ["is_among", "pairs", "relogged"]
 
 Int64 = npt.NDArray[np.int64]
 
-_PER_JOIN = ("group", "time", "source", "confirmed", "inviter", "seed_group")
+_PER_JOIN = ("group", "time", *TIE_BREAKERS)
 
 
 def pairs(user: npt.NDArray[Any], group: npt.NDArray[Any], n_groups: int) -> Int64:
@@ -45,9 +45,8 @@ def relogged(joins: JoinLog, user: npt.NDArray[np.int32], **columns: Any) -> Joi
         ``observed_from`` and ``observed_until`` may be among them.
     """
     given = {name: getattr(joins, name) for name in _PER_JOIN} | columns
-    rows = canonical_rows(user, given["group"], given["time"])
-    offsets = np.zeros(joins.n_users + 1, np.int64)
-    np.cumsum(np.bincount(user[rows], minlength=joins.n_users), out=offsets[1:])
-    for name in _PER_JOIN:
-        given[name] = None if given[name] is None else given[name][rows]
-    return replace(joins, offsets=offsets, rows_read=None, **given)
+    others = {name: given[name] for name in TIE_BREAKERS if given[name] is not None}
+    offsets, kept = canonical(
+        user, given["group"], given["time"], n_users=joins.n_users, others=others
+    )
+    return replace(joins, offsets=offsets, rows_read=None, **(given | kept))

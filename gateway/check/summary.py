@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gateway.detect import Measure, measure_of
 from gateway.detect.intervals import clopper_pearson
-from gateway.evaluate import mean_interval
+from gateway.evaluate import mean_interval, table_of
 
 __all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails", "summarise_check"]
 
@@ -116,14 +116,7 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
         head = (detector, measure.claims, log, *place)
         rows += [(*head, *said) for said in _rows_of(log, measure, values)]
     rows += _least_ratios(rows)
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(CHECK_SCHEMA)
-    return pa.table(
-        [
-            pa.array(column, field.type, from_pandas=True)
-            for column, field in zip(columns, CHECK_SCHEMA, strict=True)
-        ],
-        schema=CHECK_SCHEMA,
-    )
+    return table_of(CHECK_SCHEMA, zip(*rows, strict=True))
 
 
 def _null(values: _Values) -> list[_Row]:

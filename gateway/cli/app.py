@@ -46,10 +46,29 @@ Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
 ]
 FromColumn = Annotated[
-    str | None, typer.Option("--from-column", help="first tick at which the user is observed")
+    str | None,
+    typer.Option(
+        "--from-column", help="first tick at which the user is observed; default: observed_from"
+    ),
 ]
 UntilColumn = Annotated[
-    str | None, typer.Option("--until-column", help="last tick at which the user is observed")
+    str | None, typer.Option("--until-column", help="last such tick; default: observed_until")
+]
+SourceColumn = Annotated[
+    str | None, typer.Option("--source-column", help="where the join came from; default: source")
+]
+ConfirmedColumn = Annotated[
+    str | None, typer.Option("--confirmed-column", help="true or false; default: confirmed")
+]
+InviterColumn = Annotated[
+    str | None, typer.Option("--inviter-column", help="user who invited; default: inviter")
+]
+SeedColumn = Annotated[
+    str | None,
+    typer.Option("--seed-column", help="group that was recommended from; default: seed_group"),
+]
+LeftColumn = Annotated[
+    str | None, typer.Option("--left-column", help="when the member left; default: left")
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
 Scheduler = Annotated[
@@ -152,6 +171,11 @@ def detect(
     time_column: TimeColumn = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
+    source_column: SourceColumn = None,
+    confirmed_column: ConfirmedColumn = None,
+    inviter_column: InviterColumn = None,
+    seed_column: SeedColumn = None,
+    left_column: LeftColumn = None,
     time_format: TimeFormat = None,
     horizon: Horizon = None,
     memory: Annotated[
@@ -187,7 +211,15 @@ def detect(
         named=target or [],
         detectors=detector,
         columns={"user": user_column, "group": group_column, "time": time_column},
-        windows={"from_column": from_column, "until_column": until_column},
+        optional={
+            "from_column": from_column,
+            "until_column": until_column,
+            "source_column": source_column,
+            "confirmed_column": confirmed_column,
+            "inviter_column": inviter_column,
+            "seed_column": seed_column,
+            "left_column": left_column,
+        },
         time_format=time_format,
         horizon=horizon,
         seed=seed,
@@ -216,6 +248,11 @@ def check(
     time_column: TimeColumn = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
+    source_column: SourceColumn = None,
+    confirmed_column: ConfirmedColumn = None,
+    inviter_column: InviterColumn = None,
+    seed_column: SeedColumn = None,
+    left_column: LeftColumn = None,
     time_format: TimeFormat = None,
     horizon: Horizon = None,
     thorough: Annotated[
@@ -251,7 +288,15 @@ def check(
             named=target or [],
             detectors=detector,
             columns={"user": user_column, "group": group_column, "time": time_column},
-            windows={"from_column": from_column, "until_column": until_column},
+            optional={
+                "from_column": from_column,
+                "until_column": until_column,
+                "source_column": source_column,
+                "confirmed_column": confirmed_column,
+                "inviter_column": inviter_column,
+                "seed_column": seed_column,
+                "left_column": left_column,
+            },
             time_format=time_format,
             horizon=horizon,
             seed=seed,
@@ -270,6 +315,11 @@ def convert(
     time_column: TimeColumn = "time",
     from_column: FromColumn = None,
     until_column: UntilColumn = None,
+    source_column: SourceColumn = None,
+    confirmed_column: ConfirmedColumn = None,
+    inviter_column: InviterColumn = None,
+    seed_column: SeedColumn = None,
+    left_column: LeftColumn = None,
     time_format: TimeFormat = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
@@ -279,11 +329,12 @@ def convert(
 
     columns = {
         "user": user_column, "group": group_column, "time": time_column,
-        "observed_from": from_column, "observed_until": until_column,
+        "observed_from": from_column, "observed_until": until_column, "source": source_column,
+        "confirmed": confirmed_column, "inviter": inviter_column, "seed_group": seed_column,
+        "left": left_column, "time_format": time_format or "auto",
     }  # fmt: skip
     convert_and_show(
-        log, out=out, columns=columns, time_format=time_format or "auto", memory=memory,
-        as_json=as_json,
+        log, out=out, columns=columns, memory=memory, as_json=as_json
     )  # fmt: skip
 
 

@@ -6,15 +6,14 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from gateway.cli.terminal import TerminalTalk
+from gateway.log.columns import Columns
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log, parse_size
+from gateway.log.work import parse_size
 from gateway.results import draft_result
-
-if TYPE_CHECKING:
-    from gateway.log.times import TimeFormat
 
 __all__ = ["convert_and_show"]
 
@@ -24,16 +23,13 @@ def convert_and_show(
     *,
     out: Path,
     columns: Mapping[str, Any],
-    time_format: str,
     memory: str,
     as_json: bool,
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
-        made = convert_log(
-            log, draft.folder, memory=limit, time_format=cast("TimeFormat", time_format), **columns
-        )
+        made = convert_log(log, draft.folder, memory=limit, columns=Columns(**columns))
     reading = JoinLog.open(out).reading
     for line in reading.lines():
         TerminalTalk().say(f"note: {line}")

@@ -22,9 +22,8 @@ from gateway.errors import NobodyToCompareError
 from gateway.log.work import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
-from gateway.report.numbers import count
-from gateway.report.quantities import interval_of, tested, written
 from gateway.results import Result
+from gateway.wording import count, interval_of, tested, written
 
 __all__ = ["run_and_show", "simulate_and_show"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.terminal import complain
 from gateway.errors import ConfigError, Problem
-from gateway.log.partitioned import parse_size
+from gateway.log.work import parse_size
 
 if TYPE_CHECKING:
     from gateway.log.work import Workers

@@ -33,7 +33,7 @@ def config_for_log(
     named: Sequence[str],
     detectors: Sequence[str] | None,
     columns: Mapping[str, str],
-    windows: Mapping[str, str | None] | None = None,
+    optional: Mapping[str, str | None] | None = None,
     time_format: str | None = None,
     horizon: str | None,
     seed: int | None,
@@ -60,7 +60,7 @@ def config_for_log(
         "log": {"path": str(path), **columns},
         "targets": {"groups": sorted(set(wanted))},
     }
-    document["log"] |= {key: name for key, name in (windows or {}).items() if name is not None}
+    document["log"] |= {key: name for key, name in (optional or {}).items() if name is not None}
     if time_format is not None:
         document["log"]["time_format"] = time_format
     if skip_unknown:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.config.interventions import InterventionSection
+from gateway.config.interventions import OnGroupsSection
 from gateway.counterfactual.pinning import earlier_findings
 from gateway.world import GATEWAYS, LOOK_ALIKES, Role
 
@@ -45,7 +45,7 @@ class Known:
     truth: pa.Table
 
 
-def choose_groups(section: InterventionSection, known: Known) -> Mask:
+def choose_groups(section: OnGroupsSection, known: Known) -> Mask:
     """Return the groups of an intervention, bool, shape (n_groups,).
 
     Where ``top`` cuts through equals they all come in: to take some would be to choose by
@@ -90,7 +90,7 @@ def _truth(known: Known, oracle: str) -> Float64:
     return effect * joins if oracle == "caused" else effect
 
 
-def _found(section: InterventionSection, known: Known) -> pa.Table:
+def _found(section: OnGroupsSection, known: Known) -> pa.Table:
     """Rows of the detector that the intervention trusts: flagged, or of the first ranks."""
     if section.from_result is not None:
         rows = earlier_findings(section)

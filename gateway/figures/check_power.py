@@ -7,18 +7,16 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from gateway.figures.stored import floats
-from gateway.figures.style import BLUE, COLUMN, MUTED, PAGE, PAPER, RULE, styled
+from gateway.check import PLACES
+from gateway.figures.selection import floats
+from gateway.figures.style import BLUE, COLUMN, MUTED, PAGE, PAPER, RULE, AnyFigure, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import counted, listed
+from gateway.wording import counted, listed
 
-__all__ = ["NAME", "caption", "draw", "plotted"]
-
-NAME: str = "check_power"
+__all__ = ["caption_check_power", "draw_check_power", "plotted_check_power"]
 
 _METRICS = {"power": "share of planted gateways called", "average_precision": "average precision"}
 _COLUMNS = ("detector", "where", "ratio", "metric", "value", "ci_low", "ci_high", "n")
@@ -28,7 +26,7 @@ _LOOKS = ((BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#C
 """Colour, mark and line of each detector: told apart in grey by the last two."""
 
 
-def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_check_power(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return power and average precision by detector, place and ratio; None without a check."""
     if "check" not in tables:
         return None
@@ -43,11 +41,12 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
 
 
 @styled
-def draw(data: pa.Table) -> Figure:
+def draw_check_power(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw a column of panels for each place, power above average precision."""
-    places, names = _values(data, "where"), _values(data, "detector")
+    names = _values(data, "detector")
+    places = [where for where in PLACES if where in _values(data, "where")]
     metrics = [name for name in _METRICS if name in _values(data, "metric")]
-    figure = new_figure(COLUMN if len(places) == 1 else PAGE, 0.75 + 1.7 * len(metrics))
+    figure = new_figure(COLUMN if len(places) == 1 else PAGE, 0.75 + 1.7 * len(metrics), ax)
     grid = figure.subplots(len(metrics), len(places), sharex=True, sharey=True, squeeze=False)
     for row, metric in zip(grid, metrics, strict=True):
         for axes, where in zip(row, places, strict=True):
@@ -66,7 +65,7 @@ def draw(data: pa.Table) -> Figure:
     return figure
 
 
-def caption(data: pa.Table) -> str:
+def caption_check_power(data: pa.Table) -> str:
     """Say what is planted, and what line, bar and dashed line are."""
     names = listed([name.replace("_", " ") for name in _values(data, "detector")])
     power = data.filter(pc.equal(data["metric"], "power"))

@@ -17,3 +17,4 @@ SOURCES: tuple[str, ...] = (
     "groups_discover_tab",
     "permalink",
 )
+"""Those of the note, after 0 for one that is not known."""

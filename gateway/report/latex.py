@@ -17,8 +17,8 @@ import pyarrow as pa
 
 from gateway.report.blocks import Body, Filter, Row, Table
 from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
-from gateway.report.sections.claims import CLAIMS_KEY
-from gateway.report.stored import Result
+from gateway.report.sections.note_claims import CLAIMS_KEY
+from gateway.report.summary import Result
 
 __all__ = ["escape", "render_tabular", "tex_tables"]
 

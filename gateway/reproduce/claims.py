@@ -1,9 +1,9 @@
-"""Claims as they are written down: one table each in a TOML file."""
+"""The claims of a file: read, checked, listed as the README lists them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, read_document
-from gateway.config.phrases import say_key, say_value
-from gateway.config.suggestions import did_you_mean, nearest
+from gateway.config.phrases import did_you_mean, nearest, say_key, say_value
 from gateway.errors import ConfigError, Problem
 from gateway.results import read_config_text
 
-__all__ = ["Claim", "read_claims"]
+__all__ = ["Claim", "claims_as_markdown", "read_claims"]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Words = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,400}$")]
@@ -158,3 +157,27 @@ def _unfit(claims: tuple[Claim, ...], document: Document) -> Iterator[Problem]:
         if (claim.below is None) == (claim.take == "count_below"):
             rule = "must be 'count_below' beside below, and only there"
             yield Problem(what, rule, say_value(claim.take), where)
+
+
+_HEAD = ("claim", "value", "command", "file", "tolerance", "run time, CPU s")
+
+
+def claims_as_markdown(claims: Sequence[Claim]) -> str:
+    """Return claims as a table in Markdown, in their order."""
+    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
+    return "\n".join([*lines, *(_line(_cells(claim)) for claim in claims)]) + "\n"
+
+
+def _cells(claim: Claim) -> list[str]:
+    return [
+        claim.claim,
+        f"{claim.expected:g}",
+        f"`gateway reproduce --claim {claim.id}`",
+        f"`{claim.config}`: `{claim.table}`",
+        f"± {claim.tolerance:g}: {claim.reason}",
+        f"{claim.seconds:g}",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -11,11 +11,11 @@ from typing import Any
 import tomli_w
 
 from gateway.check import Design, logs_of
-from gateway.config import Config, SweepSection, Variants, parse_points
+from gateway.config import Config, SweepSection
 from gateway.log import file_digest
 from gateway.pipeline import pin_inputs
 from gateway.results import SweepFolder, read_config_text, result_id
-from gateway.sweep.design import draw_design
+from gateway.sweep.design import Variants, parse_points
 
 __all__ = ["Plan", "Point", "check_plan", "read_plan", "stored_plan"]
 
@@ -82,7 +82,7 @@ def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
         With every problem of config, sweep and points at once.
     """
     text = read_config_text(Path(path))
-    return _plan(parse_points(text, design=draw_design, name=str(path), overrides=overrides))
+    return _plan(parse_points(text, name=str(path), overrides=overrides))
 
 
 def check_plan(config: Config, design: Design) -> Plan:
@@ -105,7 +105,7 @@ def check_plan(config: Config, design: Design) -> Plan:
     document = config.model_dump(exclude_none=True)
     document["check"] = {"log": "planted"} | document.get("check", {})
     document["sweep"] = {"design": "zip", "over": over}
-    return _plan(parse_points(tomli_w.dumps(document), design=draw_design, name="[check]"))
+    return _plan(parse_points(tomli_w.dumps(document), name="[check]"))
 
 
 def stored_plan(folder: str | Path) -> Plan:
@@ -119,7 +119,7 @@ def stored_plan(folder: str | Path) -> Plan:
     stored = SweepFolder(Path(folder))
     text = stored.config_text()
     name = str(stored.path / "sweep.toml")
-    return _plan(parse_points(text, design=draw_design, name=name))
+    return _plan(parse_points(text, name=name))
 
 
 def _plan(variants: Variants) -> Plan:

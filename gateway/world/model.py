@@ -8,7 +8,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from gateway.config.schema import Config, WorldSection
+from gateway.config.platform import WorldSection
+from gateway.config.schema import Config
 
 __all__ = [
     "GATEWAYS",

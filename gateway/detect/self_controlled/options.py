@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from gateway.config.detectors import SelfControlledOptions
+from gateway.detect.self_controlled.slots import RiskWindow
+from gateway.errors import GatewayError, Problem
 from gateway.log import Tick, ticks_in
 
-__all__ = ["SelfControlledOptions", "windows_in"]
+__all__ = ["SelfControlledOptions", "window_in"]
 
 
-def windows_in(options: SelfControlledOptions, tick: Tick) -> tuple[int, int]:
-    """Return ``risk_window`` and ``pre_window`` in ticks of a log.
+def window_in(options: SelfControlledOptions, tick: Tick) -> RiskWindow:
+    """Return how long an exposure lasts on a log with such ticks.
 
     Raises
     ------
-    LogError
-        If one of them is no duration of such a log.
+    GatewayError
+        If it is no duration of such a log, or in joins on the calendar.
     """
-    risk, before = (
-        ticks_in(getattr(options, name), tick, what=f"self_controlled.{name}", least=0)
-        for name in ("risk_window", "pre_window")
-    )
-    return risk, before
+    name, wanted = "self_controlled.risk_window", options.risk_window
+    if isinstance(wanted, str) and "join" in wanted:
+        if options.clock == "calendar":
+            rule = 'must be a time where clock is "calendar"'
+            raise GatewayError(str(Problem(name, rule, repr(wanted))))
+        return RiskWindow(joins=int(wanted.split()[0]))
+    return RiskWindow(ticks_in(wanted or 0, tick, what=name, least=0))

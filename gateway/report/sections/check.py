@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway.check import LOGS, limits_of, paragraph_of, verdict_of_check
 from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, decimal, interval, percent
-from gateway.report.stored import Result
+from gateway.report.summary import Result
+from gateway.wording import MISSING, count, decimal, interval, percent
 
 __all__ = ["check"]
 

@@ -1,4 +1,4 @@
-"""The detectors against the truth, and the scorer against the outcomes."""
+"""Detectors and scorer against the truth, over worlds too; what interventions changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label
-from gateway.report.numbers import MISSING, count, decimal, interval, percent
-from gateway.report.stored import SCORER, Result
+from gateway.report.summary import SCORER, Result
+from gateway.wording import MISSING, count, decimal, interval, name, percent, significant
 
-__all__ = ["comparisons", "evaluation", "metric", "scorer"]
+__all__ = ["benchmark", "comparisons", "evaluation", "interventions", "metric", "scorer"]
 
 Form = Callable[[float | None], str]
 
@@ -132,7 +132,7 @@ def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
     keys = [key for key in ("detector", "truth") if len(_distinct(rows, key)) > 1]
     columns = [Column("metric", is_number=False), *(Column(key, is_number=False) for key in keys),
                Column("value"), Column("95 % interval")]  # fmt: skip
-    filters = [_filter(key, _distinct(rows, key)) for key in keys]
+    filters = [_filter(key, rows) for key in keys]
     lines = [
         Row(
             [label(metric(row["metric"])[0]), *(_text(row[key]) for key in keys), *_numbers(row)],
@@ -146,10 +146,12 @@ def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("metrics", caption, columns, [Body(lines)], filters)
 
 
-def _filter(key: str, values: list[str]) -> Filter:
-    return Filter(
-        key, key.capitalize(), [(value, value.replace("_", " ")) for value in values], values[0]
-    )
+def _filter(key: str, rows: Iterable[Mapping[str, Any]], *, is_free: bool = False) -> Filter:
+    """Choice of a column's values: one of them at first, or all."""
+    values = _distinct(rows, key)
+    words = [metric(value)[0] if key == "metric" else value.replace("_", " ") for value in values]
+    initial = "" if is_free else values[0]
+    return Filter(key, key.capitalize(), list(zip(values, words, strict=True)), initial)
 
 
 def _distinct(rows: Iterable[Mapping[str, Any]], key: str) -> list[str]:
@@ -176,3 +178,158 @@ def _words(key: str) -> Cell:
 
 def _text(key: str) -> Cell:
     return Cell(key.replace("_", " "), key, "text")
+
+
+def benchmark(result: Result) -> Section | None:
+    """Return every detector, truth and metric of a stored benchmark; None without one."""
+    rows = result.benchmark()
+    if not rows:
+        return None
+    filters = [_filter("metric", rows), _filter("truth", rows, is_free=True)]
+    columns = (
+        Column("detector", is_number=False),
+        Column("metric", is_number=False),
+        Column("truth", is_number=False),
+        Column("mean"),
+        Column("95 % interval", "over simulated worlds"),
+        Column("worlds"),
+    )
+    table = Table(
+        "benchmark-table",
+        "Detectors against the truth, means over simulated worlds.",
+        columns,
+        [Body([_benchmark_row(row) for row in rows])],
+        filters,
+        is_sortable=True,
+    )
+    return Section(
+        "benchmark",
+        "Benchmark",
+        [*comparisons(rows, key="benchmark", where="over several worlds"), table],
+    )
+
+
+def _benchmark_row(row: Mapping[str, Any]) -> Row:
+    words, n = metric(row["metric"])[0], row.get("n_worlds")
+    cells = [_words(row["detector"]), Cell(words, words, "text"), _text(row["truth"])]
+    marks = {"metric": row["metric"], "truth": row["truth"]}
+    return Row([*cells, *_numbers(row), Cell(count(n), n)], marks)
+
+
+_SAID = (
+    "Each arm is a simulation of the same platform in which some interventions act and every "
+    "other random draw is the factual one's. A set of groups that a detector of this run or the "
+    "truth chose has seen what came after the start: nobody could have known it then."
+)
+_ARMS = (
+    Column("arm", "interventions that act together", is_number=False),
+    Column("what acts", "kinds, groups (how many), first day", is_number=False),
+    Column("groups", "groups acted on"),
+    Column("averted", "target joins of the factual platform minus those of the arm"),
+    Column("95 % interval", "from the users' paired differences; sorted by its lower end"),
+    Column("share", "of all target joins"),
+    Column("benign lost", "joins lost of groups that are not harmful, those acted on among them"),
+    Column("95 % interval", "of the benign joins lost"),
+    Column("cost", "benign joins lost for each target join averted, with Fieller's 95 % limits; "
+           "without limits where the number averted is not clearly above zero"),
+    Column("harmful averted", "joins averted of harmful groups outside the target set"),
+    Column("users", "of whom anything differs"),
+)  # fmt: skip
+_DOSES = (
+    Column("intervention", is_number=False),
+    Column("groups chosen by", is_number=False),
+    Column("groups", "number of groups acted on"),
+    Column("quantity", is_number=False),
+    Column("value"),
+    Column("95 % interval"),
+)
+
+
+def interventions(result: Result) -> Section | None:
+    """Return what acting on groups averted, arm by arm; None where nothing was tried."""
+    tables = [make(result) for make in (_arms, _displacement, _doses)]
+    blocks = [table for table in tables if table is not None]
+    return Section("interventions", "Interventions", [_SAID, *blocks]) if blocks else None
+
+
+def _arms(result: Result) -> Table | None:
+    """A row for each arm, most target joins averted first."""
+    rows = sorted(result.rows("interventions"), key=lambda row: (-row["averted"], row["arm"]))
+    body = Body([Row(_arm_cells(row)) for row in rows])
+    said = "Arms of interventions, against the factual platform."
+    return Table("arms", said, _ARMS, [body], is_sortable=True) if rows else None
+
+
+def _arm_cells(row: Mapping[str, Any]) -> list[Cell]:
+    arm, acts = name(row["arm"]), name(row["acts"], limit=400)
+    cost = decimal(row["cost"], digits=1)
+    limits = interval(decimal(row["cost_low"], digits=1), decimal(row["cost_high"], digits=1))
+    return [
+        Cell(arm, arm, "name"),
+        Cell(acts, acts, "text"),
+        Cell(count(row["n_groups"]), row["n_groups"]),
+        Cell(count(row["averted"]), row["averted"]),
+        Cell(_limits(row, "averted"), row["averted_low"]),
+        Cell(percent(row["share_averted"]), row["share_averted"]),
+        Cell(count(row["benign_lost"]), row["benign_lost"]),
+        Cell(_limits(row, "benign_lost"), row["benign_lost_low"]),
+        Cell(f"{cost} {limits}" if row["cost_low"] is not None else cost, row["cost"]),
+        Cell(count(row["harmful_averted"]), row["harmful_averted"]),
+        Cell(percent(row["share_diverged"]), row["share_diverged"]),
+    ]
+
+
+def _limits(row: Mapping[str, Any], key: str) -> str:
+    return interval(count(row[f"{key}_low"]), count(row[f"{key}_high"]))
+
+
+def _displacement(result: Result) -> Table | None:
+    """Target joins of each source: the factual number, and each arm's change."""
+    rows = [row for row in result.rows("intervention_sources") if row["kind"] == "target"]
+    arms = sorted({row["arm"] for row in rows})
+    change = {(row["source"], row["arm"]): row["otherwise"] - row["factual"] for row in rows}
+    columns = [Column("source", "how members came to join", is_number=False),
+               Column("factual", "target joins of the factual platform")]  # fmt: skip
+    columns += [Column(name(arm), "change in this arm") for arm in arms]
+    lines = [
+        Row([Cell(source.replace("_", " "), source, "name"), Cell(count(joins), joins),
+             *(Cell(_signed(change[source, arm]), change[source, arm]) for arm in arms)])
+        for source, joins in {row["source"]: row["factual"] for row in rows}.items()
+    ]  # fmt: skip
+    said = "Target joins by source: the factual number, and what each arm changes. A plus is a \
+target join that moved there."
+    return Table("displacement", said, columns, [Body(lines)], is_sortable=True) if rows else None
+
+
+def _signed(value: float) -> str:
+    return f"+{count(value)}" if value > 0 else count(value)
+
+
+def _doses(result: Result) -> Table | None:
+    rows = result.rows("dose_response")
+    if not rows:
+        return None
+    quantities = list(dict.fromkeys(row["quantity"] for row in rows))
+    options = [(quantity, quantity.replace("_", " ")) for quantity in quantities]
+    return Table(
+        "dose-response",
+        "What acting on more groups does.",
+        _DOSES,
+        [Body([_dose_row(row) for row in rows])],
+        [Filter("quantity", "Quantity", options, quantities[0])],
+        is_sortable=True,
+    )
+
+
+def _dose_row(row: Mapping[str, Any]) -> Row:
+    bounds = interval(significant(row["ci_low"]), significant(row["ci_high"]))
+    what, by = name(row["intervention"].replace("_", " ")), name(row["chosen_by"].replace("_", " "))
+    cells = [
+        Cell(what, what, "name"),
+        Cell(by, by, "text"),
+        Cell(count(row["n_groups"]), row["n_groups"]),
+        Cell(row["quantity"].replace("_", " "), row["quantity"], "text"),
+        Cell(significant(row["value"]), row["value"]),
+        Cell(bounds, row["ci_low"]),
+    ]
+    return Row(cells, {"quantity": row["quantity"]})
