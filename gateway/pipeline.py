@@ -17,6 +17,7 @@ from gateway.analyses import (
     Explanation,
     analyse_note,
     information_of,
+    judge_groups,
     nothing_ranked,
     record_of,
     verdict_of,
@@ -269,6 +270,8 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, inputs, detections, gateways),
     }
+    if (judged := judge_groups(gateways)) is not None:
+        tables["verdicts"] = judged
     if scores is not None:
         tables |= score_tables(
             config, inputs.joins, inputs.targets, scores, leading(detections),
@@ -356,7 +359,8 @@ def _said_of_log(
         for name, other in detections.items()
         if other is not found
     ]
-    lines = [*held.lines, *(line for line in silent if line is not None)]
+    notes = [f"{name}: {note}" for name, other in detections.items() for note in other.notes]
+    lines = [*held.lines, *(line for line in silent if line is not None), *notes]
     counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
     ratios = ("base_rate", "ratio_typical", "ratio_largest")
     return {

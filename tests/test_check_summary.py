@@ -200,7 +200,7 @@ def test_words__say_association_and_the_numbers():
 # Whole checks -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("design", "most"), [(QUICK, 29), (THOROUGH, 191)])
+@pytest.mark.parametrize(("design", "most"), [(QUICK, 29), (THOROUGH, 301)])
 def test_logs_of__are_as_many_as_the_design_says_and_none_twice(design, most):
     logs = logs_of(design, seed=5)
     assert len(set(logs)) == len(logs) == most

@@ -39,7 +39,7 @@ class Design:
 
 QUICK = Design(nulls=10, placebos=2, ratios=(2.0, 4.0, 8.0), plantings=1, aligned=1, by_size=0)
 THOROUGH = Design(
-    nulls=60, placebos=10, ratios=(1.5, 2.0, 3.0, 5.0, 8.0), plantings=4, aligned=4, by_size=2
+    nulls=100, placebos=10, ratios=(1.5, 2.0, 3.0, 5.0, 8.0), plantings=6, aligned=6, by_size=3
 )
 
 

@@ -21,7 +21,7 @@ from gateway.check.rearranging import (
 from gateway.config.checked_log import CheckSection
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError
-from gateway.evaluate import EVALUATION_SCHEMA, average_precision, spearman_among, table_of
+from gateway.evaluate import average_precision, evaluation_table, spearman_among
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
@@ -142,7 +142,7 @@ def _table(
         for name, detection in found.items()
         for metric, value in measure(detection).items()
     ]
-    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
+    return evaluation_table(rows)
 
 
 def _calls(found: Detection) -> dict[str, float]:

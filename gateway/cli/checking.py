@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
-from gateway.cli.sweeping import SOME_FAILED, STOPPED
+from gateway.cli.folders import SOME_FAILED, STOPPED
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
 from gateway.config import Config
 from gateway.publish import conclude_check

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.check import LOGS, limits_of, paragraph_of, verdict_of_check
-from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
+from gateway.report.content import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, decimal, interval, percent
 
@@ -16,7 +16,8 @@ _Rows = Sequence[Mapping[str, Any]]
 _Values = Mapping[str, Mapping[str, Any]]
 
 _CLAIM = Column("claims", "association: members go to targets more often than others; change: the "
-                "same users do so more often after the join", is_number=False)  # fmt: skip
+                "same users do so more often after the join; trace: the log's own traces lead "
+                "from the group to targets", is_number=False)  # fmt: skip
 
 
 def check(result: Result) -> Section | None:
