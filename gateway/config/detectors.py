@@ -194,10 +194,8 @@ class SelfControlledOptions(Options, section="self_controlled"):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class EdgesOptions(Options):
+class EdgesOptions(Options, section="edges"):
     """Odds that a join through a group is of a target against the same user's other joins."""
-
-    section = "edges"
 
     least_ratio: Number = setting(
         2.0,
