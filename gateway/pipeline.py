@@ -361,7 +361,8 @@ def _said_of_log(
         for name, other in detections.items()
         if other is not found
     ]
-    lines = [*held.lines, *(line for line in silent if line is not None)]
+    notes = [f"{name}: {note}" for name, other in detections.items() for note in other.notes]
+    lines = [*held.lines, *(line for line in silent if line is not None), *notes]
     counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
     ratios = ("base_rate", "ratio_typical", "ratio_largest")
     return {

@@ -16,7 +16,7 @@ import pytest
 
 from gateway import log as logs
 from gateway.errors import LogError
-from gateway.log import files, parquet_files
+from gateway.log import csv_files, files
 from gateway.log.join_log import JoinLog
 
 HEADER = b"user,group,time\n"
@@ -294,7 +294,7 @@ def test_read__refuses_a_parquet_file_that_no_memory_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pq.write_table(pa.table({"user": ["u"] * 100, "group": ["g"] * 100, "time": [1] * 100}), "x")
-    monkeypatch.setattr(parquet_files, "_memory", lambda: 99 * 12)
+    monkeypatch.setattr(files, "_memory", lambda: 99 * 12)
     with pytest.raises(LogError, match="must fit into memory: at most 99 rows here; got 100"):
         JoinLog.read("x")
 
@@ -340,7 +340,7 @@ def test_read__says_what_is_wrong_with_a_file(content: bytes, said: str) -> None
 def test_read__refuses_a_gzip_stream_that_grows_beyond_measure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(files, "_ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(csv_files, "_ALWAYS_ALLOWED", 1 << 20)
     bomb = gzip.compress(HEADER + b"u,g,1\n" * 2_000_000, mtime=0)
     assert "the gzip stream must not grow more than 200-fold; got more than" in _complaint(bomb)
     # A ragged row on the way is not looked for beyond that either.

@@ -160,7 +160,7 @@ def _first_user(part: JoinLog) -> str:
 _MEASURE = """
 import sys, threading, time
 from pathlib import Path
-import gateway.cli.outcome
+import gateway.cli.run_and_show
 from gateway.detect import detect
 from gateway.log.join_log import JoinLog
 from gateway.targets import check_learnable, named_targets

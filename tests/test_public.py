@@ -34,7 +34,7 @@ PUBLIC = {
     "gateway.evaluate": [
         "EVALUATION_SCHEMA", "PREDICTION_SCHEMA", "auc_with_interval", "predict_later",
         "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
-        "evaluate_planted", "mean_interval", "precision_at",
+        "evaluate_planted", "evaluation_table", "mean_interval", "precision_at",
         "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.reproduce": [

@@ -21,7 +21,7 @@ from gateway.figures import FIGURES, render
 from gateway.figures.style import FAINT, INK, MUTED, PAPER, RULE
 from gateway.figures.style import role as figure_role
 from gateway.report import render_report, tex_tables
-from gateway.report.blocks import Section, Table, role
+from gateway.report.content import Section, Table, role
 from gateway.report.latex import escape
 from gateway.report.page import COLOURS, inline_svg, provenance_rows
 from gateway.report.sections import SECTIONS
@@ -346,7 +346,7 @@ def test_ranking__marks_p_values_that_do_not_hold_their_level() -> None:
 
 def test_ranking__shows_the_estimate_within_its_interval() -> None:
     """In numbers as printed: a ratio beside the interval of the ratio."""
-    headed = ("excess share who go on (percentage points)", "rate ratio")
+    headed = [measure_of(name).estimate.axis for name in ("spike", "self_controlled")]
     for table, head in zip(
         ranked_tables(with_rivals(tables("simulated")), top=5), headed, strict=True
     ):

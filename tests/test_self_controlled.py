@@ -18,6 +18,7 @@ from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.slots import RiskWindow, build_slots, select_cases
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
+from gateway.detect.self_controlled.windows import choose_window
 from gateway.errors import GatewayError, LogError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
@@ -346,7 +347,9 @@ def test_fit__of_groups_that_nothing_tells_apart_is_finite():
                 rows.append((u, s if target else others.pop(), s))
     user, group, time = np.array(rows).T
     joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:02}" for i in range(100)])
-    found = detect_self_controlled(joins, first_targets(100, 40), options=PLAIN)
+    found = detect_self_controlled(
+        joins, first_targets(100, 40), options=PLAIN.model_copy(update={"prior": "none"})
+    )
     assert (np.abs(found.score[40:]) <= 7).all()
     # The two together are what all who joined them share: four standard errors of 0.15.
     np.testing.assert_allclose(found.score[40] + found.score[41], np.log(3.8), atol=0.6)
@@ -519,6 +522,25 @@ def test_risk_window__finds_an_effect_that_ends(window):
     # Four standard errors of 0.07.
     np.testing.assert_allclose(found.estimate[20], 4.0, rtol=0.3)
     assert always.estimate[20] < 3.3
+
+
+@pytest.mark.compiled
+def test_risk_window__of_the_data_is_the_planted_one_or_none():
+    """Odds 5-fold in the four joins after a third of the groups; and a log without effects."""
+    rng = np.random.default_rng(1)
+    for factor, expected in ((5.0, RiskWindow(joins=4)), (1.0, RiskWindow())):
+        rows = []
+        for u in range(1_500):
+            odds, raised = 0.15 * rng.gamma(1.0), -9
+            near, others = list(rng.permutation(20)), list(20 + rng.permutation(90))
+            for s in range(24):
+                now = odds * (factor if s <= raised + 4 else 1.0)
+                g = near.pop() if near and rng.random() < now / (1 + now) else others.pop()
+                raised = s if 20 <= g < 50 else raised
+                rows.append((u, g, s * 7 + rng.integers(7)))
+        user, group, time = np.array(rows).T
+        joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(110)])
+        assert choose_window(joins, np.arange(110) < 20, clock="joins") == expected
 
 
 # Surrogates ------------------------------------------------------------------------------

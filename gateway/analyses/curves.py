@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.detect import UNRANKED, Detection
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
@@ -22,6 +22,10 @@ __all__ = [
     "mean_curve",
     "probability_curves",
 ]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 CURVES_SCHEMA = pa.schema(
     [
@@ -175,10 +179,6 @@ def _curve(
     ]
     return table_of(CURVES_SCHEMA, columns)
 
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 EVENT_STUDY_SCHEMA = pa.schema(
     [

@@ -12,7 +12,7 @@ import pyarrow as pa
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import nearest, shown
 from gateway.score import Scores

@@ -162,7 +162,7 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
 
 def _observational(follow: Follow) -> Iterator[Row]:
     ever = follow.exposed_at < NEVER
-    one, other = _share(follow.event, ever), _share(follow.event, ~ever)
+    one, other = Share.of(follow.event, ever), Share.of(follow.event, ~ever)
     yield from _risks("observational", one, other, EXPOSED_RISK, UNEXPOSED_RISK)
     ratio, interval = risk_ratio(one, other)
     point, limit = e_value(ratio, interval)
@@ -173,7 +173,7 @@ def _observational(follow: Follow) -> Iterator[Row]:
 def _randomised(record: Record) -> Iterator[Row]:
     outcome = record.first_join(record.is_non_rec) < NEVER
     held = record.arms.gysj
-    yield from _risks("randomised", _share(outcome, ~held), _share(outcome, held))
+    yield from _risks("randomised", Share.of(outcome, ~held), Share.of(outcome, held))
 
 
 def _risks(
@@ -229,10 +229,6 @@ def _log_normal(ratio: float, *relative: float) -> tuple[float, float]:
     return ratio * math.exp(-half), ratio * math.exp(half)
 
 
-def _share(outcome: Mask, among: Mask) -> Share:
-    return Share(int(np.count_nonzero(outcome & among)), int(np.count_nonzero(among)))
-
-
 ALPHA = 0.05
 
 
@@ -248,7 +244,7 @@ def pymi_holdout(record: Record, *, margin: float) -> pa.Table:
     """
     outcome = record.first_join(record.is_non_rec) < NEVER
     held = record.arms.pymi
-    test, control = _share(outcome, ~held), _share(outcome, held)
+    test, control = Share.of(outcome, ~held), Share.of(outcome, held)
     return compare(_contrast("R6", "PYMI", test, control, margin, published=1.0, tolerance=0.0))
 
 
@@ -267,8 +263,8 @@ def pymk_arms(record: Record, *, margin: float) -> pa.Table:
     """
     outcome = record.first_join(record.is_target) < NEVER
     held, found = record.arms.pymk, record.featured > 0
-    shown = _share(outcome, ~held), _share(outcome, held)
-    featured = _share(outcome, held & found), _share(outcome, held & ~found)
+    shown = Share.of(outcome, ~held), Share.of(outcome, held)
+    featured = Share.of(outcome, held & found), Share.of(outcome, held & ~found)
     return compare(
         [
             *_contrast("R7", "PYMK shown", *shown, margin),

@@ -21,7 +21,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record, until
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 
 __all__ = [
     "LABEL_TIMES_SCHEMA",
@@ -32,10 +32,12 @@ __all__ = [
     "size_matched",
 ]
 
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.
 CONTROLS = 3
-Int64 = npt.NDArray[np.int64]
 
 LABEL_TIMES_SCHEMA = pa.schema(
     [
@@ -119,13 +121,12 @@ def _others(record: Record) -> Int64:
 
 
 def _labelled(record: Record, groups: Int64) -> Share:
-    return Share(int(record.is_non_rec[groups].sum()), len(groups))
+    return Share.of(record.is_non_rec[groups])
 
 
 def _after(record: Record, groups: Int64) -> Share:
     day = record.non_rec[groups]
-    late = (day >= record.workflow_day) & (day < record.days)
-    return Share(int(late.sum()), len(groups))
+    return Share.of((day >= record.workflow_day) & (day < record.days))
 
 
 def _unlabelled_before(record: Record, groups: Int64) -> Share:
@@ -155,7 +156,6 @@ def _times(n: int, interval: tuple[float, float]) -> tuple[float, float]:
 
 
 CORRELATION_TOLERANCE = 0.1
-Float64 = npt.NDArray[np.float64]
 
 
 def group_signals(record: Record) -> dict[str, Float64]:

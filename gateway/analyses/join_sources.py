@@ -19,7 +19,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
 
 __all__ = [
@@ -32,11 +32,12 @@ __all__ = [
     "recent_join_sources",
 ]
 
+Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
 SHARE_TOLERANCE, CONFIRMATION_TOLERANCE = 0.02, 0.03
-
-Mask = npt.NDArray[np.bool_]
 
 
 def gateway_requests(record: Record, *, since: int = 0) -> Mask:
@@ -61,13 +62,7 @@ def join_sources(record: Record) -> pa.Table:
     Intervals of shares are clustered by user; those of confirmation are Wilson's.
     """
     counted = gateway_requests(record)
-    return compare(
-        [
-            *_of_all("R1", record, counted, SOURCES_EVER, tolerance=SHARE_TOLERANCE),
-            *_confirmation("R1", record, counted, SOURCES_EVER, CONFIRMATION_TOLERANCE),
-            *_of_named("R1", record, counted, SOURCES_EVER),
-        ]
-    )
+    return _by_source("R1", record, counted, SOURCES_EVER, SHARE_TOLERANCE, CONFIRMATION_TOLERANCE)
 
 
 def recent_join_sources(record: Record, *, window: int) -> pa.Table:
@@ -78,11 +73,22 @@ def recent_join_sources(record: Record, *, window: int) -> pa.Table:
     cannot come close to two unlike tables at once.
     """
     counted = gateway_requests(record, since=record.days - window)
+    return _by_source("R2", record, counted, RECENT_SOURCES)
+
+
+def _by_source(
+    claim: str,
+    record: Record,
+    counted: Mask,
+    table: Sequence[SourceCount],
+    share_tolerance: float | None = None,
+    tolerance: float | None = None,
+) -> pa.Table:
     return compare(
         [
-            *_of_all("R2", record, counted, RECENT_SOURCES),
-            *_confirmation("R2", record, counted, RECENT_SOURCES),
-            *_of_named("R2", record, counted, RECENT_SOURCES),
+            *_of_all(claim, record, counted, table, tolerance=share_tolerance),
+            *_confirmation(claim, record, counted, table, tolerance),
+            *_of_named(claim, record, counted, table),
         ]
     )
 
@@ -147,13 +153,13 @@ def _confirmation(
     tolerance: float | None = None,
 ) -> Iterator[Row]:
     confirmed = record.requests.confirmed[counted]
-    everything = Share(int(confirmed.sum()), len(confirmed))
+    everything = Share.of(confirmed)
     published = [row.confirmed for row in table]
     whole = sum(row.requests for row in table)
     known = None if None in published else sum(n for n in published if n is not None) / whole
     yield Row(claim, "confirmed", everything.value, wilson(everything), known, tolerance)
     for source, hit in _source_rows(record, counted, table).items():
-        share = Share(int(confirmed[hit].sum()), int(hit.sum()))
+        share = Share.of(confirmed, hit)
         of_note = _confirmed_share(table, source)
         yield Row(claim, f"{source}: confirmed", share.value, wilson(share), of_note, tolerance)
 
@@ -175,29 +181,25 @@ def invited_members(record: Record) -> pa.Table:
     to_target = record.is_target[sent.group]
     to_member = sent.time > member_since[sent.receiver]
     by_super = sent.super_inviter[sent.sender]
-    reached, reached_interval = clustered_share(to_member[to_target], sent.sender[to_target])
     both = to_target & to_member
-    supers, supers_interval = clustered_share(by_super[both], sent.sender[both])
-    elsewhere, elsewhere_interval = clustered_share(to_member[~to_target], sent.sender[~to_target])
-    overall, overall_interval = clustered_share(by_super, sent.sender)
-    r4, r5 = GATEWAY_INVITATION_SHARE, SUPER_INVITER_SHARE
+    reached = clustered_share(to_member[to_target], sent.sender[to_target])
+    elsewhere = clustered_share(to_member[~to_target], sent.sender[~to_target])
+    supers = clustered_share(by_super[both], sent.sender[both])
+    overall = clustered_share(by_super, sent.sender)
     return compare(
         [
             Row("R4", "share of invitations to targets that went to gateway members",
-                reached, reached_interval, r4, INVITATION_TOLERANCE),
+                *reached, GATEWAY_INVITATION_SHARE, INVITATION_TOLERANCE),
             Row("R4", "invitations to targets that went to gateway members",
                 float(np.count_nonzero(both)), published=730_000.0),
             Row("R4", "share of invitations to other groups that went to gateway members",
-                elsewhere, elsewhere_interval),
+                *elsewhere),
             Row("R5", "share of those that super-inviters sent",
-                supers, supers_interval, r5, INVITATION_TOLERANCE),
-            Row("R5", "share of all invitations that super-inviters sent",
-                overall, overall_interval),
+                *supers, SUPER_INVITER_SHARE, INVITATION_TOLERANCE),
+            Row("R5", "share of all invitations that super-inviters sent", *overall),
         ]
     )  # fmt: skip
 
-
-Int64 = npt.NDArray[np.int64]
 
 PATHWAYS_SCHEMA = pa.schema(
     [

@@ -20,6 +20,8 @@ __all__ = ["Histories", "OddsRatio", "common_odds_ratio"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
 
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
@@ -151,9 +153,6 @@ def _root(decreasing: Callable[[float], float]) -> float:
     while decreasing(high) > 0.0:
         high *= 2.0
     return float(brentq(decreasing, low, high))
-
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Histories:

@@ -35,6 +35,13 @@ class Share(NamedTuple):
     k: int
     n: int
 
+    @classmethod
+    def of(cls, hit: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None) -> Share:
+        """Return the share of a mask, within another one where it is given."""
+        if among is not None:
+            hit = hit[among]
+        return cls(int(np.count_nonzero(hit)), len(hit))
+
     @property
     def value(self) -> float:
         """The share, NaN of nobody."""

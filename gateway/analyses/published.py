@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from gateway.evaluate.truth import table_of
+from gateway.evaluate.ranking import table_of
 
 __all__ = [
     "COMPARISON_SCHEMA",

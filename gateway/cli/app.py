@@ -10,6 +10,25 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli.arguments import (
+    ConfigFile,
+    Engine,
+    Force,
+    Json,
+    Memory,
+    NamesDetectors,
+    Out,
+    ResultDir,
+    Scheduler,
+    Seed,
+    Settings,
+    SweepOut,
+    Threads,
+    Workers,
+    WorkerThreads,
+    of_a_log,
+    overrides_of,
+)
 from gateway.cli.terminal import TerminalTalk
 
 __all__ = ["app"]
@@ -22,79 +41,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
-ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set a key over the config's"),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
-]
-SweepOut = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
-]
-Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
-Memory = Annotated[
-    str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
-]
-FromColumn = Annotated[
-    str | None,
-    typer.Option(
-        "--from-column", help="first tick at which the user is observed; default: observed_from"
-    ),
-]
-UntilColumn = Annotated[
-    str | None, typer.Option("--until-column", help="last such tick; default: observed_until")
-]
-SourceColumn = Annotated[
-    str | None, typer.Option("--source-column", help="where the join came from; default: source")
-]
-ConfirmedColumn = Annotated[
-    str | None, typer.Option("--confirmed-column", help="true or false; default: confirmed")
-]
-InviterColumn = Annotated[
-    str | None, typer.Option("--inviter-column", help="user who invited; default: inviter")
-]
-SeedColumn = Annotated[
-    str | None,
-    typer.Option("--seed-column", help="group that was recommended from; default: seed_group"),
-]
-LeftColumn = Annotated[
-    str | None, typer.Option("--left-column", help="when the member left; default: left")
-]
-Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
-]
-WorkerThreads = Annotated[
-    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
-]
-TimeFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--time-format",
-        metavar="FORM",
-        help="of whole numbers: yyyymmdd, epoch_s or epoch_ms; default: ticks of their own",
-    ),
-]
-_DETECTORS = (
-    "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
-    "self_controlled, edges; repeat for several; default: spike, self_controlled and, where the "
-    "log says who invited or what was recommended from, edges"
-)
-Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
 
 def _version(wanted: bool) -> None:
@@ -123,16 +69,17 @@ def run(
     force: Force = False,
 ) -> None:
     """Run a config: simulate or read, score, detect, evaluate, draw, report."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
-    loaded = load_config(config, overrides=overrides)
+    loaded = load_config(config, overrides=overrides_of(settings, seed))
     run_and_show(loaded, out=out, threads=threads, as_json=as_json, force=force)
 
 
-@app.command()
+@app.command(cls=NamesDetectors)
+@of_a_log
 def detect(
+    columns: dict[str, str | None],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
     targets: Annotated[
         Path | None,
@@ -156,19 +103,14 @@ def detect(
         list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
     ] = None,
     detector: Annotated[
-        list[str] | None, typer.Option("--detector", metavar="NAME", help=_DETECTORS)
+        list[str] | None,
+        typer.Option(
+            "--detector",
+            metavar="NAME",
+            help="repeat for several; default: spike, self_controlled and, where the log says who "
+            "invited or what was recommended from, edges",
+        ),
     ] = None,
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
-    from_column: FromColumn = None,
-    until_column: UntilColumn = None,
-    source_column: SourceColumn = None,
-    confirmed_column: ConfirmedColumn = None,
-    inviter_column: InviterColumn = None,
-    seed_column: SeedColumn = None,
-    left_column: LeftColumn = None,
-    time_format: TimeFormat = None,
     horizon: Annotated[
         str | None,
         typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
@@ -190,9 +132,12 @@ def detect(
     force: Force = False,
 ) -> None:
     """Find gateway groups in a real join log."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
-    from gateway.cli.part_workers import options_for_parts  # noqa: PLC0415
-    from gateway.cli.real import change_alone, config_for_log  # noqa: PLC0415
+    from gateway.cli.own_logs import (  # noqa: PLC0415
+        change_alone,
+        config_for_log,
+        options_for_parts,
+    )
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
 
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
@@ -205,17 +150,7 @@ def detect(
         skip_unknown=skip_unknown,
         named=target or [],
         detectors=detector,
-        columns={"user": user_column, "group": group_column, "time": time_column},
-        optional={
-            "from_column": from_column,
-            "until_column": until_column,
-            "source_column": source_column,
-            "confirmed_column": confirmed_column,
-            "inviter_column": inviter_column,
-            "seed_column": seed_column,
-            "left_column": left_column,
-        },
-        time_format=time_format,
+        columns=columns,
         horizon=horizon,
         seed=seed,
         settings=settings or [],
@@ -227,32 +162,17 @@ def detect(
 
 
 @app.command()
+@of_a_log
 def convert(
+    columns: dict[str, str | None],
     log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
-    from_column: FromColumn = None,
-    until_column: UntilColumn = None,
-    source_column: SourceColumn = None,
-    confirmed_column: ConfirmedColumn = None,
-    inviter_column: InviterColumn = None,
-    seed_column: SeedColumn = None,
-    left_column: LeftColumn = None,
-    time_format: TimeFormat = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
     """Turn a log of any size into a folder of columns, which detect maps from the disk."""
-    from gateway.cli.converting import convert_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.own_logs import convert_and_show  # noqa: PLC0415  (quick help)
 
-    columns = {
-        "user": user_column, "group": group_column, "time": time_column,
-        "observed_from": from_column, "observed_until": until_column, "source": source_column,
-        "confirmed": confirmed_column, "inviter": inviter_column, "seed_group": seed_column,
-        "left": left_column, "time_format": time_format or "auto",
-    }  # fmt: skip
     convert_and_show(
         log, out=out, columns=columns, memory=memory, as_json=as_json
     )  # fmt: skip
@@ -267,21 +187,19 @@ def simulate(
     threads: Threads = None,
 ) -> None:
     """Simulate a config's platform: only the log, the groups and their truth."""
-    from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import simulate_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
-    simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
+    simulate_and_show(
+        load_config(config, overrides=overrides_of(settings, seed)), out=out, threads=threads
+    )
 
 
 @app.command()
 def sweep(
     config: ConfigFile,
     settings: Settings = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
-    ] = None,
+    out: SweepOut = None,
     seed: Seed = None,
     engine: Engine = "processes",
     scheduler: Scheduler = None,
@@ -293,12 +211,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Run every point of a config's [sweep] that is not there yet."""
-    from gateway.cli.sweeping import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     options = EngineOptions(engine, workers, threads, scheduler)
-    plan = read_plan(config, overrides=overrides)
+    plan = read_plan(config, overrides=overrides_of(settings, seed))
     folder = out if out is not None else plan.folder
     if dry_run:
         list_points(plan, folder=folder, as_json=as_json)
@@ -316,7 +233,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
-    from gateway.cli.sweeping import sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
@@ -333,7 +250,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell how far a sweep is: done, running, failed, time left, memory."""
-    from gateway.cli.progress import show_status  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import show_status  # noqa: PLC0415  (quick help)
 
     show_status(folder, watch=watch, as_json=as_json)
 
@@ -345,7 +262,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Tell which settings and which results of two runs, or two sweeps, differ."""
-    from gateway.cli.difference import show_comparison  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import show_comparison  # noqa: PLC0415  (quick help)
 
     show_comparison(first, second, as_json=as_json)
 
@@ -371,7 +288,7 @@ def export(
 @app.command()
 def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> None:
     """Repeat a stored run elsewhere and tell whether its tables come out the same."""
-    from gateway.cli.repeat import rerun_and_compare  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import rerun_and_compare  # noqa: PLC0415  (quick help)
 
     same = rerun_and_compare(folder, threads=threads, as_json=as_json)
     raise typer.Exit(0 if same else 1)

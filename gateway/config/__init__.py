@@ -11,14 +11,5 @@ from gateway.config.load import (
 from gateway.config.schema import Config, LogSection
 from gateway.config.swept import SAMPLED, AxisSection, SweepSection
 
-__all__ = [
-    "SAMPLED",
-    "AxisSection",
-    "Config",
-    "LogSection",
-    "SweepSection",
-    "config_digest",
-    "config_json_schema",
-    "config_to_toml",
-    "parse_config",
-]
+__all__ = ["SAMPLED", "AxisSection", "Config", "LogSection", "SweepSection", "config_digest",
+           "config_json_schema", "config_to_toml", "parse_config"]  # fmt: skip

@@ -18,21 +18,9 @@ from pydantic_core import PydanticCustomError
 from gateway.config.rules import at_most, distinct
 from gateway.config.types import Count, Number, Positive, Proportion, Section, Window, setting
 
-__all__ = [
-    "OPTIONS",
-    "CoefficientOptions",
-    "DetectSection",
-    "EdgesOptions",
-    "FrequentistOptions",
-    "HittingOptions",
-    "MarkovRemovalOptions",
-    "MatchingOptions",
-    "Options",
-    "OrderOptions",
-    "SelfControlledOptions",
-    "SpikeOptions",
-    "SurvivalOptions",
-]
+__all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "EdgesOptions", "FrequentistOptions",
+           "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Options",
+           "OrderOptions", "SelfControlledOptions", "SpikeOptions", "SurvivalOptions"]  # fmt: skip
 
 
 class Options(Section):
@@ -43,11 +31,10 @@ _AT_RISK = "smallest number of joiners at risk of a ranked group"
 _FALSE_DISCOVERY = "false-discovery rate of the flags (Benjamini-Hochberg)"
 
 
-class SpikeOptions(Options):
+class SpikeOptions(Options, section="spike"):
     """The note's method: spikes of P(target | joins so far), D = p_i - p_{i-1}."""
 
     rules = (at_most("min_spiking", "min_joiners"),)
-    section = "spike"
 
     rule: Literal["absolute", "log_odds", "own_history", "standardised"] = setting(
         "standardised",
@@ -72,10 +59,8 @@ class SpikeOptions(Options):
     )
 
 
-class FrequentistOptions(Options):
+class FrequentistOptions(Options, section="frequentist"):
     """P(target later | joined g), shrunken; a test of the number of joiners who go on."""
-
-    section = "frequentist"
 
     min_joiners: Positive = setting(
         20, "smallest number of resolved joiners at risk of a ranked group"
@@ -83,10 +68,8 @@ class FrequentistOptions(Options):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class SurvivalOptions(Options):
+class SurvivalOptions(Options, section="survival"):
     """Hazard of the first target join before and after a join (log-rank)."""
-
-    section = "survival"
 
     clock: Literal["calendar", "tenure"] = setting(
         "calendar", "users are compared at equal date, or equal time since their first join"
@@ -95,10 +78,8 @@ class SurvivalOptions(Options):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class CoefficientOptions(Options):
+class CoefficientOptions(Options, section="coefficient"):
     """Weight in a logistic regression on whole histories."""
-
-    section = "coefficient"
 
     penalty: Number | None = setting(
         None,
@@ -113,10 +94,8 @@ class CoefficientOptions(Options):
     min_joiners: Positive = setting(20, _AT_RISK)
 
 
-class MarkovRemovalOptions(Options):
+class MarkovRemovalOptions(Options, section="markov_removal"):
     """Removal effect in the absorbing chain of joins."""
-
-    section = "markov_removal"
 
     exact_groups: Count = setting(
         1_500,
@@ -128,10 +107,8 @@ class MarkovRemovalOptions(Options):
     min_joiners: Positive = setting(20, _AT_RISK)
 
 
-class HittingOptions(Options):
+class HittingOptions(Options, section="hitting"):
     """Probability of ever reaching a target in the chain of joins, or PageRank from there."""
-
-    section = "hitting"
 
     measure: Literal["hitting", "pagerank"] = setting(
         "hitting",
@@ -142,10 +119,8 @@ class HittingOptions(Options):
     min_joiners: Positive = setting(20, _AT_RISK)
 
 
-class MatchingOptions(Options):
+class MatchingOptions(Options, section="matching"):
     """Risk difference against joins of other groups at the same prognostic score."""
-
-    section = "matching"
 
     strata: Count = setting(
         50,
@@ -158,10 +133,8 @@ class MatchingOptions(Options):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class OrderOptions(Options):
+class OrderOptions(Options, section="order"):
     """Share of users who joined the group before, not after, their first target."""
-
-    section = "order"
 
     min_joiners: Positive = setting(
         5,
@@ -170,10 +143,8 @@ class OrderOptions(Options):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class SelfControlledOptions(Options):
+class SelfControlledOptions(Options, section="self_controlled"):
     """Odds that a join is of a target after a join against the same user's odds before it."""
-
-    section = "self_controlled"
 
     clock: Literal["joins", "calendar"] = setting(
         "joins",
@@ -194,7 +165,27 @@ class SelfControlledOptions(Options):
     )
     risk_window: Window | None = setting(
         None,
-        'how long a join counts: "30d", ticks, or "8 joins" of the same user; left out = for ever',
+        'how long a join counts: "30d", ticks, or "8 joins" of the same user; "auto" = what the '
+        "marginal likelihood prefers of a ladder; left out = for ever",
+    )
+    prior: Literal["association", "none"] = setting(
+        "association",
+        "of the score. association: what the groups' association with the targets lets expect, "
+        "as far as the log shows that the two go together; none: no effect. Calls do not depend "
+        "on it",
+    )
+    second_contrast: Literal["before", "none"] = setting(
+        "before",
+        "before: calls are graded by joins after it against the few just before it, which a "
+        "drift that began earlier does not move (clock of joins)",
+    )
+    aliases: Literal["auto", "none"] = setting(
+        "auto", "auto: groups that the same users join in the same ticks are called as one"
+    )
+    unusual_users: Literal["auto", "keep"] = setting(
+        "auto",
+        "auto: users with far more joins than the log's own distribution lets expect, such as "
+        "bots, are set aside",
     )
     min_joiners: Positive = setting(20, "smallest number of joiners of a ranked group")
     min_events: Positive = setting(
@@ -203,10 +194,8 @@ class SelfControlledOptions(Options):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
-class EdgesOptions(Options):
+class EdgesOptions(Options, section="edges"):
     """Odds that a join through a group is of a target against the same user's other joins."""
-
-    section = "edges"
 
     least_ratio: Number = setting(
         2.0,

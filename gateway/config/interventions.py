@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.config.phrases import did_you_mean, listing, nearest, say_key, say_value
+from gateway.config.phrases import listing, say_key, say_value
 from gateway.config.rules import Breach, Given, distinct, rule
 from gateway.config.types import (
     Count,
@@ -33,19 +33,11 @@ from gateway.config.types import (
     setting,
     worded,
 )
+from gateway.errors import Problem
 
-__all__ = [
-    "INTERVENTION_RULES",
-    "DemotionSection",
-    "GroupRole",
-    "GysjSeedFilterSection",
-    "InterventionSection",
-    "Interventions",
-    "InviteCapSection",
-    "InviteFrictionSection",
-    "OnGroupsSection",
-    "TruthSection",
-]
+__all__ = ["INTERVENTION_RULES", "DemotionSection", "GroupRole", "GysjSeedFilterSection",
+           "InterventionSection", "Interventions", "InviteCapSection", "InviteFrictionSection",
+           "OnGroupsSection", "TruthSection"]  # fmt: skip
 
 LAST_DAY = 36_500
 _FIRST_DATE, _LAST_DATE = dt.date(1800, 1, 1), dt.date(2999, 12, 31)
@@ -117,10 +109,11 @@ def _one_set_of_groups(given: Given, _: str) -> Iterator[Breach]:
     written = [name for name in _SETS if given.writes(name)]
     if len(written) > 1:
         text = "cannot stand together: a set of groups is given in one way"
-        yield Breach(given.name(*written), text, keys=tuple(map(given.at, written)))
+        yield given.breach(text, *written)
     elif not any(given.has(name) for name in _SETS):
         what = say_key(given.path) or "the intervention"
-        yield Breach(what, f"names no groups: it needs one of {listing(_SETS)}", keys=(given.path,))
+        text = f"names no groups: it needs one of {listing(_SETS)}"
+        yield Breach(Problem(what, text), (given.path,))
 
 
 @rule()
@@ -133,23 +126,20 @@ def _details_fit_the_set(given: Given) -> Iterator[Breach]:
     told = [name for name in one_of if given.writes(name)]
     for name in _DETAILS:
         if given.writes(name) and name not in (*one_of, *_ALSO.get(chosen, ())):
-            text = f"has no meaning beside {chosen}"
-            yield Breach(given.name(name), text, keys=(given.at(name),))
+            yield given.breach(f"has no meaning beside {chosen}", name)
     if len(told) > 1:
-        text = "cannot stand together: give one of them"
-        yield Breach(given.name(*told), text, keys=tuple(map(given.at, told)))
+        yield given.breach("cannot stand together: give one of them", *told)
     if one_of and not any(given.has(name) for name in one_of):
         text = f"must say which groups: it needs {listing(one_of)} beside it"
-        yield Breach(given.name(chosen), text, keys=(given.at(chosen),))
+        yield given.breach(text, chosen)
     if chosen == "from_result" and not given.has("detector"):
-        text = "must say whose findings: it needs detector beside it"
-        yield Breach(given.name(chosen), text, keys=(given.at(chosen),))
+        yield given.breach("must say whose findings: it needs detector beside it", chosen)
 
 
 @rule("flagged")
 def _flagged_means_something(given: Given, flagged: bool) -> Iterator[Breach]:
     if not flagged:
-        yield given.breach("flagged", "must be true, or left out")
+        yield given.refuse("flagged", "must be true, or left out")
 
 
 class OnGroupsSection(_Acting):
@@ -287,11 +277,10 @@ def _need_a_world(given: Given) -> Iterator[Breach]:
         return
     tables = given.values.get("interventions")
     if isinstance(tables, list | tuple) and tables:
-        keys = (given.at("interventions"),)
-        yield Breach("[[interventions]]", _ONLY_SIMULATED, keys=keys)
+        yield Breach(Problem("[[interventions]]", _ONLY_SIMULATED), (("interventions",),))
     wanted = [key for key in ("truth.total", "truth.total_groups") if given.value(key)]
     if wanted:
-        yield Breach(given.name(*wanted), _ONLY_SIMULATED, keys=tuple(map(given.at, wanted)))
+        yield given.breach(_ONLY_SIMULATED, *wanted)
 
 
 @rule("detect.detectors")
@@ -299,24 +288,22 @@ def _detector_runs(given: Given, running: Sequence[str]) -> Iterator[Breach]:
     for item in _items(given):
         name = item.value("from_detector")
         if name is not None and name not in running:
-            near = nearest(name, running)
-            verb = "are" if given.writes("detect.detectors") else "are by default"
-            text = f"must be one of detect.detectors, which {verb} {say_value(list(running))}"
-            hint = None if near is None else did_you_mean(near)
-            key = "from_detector"
-            yield item.breach(key, text, hint=hint, keys=(item.at(key),))
+            text, hint = given.one_of("detect.detectors", name, list(running))
+            yield item.breach(text, "from_detector", got=say_value(name), hint=hint)
 
 
-@rule("world.start", "world.days")
+_SPAN = ("world.start", "world.days")
+
+
+@rule(*_SPAN)
 def _starts_in_time(given: Given, first: dt.date, days: int) -> Iterator[Breach]:
     for item in _items(given):
         start = item.value("start")
         day = (start - first).days if isinstance(start, dt.date) else start
         if day is not None and not 0 <= day < days:
             span = f"{given.mention('world.start')} and {given.mention('world.days')}"
-            keys = (item.at("start"), given.at("world.start"), given.at("world.days"))
-            text = f"must be within the simulated time: {span}"
-            yield item.breach("start", text, keys=keys)
+            told = item.refuse("start", f"must be within the simulated time: {span}")
+            yield told._replace(keys=(item.at("start"), *map(given.at, _SPAN)))
 
 
 @rule()
@@ -333,8 +320,8 @@ def _roles_are_planted(given: Given) -> Iterator[Breach]:
             if found and None not in found and not any(found):
                 verb = "is" if len(counts) == 1 else "are all"
                 text = f"must be in the world: {given.name(*counts)} {verb} 0"
-                keys = (item.at(key), *map(given.at, counts))
-                yield item.breach(key, text, got=say_value(role), keys=keys)
+                told = item.breach(text, key, got=say_value(role))
+                yield told._replace(keys=(*told.keys, *map(given.at, counts)))
 
 
 INTERVENTION_RULES = (_need_a_world, _detector_runs, _starts_in_time, _roles_are_planted)

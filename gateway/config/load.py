@@ -10,11 +10,10 @@ from typing import Any
 
 import tomli_w
 
-from gateway.config.check import check_document
 from gateway.config.document import read_document
 from gateway.config.schema import Config
 from gateway.config.shape import json_schema
-from gateway.errors import ConfigError
+from gateway.config.validation import check_document, config_error
 
 __all__ = ["config_digest", "config_json_schema", "config_to_toml", "parse_config"]
 
@@ -62,8 +61,7 @@ def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = 
     config, faults = check_document(Config, document)
     findings += faults
     if findings or config is None:
-        ordered = sorted(findings, key=lambda finding: finding[0])
-        raise ConfigError([problem for _, problem in ordered])
+        raise config_error(findings)
     return config
 
 

@@ -28,13 +28,8 @@ from gateway.config.types import (
     setting,
 )
 
-__all__ = [
-    "ModerationSection",
-    "RolesSection",
-    "SimulationSection",
-    "SourcesSection",
-    "WorldSection",
-]
+__all__ = ["ModerationSection", "RolesSection", "SimulationSection", "SourcesSection",
+           "WorldSection"]  # fmt: skip
 
 _ROLES = (
     "roles.targets", "roles.influence", "roles.recommender", "roles.inviter", "roles.homophily",
@@ -99,14 +94,14 @@ def _roles_fit(given: Given, *counts: int) -> Iterator[Breach]:
 def _topics_beyond_kinds(given: Given, topics: int, kinds: Sequence[str]) -> Iterator[Breach]:
     if topics <= len(kinds):
         text = f"must be more than the number of {given.name('kinds')} ({len(kinds)})"
-        yield given.breach("topics", text)
+        yield given.refuse("topics", text)
 
 
 @rule("harm_interest", "kinds")
 def _harm_leaves_room(given: Given, share: float, kinds: Sequence[str]) -> Iterator[Breach]:
     if share * len(kinds) >= 1.0:
         text = f"times the number of {given.name('kinds')} ({len(kinds)}) must be less than 1"
-        yield given.breach("harm_interest", text)
+        yield given.refuse("harm_interest", text)
 
 
 class WorldSection(Section):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import wraps
-from typing import Any, get_args
+from dataclasses import dataclass
+from functools import cache, wraps
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
 from gateway.config.phrases import Key, did_you_mean, listing, nearest, say_key, say_value
+from gateway.errors import Problem
 
 __all__ = ["Breach", "Given", "Rule", "among", "at_most", "below", "broken_rules", "distinct",
            "look_up", "rule", "say_sum"]  # fmt: skip
@@ -22,22 +23,10 @@ __all__ = ["Breach", "Given", "Rule", "among", "at_most", "below", "broken_rules
 Model = type[BaseModel]
 
 
-@dataclass(frozen=True)
-class Breach:
-    """One broken rule and the keys that it ties together.
+class Breach(NamedTuple):
+    """One broken rule, and the keys that it ties: the first that is set says where it stands."""
 
-    Parameters
-    ----------
-    what, rule, got, hint
-        As in :class:`gateway.errors.Problem`.
-    keys
-        The first that the user has set says where the problem stands.
-    """
-
-    what: str
-    rule: str
-    got: str | None = None
-    hint: str | None = None
+    problem: Problem
     keys: tuple[Key, ...] = ()
 
 
@@ -100,11 +89,23 @@ class Given:
         """Return a value in words, and that it is a default where nobody wrote it."""
         return f"{say_value(self.value(key))}{'' if self.writes(key) else ' by default'}"
 
-    def breach(self, key: Key | str, text: str, **more: Any) -> Breach:
-        """Return the breach of a rule by the value of a key."""
-        return replace(Breach(self.name(key), text, self.say(key)), **more)
+    def one_of(self, key: str, name: str, names: list[str]) -> tuple[str, str | None]:
+        """Return the rule that a name is among those of a key, and which one may be meant."""
+        near = nearest(name, names)
+        verb = "are" if self.writes(key) else "are by default"
+        text = f"must be one of {self.name(key)}, which {verb} {say_value(names)}"
+        return text, None if near is None else did_you_mean(near)
+
+    def breach(self, text: str, *keys: Key | str, got: str | None = None, **more: Any) -> Breach:
+        """Return the breach of a rule by keys, which say where it stands."""
+        return Breach(Problem(self.name(*keys), text, got, **more), tuple(map(self.at, keys)))
+
+    def refuse(self, key: Key | str, text: str, hint: str | None = None) -> Breach:
+        """Return the breach of a rule by the value of a key; its keys say where it stands."""
+        return Breach(Problem(self.name(key), text, self.say(key), hint=hint))
 
 
+@cache
 def _parts(key: Key | str) -> Key:
     if not isinstance(key, str):
         return key
@@ -129,13 +130,20 @@ def _default(model: Model, values: Any, key: Key) -> Any:
         values = values.get(part) if isinstance(values, Mapping) else None
         if field is None or (values is None and field.get_default() is None):
             return None
-        (model,) = _models_in(field.annotation) or (BaseModel,)
+        (model,) = _sections_in(model).get(str(part), (BaseModel,))
     found = model.model_fields.get(str(last))
     return None if found is None or found.is_required() else found.get_default()
 
 
+@cache
+def _sections_in(model: Model) -> dict[str, tuple[Model, ...]]:
+    """Return the keys of a section that hold sections, and what these may be."""
+    found = {name: _models_in(field.annotation) for name, field in model.model_fields.items()}
+    return {name: models for name, models in found.items() if models}
+
+
 def _models_in(annotation: Any) -> tuple[Model, ...]:
-    """Return the sections that a type is made of."""
+    """Return the models that a type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return (annotation,)
     return tuple(model for part in get_args(annotation) for model in _models_in(part))
@@ -154,8 +162,7 @@ def rule(*keys: str) -> Callable[[Callable[..., Iterator[Breach]]], Rule]:
             if any(value is None for value in values):
                 return []
             tied = tuple(given.at(key) for key in keys)
-            found = list(function(given, *values))
-            return [breach if breach.keys else replace(breach, keys=tied) for breach in found]
+            return [Breach(found.problem, found.keys or tied) for found in function(given, *values)]
 
         return judged
 
@@ -171,8 +178,8 @@ def broken_rules(
     given = Given(model, values, path, unsure)
     for judge in getattr(model, "rules", ()):
         yield from judge(given)
-    for name, field in model.model_fields.items():
-        inner, value = _models_in(field.annotation), values.get(name)
+    for name, inner in _sections_in(model).items():
+        value = values.get(name)
         if isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 of_its_kind = [kind for kind in inner if _is_of(kind, item)]
@@ -199,7 +206,7 @@ def below(low: str, high: str, limit: str = "must be less than") -> Rule:
     @rule(low, high)
     def judge(given: Given, lower: Any, upper: Any) -> Iterator[Breach]:
         if lower > upper or (lower == upper and limit.endswith("than")):
-            yield given.breach(low, f"{limit} {given.mention(high)}")
+            yield given.refuse(low, f"{limit} {given.mention(high)}")
 
     return judge
 
@@ -209,17 +216,14 @@ def at_most(low: str, high: str) -> Rule:
     return below(low, high, "must be at most")
 
 
-def among(one: str, many: str, *, sort: bool = True) -> Rule:
+def among(one: str, many: str) -> Rule:
     """Return the rule that one name is among others."""
 
     @rule(one, many)
     def judge(given: Given, name: str, names: Collection[str]) -> Iterator[Breach]:
         if name not in names:
-            near = nearest(name, names)
-            verb = "are" if given.writes(many) else "are by default"
-            listed = say_value(sorted(names) if sort else list(names))
-            text = f"must be one of {given.name(many)}, which {verb} {listed}"
-            yield given.breach(one, text, hint=None if near is None else did_you_mean(near))
+            text, hint = given.one_of(many, name, sorted(names))
+            yield given.refuse(one, text, hint)
 
     return judge
 
@@ -231,7 +235,7 @@ def distinct(key: str) -> Rule:
     def judge(given: Given, names: Collection[str]) -> Iterator[Breach]:
         twice = [name for name, n in Counter(names).items() if n > 1]
         if twice:
-            yield given.breach(key, "must not name anything twice", got=say_value(twice))
+            yield given.breach("must not name anything twice", key, got=say_value(twice))
 
     return judge
 
@@ -243,4 +247,4 @@ def say_sum(given: Given, terms: tuple[str, ...], text: str) -> Breach:
     silent = [term for term in terms if not given.writes(term)]
     verb = "is at its default" if len(silent) == 1 else "are at their defaults"
     hint = f"{given.name(*silent)} {verb}" if 0 < len(silent) < len(terms) else None
-    return Breach(" + ".join(given.name(term) for term in terms), text, got, hint)
+    return Breach(Problem(" + ".join(map(given.name, terms)), text, got, hint=hint))

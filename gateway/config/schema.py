@@ -17,7 +17,6 @@ from pydantic import Field, create_model
 
 from gateway.config.detectors import OPTIONS, DetectSection
 from gateway.config.interventions import INTERVENTION_RULES, Interventions, TruthSection
-from gateway.config.phrases import listing
 from gateway.config.platform import ModerationSection, SimulationSection, WorldSection
 from gateway.config.rules import Breach, Given, among, at_most, below, distinct, rule
 from gateway.config.swept import SweepSection
@@ -39,17 +38,10 @@ from gateway.config.types import (
     days_in,
     setting,
 )
+from gateway.errors import Problem
 
-__all__ = [
-    "Config",
-    "EvaluateSection",
-    "ExperimentSection",
-    "FiguresSection",
-    "LogSection",
-    "NoteSection",
-    "ScoreSection",
-    "TargetsSection",
-]
+__all__ = ["Config", "EvaluateSection", "ExperimentSection", "FiguresSection", "LogSection",
+           "NoteSection", "ScoreSection", "TargetsSection"]  # fmt: skip
 
 
 class ExperimentSection(Section):
@@ -64,7 +56,7 @@ def _columns_differ(given: Given, *columns: str) -> Iterator[Breach]:
     if len(set(columns)) < len(columns):
         keys = ("user", "group", "time")
         got = ", ".join(given.say(key) for key in keys)
-        yield Breach(given.name(*keys), "must name three different columns", got)
+        yield given.breach("must name three different columns", *keys, got=got)
 
 
 class LogSection(Section):
@@ -130,23 +122,22 @@ def _by_name_or_by_rule(given: Given) -> Iterator[Breach]:
     named = [key for key in ("groups", "file") if given.has(key)]
     if len(named) > 1:
         text = f"cannot stand beside {given.name('groups')}"
-        yield Breach(given.name("file"), text, keys=tuple(map(given.at, named)))
+        yield Breach(Problem(given.name("file"), text), tuple(map(given.at, named)))
     for key in ("column", "where"):
         if "file" not in named and given.writes(key):
-            text = f"goes with {given.name('file')} alone"
-            yield Breach(given.name(key), text, keys=(given.at(key),))
+            yield given.breach(f"goes with {given.name('file')} alone", key)
     for key in (key for key in named if by_rule and given.writes(key)):
         text = f"cannot stand beside {given.name(*by_rule)}: give names or a rule"
-        yield Breach(given.name(key), text, keys=(given.at(key),))
+        yield given.breach(text, key)
     if named or not missing:
         return
     if by_rule:
         verb = "is" if len(missing) == 1 else "are"
         text = f"{verb} missing: a rule for the targets needs {_WHOLE_RULE}"
-        yield Breach(given.name(*missing), text, keys=(given.path,))
+        yield Breach(Problem(given.name(*missing), text), (given.path,))
     elif len(missing) == len(_BY_RULE):
         text = f"needs groups or file, the names of the targets, or a whole rule: {_WHOLE_RULE}"
-        yield Breach("[targets]", text, keys=(given.path,))
+        yield Breach(Problem("[targets]", text), (given.path,))
 
 
 class TargetsSection(Section):
@@ -245,10 +236,10 @@ class NoteSection(Section):
 def _one_origin(given: Given) -> Iterator[Breach]:
     if given.writes("world") and given.writes("log"):
         text = "cannot stand together: joins are either simulated or read from a file"
-        yield Breach("[world] and [log]", text, keys=(("log",), ("world",)))
+        yield Breach(Problem("[world] and [log]", text), (("log",), ("world",)))
     if not given.has("world") and not given.has("log"):
         text = "is missing: joins are either simulated ([world]) or read from a file ([log])"
-        yield Breach("[world] or [log]", text)
+        yield Breach(Problem("[world] or [log]", text))
 
 
 @rule()
@@ -256,11 +247,10 @@ def _rules_need_a_world(given: Given) -> Iterator[Breach]:
     by_rule = [f"targets.{key}" for key in _BY_RULE if given.writes(f"targets.{key}")]
     if by_rule and given.has("log") and not given.has("world"):
         text = "cannot be used with [log], which knows no strikes: a rule needs [world]"
-        hint, keys = "name the targets in targets.groups", tuple(map(given.at, by_rule))
-        yield Breach(listing(by_rule, "and"), text, hint=hint, keys=keys)
+        yield given.breach(text, *by_rule, hint="name the targets in targets.groups")
     if given.writes("note") and given.writes("log"):
         text = "needs [world]: a real log knows no requests, invitations, arms and labels"
-        yield Breach("[note]", text, keys=(("note",),))
+        yield Breach(Problem("[note]", text), (("note",),))
 
 
 @rule("targets.month", "world.start", "world.days")
@@ -273,7 +263,7 @@ def _month_is_simulated(given: Given, month: str, start: dt.date, days: int) -> 
         held = f"{_month(first)} to {_month(last)}" if first <= last else "no whole month"
         span = f"{given.mention('world.start')} and {given.mention('world.days')}"
         text = f"must be a whole month of the simulated time: {span} hold {held}"
-        yield given.breach("targets.month", text)
+        yield given.refuse("targets.month", text)
 
 
 def _month_number(day: dt.date) -> int:
@@ -296,7 +286,7 @@ def _workflow_follows_the_strikes(
             f"must not be before the end of {given.mention('targets.month')}, whose strikes "
             f"choose the targets: day {earliest}"
         )
-        yield given.breach("note.workflow_day", text)
+        yield given.refuse("note.workflow_day", text)
 
 
 @rule("score.horizon", "world.days")
@@ -304,9 +294,9 @@ def _horizon_within_the_world(given: Given, horizon: int | str, days: int) -> It
     length = days_in(horizon)
     if length is None:
         text = "must be in days (d) or weeks (w): a world counts in days"
-        yield given.breach("score.horizon", text)
+        yield given.refuse("score.horizon", text)
     elif length >= days:
-        yield given.breach("score.horizon", f"must be less than {given.mention('world.days')}")
+        yield given.refuse("score.horizon", f"must be less than {given.mention('world.days')}")
 
 
 class _Before(Section):

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from gateway.config.check import READING
 from gateway.config.phrases import say_key, say_value
 from gateway.config.rules import Breach, Given, rule
 from gateway.config.shape import node_at, type_of
 from gateway.config.types import Count, Number, Section, setting
+from gateway.config.validation import READING
 
 __all__ = ["SAMPLED", "AxisSection", "SweepSection"]
 
@@ -75,28 +75,24 @@ Axes = Mapping[str, Any]
 @rule("design")
 def _points_fit_the_design(given: Given, design: str) -> Iterator[Breach]:
     if design in SAMPLED and not given.has("points"):
-        text = f"is missing: how many points a {design} has"
-        yield Breach(given.name("points"), text, keys=(given.at("points"),))
+        yield given.breach(f"is missing: how many points a {design} has", "points")
     if design not in SAMPLED and given.value("points") is not None:
         text = f"cannot stand with design {design}, which has as many as its values"
-        yield given.breach("points", text, keys=(given.at("points"),))
+        yield given.breach(text, "points", got=given.say("points"))
 
 
 @rule("over", "replicates")
 def _one_seed(given: Given, over: Axes, replicates: int) -> Iterator[Breach]:
     if "experiment.seed" in over and replicates > 1:
-        key = ("over", "experiment.seed")
         text = f"cannot stand beside {given.name('replicates')}, which sets it"
-        yield Breach(given.name(key), text, keys=(given.at(key),))
+        yield given.breach(text, ("over", "experiment.seed"))
 
 
 @rule("design", "over")
 def _axes_fit_the_design(given: Given, design: str, over: Axes) -> Iterator[Breach]:
     for name, axis in _axes(over).items():
-        key = ("over", name)
         for text, got in _axis_faults(name, axis, design):
-            said = None if got is None else say_value(got)
-            yield Breach(given.name(key), text, said, keys=(given.at(key),))
+            yield given.breach(text, ("over", name), got=None if got is None else say_value(got))
 
 
 @rule("design", "over", "replicates")
@@ -108,13 +104,12 @@ def _points_can_be_counted(
     }
     if design == "zip" and len(set(lengths.values())) > 1:
         said = ", ".join(f"{say_key((name,))}: {n}" for name, n in lengths.items())
-        text = f"must have lists of one length in a zip ({said})"
-        yield Breach(given.name("over"), text, keys=(given.at("over"),))
+        yield given.breach(f"must have lists of one length in a zip ({said})", "over")
     points = math.prod(max(n, 1) for n in lengths.values()) if design == "grid" else 1
     count = (given.value("points") or 1) * points * replicates
     if count > MOST:
         text = f"must have at most {MOST:_} points, replicates included"
-        yield Breach(given.name(()), text, say_value(count), keys=(given.path,))
+        yield given.breach(text, (), got=say_value(count))
 
 
 def _axes(over: Axes) -> dict[str, AxisSection]:

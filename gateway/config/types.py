@@ -27,32 +27,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from gateway.config.check import READING, refusal_of
 from gateway.config.rules import Rule, broken_rules
+from gateway.config.validation import READING, refusal_of
 
-__all__ = [
-    "INT32_END",
-    "Count",
-    "Countries",
-    "Date",
-    "Digest",
-    "Duration",
-    "FilePath",
-    "Month",
-    "Name",
-    "Natural",
-    "Number",
-    "Positive",
-    "Proportion",
-    "Section",
-    "Share",
-    "Text",
-    "Texts",
-    "Window",
-    "days_in",
-    "setting",
-    "worded",
-]
+__all__ = ["INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath", "Month",
+           "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share", "Text",
+           "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
 
 INT32_END = 2**31
 
@@ -75,7 +55,11 @@ class Section(BaseModel):
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     section: ClassVar[str] = ""
-    """What messages call a section that stands alone."""
+
+    def __init_subclass__(cls, *, section: str = "", **more: Any) -> None:
+        """Name the section for the messages about one that stands alone."""
+        super().__init_subclass__(**more)
+        cls.section = section
 
     @model_validator(mode="wrap")
     @classmethod
@@ -107,7 +91,8 @@ def _unsigned_zero(value: Any) -> Any:
 
 
 _DURATION = r"^[0-9]{1,10} ?(s|min|h|d|w)$"
-_WINDOW = r"^([0-9]{1,10} ?(s|min|h|d|w)|[1-9][0-9]{0,8} joins?)$"
+_IN_JOINS = r"auto|[1-9][0-9]{0,8} joins?"
+_WINDOW = rf"^([0-9]{{1,10}} ?(s|min|h|d|w)|{_IN_JOINS})$"
 
 
 def _duration_from(least: int) -> Callable[[Any], int | str]:
@@ -125,8 +110,8 @@ def _duration_from(least: int) -> Callable[[Any], int | str]:
 
 
 def _window(value: Any) -> int | str:
-    """A duration, perhaps of nothing, or a number of joins."""
-    if isinstance(value, str) and "join" in value and re.match(_WINDOW, value):
+    """A duration, perhaps of nothing, a number of joins, or what the data say."""
+    if isinstance(value, str) and re.fullmatch(_IN_JOINS, value):
         return value
     return _duration_from(0)(value)
 

@@ -17,7 +17,7 @@ from gateway.config.interventions import (
     InviteCapSection,
     OnGroupsSection,
 )
-from gateway.counterfactual.groups import Known, choose_groups
+from gateway.counterfactual.chosen_groups import Known, choose_groups
 from gateway.counterfactual.outcome import Kinds, arm_row, source_rows, user_rows
 from gateway.log.join_log import JoinLog
 from gateway.simulate import (

@@ -6,17 +6,18 @@ from gateway.evaluate.prediction import (
     predict_later,
     split_by_time,
 )
-from gateway.evaluate.replicates import mean_interval, summarise_replicates
-from gateway.evaluate.truth import (
+from gateway.evaluate.ranking import (
     EVALUATION_SCHEMA,
     average_precision,
     clear_effects,
     evaluate_effects,
     evaluate_planted,
+    evaluation_table,
     precision_at,
     recall_at,
     share_at,
 )
+from gateway.evaluate.replicates import mean_interval, summarise_replicates
 
 __all__ = [
     "EVALUATION_SCHEMA",
@@ -26,6 +27,7 @@ __all__ = [
     "clear_effects",
     "evaluate_effects",
     "evaluate_planted",
+    "evaluation_table",
     "mean_interval",
     "precision_at",
     "predict_later",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from scipy.stats import binomtest, t
 
 from gateway.errors import GatewayError, Problem
-from gateway.evaluate.truth import EVALUATION_SCHEMA
+from gateway.evaluate.ranking import EVALUATION_SCHEMA
 
 __all__ = ["compare_detectors", "is_sweep", "mean_interval", "summarise_replicates", "swept_keys"]
 

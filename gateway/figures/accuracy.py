@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 from sklearn.metrics import precision_recall_curve
 
 from gateway.figures.selection import constant, detected_groups, detectors, first, floats, metric
@@ -22,6 +22,8 @@ from gateway.figures.style import (
     PAPER,
     RULE,
     AnyFigure,
+    count_axis,
+    log_axis,
     role,
     styled,
 )
@@ -275,11 +277,7 @@ def _draw_bins(axes: Axes, data: pa.Table) -> None:
         bottom, top = 0.6 * float(np.nanmin([x, low])), 1.5 * top
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(
-                LogLocator(subs=(1.0, 2.0, 5.0) if top < 60 * bottom else (1.0, 3.0))
-            )
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_locator(NullLocator())
+            log_axis(axis, (1.0, 2.0, 5.0) if top < 60 * bottom else (1.0, 3.0))
     axes.plot([bottom, top], [bottom, top], color=MUTED, ls="--", lw=0.8, zorder=1.5)
     axes.vlines(x, low, high, color=BLUE, lw=1.0)
     axes.plot(x, y, ls="none", marker="o", color=BLUE, ms=3.6)
@@ -311,6 +309,6 @@ def _draw_counts(axes: Axes, data: pa.Table) -> None:
     floor = 0.5 * n.min() if is_skewed else 0.0
     axes.vlines(x, floor, n, color=MUTED, lw=2.4)
     axes.set_ylim(floor, n.max() * (2.0 if is_skewed else 1.1))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    count_axis(axes.yaxis)
     axes.set_ylabel("predictions")
     axes.grid(axis="y", color=RULE)

@@ -19,7 +19,18 @@ from matplotlib.lines import Line2D
 from gateway.evaluate import summarise_replicates
 from gateway.evaluate.replicates import compare_detectors, is_sweep, swept_keys
 from gateway.figures.selection import DETECTOR, first, floats
-from gateway.figures.style import BLUE, INK, MUTED, PAGE, PAPER, RULE, AnyFigure, letters_on, styled
+from gateway.figures.style import (
+    BLUE,
+    INK,
+    MUTED,
+    PAGE,
+    PAPER,
+    RULE,
+    AnyFigure,
+    letters_on,
+    panels,
+    styled,
+)
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, listed
 
@@ -200,21 +211,14 @@ def _is_number(kind: pa.DataType) -> bool:
 def draw_phase_diagram(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one panel per detector on one scale, the note's own first."""
     names = _detectors(data)
-    n_columns = min(len(names), 4)
-    n_rows = -(-len(names) // n_columns)
-    figure = new_figure(PAGE, 0.55 + 1.75 * n_rows, ax)
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for i, axes in enumerate(grid.flat):
-        if i >= len(names):
-            axes.set_visible(False)
-            continue
-        _draw_map(axes, data.filter(pc.equal(data["detector"], names[i])), names[i])
-        if i + n_columns >= len(names):
-            axes.set_xlabel(_axis(first(data, "x_key")))
-        if i % n_columns == 0:
-            axes.set_ylabel(_axis(first(data, "y_key")))
-    visible = [axes for axes in grid.flat if axes.get_visible()]
-    bar = figure.colorbar(visible[0].collections[0], ax=visible, shrink=0.8, pad=0.02)
+    figure = new_figure(PAGE, 0.55 + 1.75 * -(-len(names) // 4), ax)
+    grid = panels(
+        figure, len(names), most_columns=4,
+        x=_axis(first(data, "x_key")), y=_axis(first(data, "y_key")),
+    )  # fmt: skip
+    for axes, name in zip(grid, names, strict=True):
+        _draw_map(axes, data.filter(pc.equal(data["detector"], name)), name)
+    bar = figure.colorbar(grid[0].collections[0], ax=grid, shrink=0.8, pad=0.02)
     bar.set_label(first(data, "metric").replace("_", " "))
     bar.outline.set_visible(False)
     return figure
@@ -257,7 +261,7 @@ def _draw_map(axes: Axes, rows: pa.Table, name: str) -> None:
     axes.set_yticks(range(len(ys)), [f"{y:g}" for y in ys])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{name.replace('_', ' ')}{' (the note)' if name == DETECTOR else ''}")
+    axes.set_title(_words(name))
 
 
 def _grid(rows: pa.Table, xs: Sequence[float], ys: Sequence[float]) -> npt.NDArray[np.float64]:

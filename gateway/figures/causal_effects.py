@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from gateway.figures.labels import label
 from gateway.figures.selection import DETECTOR, floats
@@ -40,6 +40,8 @@ from gateway.figures.style import (
     PAPER,
     RULE,
     AnyFigure,
+    count_axis,
+    panels,
     role,
     styled,
 )
@@ -293,26 +295,22 @@ def _from_arms(tables: Mapping[str, pa.Table]) -> pa.Table | None:
 @styled
 def draw_dose_response(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one panel per intervention, one line per chooser; all panels share both axes."""
-    panels = list(dict.fromkeys(data["intervention"].to_pylist()))
+    names = list(dict.fromkeys(data["intervention"].to_pylist()))
     choosers = _choosers(data)
-    n_columns = min(len(panels), 3)
-    n_rows = -(-len(panels) // n_columns)
-    figure = new_figure(COLUMN if n_columns == 1 else PAGE, 0.75 + 1.85 * n_rows, ax)
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for i, axes in enumerate(grid.flat):
-        if i >= len(panels):
-            axes.set_visible(False)
-            continue
-        _draw_doses(axes, data.filter(pc.equal(data["intervention"], panels[i])), choosers)
-        axes.set_title(label(panels[i].replace("_", " "), limit=40), parse_math=False)
-        if i + n_columns >= len(panels):
-            axes.set_xlabel("groups acted on")
-        if i % n_columns == 0:
-            axes.set_ylabel("target joins averted")
+    is_narrow = len(names) == 1
+    height = 0.75 + 1.85 * -(-len(names) // 3)
+    figure = new_figure(COLUMN if is_narrow else PAGE, height, ax)
+    grid = panels(
+        figure, len(names), most_columns=3,
+        x="groups acted on", y="target joins averted",
+    )  # fmt: skip
+    for axes, name in zip(grid, names, strict=True):
+        _draw_doses(axes, data.filter(pc.equal(data["intervention"], name)), choosers)
+        axes.set_title(label(name.replace("_", " "), limit=40), parse_math=False)
     figure.legend(
         handles=[_chooser_key(name, i) for i, name in enumerate(choosers)],
         loc="outside lower center",
-        ncols=min(len(choosers), 2 if n_columns == 1 else 4),
+        ncols=min(len(choosers), 2 if is_narrow else 4),
     )
     return figure
 
@@ -346,7 +344,7 @@ def _draw_doses(axes: Axes, rows: pa.Table, choosers: list[str]) -> None:
         axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0.0)
         axes.plot(x, y, color=color, ls=line, marker=marker, ms=3.4, mec=PAPER, mew=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    count_axis(axes.yaxis)
     axes.grid(axis="y", color=RULE)
 
 

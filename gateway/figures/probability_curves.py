@@ -26,6 +26,7 @@ from gateway.figures.style import (
     UNTOLD,
     AnyFigure,
     flag_keys,
+    panels,
     role,
     role_keys,
     styled,
@@ -97,21 +98,16 @@ def plotted_probability_curves(tables: Mapping[str, pa.Table]) -> pa.Table | Non
 @styled
 def draw_probability_curves(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one panel per user; all panels share the probability axis."""
-    panels = _panels(data)
-    n_columns = min(len(panels), 2 if len(panels) <= 4 else 3)
-    n_rows = -(-len(panels) // n_columns)
-    figure = new_figure(PAGE, 1.75 * n_rows + 0.5, ax)
-    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
-    top = _HEADROOM * max(float(np.max(_levels(panel)[1:])) for panel in panels)
-    for i, axes in enumerate(grid.flat):
-        if i >= len(panels):
-            axes.set_visible(False)
-            continue
-        _draw_panel(axes, panels[i], top=top or 1.0)
-        if i + n_columns >= len(panels):
-            axes.set_xlabel("number of groups joined")
-        if i % n_columns == 0:
-            axes.set_ylabel("P(join a target) (%)")
+    users = _panels(data)
+    n_columns = 2 if len(users) <= 4 else 3
+    figure = new_figure(PAGE, 1.75 * -(-len(users) // n_columns) + 0.5, ax)
+    grid = panels(
+        figure, len(users), most_columns=n_columns, sharex=False,
+        x="number of groups joined", y="P(join a target) (%)",
+    )  # fmt: skip
+    top = _HEADROOM * max(float(np.max(_levels(user)[1:])) for user in users)
+    for axes, user in zip(grid, users, strict=True):
+        _draw_panel(axes, user, top=top or 1.0)
     keys = _keys(data)
     n_key_rows = -(-len(keys) // 5)
     figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // n_key_rows))

@@ -6,7 +6,7 @@ A role has the same colour and the same shape everywhere. Colours are from Okabe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -18,11 +18,14 @@ import matplotlib as mpl
 import pyarrow as pa
 import pyarrow.csv
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from gateway.errors import GatewayError
+from gateway.wording import count
 
 __all__ = [
     "BLUE",
@@ -37,11 +40,14 @@ __all__ = [
     "UNTOLD",
     "AnyFigure",
     "Role",
+    "count_axis",
     "csv_bytes",
     "figure",
     "flag_keys",
     "letters_on",
+    "log_axis",
     "look",
+    "panels",
     "render",
     "role",
     "role_keys",
@@ -140,6 +146,47 @@ def figure(width: float, height: float, ax: Axes | None = None) -> AnyFigure:
         whole.set_layout_engine("constrained")  # legends stand outside of axes
     ax.remove()
     return parent.add_subfigure(place)
+
+
+def panels(
+    figure: AnyFigure, n: int, *, most_columns: int, x: str, y: str, sharex: bool = True
+) -> list[Axes]:
+    """Return ``n`` axes in rows of at most so many, named at the outer edges alone.
+
+    Parameters
+    ----------
+    figure
+        Empty.
+    n
+        At least 1; the last row may stay open.
+    most_columns
+        Of a row.
+    x, y
+        Names of the two axes.
+    sharex
+        Whether all have one x axis; they always have one y axis.
+    """
+    n_columns = min(n, most_columns)
+    grid = figure.subplots(-(-n // n_columns), n_columns, sharex=sharex, sharey=True, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < n)
+        if i < n <= i + n_columns:
+            axes.set_xlabel(x)
+        if i < n and i % n_columns == 0:
+            axes.set_ylabel(y)
+    return list(grid.flat[:n])
+
+
+def count_axis(axis: Axis) -> None:
+    """Write the ticks of an axis as counts, with thousands set off."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+
+
+def log_axis(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
+    """Label a logarithmic axis at decades times ``subs``, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def whole_of(figure: AnyFigure) -> Figure:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from gateway.detect import Measure, measure_of
 from gateway.figures.labels import label, place
@@ -37,7 +37,9 @@ from gateway.figures.style import (
     RULE,
     UNTOLD,
     AnyFigure,
+    count_axis,
     flag_keys,
+    log_axis,
     role,
     role_keys,
     styled,
@@ -120,9 +122,9 @@ def caption_top_gateways(data: pa.Table) -> str:
     return (
         f"The {counted(data.num_rows, 'group')} that the detector "
         f"{measure.detector.replace('_', ' ')} ranks highest of "
-        f"{count(first(data, 'n_ranked'))}, by the {measure.score.name}: {measure.score.meaning} "
+        f"{count(first(data, 'n_ranked'))}, by the {measure.score.axis}: {measure.score.meaning} "
         f"(first number on the right; second: joiners). Dot: the "
-        f"{measure.estimate.name}{axis}: {measure.estimate.meaning}.{bar}{line}"
+        f"{measure.estimate.axis}{axis}: {measure.estimate.meaning}.{bar}{line}"
         f"{level or flagged}{colour}"
     )
 
@@ -161,9 +163,7 @@ def _draw_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
 def _set_log_axis(axes: Axes, span: float) -> None:
     axes.set_xscale("log")
     near = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 8.0 else (1.0, 2.0, 5.0)
-    axes.xaxis.set_major_locator(LogLocator(subs=near if span < 100.0 else (1.0,)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    log_axis(axes.xaxis, near if span < 100.0 else (1.0,))
 
 
 def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
@@ -329,7 +329,7 @@ def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     axes.set_ylim(-0.03 * top, 1.14 * top)  # whole marks at zero, and names over the highest
     is_short = x.max() < 60.0 * x.min()
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_short else (1.0,)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    count_axis(axes.xaxis)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number of joiners")
     axes.set_ylabel(measure_of(DETECTOR).score.axis)

@@ -1,25 +1,29 @@
-"""What lies at a path: its format by content, its parts, its digest; gzip within bounds."""
+"""What lies at a path: its format by content, its parts, its digest; Parquet files."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
+import os
+import secrets
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet
 
 from gateway.errors import LogError
 from gateway.log.messages import complaint
 
-__all__ = ["Format", "digest_of", "format_of", "open_gzip", "parquet_parts", "unreadable"]
+__all__ = ["Format", "digest_of", "format_of", "parquet_batches", "parquet_parts", "parquet_schema",
+           "unreadable", "write_parquet"]  # fmt: skip
 
 Format = Literal["csv", "gzip", "parquet"]
 
-# Join logs shrink five to thirty times. A stream of one byte repeated shrinks a thousand
-# times: a few megabytes of it would fill the memory.
-_LARGEST_RATIO = 200
-_ALWAYS_ALLOWED = 1 << 28
-_BUFFER = 1 << 20
+_ROW_GROUP = 1 << 20
+_BUFFER = 1 << 18
+# A join takes a user, a group and a time, at four bytes each at the very least.
+_BYTES_PER_ROW = 12
 
 _WANTED = "must be a CSV file, a gzip CSV file, a Parquet file or a folder of Parquet files"
 _FOREIGN = {
@@ -103,39 +107,114 @@ def _first_bytes(path: Path) -> bytes:
         raise unreadable(path, error) from error
 
 
-def open_gzip(path: Path) -> BinaryIO:
-    """Open a gzip file for reading; it may grow 200-fold, and to 256 MiB in any case.
+def parquet_schema(path: Path) -> pa.Schema:
+    """Return names and types of the columns of one Parquet file, and its metadata.
 
     Raises
     ------
     LogError
-        While reading, once the stream is longer than that.
+        If it is not a whole Parquet file.
     """
-    allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
-    return cast("BinaryIO", io.BufferedReader(_Bounded(path, allowed), _BUFFER))
+    try:
+        return pyarrow.parquet.read_schema(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
 
 
-class _Bounded(io.RawIOBase):
-    def __init__(self, path: Path, allowed: int) -> None:
-        self._path, self._left, self._allowed = path, allowed, allowed
-        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by close)
+def parquet_batches(
+    path: Path,
+    names: Sequence[str],
+    *,
+    by_dictionary: Sequence[str] = (),
+    rows: int | None = None,
+    is_bounded: bool = False,
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of one Parquet file, of whatever type they are.
 
-    def readable(self) -> bool:
-        return True
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Columns of it.
+    by_dictionary
+        Columns of text that are not spelt out.
+    rows
+        Most rows of a batch; None for about a million.
+    is_bounded
+        Whether batches go as they come, so that the file may be larger than the memory.
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        got = self._stream.readinto(buffer)
-        self._left -= got
-        if self._left < 0:
-            raise complaint(
-                self._path,
-                "the gzip stream",
-                f"must not grow more than {_LARGEST_RATIO}-fold",
-                got=f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}",
-                hint="if it is a log after all, unpack it first",
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file, or says that it holds more rows than the memory
+        of this machine: a few bytes can stand for any number of equal rows.
+    """
+    # With a buffer a column is read piece by piece; without, a whole row group of it.
+    how = {"buffer_size": _BUFFER} if is_bounded else {"read_dictionary": list(by_dictionary)}
+    try:
+        # A ParquetFile is this one file; a dataset would look for partitions in the path.
+        with pyarrow.parquet.ParquetFile(path, **how) as file:
+            if not is_bounded:
+                _refuse_beyond_memory(path, file.metadata.num_rows)
+            yield from file.iter_batches(
+                rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
             )
-        return got
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
 
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+
+def write_parquet(table: pa.Table, path: str | Path) -> None:
+    """Write a table to a Parquet file (zstd): the whole file or nothing.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and take
+    the final name in one step. The same table gives the same bytes with the same pyarrow.
+
+    Parameters
+    ----------
+    table
+        Any table; its metadata are kept.
+    path
+        The file; its folder is made if need be. An existing file is replaced.
+
+    Raises
+    ------
+    LogError
+        If the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                pyarrow.parquet.write_table(
+                    table, stream, compression="zstd", row_group_size=_ROW_GROUP
+                )
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(path, "the file", "cannot be written", got=got) from error
+
+
+def _refuse_beyond_memory(path: Path, rows: int) -> None:
+    most = _memory() // _BYTES_PER_ROW
+    if rows > most:
+        rule = f"must fit into memory: at most {most:,} rows here"
+        raise complaint(path, "the file", rule, got=f"{rows:,}")
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _not_parquet(path: Path, error: Exception) -> LogError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    rule = "must be a whole Parquet file; it is of another format, cut off or damaged"
+    return complaint(path, "the file", rule, got=str(error).splitlines()[0])

@@ -40,6 +40,9 @@ def coded(column: pa.Array) -> Coded:
     pyarrow.ArrowInvalid
         If a text is not UTF-8.
     """
+    if pa.types.is_integer(column.type) and not column.null_count and _are_close(column):
+        numbers, codes = _ranked(column.cast(pa.int64()).to_numpy())
+        return Coded(pa.array(numbers), codes)
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     names = encoded.dictionary
     if not pa.types.is_integer(names.type) or names.type == pa.uint64():
@@ -61,6 +64,12 @@ def coded(column: pa.Array) -> Coded:
             none.to_numpy(zero_copy_only=False)[codes] | (codes < 0), np.int32(-1), codes
         )
     return Coded(names, codes)
+
+
+def _are_close(column: pa.Array) -> bool:
+    """Whether integers, none of them negative, leave few gaps."""
+    low, high = (end or 0 for end in pc.min_max(column).as_py().values())
+    return low >= 0 and high <= 4 * len(column) + 1_000
 
 
 class Numbering:
@@ -86,7 +95,7 @@ class Numbering:
 
     def finish(self) -> pa.StringArray:
         """Return the names that occur, sorted; the ids of all blocks are now theirs."""
-        if not self._names:
+        if not self._held:
             return pa.array([], pa.string())
         names = self._merge()
         used = np.zeros(len(names) + 1, np.bool_)
@@ -100,6 +109,7 @@ class Numbering:
         names = names.cast(pa.string())
         order = text_order(names)
         self._renumber(inverse(order))
+        self._issued.clear()
         return names.take(pa.array(order))
 
     def _merge(self) -> pa.Array:

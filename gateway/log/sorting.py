@@ -19,6 +19,8 @@ TIE_BREAKERS = {"source": np.uint8, "confirmed": np.bool_, "inviter": np.int32,
 
 # From so many rows on kernels do the work. Below it they are not worth a second to load.
 _LARGE = 1 << 20
+# A key of several columns packed into one int64 must leave the sign alone.
+_KEY_BITS = 63
 # Ranges of users that are sorted one by one, whatever the number of threads.
 _RANGES = 64
 _BATCH = 1 << 22
@@ -47,7 +49,7 @@ def canonical(
         int64, shape (n_users + 1,); ``group``, ``time`` and the others, shape (n_joins,).
     """
     if len(user) < _LARGE:
-        ties = [others[name] for name in reversed(TIE_BREAKERS) if name in others]
+        ties = [others[name] for name in TIE_BREAKERS if name in others]
         rows = _order(user, group, time, ties)
         offsets = _offsets(np.bincount(user[rows], minlength=n_users))
         columns = {"group": group[rows], "time": time[rows]}
@@ -58,11 +60,28 @@ def canonical(
 
 def _order(user: Int32, group: Int32, time: Int32, ties: list[AnyArray]) -> Int64:
     """Return the rows that stay, in order."""
-    rows = np.lexsort((*ties, time, group, user))
+    rows = _sorted_by(user, group, time, *ties)
     first = (np.diff(user[rows], prepend=-1) != 0) | (np.diff(group[rows], prepend=-1) != 0)
     rows = rows[first]
-    order: Int64 = rows[np.lexsort((group[rows], time[rows], user[rows]))]
+    order: Int64 = rows[_sorted_by(user[rows], time[rows], group[rows])]
     return order
+
+
+def _sorted_by(*columns: AnyArray) -> Int64:
+    """Return the rows sorted by some columns; rows equal in all stand in any order."""
+    # Packed into one integer, if they fit, they are sorted ten times as fast.
+    key = np.zeros(len(columns[0]), np.int64)
+    bits = 0
+    for column in columns:
+        since = column.astype(np.int64)
+        since -= since.min(initial=0)
+        width = int(since.max(initial=0)).bit_length()
+        bits += width
+        if bits > _KEY_BITS:
+            return np.lexsort(columns[::-1])
+        key <<= width
+        key |= since
+    return np.argsort(key)
 
 
 def _dealt_out(

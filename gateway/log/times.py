@@ -59,6 +59,8 @@ _YYYYMMDD = (1900_01_01, 2100_12_31)
 # 1990 to 2100.
 _SECONDS = (631_152_000, 4_133_980_799)
 _BATCH = 1 << 20
+# So many times tell whether there are few of them, again and again.
+_SAMPLE = 1 << 10
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -210,9 +212,10 @@ def time_format_like(first: int, last: int) -> TimeFormat | None:
 
 
 def _from_text(column: pa.Array, place: Place) -> Times:
-    encoded = column.dictionary_encode()
-    if len(encoded.dictionary) < len(column) // 4:
-        # The same few days again and again; which row is bad is found out below.
+    sample = column[:_SAMPLE]
+    if len(sample) == _SAMPLE and len(pc.unique(sample)) < _SAMPLE // 2:
+        # The same days again and again; which row is bad is found out below.
+        encoded = column.dictionary_encode()
         try:
             times = _parsed(encoded.dictionary, place)
         except LogError:

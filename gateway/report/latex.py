@@ -15,7 +15,7 @@ from itertools import zip_longest
 
 import pyarrow as pa
 
-from gateway.report.blocks import Body, Filter, Row, Table
+from gateway.report.content import Body, Filter, Row, Table
 from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
 from gateway.report.sections.note_claims import CLAIMS_KEY
 from gateway.report.summary import Result
@@ -114,7 +114,7 @@ def render_tabular(table: Table) -> str:
 
     Examples
     --------
-    >>> from gateway.report.blocks import Cell, Column, label
+    >>> from gateway.report.content import Cell, Column, label
     >>> rows = [Row([label("a_b"), Cell("−3 %")])]
     >>> print(render_tabular(Table("t", "One.", [Column("x", "", False), Column("y")],
     ...                            [Body(rows)])), end="")

@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gateway.errors import ResultError
-from gateway.report.blocks import Section
+from gateway.report.content import Section
 from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
 from gateway.wording import MISSING, name

@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.config import Config
-from gateway.config.check import check_document
 from gateway.config.document import (
     Document,
     Finding,
@@ -26,7 +25,8 @@ from gateway.config.document import (
     set_in_document,
 )
 from gateway.config.swept import AxisSection, SweepSection, kind_of
-from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.config.validation import check_document, config_error
+from gateway.errors import GatewayError, Problem
 
 __all__ = ["Setting", "Variant", "Variants", "draw_design", "parse_points"]
 
@@ -102,9 +102,7 @@ def parse_points(text: str, *, name: str = "config", overrides: Sequence[str] = 
         rule = "is missing: it says what is swept"
         findings.append((place, Problem("[sweep]", rule, where=place.text)))
     if findings or config is None or sweep is None:
-        # Each problem once, though it may hold for many points.
-        ordered = sorted(findings, key=lambda finding: finding[0])
-        raise ConfigError(list(dict.fromkeys(problem for _, problem in ordered)))
+        raise config_error(findings)
     return Variants(document.values, config, sweep, points)
 
 

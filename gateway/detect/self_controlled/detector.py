@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy.stats import norm
 
+from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.self_controlled.effects import OwnEffects, own_effects
-from gateway.detect.self_controlled.fit import JointFit, fit_joint
-from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.before import grade_calls
+from gateway.detect.self_controlled.evidence import gather_evidence
 from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
-from gateway.detect.self_controlled.slots import RiskWindow, build_slots
+from gateway.detect.self_controlled.sensitivity import e_values, say_checks
+from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
+from gateway.detect.self_controlled.unusual import most_usual_joins
+from gateway.detect.self_controlled.windows import choose_window
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
@@ -29,7 +34,11 @@ Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
-_BYTES_PER_JOIN = 100
+_BYTES_PER_JOIN = 150
+# A rough fit is enough for a prior's mean, and one penalty for its many.
+_ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)
+# Users who are set aside are named, so many of them.
+_NAMED = 5
 
 SELF_CONTROLLED = Measure(
     detector="self_controlled",
@@ -70,7 +79,8 @@ def detect_self_controlled(
     it, too. On the calendar (``clock = "calendar"``) the same holds of the rate of target
     joins: the self-controlled case series.
 
-    *Score.* Posterior mode of beta_g under a normal prior whose precision the data choose.
+    *Score.* Posterior mean of beta_g: association with the targets is the prior's mean, as
+    far as the log shows that it goes with change (``Evidence.posterior``, ``fit_prior``).
     *Estimate, interval, p-value.* See ``own_effects``: of beta_g without a prior, the others
     as fitted; the p-value is the upper tail at beta_g = 0. ``n_events`` counts the joiners
     who join a target later than the group, no more.
@@ -81,9 +91,10 @@ def detect_self_controlled(
 
     *When it misleads.* Whatever changes in a user over time and moves both joins is taken
     for an effect: a taste that drifts for outside reasons raises the groups joined on the
-    way (fellow travellers). What sends people to targets without changing them, such as
+    way (fellow travellers); the grade ``robust`` is of calls that no drift which began before
+    the join explains. What sends people to targets without changing them, such as
     recommendations seeded by a group, or invitations, is not seen. Groups joined always
-    together share one effect, and the penalty splits it between them.
+    together are one alias set: nobody can say which of them it is.
 
     Parameters
     ----------
@@ -97,11 +108,14 @@ def detect_self_controlled(
     Returns
     -------
     Detection
-        With the extra columns ``log_ratio`` (posterior mode), ``standard_error`` (its own),
+        With the extra columns ``standard_error`` (posterior deviation of the score),
         ``observed`` and ``expected`` (events of joiners after the join; their mean without an
         effect, given the effects of the others), ``z`` (standard normal without an effect),
-        ``dispersion`` (of events of one user that go together), ``n_cases`` (joiners whose
-        events could have fallen on either side), ``surrogate``.
+        ``z_near`` (see ``near_effects``), ``grade`` (see ``grade_calls``), ``dispersion`` (of
+        events of one user that go together), ``n_cases`` (joiners whose events could have
+        fallen on either side), ``surrogate``, ``alias`` (the group that stands for those joined
+        together with it, see ``find_aliases``), ``e_value`` (see ``e_values``). ``notes`` name
+        the users who are set aside, and what became of the checks of the assumptions.
 
     Raises
     ------
@@ -117,77 +131,82 @@ def detect_self_controlled(
     the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    window = window_in(options, joins.tick)
+    given = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, clock=options.clock, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    found = _evidence(joins, targets.mask | surrogate, options, window)
+    window = given or choose_window(joins, targets.mask | surrogate, clock=options.clock)
+    most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
+    gather = partial(
+        gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
+        aliases=options.aliases == "auto", before=options.second_contrast == "before",
+        most_joins=most,
+    )  # fmt: skip
+    found = gather(targets.mask | surrogate)
     if surrogate.any():
-        found = found.replaced(_evidence(joins, targets.mask, options, window), surrogate)
-    sizes = joins.sizes()
+        found = found.replaced(gather(targets.mask), surrogate)
+    own, sizes = found.own, joins.sizes()
+    ranked = ~targets.mask & own.informative & (sizes >= options.min_joiners)
+    score, error = found.beta, found.mode_error
+    if options.prior == "association":
+        association = detect_coefficient(joins, targets, options=_ASSOCIATION, seed=seed).score
+        score, error = found.posterior(np.where(targets.mask, 0.0, association), ranked)
     n_events = _followed(joins, targets.mask, window)
-    own = found.own
+    p = norm.sf(own.z)
     findings = Findings(
-        score=np.where(own.informative, found.beta, np.nan),
+        score=np.where(own.informative, score, np.nan),
         estimate=np.exp(own.log_ratio),
         ci_low=np.exp(own.ci_low),
         ci_high=np.exp(own.ci_high),
         n_joiners=sizes,
         n_events=n_events,
-        p_value=norm.sf(own.z),
+        p_value=p,
         extra={
-            "log_ratio": found.beta,
-            "standard_error": np.where(own.informative, found.error, np.nan),
+            "standard_error": np.where(own.informative, error, np.nan),
             "observed": own.observed,
             "expected": own.expected,
             "z": own.z,
+            "z_near": found.near.z,
             "dispersion": own.dispersion,
             "n_cases": own.n_cases.astype(np.int64),
             "surrogate": surrogate,
+            "alias": _names(joins, found.alias),
+            "e_value": e_values(np.exp(own.ci_low), event_share=found.event_share),
         },
     )
-    return findings.rank(
+    detection = findings.rank(
         SELF_CONTROLLED, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha,
-        flaggable=n_events >= options.min_events,
+        flaggable=n_events >= options.min_events, alias=found.alias,
     )  # fmt: skip
+    grade = grade_calls(
+        detection.flagged, detection.p_value, norm.sf(found.near.z), found.near.z,
+        alias=found.alias, alpha=options.alpha,
+    )  # fmt: skip
+    notes = (*_set_aside(joins, most), *say_checks(found.checks))
+    if given is None:
+        notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
+    return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
 
 
-@dataclass(frozen=True, eq=False)
-class _Evidence:
-    """Posterior mode and error of each beta, and what each group says by itself."""
-
-    beta: Float64
-    error: Float64
-    own: OwnEffects
-
-    def replaced(self, other: _Evidence, where: Mask) -> _Evidence:
-        """Return this with the groups of a mask taken from ``other``."""
-        own = {
-            f.name: np.where(where, getattr(other.own, f.name), getattr(self.own, f.name))
-            for f in fields(OwnEffects)
-        }
-        beta, error = (
-            np.where(where, other.beta, self.beta),
-            np.where(where, other.error, self.error),
-        )
-        return _Evidence(beta, error, OwnEffects(**own))
+def _names(joins: JoinLog, alias: Int64) -> npt.NDArray[np.object_]:
+    """Return the name of each group's alias set; None of a group alone."""
+    names = np.full(len(alias), None, object)
+    together = np.flatnonzero((np.bincount(alias, minlength=len(alias)) > 1)[alias])
+    names[together] = joins.groups.take(pa.array(alias[together])).to_pylist()
+    return names
 
 
-def _evidence(
-    joins: JoinLog, outcome: Mask, options: SelfControlledOptions, window: RiskWindow
-) -> _Evidence:
-    slots = build_slots(joins, outcome, ~outcome, clock=options.clock, window=window)
-    likelihood = Likelihood(slots)
-    fit = fit_joint(likelihood, penalty=options.penalty)
-    return _Evidence(fit.point.beta, _posterior_error(fit), own_effects(likelihood, fit))
-
-
-def _posterior_error(fit: JointFit) -> Float64:
-    """Laplace's approximation with a diagonal Hessian."""
-    return 1.0 / np.sqrt(np.maximum(fit.information + fit.penalty, 1e-12))
+def _set_aside(joins: JoinLog, most: float) -> tuple[str, ...]:
+    """Say who is left out."""
+    users = np.flatnonzero(np.diff(joins.offsets) > most)
+    if len(users) == 0:
+        return ()
+    first = ", ".join(joins.users.take(pa.array(users[:_NAMED])).to_pylist())
+    others = f" and {len(users) - _NAMED:,} others" if len(users) > _NAMED else ""
+    return (f"users with more than {most:,.0f} joins are set aside: {first}{others}",)
 
 
 def _check_room(joins: JoinLog, outcome: Mask) -> None:

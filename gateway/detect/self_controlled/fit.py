@@ -42,6 +42,8 @@ class JointFit:
         float64, shape (n_groups,): what the cases say of each beta, its own tick left out.
     penalty
         Precision of the normal prior on beta.
+    evidence
+        Log marginal likelihood of the events, by Laplace's method with a diagonal Hessian.
     evaluations, moved
         Evaluations of the likelihood, and how far any beta moved in the last round.
     """
@@ -49,6 +51,7 @@ class JointFit:
     point: Point
     information: Float64
     penalty: float
+    evidence: float
     evaluations: int
     moved: float
 
@@ -120,7 +123,13 @@ def fit_joint(
             value = _chosen(point.beta, own.variance[0], value)
         if moved < _STILL and abs(np.log(value / old)) < _CLOSE:
             break
-    return JointFit(point, own.variance[0], value, evaluations, moved)
+    evidence = _evidence(likelihood, point, own.variance[0], value)
+    return JointFit(point, own.variance[0], value, evidence, evaluations, moved)
+
+
+def _evidence(likelihood: Likelihood, point: Point, information: Float64, penalty: float) -> float:
+    fitted = likelihood.loss(point)[0] + 0.5 * penalty * float(point.beta @ point.beta)
+    return -fitted - 0.5 * float(np.log1p(information / penalty).sum())
 
 
 def _chosen(beta: Float64, information: Float64, penalty: float) -> float:

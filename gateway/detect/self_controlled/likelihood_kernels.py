@@ -22,6 +22,7 @@ import math
 import numpy as np
 
 from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
+from gateway.score.prefix_loss_kernels import MOST_LOGIT, exponential
 
 __all__ = ["add_background", "add_loss", "add_own", "fill_weights"]
 
@@ -49,11 +50,11 @@ def _weigh(first, m, group, fresh, stratum, length, until, beta, table, eta, w, 
         joined += beta[group[i]]
         if ends:
             drop[until[i]] += beta[group[i]]
+    # In loops of their own: the first works on several rows at once.
+    for k in range(m):
+        w[k] = length[first + k] * exponential(max(min(eta[k] - top, 0.0), -MOST_LOGIT))
     total = 0.0
     for k in range(m):
-        w[k] = 0.0
-        if length[first + k] > 0.0:
-            w[k] = length[first + k] * math.exp(eta[k] - top)
         total += w[k]
     return total, top
 
@@ -61,8 +62,9 @@ def _weigh(first, m, group, fresh, stratum, length, until, beta, table, eta, w, 
 @inner_kernel
 def _scale(m, n, total, w):  # type: ignore[no-untyped-def]
     """Let the weights of a case sum to n: its polynomials are below exp(n)."""
+    factor = n / total
     for k in range(m):
-        w[k] *= n / total
+        w[k] *= factor
 
 
 @inner_kernel
@@ -133,8 +135,9 @@ def _add_case(  # type: ignore[no-untyped-def]
         i = first + k
         if events[i] > 0:
             loss -= events[i] * eta[k]
-        background[stratum[i]] += w[k] - events[i]
-        r += w[k] - events[i]
+        surplus = w[k] - events[i]
+        background[stratum[i]] += surplus
+        r += surplus
         gradient[group[i]] += after
         if ends:
             gradient[group[i]] -= rest[until[i]]

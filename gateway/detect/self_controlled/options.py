@@ -10,8 +10,8 @@ from gateway.log import Tick, ticks_in
 __all__ = ["SelfControlledOptions", "window_in"]
 
 
-def window_in(options: SelfControlledOptions, tick: Tick) -> RiskWindow:
-    """Return how long an exposure lasts on a log with such ticks.
+def window_in(options: SelfControlledOptions, tick: Tick) -> RiskWindow | None:
+    """Return how long an exposure lasts on a log with such ticks; None where the data say.
 
     Raises
     ------
@@ -19,6 +19,8 @@ def window_in(options: SelfControlledOptions, tick: Tick) -> RiskWindow:
         If it is no duration of such a log, or in joins on the calendar.
     """
     name, wanted = "self_controlled.risk_window", options.risk_window
+    if wanted == "auto":
+        return None
     if isinstance(wanted, str) and "join" in wanted:
         if options.clock == "calendar":
             rule = 'must be a time where clock is "calendar"'

@@ -55,6 +55,11 @@ class RiskWindow:
     ticks: int = 0
     joins: int = 0
 
+    def __str__(self) -> str:
+        if not self.ends:
+            return "for ever"
+        return f"for {self.joins:,} joins" if self.joins else f"for {self.ticks:,} ticks"
+
     @property
     def ends(self) -> bool:
         """Whether an exposure ends at all."""

@@ -7,6 +7,8 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
@@ -106,9 +108,9 @@ def choose_surrogates(
     joins as events, on the other half with target joins alone, and correlate the two
     statistics over the groups; both ways round. A set that stands for the targets brings
     news about them, and the correlation rises; one that does not drowns them, and it
-    falls. The best set is taken, none if its correlation is within two standard errors of
-    zero or no better than that of target joins alone. No truth enters. Of more than
-    ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
+    falls. The best set is taken if its correlation is above that of target joins alone, and
+    above zero, by two standard errors: a set that does not help does harm. No truth enters.
+    Of more than ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
 
     Parameters
     ----------
@@ -135,13 +137,20 @@ def choose_surrogates(
         return _statistics(joins, outcome, candidate, half, clock, seed)
 
     plain = statistics(targets.mask, candidate)
-    best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
+    usual = _agreement(plain, plain)
+    best, most = none, max(usual + _margin(usual, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
     for chosen in sets:
         found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
         agreement = _agreement(found, plain)
         if agreement > most:
             best, most = chosen, agreement
     return best
+
+
+def _margin(agreement: float, plain: Float64) -> float:
+    """Two standard errors of a correlation over the groups known in both halves."""
+    known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
+    return 2.0 * (1.0 - agreement**2) / math.sqrt(max(known, 1))
 
 
 def _statistics(

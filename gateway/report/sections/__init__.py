@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.report.blocks import Section
+from gateway.report.content import Section
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
 from gateway.report.sections.explanations import explained, explanations
 from gateway.report.sections.note_claims import claims

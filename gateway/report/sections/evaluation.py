@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from operator import itemgetter
 
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label
+from gateway.report.content import (
+    Body,
+    Cell,
+    Column,
+    Filter,
+    Row,
+    Section,
+    Stored,
+    Table,
+    bounds,
+    label,
+    names,
+    numbers,
+    rows_of,
+    words,
+)
 from gateway.report.summary import SCORER, Result
 from gateway.wording import MISSING, count, decimal, interval, name, percent, significant
 
@@ -71,11 +86,10 @@ def evaluation(result: Result) -> Section | None:
 def scorer(result: Result) -> Section:
     """Return metric, value and interval of the scorer."""
     rows = [row for row in result.evaluations() if row["detector"].startswith(SCORER)]
-    columns = [Column("metric", is_number=False), Column("value"), Column("95 % interval")]
-    body = Body([Row([label(metric(row["metric"])[0]), *_numbers(row)]) for row in rows])
+    columns = [_METRIC, *_numbers("value")]
     said: str | Table = "The result holds no evaluation of the scorer."
     if rows:
-        said = Table("scorer-metrics", _SCORER_SAYS, columns, [body])
+        said = Table("scorer-metrics", _SCORER_SAYS, columns, [Body(rows_of(columns, rows))])
     return Section("scorer", "Scorer", [said])
 
 
@@ -91,7 +105,7 @@ def metric(key: str) -> tuple[str, Form]:
     return _METRICS.get(key, (key.replace("_", " "), decimal))
 
 
-def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str, where: str) -> list[Table]:
+def comparisons(rows: Sequence[Stored], *, key: str, where: str) -> list[Table]:
     """Return detectors side by side, a table for each truth that tells several apart.
 
     Parameters
@@ -110,72 +124,68 @@ def comparisons(rows: Sequence[Mapping[str, Any]], *, key: str, where: str) -> l
     return [table for table in found if table is not None]
 
 
-def _comparison(
-    rows: Iterable[Mapping[str, Any]], truth: str, *, key: str, caption: str
-) -> Table | None:
+def _comparison(rows: Iterable[Stored], truth: str, *, key: str, caption: str) -> Table | None:
     """Detectors side by side against one truth; None where there is only one."""
     found = {(r["detector"], r["metric"]): r for r in rows if r["truth"] == truth}
     names = list(dict.fromkeys(detector for detector, _ in found))
     shown = [name for name in _COMPARED if any((one, name) in found for one in names)]
     if len(names) < 2 or not shown:
         return None
-    lines = [Row([_words(name), *(_estimate(found.get((name, k))) for k in shown)])
+    lines = [Row([label(_spaced(name)), *(_estimate(found.get((name, k))) for k in shown)])
              for name in names]  # fmt: skip
     columns = [Column("detector", is_number=False), *(Column(metric(k)[0]) for k in shown)]
     return Table(key, caption, columns, [Body(lines)], is_sortable=True)
 
 
-def _long(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _long(rows: Sequence[Stored]) -> Table:
     """Every metric of every detector and truth, by filter."""
     keys = [key for key in ("detector", "truth") if len(_distinct(rows, key)) > 1]
-    columns = [Column("metric", is_number=False), *(Column(key, is_number=False) for key in keys),
-               Column("value"), Column("95 % interval")]  # fmt: skip
-    filters = [_filter(key, rows) for key in keys]
-    lines = [
-        Row(
-            [label(metric(row["metric"])[0]), *(_text(row[key]) for key in keys), *_numbers(row)],
-            {key: row[key] for key in keys},
-        )
-        for row in rows
-    ]
+    columns = [_METRIC, *(_key(key) for key in keys), *_numbers("value")]
     caption = "The ranking against the gateways that the simulator planted."
     if keys:
         caption = "Every metric against the truth that the simulator knows."
-    return Table("metrics", caption, columns, [Body(lines)], filters)
+    bodies = [Body(rows_of(columns, rows, *keys))]
+    return Table("metrics", caption, columns, bodies, [_filter(key, rows) for key in keys])
 
 
-def _filter(key: str, rows: Iterable[Mapping[str, Any]], *, is_free: bool = False) -> Filter:
+def _key(key: str) -> Column:
+    return words(key, lambda row: _spaced(row[key]))
+
+
+def _filter(key: str, rows: Iterable[Stored], *, is_free: bool = False) -> Filter:
     """Choice of a column's values: one of them at first, or all."""
     values = _distinct(rows, key)
-    words = [metric(value)[0] if key == "metric" else value.replace("_", " ") for value in values]
+    words = [metric(value)[0] if key == "metric" else _spaced(value) for value in values]
     initial = "" if is_free else values[0]
     return Filter(key, key.capitalize(), list(zip(values, words, strict=True)), initial)
 
 
-def _distinct(rows: Iterable[Mapping[str, Any]], key: str) -> list[str]:
+def _distinct(rows: Iterable[Stored], key: str) -> list[str]:
     return list(dict.fromkeys(row[key] for row in rows))
 
 
-def _numbers(row: Mapping[str, Any]) -> list[Cell]:
-    _, form = metric(row["metric"])
-    bounds = interval(form(row["ci_low"]), form(row["ci_high"]))
-    return [Cell(form(row["value"]), row["value"]), Cell(bounds, row["ci_low"])]
+def _numbers(heading: str, over: str = "") -> tuple[Column, Column]:
+    """Columns of a metric's value and interval."""
+    return Column(heading, cell=_value), Column("95 % interval", over, cell=_bounds)
 
 
-def _estimate(row: Mapping[str, Any] | None) -> Cell:
+def _value(row: Stored) -> Cell:
+    return Cell(metric(row["metric"])[1](row["value"]), row["value"])
+
+
+def _bounds(row: Stored) -> Cell:
+    form = metric(row["metric"])[1]
+    return Cell(interval(form(row["ci_low"]), form(row["ci_high"])), row["ci_low"])
+
+
+_METRIC = Column("metric", is_number=False, cell=lambda row: label(metric(row["metric"])[0]))
+
+
+def _estimate(row: Stored | None) -> Cell:
     if row is None:
         return Cell(MISSING)
-    value, bounds = _numbers(row)
-    text = value.text if row["ci_low"] is None else f"{value.text} {bounds.text}"
-    return Cell(text, row["value"])
-
-
-def _words(key: str) -> Cell:
-    return label(key.replace("_", " "))
-
-
-def _text(key: str) -> Cell:
-    return Cell(key.replace("_", " "), key, "text")
+    text = _value(row).text
+    return Cell(text if row["ci_low"] is None else f"{text} {_bounds(row).text}", row["value"])
 
 
 def benchmark(result: Result) -> Section | None:
@@ -184,34 +194,18 @@ def benchmark(result: Result) -> Section | None:
     if not rows:
         return None
     filters = [_filter("metric", rows), _filter("truth", rows, is_free=True)]
-    columns = (
-        Column("detector", is_number=False),
-        Column("metric", is_number=False),
-        Column("truth", is_number=False),
-        Column("mean"),
-        Column("95 % interval", "over simulated worlds"),
-        Column("worlds"),
-    )
-    table = Table(
-        "benchmark-table",
-        "Detectors against the truth, means over simulated worlds.",
-        columns,
-        [Body([_benchmark_row(row) for row in rows])],
-        filters,
-        is_sortable=True,
-    )
-    return Section(
-        "benchmark",
-        "Benchmark",
-        [*comparisons(rows, key="benchmark", where="over several worlds"), table],
-    )
-
-
-def _benchmark_row(row: Mapping[str, Any]) -> Row:
-    words, n = metric(row["metric"])[0], row.get("n_worlds")
-    cells = [_words(row["detector"]), Cell(words, words, "text"), _text(row["truth"])]
-    marks = {"metric": row["metric"], "truth": row["truth"]}
-    return Row([*cells, *_numbers(row), Cell(count(n), n)], marks)
+    columns = [
+        Column("detector", is_number=False, cell=lambda row: label(_spaced(row["detector"]))),
+        words("metric", lambda row: metric(row["metric"])[0]),
+        _key("truth"),
+        *_numbers("mean", "over simulated worlds"),
+        numbers("worlds", "n_worlds", count),
+    ]
+    said = "Detectors against the truth, means over simulated worlds."
+    bodies = [Body(rows_of(columns, rows, "metric", "truth"))]
+    table = Table("benchmark-table", said, columns, bodies, filters, is_sortable=True)
+    compared = comparisons(rows, key="benchmark", where="over several worlds")
+    return Section("benchmark", "Benchmark", [*compared, table])
 
 
 _SAID = (
@@ -219,27 +213,9 @@ _SAID = (
     "other random draw is the factual one's. A set of groups that a detector of this run or the "
     "truth chose has seen what came after the start: nobody could have known it then."
 )
-_ARMS = (
-    Column("arm", "interventions that act together", is_number=False),
-    Column("what acts", "kinds, groups (how many), first day", is_number=False),
-    Column("groups", "groups acted on"),
-    Column("averted", "target joins of the factual platform minus those of the arm"),
-    Column("95 % interval", "from the users' paired differences; sorted by its lower end"),
-    Column("share", "of all target joins"),
-    Column("benign lost", "joins lost of groups that are not harmful, those acted on among them"),
-    Column("95 % interval", "of the benign joins lost"),
-    Column("cost", "benign joins lost for each target join averted, with Fieller's 95 % limits; "
-           "without limits where the number averted is not clearly above zero"),
-    Column("harmful averted", "joins averted of harmful groups outside the target set"),
-    Column("users", "of whom anything differs"),
-)  # fmt: skip
-_DOSES = (
-    Column("intervention", is_number=False),
-    Column("groups chosen by", is_number=False),
-    Column("groups", "number of groups acted on"),
-    Column("quantity", is_number=False),
-    Column("value"),
-    Column("95 % interval"),
+_COST = (
+    "benign joins lost for each target join averted, with Fieller's 95 % limits; without limits "
+    "where the number averted is not clearly above zero"
 )
 
 
@@ -253,32 +229,34 @@ def interventions(result: Result) -> Section | None:
 def _arms(result: Result) -> Table | None:
     """A row for each arm, most target joins averted first."""
     rows = sorted(result.rows("interventions"), key=lambda row: (-row["averted"], row["arm"]))
-    body = Body([Row(_arm_cells(row)) for row in rows])
+    columns = [
+        names("arm", itemgetter("arm"), "interventions that act together"),
+        words("what acts", lambda row: name(row["acts"], limit=400),
+              "kinds, groups (how many), first day"),
+        numbers("groups", "n_groups", count, "groups acted on"),
+        numbers("averted", "averted", count,
+                "target joins of the factual platform minus those of the arm"),
+        bounds("95 % interval", ("averted_low", "averted_high"), count,
+               "from the users' paired differences; sorted by its lower end"),
+        numbers("share", "share_averted", percent, "of all target joins"),
+        numbers("benign lost", "benign_lost", count,
+                "joins lost of groups that are not harmful, those acted on among them"),
+        bounds("95 % interval", ("benign_lost_low", "benign_lost_high"), count,
+               "of the benign joins lost"),
+        Column("cost", _COST, cell=_cost),
+        numbers("harmful averted", "harmful_averted", count,
+                "joins averted of harmful groups outside the target set"),
+        numbers("users", "share_diverged", percent, "of whom anything differs"),
+    ]  # fmt: skip
     said = "Arms of interventions, against the factual platform."
-    return Table("arms", said, _ARMS, [body], is_sortable=True) if rows else None
+    body = Body(rows_of(columns, rows))
+    return Table("arms", said, columns, [body], is_sortable=True) if rows else None
 
 
-def _arm_cells(row: Mapping[str, Any]) -> list[Cell]:
-    arm, acts = name(row["arm"]), name(row["acts"], limit=400)
-    cost = decimal(row["cost"], digits=1)
-    limits = interval(decimal(row["cost_low"], digits=1), decimal(row["cost_high"], digits=1))
-    return [
-        Cell(arm, arm, "name"),
-        Cell(acts, acts, "text"),
-        Cell(count(row["n_groups"]), row["n_groups"]),
-        Cell(count(row["averted"]), row["averted"]),
-        Cell(_limits(row, "averted"), row["averted_low"]),
-        Cell(percent(row["share_averted"]), row["share_averted"]),
-        Cell(count(row["benign_lost"]), row["benign_lost"]),
-        Cell(_limits(row, "benign_lost"), row["benign_lost_low"]),
-        Cell(f"{cost} {limits}" if row["cost_low"] is not None else cost, row["cost"]),
-        Cell(count(row["harmful_averted"]), row["harmful_averted"]),
-        Cell(percent(row["share_diverged"]), row["share_diverged"]),
-    ]
-
-
-def _limits(row: Mapping[str, Any], key: str) -> str:
-    return interval(count(row[f"{key}_low"]), count(row[f"{key}_high"]))
+def _cost(row: Stored) -> Cell:
+    cost, low, high = (decimal(row[f"cost{end}"], digits=1) for end in ("", "_low", "_high"))
+    limits = "" if row["cost_low"] is None else f" {interval(low, high)}"
+    return Cell(f"{cost}{limits}", row["cost"])
 
 
 def _displacement(result: Result) -> Table | None:
@@ -307,27 +285,19 @@ def _doses(result: Result) -> Table | None:
     rows = result.rows("dose_response")
     if not rows:
         return None
-    quantities = list(dict.fromkeys(row["quantity"] for row in rows))
-    options = [(quantity, quantity.replace("_", " ")) for quantity in quantities]
-    return Table(
-        "dose-response",
-        "What acting on more groups does.",
-        _DOSES,
-        [Body([_dose_row(row) for row in rows])],
-        [Filter("quantity", "Quantity", options, quantities[0])],
-        is_sortable=True,
-    )
-
-
-def _dose_row(row: Mapping[str, Any]) -> Row:
-    bounds = interval(significant(row["ci_low"]), significant(row["ci_high"]))
-    what, by = name(row["intervention"].replace("_", " ")), name(row["chosen_by"].replace("_", " "))
-    cells = [
-        Cell(what, what, "name"),
-        Cell(by, by, "text"),
-        Cell(count(row["n_groups"]), row["n_groups"]),
-        Cell(row["quantity"].replace("_", " "), row["quantity"], "text"),
-        Cell(significant(row["value"]), row["value"]),
-        Cell(bounds, row["ci_low"]),
+    columns = [
+        names("intervention", lambda row: _spaced(row["intervention"])),
+        words("groups chosen by", lambda row: name(_spaced(row["chosen_by"]))),
+        numbers("groups", "n_groups", count, "number of groups acted on"),
+        words("quantity", lambda row: _spaced(row["quantity"])),
+        numbers("value", "value", significant),
+        bounds("95 % interval", ("ci_low", "ci_high"), significant),
     ]
-    return Row(cells, {"quantity": row["quantity"]})
+    said = "What acting on more groups does."
+    bodies = [Body(rows_of(columns, rows, "quantity"))]
+    choice = [_filter("quantity", rows)]
+    return Table("dose-response", said, columns, bodies, choice, is_sortable=True)
+
+
+def _spaced(key: str) -> str:
+    return key.replace("_", " ")

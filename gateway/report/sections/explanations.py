@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from gateway.detect import measure_of
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, label, role
+from gateway.report.content import (
+    Body,
+    Cell,
+    Column,
+    Filter,
+    Row,
+    Section,
+    Table,
+    bounds,
+    label,
+    names,
+    numbers,
+    role,
+    rows_of,
+    words,
+)
 from gateway.report.summary import Result
 from gateway.wording import (
     MISSING,
@@ -25,22 +42,17 @@ from gateway.wording import (
 
 __all__ = ["explained", "explanations"]
 
-_COLUMNS = (
-    Column("rank", "equal scores share a rank"),
-    Column("group", is_number=False),
-    Column("joiners", "joiners at risk: before their first target join"),
-    Column("P before", "mean probability of a target join just before the join"),
-    Column("P after", "mean probability just after it"),
-    Column("later", "joiners who joined a target within the horizon"),
-    Column("expected", "how many were expected from the joins before"),
-    Column("targets after", "look-alike check: target joins after the join, by the joiners who "
-           "made joins before and after it, some but not all of targets"),
-    Column("by chance", "how many of their target joins would stand there if nothing changed"),
-    Column("odds ratio", "odds that a join is of a target, after the join over before it, in "
-           "the same users; near 1 for a group that merely attracts"),
-    Column("95 % interval", "leaves out 1 where the Mantel-Haenszel test rejects at 5 %"),
-    Column("next", "group most often joined next", is_number=False),
-)  # fmt: skip
+_AFTER = (
+    "look-alike check: target joins after the join, by the joiners who made joins before and "
+    "after it, some but not all of targets"
+)
+_ODDS = (
+    "odds that a join is of a target, after the join over before it, in the same users; near 1 "
+    "for a group that merely attracts"
+)
+_TEST = "leaves out 1 where the Mantel-Haenszel test rejects at 5 %"
+
+
 _SAID = (
     "Of a group that merely attracts users who were going anyway, the joins after it are of "
     "targets as often as those before it: an odds ratio of 1. Time trends, and users whose first "
@@ -54,32 +66,29 @@ def explanations(result: Result) -> Section | None:
     rows = result.rows("explanations")
     if not rows:
         return None
+    one_digit = partial(decimal, digits=1)
+    columns = [
+        numbers("rank", "rank", str, "equal scores share a rank"),
+        names("group", itemgetter("group")),
+        numbers("joiners", "n_joiners", count, "joiners at risk: before their first target join"),
+        numbers("P before", "p_before", percent,
+                "mean probability of a target join just before the join"),
+        numbers("P after", "p_after", percent, "mean probability just after it"),
+        numbers("later", "observed", count, "joiners who joined a target within the horizon"),
+        numbers("expected", "expected", one_digit,
+                "how many were expected from the joins before"),
+        numbers("targets after", "targets_after", count, _AFTER),
+        numbers("by chance", "targets_expected", one_digit,
+                "how many of their target joins would stand there if nothing changed"),
+        numbers("odds ratio", "odds_ratio", _odds, _ODDS),
+        bounds("95 % interval", ("ci_low", "ci_high"), _odds, _TEST),
+        words("next", lambda row: MISSING if row["next_group"] is None else name(row["next_group"]),
+              "group most often joined next"),
+    ]  # fmt: skip
     said = f"The first {counted(len(rows), 'group')}."
-    body = Body([_row(row) for row in rows])
-    table = Table("reasons", said, _COLUMNS, [body], is_sortable=True, is_sorted=True)
+    body = Body(rows_of(columns, rows))
+    table = Table("reasons", said, columns, [body], is_sortable=True, is_sorted=True)
     return Section("explanations", "Why these groups", [_SAID, table])
-
-
-def _row(row: Mapping[str, Any]) -> Row:
-    bounds = interval(_odds(row["ci_low"]), _odds(row["ci_high"]))
-    onward = MISSING if row["next_group"] is None else name(row["next_group"])
-    group = name(row["group"])
-    return Row(
-        [
-            Cell(str(row["rank"]), row["rank"]),
-            Cell(group, group, "name"),
-            Cell(count(row["n_joiners"]), row["n_joiners"]),
-            Cell(percent(row["p_before"]), row["p_before"]),
-            Cell(percent(row["p_after"]), row["p_after"]),
-            Cell(count(row["observed"]), row["observed"]),
-            Cell(decimal(row["expected"], digits=1), row["expected"]),
-            Cell(count(row["targets_after"]), row["targets_after"]),
-            Cell(decimal(row["targets_expected"], digits=1), row["targets_expected"]),
-            Cell(_odds(row["odds_ratio"]), row["odds_ratio"]),
-            Cell(bounds, row["ci_low"]),
-            Cell(onward, onward, "text"),
-        ]
-    )
 
 
 def _odds(value: float | None) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.report.blocks import Body, Cell, Column, Row, Section, Table, label
+from gateway.report.content import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.summary import ANALYSES, Result
 from gateway.wording import MISSING, count, decimal, interval, is_missing, significant
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from operator import itemgetter
 
-from gateway.report.blocks import Body, Cell, Column, Row, Section, Table
+from gateway.report.content import Body, Section, Table, names, numbers, rows_of, words
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, counted, name
 
@@ -13,11 +12,15 @@ __all__ = ["reading", "target_set"]
 
 _MOST = 200
 """Rows of the table; a longer set is cut, and the page says so."""
-_NAMES = (Column("group", is_number=False), Column("members", "members in the log"))
-_KNOWN = (
-    Column("country", "home of the group", is_number=False),
-    Column("strikes", "of the rule's kind, in the rule's month"),
+_NAMES = (
+    names("group", itemgetter("group")),
+    numbers("members", "size", count, "members in the log"),
 )
+_KNOWN = (
+    words("country", lambda row: MISSING if row["country"] is None else name(row["country"]),
+          "home of the group"),
+    numbers("strikes", "strikes", count, "of the rule's kind, in the rule's month"),
+)  # fmt: skip
 
 
 def target_set(result: Result) -> Section:
@@ -30,22 +33,11 @@ def target_set(result: Result) -> Section:
         "target-groups",
         f"{counted(len(rows), 'target group')}{cut}.",
         columns,
-        [Body([Row(_cells(row)[: len(columns)]) for row in rows[:_MOST]])],
+        [Body(rows_of(columns, rows[:_MOST]))],
         is_sortable=True,
     )
     rule = result.summary("target_rule")
     return Section("targets", "Target set", [*([f"Rule: {rule}."] if rule else []), table])
-
-
-def _cells(row: Mapping[str, Any]) -> list[Cell]:
-    group = name(row["group"])
-    country = MISSING if row["country"] is None else name(row["country"])
-    return [
-        Cell(group, group, "name"),
-        Cell(count(row["size"]), row["size"]),
-        Cell(country, country, "text"),
-        Cell(count(row["strikes"]), row["strikes"]),
-    ]
 
 
 def reading(result: Result) -> Section | None:

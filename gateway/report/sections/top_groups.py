@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from math import isinf
+from operator import itemgetter
 from typing import Any, Final
 
 from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
-from gateway.report.blocks import Body, Cell, Column, Filter, Row, Section, Table, role
+from gateway.report.content import (
+    Body,
+    Cell,
+    Column,
+    Filter,
+    Section,
+    Stored,
+    Table,
+    bounds,
+    names,
+    numbers,
+    role,
+    rows_of,
+    words,
+)
 from gateway.report.summary import CAVEAT, Result
 from gateway.wording import (
     MISSING,
@@ -16,23 +32,15 @@ from gateway.wording import (
     count,
     counted,
     decimal,
-    interval_of,
-    name,
     p_value,
     points,
     tested,
     written,
 )
 
-__all__ = ["ranking", "verdict"]
+__all__ = ["ranked_columns", "ranking", "verdict"]
 
 _WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
-_FORMS: Mapping[str, Callable[[Any], str]] = {
-    "n_joiners": count,
-    "n_events": count,
-    "mean_jump": points,
-    "statistic": lambda x: decimal(x, digits=2),
-}
 
 
 def ranking(result: Result) -> Section:
@@ -51,29 +59,25 @@ def ranking(result: Result) -> Section:
 
 
 def _table(
-    result: Result,
-    detector: str,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    key: str,
-    is_folded: bool,
+    result: Result, detector: str, rows: Sequence[Stored], *, key: str, is_folded: bool
 ) -> Table:
-    roles = result.roles() if result.has_truth() else None
-    measure = measure_of(detector)
+    measure, roles = measure_of(detector), result.roles() if result.has_truth() else None
     columns = {
         name: column
-        for name, column in _columns(measure).items()
+        for name, column in ranked_columns(measure).items()
         if _is_shown(name, rows, measure, has_roles=roles is not None)
     }
     filters = []
     if roles is not None:
-        found = sorted({roles.get(row["group"]) or "unknown" for row in rows})
+        rows = [{**row, "role": roles.get(row["group"]) or "unknown"} for row in rows]
+        found = sorted({row["role"] for row in rows})
         filters.append(Filter("role", "Role", [(one, role(one).label) for one in found]))
+    shown = list(columns.values())
     return Table(
         key,
         f"The {counted(len(rows), 'group')} that {detector.replace('_', ' ')} ranks highest.",
-        list(columns.values()),
-        [Body([_row(row, list(columns), measure, roles) for row in rows])],
+        shown,
+        [Body(rows_of(shown, rows, *(["role"] if roles is not None else [])))],
         filters,
         is_sortable=True,
         is_sorted=True,
@@ -82,96 +86,69 @@ def _table(
     )
 
 
-def _columns(measure: Measure) -> dict[str, Column]:
+def ranked_columns(measure: Measure) -> dict[str, Column]:
     """Every column that there can be, in the detector's own words and units."""
     warning = "" if measure.holds_level or not measure.test else _WARNING
     return {
-        "rank": Column("rank", "equal scores share a rank"),
-        "group": Column("group", is_number=False),
+        "rank": numbers("rank", "rank", str, "equal scores share a rank"),
+        "group": names("group", itemgetter("group")),
         "role": Column(
             "planted role",
             "gateway: sends its members on; homophily and hub: look-alikes that send nobody; "
             "harmful: outside the target set",
             is_number=False,
+            cell=_role,
         ),
-        "score": _quantity(measure.score),
-        "estimate": _quantity(measure.estimate),
-        "interval": Column(
-            "95 % interval", f"of the {measure.estimate.name}; sorted by its lower end"
+        "score": _quantity("score", measure.score),
+        "estimate": _quantity("estimate", measure.estimate),
+        "interval": bounds(
+            "95 % interval", ("ci_low", "ci_high"), partial(written, measure.estimate),
+            f"of the {measure.estimate.name}; sorted by its lower end",
         ),
-        "n_joiners": Column("joiners", measure.joiners),
-        "n_events": Column("events", measure.events),
-        "mean_jump": Column(
-            "mean jump (percentage points)", "mean change of the probability at the join"
+        "n_joiners": numbers("joiners", "n_joiners", count, measure.joiners),
+        "n_events": numbers("events", "n_events", count, measure.events),
+        "mean_jump": numbers(
+            "mean jump (percentage points)", "mean_jump", points,
+            "mean change of the probability at the join",
         ),
-        "statistic": Column(
-            "T", "excess of target joins over what is expected, in standard deviations"
+        "statistic": numbers(
+            "T", "statistic", partial(decimal, digits=2),
+            "excess of target joins over what is expected, in standard deviations",
         ),
-        "p_value": Column("p", measure.test + warning),
-        "q_value": Column("q", "Benjamini-Hochberg"),
-        "flagged": Column(
-            "flagged",
+        "p_value": Column("p", measure.test + warning, cell=partial(_tested, "p_value")),
+        "q_value": Column("q", "Benjamini-Hochberg", cell=partial(_tested, "q_value")),
+        "flagged": words(
+            "flagged", lambda row: MISSING if row["flagged"] is None else _yes(row["flagged"]),
             "called a gateway group: q below the detector's alpha, and as many events as it asks "
             "for",
-            is_number=False,
         ),
-    }
+    }  # fmt: skip
 
 
-def _quantity(quantity: Quantity) -> Column:
+def _role(row: Stored) -> Cell:
+    drawn = role(row["role"])
+    return Cell(drawn.label, drawn.label, "text", drawn)
+
+
+def _tested(key: str, row: Stored) -> Cell:
+    return Cell(tested(row[key], level_held=row.get("level_held")), row[key])
+
+
+def _quantity(key: str, quantity: Quantity) -> Column:
     none = quantity.no_effect
-    if not isinstance(none, float):
-        return Column(quantity.axis, quantity.meaning)
-    return Column(
-        quantity.axis, f"{quantity.meaning}; {quantity.factor * none:g} where there is no effect"
-    )
+    told = ""
+    if isinstance(none, float):
+        told = f"; {quantity.factor * none:g} where there is no effect"
+    return numbers(quantity.axis, key, partial(written, quantity), quantity.meaning + told)
 
 
-def _is_shown(
-    key: str, rows: Sequence[Mapping[str, Any]], measure: Measure, *, has_roles: bool
-) -> bool:
+def _is_shown(key: str, rows: Sequence[Stored], measure: Measure, *, has_roles: bool) -> bool:
     """Whether any row has something in the column that no other column says."""
     if key == "role":
         return has_roles
     if key == "score" and measure.score is measure.estimate:
         return False
     return key == "interval" or any(row.get(key) is not None for row in rows)
-
-
-def _row(
-    row: Mapping[str, Any],
-    keys: Sequence[str],
-    measure: Measure,
-    roles: Mapping[str, str] | None,
-) -> Row:
-    marks = {} if roles is None else {"role": roles.get(row["group"]) or "unknown"}
-    return Row([_cell(key, row, measure, marks) for key in keys], marks)
-
-
-def _cell(key: str, row: Mapping[str, Any], measure: Measure, marks: Mapping[str, str]) -> Cell:
-    if key in _FORMS:
-        return Cell(_FORMS[key](row.get(key)), row.get(key))
-    if key == "group":
-        return Cell(name(row["group"]), name(row["group"]), "name")
-    if key == "role":
-        drawn = role(marks["role"])
-        return Cell(drawn.label, drawn.label, "text", drawn)
-    if key == "interval":
-        low, high = row.get("ci_low"), row.get("ci_high")
-        return Cell(interval_of(measure.estimate, low, high), low)
-    if key in ("p_value", "q_value"):
-        return Cell(tested(row[key], level_held=row.get("level_held")), row[key])
-    return _plain(key, row, measure)
-
-
-def _plain(key: str, row: Mapping[str, Any], measure: Measure) -> Cell:
-    if key == "flagged":
-        told = MISSING if row[key] is None else "yes" if row[key] else "no"
-        return Cell(told, told, "text")
-    if key == "rank":
-        return Cell(str(row[key]), row[key])
-    quantity = measure.score if key == "score" else measure.estimate
-    return Cell(written(quantity, row[key]), row[key])
 
 
 def verdict(result: Result) -> Section | None:
@@ -188,16 +165,6 @@ def verdict(result: Result) -> Section | None:
     return Section("verdict", "Verdict", blocks) if blocks else None
 
 
-def _verdict_columns(found: Verdict) -> tuple[Column, ...]:
-    return (
-        Column("group", is_number=False),
-        Column("association", f"flagged by {found.association_by}", is_number=False),
-        Column("q of association", "Benjamini-Hochberg"),
-        Column("change", f"flagged by {found.change_by}", is_number=False),
-        Column("q of change", "Benjamini-Hochberg"),
-    )
-
-
 def _sentence(line: str) -> str:
     return f"{line[:1].upper()}{line[1:]}."
 
@@ -208,24 +175,26 @@ def _verdict_tables(result: Result, found: Verdict) -> list[Table]:
     if not named:
         return []
     q = {(row["detector"], row["group"]): row["q_value"] for row in result.rows("gateways")}
-    rows = [_verdict_row(group, found, q) for group in list(named)[: result.top]]
-    caption = "Groups flagged by association or by change, those of both first."
-    return [
-        Table("verdict-groups", caption, _verdict_columns(found), [Body(rows)], is_sortable=True)
+    rows = [
+        {
+            "group": group,
+            "association": _yes(group in found.association),
+            "q_association": q.get((found.association_by, group)),
+            "change": "not tested" if group in found.untested else _yes(group in found.change),
+            "q_change": q.get((found.change_by, group)),
+        }
+        for group in list(named)[: result.top]
     ]
-
-
-def _verdict_row(group: str, found: Verdict, q: dict[tuple[str, str], Any]) -> Row:
-    association, change = (
-        q.get((detector, group)) for detector in (found.association_by, found.change_by)
-    )
-    told = "not tested" if group in found.untested else _yes(group in found.change)
-    by = _yes(group in found.association)
-    return Row([
-        Cell(name(group), name(group), "name"),
-        Cell(by, by, "text"), Cell(p_value(association), association),
-        Cell(told, told, "text"), Cell(p_value(change), change),
-    ])  # fmt: skip
+    columns = [
+        names("group", itemgetter("group")),
+        words("association", itemgetter("association"), f"flagged by {found.association_by}"),
+        numbers("q of association", "q_association", p_value, "Benjamini-Hochberg"),
+        words("change", itemgetter("change"), f"flagged by {found.change_by}"),
+        numbers("q of change", "q_change", p_value, "Benjamini-Hochberg"),
+    ]
+    caption = "Groups flagged by association or by change, those of both first."
+    bodies = [Body(rows_of(columns, rows))]
+    return [Table("verdict-groups", caption, columns, bodies, is_sortable=True)]
 
 
 def _yes(flagged: bool) -> str:
@@ -237,15 +206,18 @@ def _judged(result: Result) -> list[str | Table]:
     rows = result.rows("verdicts")
     if not rows:
         return []
-    columns = (
-        Column("group", is_number=False),
-        Column("verdict", is_number=False),
-        *(Column(label, f"odds ratio and 95 % interval: {title}") for _, label, title in _LEADS),
-        Column("averted", "target joins through the group that would not have been"),
-    )
+    columns = [
+        names("group", itemgetter("group")),
+        words("verdict", itemgetter("verdict")),
+        *(
+            Column(label, f"odds ratio and 95 % interval: {title}", cell=partial(_ratio_cell, of))
+            for of, label, title in _LEADS
+        ),
+        Column("averted", "target joins through the group that would not have been", cell=_averted),
+    ]
     caption = "What change, traces and association together say of each group that was flagged."
-    body = Body([_judged_row(row) for row in rows[: result.top]])
-    return [_JUDGED_MEANING, Table("verdicts", caption, columns, [body], is_sortable=True)]
+    bodies = [Body(rows_of(columns, rows[: result.top]))]
+    return [_JUDGED_MEANING, Table("verdicts", caption, columns, bodies, is_sortable=True)]
 
 
 _JUDGED_MEANING: Final = (
@@ -262,21 +234,14 @@ _LEADS: Final = (
 )
 
 
-def _judged_row(row: Mapping[str, Any]) -> Row:
-    ratios = [_ratio_cell(*(row[f"{of}_ratio{end}"] for end in _ENDS)) for of, *_ in _LEADS]
+def _averted(row: Stored) -> Cell:
     averted = row["averted"]
-    return Row([
-        Cell(name(row["group"]), name(row["group"]), "name"),
-        Cell(row["verdict"], row["verdict"], "text"), *ratios,
-        Cell(MISSING if averted is None else decimal(averted, digits=0), averted),
-    ])  # fmt: skip
+    return Cell(MISSING if averted is None else decimal(averted, digits=0), averted)
 
 
-_ENDS: Final = ("", "_low", "_high")
-
-
-def _ratio_cell(ratio: float | None, low: float | None, high: float | None) -> Cell:
-    if ratio is None or low is None or high is None:
+def _ratio_cell(of: str, row: Stored) -> Cell:
+    ends: list[Any] = [row[f"{of}_ratio{end}"] for end in ("", "_low", "_high")]
+    if None in ends:
         return Cell(MISSING, None)
-    said = ["\N{INFINITY}" if isinf(x) else decimal(x, digits=2) for x in (ratio, low, high)]
-    return Cell(f"{said[0]} ({said[1]}\N{EN DASH}{said[2]})", ratio)
+    said = ["\N{INFINITY}" if isinf(x) else decimal(x, digits=2) for x in ends]
+    return Cell(f"{said[0]} ({said[1]}\N{EN DASH}{said[2]})", ends[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -14,20 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses import MEANING, verdict_of
-from gateway.cli.part_workers import PartOptions, workers_for
+from gateway.cli.own_logs import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
-from gateway.detect import Measure, measure_of
-from gateway.errors import NobodyToCompareError
+from gateway.detect import measure_of
+from gateway.errors import NobodyToCompareError, ResultError
 from gateway.log.work import Work, working
-from gateway.pipeline import simulate_only
+from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
-from gateway.results import Result
-from gateway.wording import count, interval_of, tested, written
+from gateway.report.sections.top_groups import ranked_columns
+from gateway.results import Result, open_result, stands
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
 SHOWN = 15
+_COLUMNS = (
+    "group", "rank", "role", "score", "estimate", "interval", "n_joiners", "q_value", "flagged",
+)  # fmt: skip
 
 
 def run_and_show(
@@ -55,10 +57,25 @@ def run_and_show(
         left_out = f"{', '.join(sorted(names))} is left out: {error}"
         talk.say(left_out)
         result = run_one(fallback, left_out=left_out)
+    except ResultError:
+        stored = None if force or out is None else _left_by(fallback, out)
+        if stored is None:
+            raise
+        talk.say(f"{out} is there already (--force computes it again)")
+        result = stored
     if as_json:
         print_json(_as_json(result))
         return
     _show(result)
+
+
+def _left_by(fallback: Config | None, out: Path) -> Result | None:
+    """What an earlier call of the same stored at ``out``, where it had to fall back."""
+    if fallback is None or not stands(out):
+        return None
+    stored = open_result(out)
+    said = stored.table("summary")["key"].to_pylist()
+    return stored if "left_out" in said and stored.config == pin_inputs(fallback) else None
 
 
 def _run(
@@ -140,20 +157,16 @@ def _named(what: str, groups: tuple[str, ...]) -> list[str]:
 
 
 def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -> None:
+    """Print a ranking in the words and units of the report, as far as a terminal is wide."""
     measure = measure_of(detector)
-    measures = _measures(measure)
-    columns = ["group", "rank", *(["role"] if is_simulated else []), *measures]
-    rows = [
-        [
-            row["group"],
-            str(row["rank"]),
-            *_roles(row, is_simulated),
-            *(text(row) for text in measures.values()),
-        ]
-        for row in top
-    ]
-    title = f"Top gateway groups by {detector.replace('_', ' ')}: {measure.score.axis}"
-    print_table(title, columns, rows)
+    left_out = set() if is_simulated else {"role"}
+    left_out |= {"score"} if measure.score is measure.estimate else set()
+    left_out |= set() if measure.test else {"q_value", "flagged"}
+    known = ranked_columns(measure)
+    columns = [known[key] for key in _COLUMNS if key not in left_out]
+    rows = [[column.cell(row).text for column in columns if column.cell] for row in top]
+    title = f"Top gateway groups by {detector.replace('_', ' ')}"
+    print_table(title, [column.label for column in columns], rows)
 
 
 def _rule(detector: str, config: Config) -> str:
@@ -167,31 +180,6 @@ def _rule(detector: str, config: Config) -> str:
     least = getattr(options, "min_spiking", getattr(options, "min_events", 0))
     more = f" and at least {least:,} {measure.events}" if least else ""
     return f"flagged: q < {options.alpha:g}{more}\n"
-
-
-def _roles(row: dict[str, Any], is_simulated: bool) -> list[str]:
-    """The planted role, which a real log does not know."""
-    return [row["role"]] if is_simulated else []
-
-
-_Measures = dict[str, Callable[[dict[str, Any]], str]]
-
-
-def _measures(measure: Measure) -> _Measures:
-    """Columns of a detector: its score, its estimate within its interval, and its test."""
-    score, estimate = measure.score, measure.estimate
-    columns: _Measures = {
-        "score": lambda row: written(score, row["score"]),
-        estimate.axis: lambda row: written(estimate, row["estimate"]),
-        "95 %": lambda row: interval_of(estimate, row["ci_low"], row["ci_high"]),
-        "joiners": lambda row: count(row["n_joiners"]),
-    }
-    if estimate is score:
-        del columns["score"]
-    if measure.test:
-        columns["q"] = lambda row: tested(row["q_value"], level_held=row["level_held"])
-        columns["flagged"] = lambda row: "yes" if row["flagged"] else "no"
-    return columns
 
 
 def _headlines(result: Result) -> list[str]:

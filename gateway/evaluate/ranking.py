@@ -20,6 +20,7 @@ __all__ = [
     "clear_effects",
     "evaluate_effects",
     "evaluate_planted",
+    "evaluation_table",
     "ndcg",
     "precision_at",
     "recall_at",
@@ -190,6 +191,11 @@ def evaluate_planted(
     return _measured(measures, len(score), (detection.detector, "planted"), seed, draws)
 
 
+def evaluation_table(rows: Iterable[tuple[str, str, str, float, float, float]]) -> pa.Table:
+    """Return rows of ``EVALUATION_SCHEMA`` as a table; NaN becomes null."""
+    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
+
+
 def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
     """Return columns as a table of a schema; NaN becomes null."""
     arrays = [
@@ -216,7 +222,7 @@ def _measured(
         rng = generator(seed, Purpose.BOOTSTRAP, index)
         interval = bootstrap_interval(measure, n, rng=rng, draws=draws)
         rows.append((*head, metric, measure(np.arange(n)), *interval))
-    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
+    return evaluation_table(rows)
 
 
 def _role_measures(

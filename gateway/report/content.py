@@ -5,10 +5,30 @@ A section says what it shows; the template alone knows how HTML says it, and esc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["Body", "Cell", "Column", "Filter", "Role", "Row", "Section", "Table", "label", "role"]
+from gateway.wording import interval, name
+
+__all__ = [
+    "Body",
+    "Cell",
+    "Column",
+    "Filter",
+    "Role",
+    "Row",
+    "Section",
+    "Stored",
+    "Table",
+    "bounds",
+    "label",
+    "names",
+    "numbers",
+    "role",
+    "rows_of",
+    "words",
+]
 
 
 @dataclass(frozen=True)
@@ -38,13 +58,8 @@ def role(key: str) -> Role:
     return known.get(key, Role("other", key, "\N{BLACK DIAMOND}"))
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column's heading, its explanation, and whether it holds numbers."""
-
-    label: str
-    title: str = ""
-    is_number: bool = True
+Stored = Mapping[str, Any]
+"""A row of a stored table."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,19 @@ class Cell:
     value: float | str | None = None
     kind: str = "number"
     role: Role | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading, its explanation, whether it holds numbers, and its cell of a row.
+
+    Rows are those of a stored table. A table whose rows are made by hand needs no ``cell``.
+    """
+
+    label: str
+    title: str = ""
+    is_number: bool = True
+    cell: Callable[[Stored], Cell] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,3 +159,36 @@ class Section:
 def label(text: str) -> Cell:
     """Return a cell that heads its row, in our own words."""
     return Cell(text, text, "label")
+
+
+def numbers(text: str, key: str, form: Callable[[Any], str], title: str = "") -> Column:
+    """Return a column of the numbers under a key."""
+    return Column(text, title, cell=lambda row: Cell(form(row.get(key)), row.get(key)))
+
+
+def bounds(text: str, keys: tuple[str, str], form: Callable[[Any], str], title: str = "") -> Column:
+    """Return a column of intervals, sorted by their lower ends."""
+    low, high = keys
+    return Column(
+        text, title, cell=lambda row: Cell(interval(form(row[low]), form(row[high])), row[low])
+    )
+
+
+def words(text: str, write: Callable[[Stored], str], title: str = "") -> Column:
+    """Return a column of what is said of each row."""
+    return Column(text, title, is_number=False, cell=lambda row: _written(write(row), "text"))
+
+
+def names(text: str, write: Callable[[Stored], str], title: str = "") -> Column:
+    """Return a column of names, each of which heads its row."""
+    return Column(text, title, is_number=False, cell=lambda row: _written(name(write(row)), "name"))
+
+
+def _written(text: str, kind: str) -> Cell:
+    return Cell(text, text, kind)
+
+
+def rows_of(columns: Sequence[Column], rows: Iterable[Stored], *marks: str) -> list[Row]:
+    """Return rows of a stored table as cells, marked by the values under some keys."""
+    cells = [column.cell for column in columns if column.cell is not None]
+    return [Row([cell(row) for cell in cells], {key: row[key] for key in marks}) for row in rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,9 +25,9 @@ from gateway.config.shape import (
     type_of,
     without_tags,
 )
-from gateway.errors import GatewayError, Problem
+from gateway.errors import ConfigError, GatewayError, Problem
 
-__all__ = ["READING", "check_document", "refusal_of"]
+__all__ = ["READING", "check_document", "config_error", "refusal_of"]
 
 Model = type[BaseModel]
 Made = TypeVar("Made", bound=BaseModel)
@@ -73,9 +74,14 @@ def check_document(
     unsure = frozenset((*within, *key) for key in doubtful)
     for breach in broken_rules(model, document.values, unsure, within):
         place = _place(breach.keys, document)
-        got = Problem(breach.what, breach.rule, breach.got, place.text, breach.hint)
-        findings.append((place, got))
+        findings.append((place, replace(breach.problem, where=place.text)))
     return made, findings
+
+
+def config_error(findings: Sequence[Finding]) -> ConfigError:
+    """Return the error that tells every problem once, in the order of the file."""
+    ordered = sorted(findings, key=lambda finding: finding[0])
+    return ConfigError(list(dict.fromkeys(problem for _, problem in ordered)))
 
 
 def refusal_of(model: Model, values: Any, *, name: str = "") -> GatewayError:
@@ -84,8 +90,7 @@ def refusal_of(model: Model, values: Any, *, name: str = "") -> GatewayError:
         return GatewayError(f"{model.__name__} cannot be made of {say_value(values)}")
     document = Document(name, dict(values))
     _, findings = check_document(model, document, within=(name,) if name else ())
-    told = (Problem(p.what, p.rule, p.got, None, p.hint) for _, p in findings)
-    return GatewayError("\n".join(map(str, told)))
+    return GatewayError("\n".join(str(replace(problem, where=None)) for _, problem in findings))
 
 
 def _place(keys: Sequence[Key], document: Document) -> Place:
