@@ -121,7 +121,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "no aliases": {"aliases": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
-    "30 days": {"risk_window": "30d"},
+    "auto window": {"risk_window": "auto"},
 }
 
 

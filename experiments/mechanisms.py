@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gateway.evaluate.ranking import average_precision
 
+from gateway.evaluate.ranking import average_precision
 from gateway.results import Result, SweepFolder, open_result
 
 KINDS = {

@@ -9,12 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from gateway.cli.real import config_for_log
 from scipy.stats import binom, norm
 
 import gateway
 from gateway._numba import set_threads, threads
 from gateway.analyses import judge_groups
+<<<<<<< HEAD
 from gateway.cli.own_logs import config_for_log
+=======
+>>>>>>> main
 from gateway.detect import EdgesOptions, detect_edges
 from gateway.detect.edges import conditional, traces
 from gateway.detect.edges.conditional import Slots, estimate_effects, fit_slots, pairs_of

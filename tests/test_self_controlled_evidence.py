@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from scipy.stats import false_discovery_control, hypergeom, multivariate_normal, norm
 
 import naive_evidence
+from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
 from gateway.detect.self_controlled.prior import Prior, fit_prior
@@ -23,6 +25,7 @@ from gateway.detect.self_controlled.sensitivity import (
 from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
 from gateway.detect.self_controlled.unusual import most_usual_joins
 from gateway.log.join_log import JoinLog
+from gateway.targets import TargetSet
 from worlds import random_log
 
 
@@ -339,3 +342,104 @@ def test_unusual__worked_by_hand():
 def test_unusual__without_a_distribution_nobody_is():
     assert most_usual_joins(np.array([1, 2, 3, 1000])) == np.inf
     assert most_usual_joins(np.append(np.full(950, 3), np.full(50, 900))) == np.inf
+
+
+# The whole detector ----------------------------------------------------------------------
+
+
+@functools.cache
+def gateway_log(bots: int = 0) -> tuple[JoinLog, TargetSet]:
+    """900 users of 16 joins. After g60, joined together with g61, targets g00 to g39 are four
+    times as likely; bots join 300 groups at random."""
+    rng = np.random.default_rng(6)
+    user, group, time = [], [], []
+    for u in range(900):
+        others, targets = rng.permutation(np.arange(62, 400)), rng.permutation(40)
+        place, t = rng.integers(3, 12), 0
+        for s in range(16 + rng.integers(-4, 5)):
+            t += rng.integers(1, 9)
+            names = [targets[s]] if rng.random() < (0.4 if s > place else 0.12) else [others[s]]
+            names = [60, 61] if s == place and u % 2 else names
+            user += [u] * len(names)
+            group += names
+            time += [t] * len(names)
+    for u in range(900, 900 + bots):
+        user += [u] * 300
+        group += rng.choice(400, 300, replace=False).tolist()
+        time += rng.integers(0, 120, 300).tolist()
+    names = [f"g{i:02}" if i < 100 else f"h{i}" for i in range(400)]
+    joins = JoinLog.from_arrays(np.array(user), np.array(group), np.array(time), groups=names)
+    return joins, TargetSet(np.array([n < "g40" for n in joins.groups.to_pylist()]), "targets")
+
+
+def found_in(bots: int = 0, **options: str) -> Detection:
+    joins, targets = gateway_log(bots)
+    chosen = SelfControlledOptions(surrogates="none", **options)
+    return detect_self_controlled(joins, targets, options=chosen)
+
+
+@pytest.mark.compiled
+def test_detector__calls_groups_that_are_joined_together_as_one():
+    table = found_in().to_arrow()
+    first = table.slice(0, 2).to_pydict()
+    assert first["group"] == ["g60", "g61"]
+    assert first["alias"] == ["g60", "g60"]
+    assert first["rank"] == [1, 1]
+    assert first["flagged"] == [True, True]
+    assert first["grade"] == ["robust", "robust"]
+    assert first["p_value"][0] == first["p_value"][1]
+    assert table["alias"].null_count == table.num_rows - 2
+    assert table["grade"].null_count == table.num_rows - table["flagged"].to_pylist().count(True)
+    limit = first["ci_low"][0]
+    joins, targets = gateway_log()
+    share = targets.mask[joins.group].mean()
+    # More than 15 % of the joins are events: the limit of an odds ratio counts as its root.
+    assert share > 0.15
+    root = np.sqrt(limit)
+    assert first["e_value"][0] == pytest.approx(root + np.sqrt(root * (root - 1)))
+
+
+@pytest.mark.compiled
+def test_detector__without_aliases_each_group_has_half_of_the_effect():
+    both, one = found_in(), found_in(aliases="none", prior="none")
+    assert one.extra["alias"].tolist() == [None] * len(one.groups)
+    pair = [g in ("g60", "g61") for g in one.groups.to_pylist()]
+    whole = float(both.score[pair][0])
+    np.testing.assert_allclose(one.score[pair], [one.score[pair][0]] * 2, atol=1e-4)
+    assert one.score[pair][0] < 0.7 * whole
+
+
+@pytest.mark.compiled
+def test_detector__prior_moves_scores_and_no_call():
+    plain, informed = found_in(prior="none"), found_in()
+    np.testing.assert_array_equal(plain.p_value, informed.p_value)
+    np.testing.assert_array_equal(plain.flagged, informed.flagged)
+    ranked = plain.rank > 0
+    assert not np.allclose(plain.score[ranked], informed.score[ranked])
+
+
+@pytest.mark.compiled
+def test_detector__sets_bots_aside_and_names_them():
+    with_bots, kept = found_in(bots=7), found_in(bots=7, unusual_users="keep")
+    note = with_bots.notes[0]
+    assert note.endswith("joins are set aside: u0000900, u0000901, u0000902, u0000903, u0000904 "
+                         "and 2 others")  # fmt: skip
+    assert "set aside" not in " ".join(kept.notes)
+    alone = found_in()
+    top = with_bots.groups.to_pylist().index("g60")
+    assert with_bots.extra["observed"][top] == alone.extra["observed"][top]
+    assert kept.extra["observed"][top] > alone.extra["observed"][top]
+
+
+@pytest.mark.compiled
+def test_detector__without_a_second_contrast_no_call_is_robust():
+    found = found_in(second_contrast="none")
+    assert set(found.extra["grade"][found.flagged]) == {"called"}
+    assert np.isnan(found.extra["z_near"]).all()
+
+
+@pytest.mark.compiled
+def test_detector__on_the_calendar_there_is_no_grade_and_no_check():
+    found = found_in(clock="calendar")
+    assert set(found.extra["grade"]) <= {"called", None}
+    assert found.notes == ()

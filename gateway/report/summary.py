@@ -142,6 +142,9 @@ _ASSOCIATION = (
 )
 
 
+_CHECKED = "This page says how far each detector can be trusted on this log; it names no gateway."
+
+
 @dataclass(frozen=True)
 class Tile:
     """One number that a reader looks for first."""
@@ -153,12 +156,16 @@ class Tile:
 
 def lede(result: Result) -> str:
     """Return the summary: the log, the target set, the scorer, the ranking."""
+    if "check" in result.tables:
+        return f"{_log(result)} {_targets(result)}"
     parts = [_log(result), _targets(result), _scorer(result), _ranking(result), _rivals(result)]
     return " ".join(part for part in parts if part)
 
 
 def confusion(result: Result) -> str:
     """Return the one sentence that says how far to trust the ranking."""
+    if "check" in result.tables:
+        return _CHECKED
     share = result.planted("share_homophily_at_50").value
     if share is None or not result.has_truth():
         return f"{_ASSOCIATION} {CAVEAT}"
@@ -184,6 +191,8 @@ def _others(result: Result) -> str:
 
 def tiles(result: Result) -> list[Tile]:
     """Return the key figures; those that need a planted truth only where there is one."""
+    if "check" in result.tables:
+        return []
     auc = result.scorer("auc")
     flagged = Tile(
         "groups flagged",

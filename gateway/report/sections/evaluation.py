@@ -83,8 +83,10 @@ def evaluation(result: Result) -> Section | None:
     )
 
 
-def scorer(result: Result) -> Section:
-    """Return metric, value and interval of the scorer."""
+def scorer(result: Result) -> Section | None:
+    """Return metric, value and interval of the scorer; None for a check, which has none."""
+    if "check" in result.tables:
+        return None
     rows = [row for row in result.evaluations() if row["detector"].startswith(SCORER)]
     columns = [_METRIC, *_numbers("value")]
     said: str | Table = "The result holds no evaluation of the scorer."
