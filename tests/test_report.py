@@ -24,6 +24,7 @@ from gateway.report.blocks import Section, Table, role
 from gateway.report.inline_svg import COLOURS, inline_svg
 from gateway.report.numbers import MISSING, name, share
 from gateway.report.origin import provenance_rows
+from gateway.report.quantities import scorer_shortfalls
 from gateway.report.sections import SECTIONS
 from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, metric
@@ -214,10 +215,16 @@ def test_summary__claims_no_cause_without_truth(result: Mapping[str, pa.Table]) 
 def test_summary__shows_a_missing_metric_as_a_dash() -> None:
     got = lede(Result(without_metric("auc", "precision_at_50")))
     assert f"AUC of {MISSING};" in got
-    assert "without any knowledge of the groups" not in lede(
-        Result(without_metric("auc_without_groups"))
-    )
+    assert "the calendar it is" in got
+    assert "the calendar it is" not in lede(Result(without_metric("auc_without_groups")))
     assert f"and {MISSING} of its top 50 are gateways" in got
+
+
+def test_summary__says_when_the_scorer_is_below_a_trivial_predictor() -> None:
+    trivial = "the rate of the last group alone tells better who joins a target later"
+    assert trivial not in lede(Result(tables("real")))
+    got = scorer_shortfalls({"auc": 0.6, "auc_last_group": 0.7, "auc_joins_so_far": 0.6})
+    assert got == [f"The scorer knows too little here: {trivial} (AUC 0.700 against 0.600)."]
 
 
 def test_report__of_a_real_log_shows_no_truth() -> None:

@@ -23,7 +23,13 @@ from gateway.log.work import Work, working
 from gateway.pipeline import simulate_only
 from gateway.publish import run
 from gateway.report.numbers import count
-from gateway.report.quantities import interval_of, tested, written
+from gateway.report.quantities import (
+    AUC_WORDS,
+    interval_of,
+    scorer_shortfalls,
+    tested,
+    written,
+)
 from gateway.results import Result
 
 __all__ = ["run_and_show", "simulate_and_show"]
@@ -189,20 +195,21 @@ def _measures(measure: Measure) -> _Measures:
 def _headlines(result: Result) -> list[str]:
     """The measures that a reader should see beside the rankings."""
     named = {
-        ("outcome", "auc"): "AUC of the scorer",
-        ("outcome", "auc_without_groups"): "AUC without any knowledge of the groups",
+        **{("outcome", metric): text for metric, text in AUC_WORDS.items()},
         ("planted", "average_precision"): "average precision against planted gateways",
         ("planted", "precision_at_50"): "precision at 50",
         ("planted", "share_homophily_at_50"): "homophily look-alikes in the top 50",
     }
     rows = result.table("evaluation").to_pylist()
     several = len(result.config.detect.detectors) > 1
-    return [
+    lines = [
         f"{_of(row, several)}{text}: {or_undefined(row['value'])}"
         for key, text in named.items()
         for row in rows
         if (row["truth"], row["metric"]) == key
     ]
+    outcomes = {row["metric"]: row["value"] for row in rows if row["truth"] == "outcome"}
+    return lines + scorer_shortfalls(outcomes)
 
 
 def _of(row: dict[str, Any], several: bool) -> str:
