@@ -26,8 +26,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from experiments.cost_figures import draw_simulation
 from gateway.figures import csv_bytes, render
-from gateway.figures.scaling import draw
 from gateway.log.join_log import JoinLog
 from gateway.provenance import peak_memory_mib
 from gateway.results import load_config
@@ -162,7 +162,7 @@ def store(rows: list[dict[str, Any]], folder: Path | None) -> None:
     table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scaling.csv").write_bytes(csv_bytes(table))
-    for kind, data in render(draw(table)).items():
+    for kind, data in render(draw_simulation(table)).items():
         (folder / f"scaling.{kind}").write_bytes(data)
 
 

@@ -12,7 +12,7 @@ from statistics import median
 
 import pyarrow as pa
 
-from gateway.evaluate.swept import compare_detectors
+from gateway.evaluate.replicates import compare_detectors
 from gateway.results import SweepFolder, open_result, open_tables
 
 COLUMNS = {

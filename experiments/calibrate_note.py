@@ -42,7 +42,7 @@ import pyarrow as pa
 
 from gateway import analyses
 from gateway.config import Config, config_to_toml
-from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect import detect_spikes
 from gateway.errors import LogError
 from gateway.pipeline import obtain_inputs
 from gateway.results import load_config
@@ -109,9 +109,7 @@ def found_record(config: Config) -> tuple[analyses.Record, World]:
         horizon=config.score.horizon, folds=config.score.folds,
         calibration=config.score.calibration, seed=config.experiment.seed,
     )  # fmt: skip
-    found = detect_spikes(
-        joins, platform.targets, scores, options=SpikeOptions(**config.spike.model_dump())
-    )
+    found = detect_spikes(joins, platform.targets, scores, options=config.spike)
     if platform.history is None:
         raise SystemExit("the note's analyses need a simulated platform")
     record = analyses.record_of(

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
 
-from gateway.analyses.shape import log_shape
+from gateway.analyses.log_shape import log_shape
 from gateway.config import Config
 from gateway.results import load_config
 from gateway.simulate import simulate

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
-from gateway.figures.dose_response import draw, plotted
-from gateway.figures.rendering import csv_bytes, render
+from gateway.figures.causal_effects import draw_dose_response, plotted_dose_response
+from gateway.figures.style import csv_bytes, render
 from gateway.results import open_tables
 
 REFERENCE = "both: planted gateways"
@@ -167,10 +167,12 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "interventions.csv").write_bytes(csv_bytes(table))
         (options.out / "displacement.csv").write_bytes(csv_bytes(moved))
-        doses = plotted({"interventions": table})
+        doses = plotted_dose_response({"interventions": table})
         if doses is not None:
             (options.out / "dose_response.csv").write_bytes(csv_bytes(doses))
-            (options.out / "dose_response.png").write_bytes(render(draw(doses))["png"])
+            (options.out / "dose_response.png").write_bytes(
+                render(draw_dose_response(doses))["png"]
+            )
 
 
 if __name__ == "__main__":

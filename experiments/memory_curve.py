@@ -26,11 +26,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments.cost_figures import draw_memory_curve
 from gateway.detect import detect
 from gateway.figures import csv_bytes, render
-from gateway.figures.memory_curve import draw
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log, parse_size
+from gateway.log.work import parse_size
 from gateway.provenance import describe_environment
 from gateway.targets import named_targets
 
@@ -179,7 +180,7 @@ def _store(out: Path, table: pa.Table, trace: pa.Table, options: argparse.Namesp
     out.mkdir(parents=True, exist_ok=True)
     (out / "memory_curve.csv").write_bytes(csv_bytes(table))
     (out / "memory_trace.csv").write_bytes(csv_bytes(trace))
-    for kind, data in render(draw(table, trace)).items():
+    for kind, data in render(draw_memory_curve(table, trace)).items():
         if kind == "png":
             (out / f"memory_curve.{kind}").write_bytes(data)
     made = {"rows": options.rows, "memory": options.memory, **describe_environment()}

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from gateway.config import Config
 from gateway.counterfactual.arms import acted_on, arm_sections, as_intervention
-from gateway.counterfactual.groups import Known
+from gateway.counterfactual.chosen_groups import Known
 from gateway.log.join_log import numbered_names
 from gateway.results import load_config
 from gateway.simulate import History, Intervention, compare_runs, joins_by_user, live_through

@@ -1,10 +1,11 @@
 """Whom does each detector call in a real log whose labels are permuted?
 
 The groups of all joins are permuted over all joins: users keep when and how often they
-joined, groups keep their size, and nothing is true. Whatever is called is a false call. A
-user who gets the same group twice keeps the earlier join.
+joined, groups keep their size, and nothing is true. Whatever is called is a false call.
+With ``--within`` the groups of each user are permuted among that user's joins: association
+stays, change goes.
 
-Run: python experiments/permuted_labels.py LOG GROUPS --category Tech [--times 30]
+Run: python experiments/permuted_labels.py LOG GROUPS --category Tech [--times 30] [--within]
 """
 
 from __future__ import annotations
@@ -17,23 +18,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from gateway.detect import DETECTORS, REGISTRY, Detection, run_detector
+from gateway.check import permute_labels, permute_within_users
+from gateway.detect import REGISTRY, Detection, detectors_for, run_detector
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from gateway.targets import TargetSet
 
 HORIZON = 180
 ALPHA = 0.05
-
-
-def permuted(joins: JoinLog, seed: int) -> JoinLog:
-    """Return the log with its groups permuted over all joins."""
-    group = np.random.default_rng(seed).permutation(joins.group)
-    return JoinLog.from_arrays(
-        joins.user(), group, joins.time, users=joins.users.to_pylist(),
-        groups=joins.groups.to_pylist(), observed_from=joins.observed_from,
-        observed_until=joins.observed_until,
-    )  # fmt: skip
 
 
 def detections(
@@ -56,8 +48,10 @@ def main() -> None:
     parser.add_argument("groups", type=Path)
     parser.add_argument("--category", default="Tech")
     parser.add_argument("--times", type=int, default=30)
-    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
+    parser.add_argument("--detectors", nargs="+", default=None)
+    parser.add_argument("--within", action="store_true")
     given = parser.parse_args()
+    permute = permute_within_users if given.within else permute_labels
     joins = JoinLog.read(given.log)
     rows = pyarrow.csv.read_csv(given.groups)
     named = rows.filter(pc.equal(rows["category"], given.category))["group"].combine_chunks()
@@ -66,9 +60,10 @@ def main() -> None:
     print(f"{joins}, {targets.count} targets")
     found: dict[tuple[str, str], list[tuple[int, int, float, int]]] = {}
     for seed in range(given.times):
-        log = permuted(joins, seed)
+        log = permute(joins, seed=seed).joins
         for horizon in (HORIZON, None):
-            names = [n for n in given.detectors if horizon is None or REGISTRY[n].uses_horizon]
+            wanted = given.detectors or detectors_for(log)
+            names = [n for n in wanted if horizon is None or REGISTRY[n].uses_horizon]
             for d in detections(log, targets, horizon, names):
                 key = d.detector, "none" if horizon is None else str(horizon)
                 tested = ~np.isnan(d.p_value)

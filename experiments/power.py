@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.evaluate import mean_interval
-from gateway.evaluate.swept import swept_keys
+from gateway.evaluate.replicates import swept_keys
 from gateway.results import open_tables
 
 # What configs/power.toml plants.

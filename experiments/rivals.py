@@ -17,7 +17,7 @@ import numpy as np
 
 import gateway
 from gateway.analyses import common_odds_ratio
-from gateway.analyses.histories import Histories
+from gateway.analyses.look_alike import Histories
 from gateway.detect import DETECTORS
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns

@@ -32,13 +32,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from experiments.cost_figures import draw_memory, draw_time
 from experiments.machine import bandwidth, gather_rate
 from experiments.memory import peak_mib, resident_mib, restart_peak
 from experiments.scaling_model import exponents_table, limits_table, projections
 from experiments.stages import STAGES, Prepared, Size, draw_to
 from gateway._numba import threads
 from gateway.figures import csv_bytes, render
-from gateway.figures.scaling import draw_memory, draw_time
 
 TABLE = "stages.csv"
 TABLES = {"exponents": exponents_table, "limits": limits_table, "model": projections}

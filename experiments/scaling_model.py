@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from gateway.figures.scaling import LEAST, exponent_interval
+from experiments.cost_figures import LEAST, exponent_interval
 
 __all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "projections"]
 

@@ -6,8 +6,8 @@ against the planted gateways, look-alikes among the first 50, groups with q belo
 ``--null`` every influence has the strength 0, and every call is a false one.
 
 Run: python experiments/self_controlled_worlds.py [--config configs/benchmark_world.toml]
-     [--seeds 1 2 3] [--null] [--model univariate] [--surrogates none]
-     [--variance model] [--set world.users=60000 ...]
+     [--seeds 1 2 3] [--null] [--clock calendar] [--surrogates none]
+     [--set world.users=60000 ...]
 """
 
 from __future__ import annotations
@@ -77,14 +77,11 @@ def main() -> None:
     parser.add_argument("--config", default=BENCHMARK)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--null", action="store_true")
-    parser.add_argument("--model", default="multivariate")
+    parser.add_argument("--clock", default="joins")
     parser.add_argument("--surrogates", default="auto")
-    parser.add_argument("--variance", default="empirical")
     parser.add_argument("--set", nargs="*", default=[])
     given = parser.parse_args()
-    options = SelfControlledOptions(
-        model=given.model, surrogates=given.surrogates, variance=given.variance
-    )
+    options = SelfControlledOptions(clock=given.clock, surrogates=given.surrogates)
     changes = (*given.set, *(NO_EFFECT if given.null else ()))
     print("seed  " + "  ".join(HEAD))
     rows = []

@@ -22,10 +22,11 @@ import pyarrow.parquet as pq
 
 from experiments.synthetic import draw_log, log_of, targets_of
 from gateway.detect import detect, detect_spikes
-from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
-from gateway.detect.self_controlled.multivariate import ConditionalLoss, fit_groups
+from gateway.detect.self_controlled.fit import fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.slots import Slots, build_slots
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.results import load_config
 from gateway.score import (
     LogisticModel,
@@ -167,26 +168,27 @@ def _spikes(size: Size) -> Prepared:
 
 def _case_layout(size: Size) -> Prepared:
     log, targets = _log(size), targets_of(size.groups)
-    return Prepared(lambda: _cases_of(log, targets.mask), lambda: log.n_joins)
+    return Prepared(lambda: _slots_of(log, targets.mask), lambda: log.n_joins)
 
 
-def _cases_of(log: JoinLog, is_target: npt.NDArray[np.bool_]) -> Cases:
-    return build_cases(log, list_events(log, is_target), ~is_target)
+def _slots_of(log: JoinLog, is_target: npt.NDArray[np.bool_]) -> Slots:
+    return build_slots(log, is_target, ~is_target)
 
 
 def _case_evaluation(size: Size) -> Prepared:
-    cases = _cases_of(_log(size), targets_of(size.groups).mask)
-    loss = ConditionalLoss(cases, penalty=PENALTY)
+    slots = _slots_of(_log(size), targets_of(size.groups).mask)
+    likelihood, nothing = Likelihood(slots), Point.zero(slots)
     beta = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
-    return Prepared(lambda: loss(beta), lambda: len(cases.group))
+    point = Point(beta, nothing.position, nothing.calendar)
+    return Prepared(lambda: likelihood.loss(point), lambda: len(slots.group))
 
 
 def _case_fit(size: Size) -> Prepared:
-    cases = _cases_of(_log(size), targets_of(size.groups).mask)
+    slots = _slots_of(_log(size), targets_of(size.groups).mask)
     found: list[int] = []
     return Prepared(
-        lambda: found.append(fit_groups(cases, penalty=PENALTY).evaluations),
-        lambda: len(cases.group),
+        lambda: found.append(fit_joint(Likelihood(slots), penalty=PENALTY).evaluations),
+        lambda: len(slots.group),
         lambda: found[-1],
     )
 

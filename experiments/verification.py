@@ -22,8 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
+from experiments import qq
 from gateway.config import Config
-from gateway.figures import csv_bytes, qq, render
+from gateway.figures import csv_bytes, render
 from gateway.randomness import Stream
 from gateway.randomness_kernels import philox, uniform52
 from gateway.results import load_config

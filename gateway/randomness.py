@@ -54,6 +54,10 @@ class Purpose(IntEnum):
     TOPICS = 15
     APPEAL_TAIL = 16
     SEVERITY = 17
+    PERMUTED_LABELS = 21
+    PERMUTED_WITHIN_USERS = 22
+    PLACEBO_TARGETS = 23
+    PLANTED = 24
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

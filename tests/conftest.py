@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.loops"]
+
 ROOT = Path(__file__).parents[1]
 
 # Compiled kernels of the tests lie in the checkout, not in the home folder of whoever runs them.
@@ -33,7 +35,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 HEADS = (
     ("test_calibrated.py", "test_simulate.py", "test_laws.py", "test_replay.py",
      "test_counterfactual.py", "test_sweep_faults.py", "test_sweep_cluster.py", "test_sweep.py"),
-    ("test_big_logs.py", "test_score.py", "test_score_large.py", "test_spike.py",
+    ("test_big_logs.py", "test_score.py", "test_score_training.py", "test_spike.py",
      "test_self_controlled.py", "test_scorers.py", "test_detectors.py", "test_pipeline.py",
      "test_partitioned_cluster.py", "test_cli.py", "test_report_browser.py"),
 )  # fmt: skip

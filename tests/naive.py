@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from itertools import chain, pairwise, permutations, product
+from itertools import chain, combinations, pairwise, permutations, product
 
 import numpy as np
 
@@ -433,82 +433,100 @@ def delong_error(score, outcome):
     return np.sqrt(cases.var(ddof=1) / len(cases) + controls.var(ddof=1) / len(controls))
 
 
-# The self-controlled case series -----------------------------------------------------------
+# The self-controlled likelihood -------------------------------------------------------------
 
 
-def case_ticks(joins, outcome, candidate, mass, *, risk_window=0):
-    """For each case a list of (mass, groups exposed to, events), one tick after the other.
+def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, n_joins=0):
+    """For each case a list of (tick, position, groups exposed to, groups joined in the tick, y).
 
-    A tick at which the user joins a candidate is left out.
+    On the clock of joins a slot for each join, on the calendar one for each tick of the window.
     """
+    hits = [int(t) for t, g in zip(joins.time, joins.group, strict=True) if outcome[g]]
     cases = []
     for u in range(joins.n_users):
         rows = range(joins.offsets[u], joins.offsets[u + 1])
         mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
-        if not any(outcome[g] for _, g in mine):
-            continue
-        taken_out = {t for t, g in mine if candidate[g]}
-        ticks = []
-        for t in range(joins.observed_from[u], joins.observed_until[u] + 1):
-            if t in taken_out:
-                continue
-            exposed = {
-                g
-                for s, g in mine
-                if candidate[g] and s < t and (risk_window == 0 or t <= s + risk_window)
-            }
-            ticks.append((mass(t), exposed, sum(outcome[g] for s, g in mine if s == t)))
-        cases.append(ticks)
+
+        def exposed(t, mine=mine, rows=rows):
+            found = set()
+            for i, (s, g) in zip(rows, mine, strict=True):
+                between = sum(s < r < t for r, _ in mine)
+                lasts = (not ticks or t <= s + ticks) and (not n_joins or between < n_joins)
+                lasts &= joins.left is None or t < joins.left[i]
+                if candidate[g] and s < t and lasts:
+                    found.add(g)
+            return found
+
+        def here(t, mine=mine):
+            return {g for s, g in mine if s == t and candidate[g]}
+
+        if clock == "joins":
+            slots = [
+                (t, sum(s < t for s, _ in mine), exposed(t), here(t), int(outcome[g]))
+                for t, g in mine
+                if min(hits) <= t <= max(hits)
+            ]
+            if 0 < sum(y for *_, y in slots) < len(slots):
+                cases.append(slots)
+        else:
+            window = range(joins.observed_from[u], joins.observed_until[u] + 1)
+            slots = [
+                (t, 0, exposed(t), here(t), sum(outcome[g] for s, g in mine if s == t))
+                for t in window
+            ]
+            if any(y for *_, y in slots):
+                cases.append(slots)
     return cases
 
 
-def conditional_loss(cases, beta):
-    """-log of the probability of when the events fall, given how many there are."""
+def slot_weight(slot, beta, position, calendar, without=None):
+    t, before, exposed, _, _ = slot
+    doubling = before if before < 4 else int(math.log2(before)) + 2
+    effects = sum(beta[g] for g in exposed if g != without)
+    return math.exp(effects + position[min(doubling, len(position) - 1)] + calendar(t))
+
+
+def events_distribution(weights, n, inside, exact):
+    """P(k of n events fall on the slots inside), by counting all ways."""
+    p = np.zeros(n + 1)
+    ways = combinations(range(len(weights)), n) if exact else product(range(len(weights)), repeat=n)
+    for way in ways:
+        p[sum(inside[i] for i in way)] += math.prod(weights[i] for i in way)
+    return p / p.sum()
+
+
+def self_controlled_loss(cases, beta, position, calendar, exact):
+    """-log of the probability of where the events fall, given how many there are."""
     loss = 0.0
-    for ticks in cases:
-        eta = [sum(beta[g] for g in exposed) for _, exposed, _ in ticks]
-        total = sum(m * np.exp(e) for (m, _, _), e in zip(ticks, eta, strict=True))
-        n = sum(y for _, _, y in ticks)
-        if total > 0:
-            loss += n * np.log(total) - sum(y * e for (_, _, y), e in zip(ticks, eta, strict=True))
+    for slots in cases:
+        w = [slot_weight(slot, beta, position, calendar) for slot in slots]
+        n = sum(y for *_, y in slots)
+        if exact:
+            whole = sum(math.prod(w[i] for i in way) for way in combinations(range(len(w)), n))
+        else:
+            whole = sum(w) ** n
+        loss += math.log(whole) - sum(s[-1] * math.log(x) for s, x in zip(slots, w, strict=True))
     return loss
 
 
-def exposed_share(ticks, g, beta):
-    """(events while exposed to g, events, probability of one then if g had no effect)."""
-    weight = [m * np.exp(sum(beta[h] for h in e if h != g)) for m, e, _ in ticks]
-    inside = sum(w for w, (_, e, _) in zip(weight, ticks, strict=True) if g in e)
-    after = sum(y for _, e, y in ticks if g in e)
-    return after, sum(y for _, _, y in ticks), inside / sum(weight)
-
-
-def own_pairs(joins, outcome, candidate, mass, *, risk_window=0, pre_window=0):
-    """(group, A, n, F) of each join of a candidate by a case, one group at a time."""
-    found = []
-    for u in range(joins.n_users):
-        rows = range(joins.offsets[u], joins.offsets[u + 1])
-        mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
-        if not any(outcome[g] for _, g in mine):
+def own_cumulants(cases, g, beta, theta, position, calendar, exact):
+    """(A, mean, variance) of the events after g, the tick of its own join left out."""
+    found = np.zeros(3)
+    for slots in cases:
+        rest = [slot for slot in slots if g not in slot[3]]
+        inside = [g in slot[2] for slot in rest]
+        n = sum(y for *_, y in rest)
+        if n == 0 or all(inside) or not any(inside) or (exact and n == len(rest)):
             continue
-        for s, g in mine:
-            if not candidate[g]:
-                continue
-            inside, outside, a, n = 0.0, 0.0, 0, 0
-            for t in range(joins.observed_from[u], joins.observed_until[u] + 1):
-                events = sum(outcome[h] for r, h in mine if r == t)
-                if t == s or s - pre_window <= t < s:
-                    continue
-                at_risk = t > s and (risk_window == 0 or t <= s + risk_window)
-                inside, outside = inside + at_risk * mass(t), outside + (not at_risk) * mass(t)
-                a, n = a + at_risk * events, n + events
-            share = inside / (inside + outside) if inside + outside > 0 else 0.0
-            found.append((g, a, n, share))
+        w = [
+            slot_weight(slot, beta, position, calendar, g) * math.exp(theta * x)
+            for slot, x in zip(rest, inside, strict=True)
+        ]
+        p, k = events_distribution(w, n, inside, exact), np.arange(n + 1)
+        mean = p @ k
+        a = sum(slot[-1] for slot, x in zip(rest, inside, strict=True) if x)
+        found += [a, mean, p @ k**2 - mean**2]
     return found
-
-
-def ratio_likelihood(theta, pairs):
-    """Conditional log-likelihood of one log rate ratio, from (A, n, F)."""
-    return sum(a * theta - n * np.log(1 - f + f * np.exp(theta)) for a, n, f in pairs)
 
 
 # Invitations, sent again from the cells.
@@ -593,6 +611,15 @@ def log_rows(user, group, time):
     return sorted((u, t, g) for (u, g), t in first.items())
 
 
+def canonical_rows(rows):
+    """Rows of user, group, time and more: by user, time, group, of each membership the least."""
+    first = {}
+    for user, group, *rest in rows:
+        first[user, group] = min(rest, first.get((user, group), rest))
+    order = sorted(first, key=lambda pair: (pair[0], first[pair][0], pair[1]))
+    return [(user, group, *first[user, group]) for user, group in order]
+
+
 def joins_before(joins, target):
     """Of each group: target joins before it of its joiners, and of everybody."""
     own, all_ = np.zeros((2, joins.n_groups), np.int64)
@@ -602,16 +629,6 @@ def joins_before(joins, target):
         own[g] += sum(v == u and s < t for v, s in hits)
         all_[g] += sum(s < t for _, s in hits)
     return own, all_
-
-
-def information(cases, pairs, beta):
-    """Variance of the events of each exposure, added up by group, from its pairs."""
-    total = np.zeros(cases.n_groups)
-    for g, n, share in zip(pairs.group, pairs.events, pairs.share, strict=True):
-        odds = share * np.exp(beta[g])
-        p = odds / (1 - share + odds)
-        total[g] += n * p * (1 - p)
-    return total
 
 
 # Packed rows, expectation, spikes ------------------------------------------------------------

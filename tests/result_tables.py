@@ -12,10 +12,9 @@ import pyarrow.compute as pc
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
-from gateway.analyses.comparison import Row, compare
-from gateway.analyses.labelled import LABEL_TIMES_SCHEMA
-from gateway.analyses.pathways import PATHWAYS_SCHEMA
-from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER
+from gateway.analyses.group_labels import LABEL_TIMES_SCHEMA
+from gateway.analyses.join_sources import PATHWAYS_SCHEMA
+from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER, Row, compare
 from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
 
 HOSTILE = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,11 +12,8 @@ from hypothesis import strategies as st
 from gateway import name_hash
 from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
-from gateway.detect.self_controlled.cases import build_cases, list_events, select_cases
-from gateway.detect.self_controlled.multivariate import ConditionalLoss, adjusted_pairs
 from gateway.errors import LogError
-from gateway.log import name_order, numbering, parquet_files, rows
-from gateway.log.dense import read_dense
+from gateway.log import files, numbering, sorting
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from tests import naive
@@ -41,25 +36,12 @@ def test_name_uniforms__of_an_array_are_those_of_the_list(seed, monkeypatch):
     np.testing.assert_array_equal(name_uniforms(pa.array(names)[7:], seed=seed), expected[7:])
 
 
-@given(st.sets(st.integers(0, 10**18), min_size=1))
-def test_decimal_order__is_that_of_the_digits(numbers):
-    numbers = np.array(sorted(numbers))
-    got = [str(numbers[i]) for i in name_order.decimal_order(numbers)]
-    assert got == sorted(map(str, numbers))
-
-
-def test_decimal_order__of_negative_numbers_too():
-    numbers = np.array([-10, -2, -1, 0, 3, 20])
-    got = [str(numbers[i]) for i in name_order.decimal_order(numbers)]
-    assert got == sorted(map(str, numbers))
-
-
 @given(st.sets(st.text(max_size=12), min_size=2), st.sampled_from(["", "user_", "ü"]))
 def test_text_order__is_that_of_the_bytes(names, prefix):
     texts = pa.array([prefix + name for name in sorted(names, reverse=True)], pa.string())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(name_order, "_MANY", 0)
-        got = texts.take(pa.array(name_order.text_order(texts))).to_pylist()
+        patch.setattr(numbering, "_MANY", 0)
+        got = texts.take(pa.array(numbering.text_order(texts))).to_pylist()
     assert got == sorted(texts.to_pylist(), key=str.encode)
 
 
@@ -74,38 +56,39 @@ def random_rows(seed, n, users=7, groups=60, least=-20):
 
 @pytest.mark.parametrize("n", [1, 40, 900])
 @pytest.mark.parametrize("by_user", [False, True])
-def test_joins_by_user__equal_the_twin(n, by_user, monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__equal_the_twin(n, by_user, monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     # Of 900 rows a user has more than are sorted by insertion.
     user, group, time = random_rows(n, n)
     if by_user:
         user = np.sort(user)
     given_ = [user.copy(), group.copy(), time.copy()]
-    offsets, *got = rows.joins_by_user(user, group, time, n_users=9)
-    order = zip(np.repeat(np.arange(9), np.diff(offsets)), got[1], got[0], strict=True)
+    offsets, got = sorting.canonical(user, group, time, n_users=9, others={})
+    order = zip(np.repeat(np.arange(9), np.diff(offsets)), got["time"], got["group"], strict=True)
     assert [tuple(map(int, row)) for row in order] == naive.log_rows(user, group, time)
     for column, before in zip((user, group, time), given_, strict=True):
         np.testing.assert_array_equal(column, before)
 
 
-def test_joins_by_user__take_times_from_end_to_end(monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__take_times_from_end_to_end(monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     ends = np.iinfo(np.int32)
     time = np.array([ends.max, ends.min, 0, ends.max], np.int32)
     group = np.array([2, 2, 2**31 - 1, 1], np.int32)
-    _, *got = rows.joins_by_user(np.zeros(4, np.int32), group, time, n_users=1)
-    assert got[0].tolist() == [2, 2**31 - 1, 1]
-    assert got[1].tolist() == [ends.min, 0, ends.max]
+    _, got = sorting.canonical(np.zeros(4, np.int32), group, time, n_users=1, others={})
+    assert got["group"].tolist() == [2, 2**31 - 1, 1]
+    assert got["time"].tolist() == [ends.min, 0, ends.max]
 
 
 @pytest.mark.compiled
-def test_joins_by_user__do_not_depend_on_threads(monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+def test_canonical__do_not_depend_on_threads(monkeypatch):
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     columns = random_rows(5, 20_000, users=500)
     before, found = threads(), []
     for count in (1, 2):
         set_threads(count)
-        found.append(rows.joins_by_user(*columns, n_users=500))
+        offsets, joins = sorting.canonical(*columns, n_users=500, others={"inviter": columns[1]})
+        found.append((offsets, *joins.values()))
     set_threads(before)
     for one, two in zip(*found, strict=True):
         np.testing.assert_array_equal(one, two)
@@ -140,19 +123,17 @@ KINDS = ["text", "large text", "categories", "int32", "int8", "uint32", "negativ
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_read__parquet_block_by_block_is_the_log_of_the_table(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_files, "_ROW_GROUP", 64)
+    monkeypatch.setattr(files, "_ROW_GROUP", 64)
     monkeypatch.setattr(numbering, "_HELD", 50)
-    monkeypatch.setattr(numbering, "_BATCH", 32)
     whole = table(kind)
     pq.write_table(whole, tmp_path / "log.parquet", row_group_size=150)
     expected = JoinLog.from_dataframe(whole)
     assert JoinLog.read(tmp_path / "log.parquet").equals(expected)
-    assert read_dense(tmp_path / "log.parquet").user.names.equals(expected.users)
 
 
 @pytest.mark.parametrize("kind", ["text", "int32"])
 def test_read__of_shuffled_parts_is_the_same_log(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "_LARGE", 0)
+    monkeypatch.setattr(sorting, "_LARGE", 0)
     whole = table(kind)
     by_user = whole.sort_by([("user", "ascending"), ("time", "ascending")])
     shuffled = whole.take(pa.array(np.random.default_rng(0).permutation(len(whole))))
@@ -187,7 +168,7 @@ def test_read__a_name_that_no_row_has_is_no_user(tmp_path):
 
 @pytest.mark.parametrize("bad", [None, ""])
 def test_read__says_which_row_of_the_file_is_bad(bad, tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_files, "_ROW_GROUP", 64)
+    monkeypatch.setattr(files, "_ROW_GROUP", 64)
     whole = table("text")
     names = whole["user"].to_pylist()
     names[200] = names[300] = bad
@@ -196,7 +177,7 @@ def test_read__says_which_row_of_the_file_is_bad(bad, tmp_path, monkeypatch):
         JoinLog.read(tmp_path / "x.parquet")
 
 
-# Cases ------------------------------------------------------------------------------------
+# Surrogates -------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -205,70 +186,26 @@ def log():
     return joins, first_groups(joins, 2)
 
 
-@pytest.mark.parametrize("risk", [0, 6])
-def test_information__equals_the_twin(log, risk):
-    joins, targets = log
-    cases = build_cases(joins, list_events(joins, targets.mask), ~targets.mask, risk_window=risk)
-    beta = np.random.default_rng(0).normal(0, 0.5, joins.n_groups)
-    got = ConditionalLoss(cases, penalty=0.0).information(beta)
-    expected = naive.information(cases, adjusted_pairs(cases, beta), beta)
-    # The same sums in the same order.
-    np.testing.assert_allclose(got, expected, rtol=1e-14)
-
-
-@pytest.mark.parametrize("risk", [0, 6])
-def test_select_cases__are_those_cases(log, risk):
-    joins, targets = log
-    cases = build_cases(joins, list_events(joins, targets.mask), ~targets.mask, risk_window=risk)
-    wanted = np.arange(len(cases.user)) % 3 == 0
-    beta = np.random.default_rng(0).normal(0, 0.5, joins.n_groups)
-    whole, part, rest = (
-        ConditionalLoss(some, penalty=0.0)(beta)
-        for some in (cases, select_cases(cases, wanted), select_cases(cases, ~wanted))
-    )
-    # Sums of a few hundred terms.
-    np.testing.assert_allclose(part[0] + rest[0], whole[0], rtol=1e-12)
-    np.testing.assert_allclose(part[1] + rest[1], whole[1], rtol=1e-9, atol=1e-12)
-    pairs, some = (adjusted_pairs(c, beta) for c in (cases, select_cases(cases, wanted)))
-    mine = wanted[pairs.case]
-    for field in ("group", "after", "events", "share"):
-        np.testing.assert_array_equal(getattr(some, field), getattr(pairs, field)[mine])
-
-
-def test_list_events__among_some_users(log):
-    joins, targets = log
-    among = np.arange(joins.n_users) % 2 == 0
-    got = list_events(joins, targets.mask, among=among)
-    whole = list_events(joins, targets.mask)
-    assert set(got.user) == set(whole.user[whole.user % 2 == 0])
-    assert len(got.time) == np.isin(whole.user[whole.case], got.user).sum()
-
-
-# Surrogates -------------------------------------------------------------------------------
-
-
 def test_joins_before__equal_the_twin(log):
     joins, targets = log
-    got = surrogates._joins_before(joins, targets, *surrogates._calendar(joins, targets))
+    got = surrogates._add_joins_before(joins, targets)
     np.testing.assert_array_equal(got, naive.joins_before(joins, targets.mask))
 
 
 def test_surrogates__of_a_sample_do_not_depend_on_rows(monkeypatch):
     joins = random_log(11, users=300, groups=12)
     targets = first_groups(joins, 2)
+    half = name_uniforms(joins.users, seed=1) < 0.5
+
+    def statistics(log):
+        return surrogates._statistics(log, targets.mask, ~targets.mask, half, "joins", 1)
+
     monkeypatch.setattr(surrogates, "MOST_CASES", 60)
-    chance = name_uniforms(joins.users, seed=1)
-    candidate = ~targets.mask
-    got = surrogates._statistics(joins, targets.mask, candidate, chance)
+    got = statistics(joins)
     whole = joins.to_arrow().replace_schema_metadata(None)
     order = pa.array(np.random.default_rng(0).permutation(len(whole)))
     again = JoinLog.from_dataframe(whole.take(order))
-    again = dataclasses.replace(
-        again, observed_from=joins.observed_from, observed_until=joins.observed_until
-    )
     assert again.users.equals(joins.users)
-    expected = surrogates._statistics(again, targets.mask, candidate, chance)
-    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(got, statistics(again))
     monkeypatch.setattr(surrogates, "MOST_CASES", 10**6)
-    everybody = surrogates._statistics(joins, targets.mask, candidate, chance)
-    assert np.nansum(everybody) != np.nansum(got)
+    assert np.nansum(statistics(joins)) != np.nansum(got)

@@ -20,7 +20,7 @@ from experiments.calibrate_shapes import (
     simulated,
     smaller,
 )
-from gateway.analyses.shape import log_shape
+from gateway.analyses.log_shape import log_shape
 from gateway.pipeline import obtain_inputs
 from gateway.results import load_config
 from gateway.targets import check_learnable

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -120,7 +121,9 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
         "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d", cwd=tmp_path,
     )  # fmt: skip
     assert detect.returncode == 0, detect.stderr
-    assert "Top gateway groups" in detect.stdout
+    assert "Top gateway groups by spike" in detect.stdout
+    head = detect.stdout.split("┏")[1].split("┡")[0]
+    assert {"excess", "(percentage", "points)", "spike", "(%)"} <= set(head.split())
     assert (tmp_path / "d" / "report.html").is_file()
 
 
@@ -295,6 +298,12 @@ def test_detect__where_everybody_joins_a_target_answers_by_what_needs_no_others(
     assert done.stderr.startswith("spike is left out: at least 2 users must never join")
     found = json.loads(done.stdout)
     assert {row["detector"] for row in found["top"]} == {"self_controlled"}
+    assert found["summary"]["left_out"].startswith("spike is left out: at least 2 users")
+    told = f"S{html.escape(found['summary']['left_out'][1:], quote=False)}."
+    assert told in (tmp_path / "r" / "report.html").read_text()
+    shown = answer("detect", "log.csv", "--target", "bad", "--out", "r")  # again: it is there
+    assert shown.returncode == 0, shown.stderr
+    assert found["summary"]["left_out"] in shown.stdout
     asked = answer("detect", "log.csv", "--target", "bad", "--detector", "spike", "--out", "s")
     assert asked.returncode == 2
     assert "--detector self_controlled needs no others" in asked.stderr

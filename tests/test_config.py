@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,13 @@ from gateway.config import (
     config_to_toml,
     parse_config,
 )
-from gateway.config.lines import Key, find_lines
+from gateway.config.detectors import OPTIONS, SpikeOptions
+from gateway.config.document import find_lines
+from gateway.config.interventions import InviteCapSection
+from gateway.config.phrases import Key
+from gateway.config.platform import WorldSection
 from gateway.config.shape import node_at, sections, type_of
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 
 HERE = Path(__file__).parent
 VALID = sorted((HERE / "configs" / "valid").glob("*.toml"))
@@ -300,8 +304,9 @@ most = 3
 
 def test_override__reaches_into_an_array_of_tables_by_number() -> None:
     config = parse_config(ARMS, overrides=["interventions.1.share=0.9", "interventions.2.most=7"])
-    got = {one.kind: (one.share, one.most) for one in config.interventions}
-    assert got == {"demotion": (0.9, None), "invite_cap": (None, 7)}
+    demotion, invite_cap = config.interventions
+    assert (demotion.kind, demotion.share) == ("demotion", 0.9)
+    assert (invite_cap.kind, invite_cap.most) == ("invite_cap", 7)
 
 
 def test_override__replaces_a_table_of_an_array_or_the_whole() -> None:
@@ -396,6 +401,47 @@ def test_rules__hold_up_to_their_bound(override: str, rule: str | None) -> None:
         assert rule in str(refusal(SIMULATED, override))
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (
+            lambda: SpikeOptions(min_spiking=50),
+            "spike.min_spiking must be at most spike.min_joiners (20 by default); got 50",
+        ),
+        (
+            lambda: WorldSection(topics=2, days=1),
+            "days must be a whole number from 2 to 36_500; got 1\n"
+            "topics must be more than the number of kinds (2); got 2",
+        ),
+        (
+            lambda: Config.model_validate(
+                tomllib.loads(SIMULATED) | {"score": {"horizon": 540}, "world": {"days": 540}}
+            ),
+            "score.horizon must be less than world.days (540); got 540",
+        ),
+        (
+            lambda: InviteCapSection(kind="invite_cap", start=1),
+            "most is missing: it must be a whole number of at least 0",
+        ),
+    ],
+    ids=["options", "world", "config", "intervention"],
+)
+def test_sections__made_in_python_keep_their_rules(
+    make: Callable[[], object], expected: str
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        make()
+    assert str(caught.value) == expected
+
+
+def test_config__has_a_section_for_every_detector() -> None:
+    config = parse_config(REAL)
+    assert {name: getattr(config, name) for name in OPTIONS} == {
+        name: options() for name, options in OPTIONS.items()
+    }
+    assert [options.section for options in OPTIONS.values()] == list(OPTIONS)
+
+
 # Writing ----------------------------------------------------------------------------------
 
 
@@ -437,10 +483,10 @@ DURATIONS = {"180d": True, "12 h": True, "90min": True, "2w": True, "30s": True,
 
 @pytest.mark.parametrize("text", [text for text, fits in DURATIONS.items() if fits])
 def test_config__a_duration_may_be_text_and_stays_it(text: str) -> None:
-    settings = [f"score.horizon={text}", f"self_controlled.pre_window={text}"]
+    settings = [f"score.horizon={text}", f"self_controlled.risk_window={text}"]
     config = parse_config(REAL, overrides=settings)
     expected = text.replace(" ", "")
-    assert (config.score.horizon, config.self_controlled.pre_window) == (expected, expected)
+    assert (config.score.horizon, config.self_controlled.risk_window) == (expected, expected)
     assert parse_config(config_to_toml(config)) == config
 
 
@@ -455,7 +501,7 @@ def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     text = json.dumps(schema)
     assert "null" not in text
     assert schema["required"] == ["experiment", "targets"]
-    got = schema["$defs"]["SpikeSection"]["properties"]["quantile"]
+    got = schema["$defs"]["SpikeOptions"]["properties"]["quantile"]
     assert (got["exclusiveMinimum"], got["exclusiveMaximum"], got["default"]) == (0.0, 1.0, 0.95)
     got = schema["$defs"]["ScoreSection"]["properties"]["horizon"]
     assert (got["type"], got["minimum"]) == (["integer", "string"], 1)
@@ -469,9 +515,9 @@ def test_config_json_schema__is_a_copy() -> None:
 
 
 def leaves() -> Iterator[tuple[Key, dict[str, Any]]]:
-    for path, node in sections():
+    for path, node in sections(Config):
         for name in node["properties"]:
-            leaf = node_at((*path, name)) or {}
+            leaf = node_at(Config, (*path, name)) or {}
             if "properties" not in leaf:
                 yield (*path, name), leaf
 
@@ -568,7 +614,9 @@ scalars = st.one_of(
     st.datetimes(),
     st.times(),
 )
-names = st.sampled_from(["[key]", *(str(key[-1]) for key, _ in [*leaves(), *sections()] if key)])
+names = st.sampled_from(
+    ["[key]", *(str(key[-1]) for key, _ in [*leaves(), *sections(Config)] if key)]
+)
 keys = st.one_of(words, names)
 values = st.recursive(
     scalars,
@@ -668,16 +716,12 @@ def test_gateway_config__public_names() -> None:
         "SAMPLED",
         "AxisSection",
         "Config",
-        "Setting",
         "SweepSection",
-        "Variant",
-        "Variants",
         "LogSection",
         "config_digest",
         "config_json_schema",
         "config_to_toml",
         "parse_config",
-        "parse_points",
     }
     assert set(gateway.config.__all__) == expected
     assert isinstance(parse_config(REAL), Config)

@@ -13,7 +13,7 @@ import tomli_w
 
 from gateway.config import Config, config_digest, parse_config
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
-from gateway.counterfactual.groups import groups_in_roles, largest
+from gateway.counterfactual.chosen_groups import groups_in_roles, largest
 from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import obtain_inputs

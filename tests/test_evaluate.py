@@ -21,8 +21,7 @@ from gateway.evaluate import (
     recall_at,
     share_at,
 )
-from gateway.evaluate.effects import ndcg
-from gateway.evaluate.ranking import bootstrap_interval
+from gateway.evaluate.ranking import bootstrap_interval, ndcg
 from gateway.score import score_joins
 from tests.worlds import first_groups, linked_log
 

@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from gateway.analyses.event_study import EVENT_STUDY_SCHEMA, event_study, mean_curve
+from gateway.analyses.curves import EVENT_STUDY_SCHEMA, event_study, mean_curve
 from gateway.detect import UNRANKED, SpikeOptions, detect_spikes
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
@@ -16,7 +16,7 @@ from tests.worlds import first_groups, linked_log
 
 REACH = 4
 # The package has a function of the same name.
-module = import_module("gateway.analyses.event_study")
+module = import_module("gateway.analyses.curves")
 
 
 @pytest.fixture(scope="module")

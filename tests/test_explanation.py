@@ -10,7 +10,7 @@ from scipy.stats.contingency import odds_ratio
 
 from gateway.analyses import common_odds_ratio, explain_group, explain_top
 from gateway.analyses.explanation import EXPLANATIONS_SCHEMA, _look_alike
-from gateway.analyses.histories import Histories
+from gateway.analyses.look_alike import Histories
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes
 from gateway.detect.chain import build_chain
 from gateway.errors import GatewayError

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,20 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import PathPatch
 from matplotlib.text import Annotation, Text
 
+from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
-from gateway.figures import FIGURES, StoredFigure, csv_bytes, memory_curve, render, scaling
-from gateway.figures.names import label, shorten
+from gateway.detect import measure_of
+from gateway.errors import GatewayError
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
+from gateway.figures.labels import label
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
+from gateway.wording import shorten
 from tests.result_tables import HOSTILE, result_tables, with_rivals
-from tests.study_tables import sweep_evaluation
+from tests.study_tables import check_table, sweep_evaluation
 
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
@@ -42,11 +47,12 @@ NEED_TRUTH = {
     "precision_recall", "direct_effects", "interventions", "join_sources", "pathways",
     "exposure_contrast",
     "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
+    "check_power",
 }  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
 WIDE = {
     "probability_curves", "interventions", "signal_correlations", "benchmark", "dose_response",
-    "phase_diagram", "pathways",
+    "phase_diagram", "pathways", "check_power",
 }  # fmt: skip
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
@@ -54,7 +60,7 @@ each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
 @cache
 def simulated() -> Mapping[str, pa.Table]:
-    return result_tables(n_groups=500)
+    return {**result_tables(n_groups=500), "check": check_table()}
 
 
 @cache
@@ -64,7 +70,8 @@ def real() -> Mapping[str, pa.Table]:
 
 @cache
 def hostile() -> Mapping[str, pa.Table]:
-    return result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
+    tables = result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
+    return {**tables, "check": check_table()}
 
 
 def plotted(name: str, tables: Mapping[str, pa.Table] | None = None, **options: Any) -> pa.Table:
@@ -112,8 +119,10 @@ def test_figures__import_without_matplotlib() -> None:
 
 
 @each_figure
-def test_figures__are_named_as_their_modules(figure: StoredFigure) -> None:
-    assert figure._module().NAME == figure.NAME
+def test_figures__have_a_function_for_each_step(figure: StoredFigure) -> None:
+    module = import_module(f"gateway.figures.{figure.module}")
+    steps = {f"{step}_{figure.NAME}" for step in ("plotted", "draw", "caption")}
+    assert steps <= set(module.__all__)
 
 
 @each_figure
@@ -297,6 +306,7 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
         ("probability_curves", "for 4 users"),
         ("top_gateways", "95 % interval"),
         ("top_gateways", "The 30 groups"),
+        ("top_gateways", "Dot: the excess share who go on (percentage points): "),
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
         ("precision_recall", "are homophily look-alikes"),
@@ -345,7 +355,7 @@ def test_top_gateways__cut_an_interval_without_end_at_the_edge_with_an_arrow(end
 def test_top_gateways__draw_a_ratio_on_a_logarithmic_axis_around_one() -> None:
     axes = BY_NAME["top_gateways"].draw(plotted("top_gateways", alone())).axes[0]
     assert axes.get_xscale() == "log"
-    assert axes.get_xlabel() == "rate ratio"
+    assert axes.get_xlabel() == measure_of("self_controlled").estimate.axis
     dotted = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
     assert dotted == [1.0]
     spike = BY_NAME["top_gateways"].draw(plotted("top_gateways")).axes[0]
@@ -493,13 +503,37 @@ def test_shorten__keeps_both_ends_within_the_limit(limit: int) -> None:
     assert got[-1] == "b"
 
 
+@each_figure
+def test_draw__takes_the_place_of_axes(figure: StoredFigure) -> None:
+    """As a part of somebody's figure: as many axes as alone, and the other axes stay."""
+    data = plotted(figure.NAME)
+    alone = figure.draw(data)
+    whole = Figure(figsize=(16.0, 6.0))
+    left, right = whole.subplots(1, 2)
+    part = figure.draw(data, ax=left)
+    assert isinstance(part, SubFigure)
+    assert part.get_figure(root=True) is whole
+    assert len(part.axes) == len(alone.axes)
+    assert left not in whole.axes
+    assert right in whole.axes
+    assert set(texts(part)) <= set(texts(whole))
+    assert set(render(part, kinds=["png"])) == {"png"}
+
+
+def test_draw__refuses_axes_without_a_place() -> None:
+    ax = Figure().add_axes((0.0, 0.0, 1.0, 1.0))
+    with pytest.raises(GatewayError, match="one of a figure's subplots"):
+        BY_NAME["funnel"].draw(plotted("funnel"), ax=ax)
+
+
 # Bytes ----------------------------------------------------------------------------------
 
 _DIGESTS = """
 import hashlib, json, sys
 from tests.result_tables import HOSTILE, result_tables
+from tests.study_tables import check_table
 from gateway.figures import FIGURES, csv_bytes, render
-tables = result_tables(names=HOSTILE, n_groups=1_700, n_panels=2)
+tables = {**result_tables(names=HOSTILE, n_groups=1_700, n_panels=2), "check": check_table()}
 digests = {}
 for figure in FIGURES:
     data = figure.plotted(tables)
@@ -727,11 +761,11 @@ def test_dose_response__reads_arms_that_differ_in_a_number_alone() -> None:
 def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     """Five marks side by side: no name may stand nearer to another mark than to its own."""
     rows = [
-        {"detector": "spike", "group": f"group {i}", "rank": i + 1, "score": 0.5 - 0.004 * i,
+        {"detector": "spike", "group": f"group {i}", "rank": i + 2, "score": 0.5 - 0.004 * i,
          "n_joiners": 100 + 3 * i, "n_events": 40, "flagged": True}
         for i in range(5)
     ]  # fmt: skip
-    rows.append({**rows[0], "group": "far", "rank": 6, "score": 0.1, "n_joiners": 900})
+    rows.append({**rows[0], "group": "far", "rank": 1, "score": 0.1, "n_joiners": 900})
     gateways = pa.Table.from_pylist(rows)
     groups = pa.table({"group": gateways["group"], "role": ["influence"] * 6})
     data = plotted("funnel", {"gateways": gateways, "groups": groups})
@@ -743,12 +777,13 @@ def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     assert tied
     x, y = data["n_joiners"].to_numpy(), 100.0 * data["score"].to_numpy()
     marks = axes.transData.transform(np.column_stack([x, y]))
-    for text in found:
-        if text.arrow_patch is None:
-            box = Text.get_window_extent(text)
-            gap = [max(box.x0 - mx, mx - box.x1, box.y0 - my, my - box.y1) for mx, my in marks]
-            own = axes.transData.transform(text.xy)
-            assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
+    bare = [text for text in found if text.arrow_patch is None]
+    assert "far" in [text.get_text() for text in bare]
+    for text in bare:
+        box = Text.get_window_extent(text)
+        gap = [max(box.x0 - mx, mx - box.x1, box.y0 - my, my - box.y1) for mx, my in marks]
+        own = axes.transData.transform(text.xy)
+        assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
 
 
 def luminance(color: str) -> float:
@@ -878,7 +913,7 @@ def test_scaling__draws_every_size_and_the_exponents_of_a_power_law() -> None:
             "peak_mib": 200 + 4e-4 * users,
         }
     )  # fmt: skip
-    left, right = scaling.draw(data).axes
+    left, right = cost_figures.draw_simulation(data).axes
     assert left.lines[0].get_xydata().tolist() == [[u, 1e-5 * u] for u in users]
     assert [text.get_text()[-6:] for text in left.get_legend().get_texts()] == [" 1.00)", " 1.25)"]
     np.testing.assert_allclose(right.lines[0].get_ydata(), 4e-4 * users)
@@ -899,7 +934,9 @@ def test_memory_curve__draws_every_piece_of_work_and_what_is_allowed() -> None:
         for n in (10_000, 400_000)
         for s in (0.0, n / 1e5)
     ]
-    left, right = memory_curve.draw(pa.Table.from_pylist(rows), pa.Table.from_pylist(trace)).axes
+    left, right = cost_figures.draw_memory_curve(
+        pa.Table.from_pylist(rows), pa.Table.from_pylist(trace)
+    ).axes
     for k, line in enumerate(left.lines[:4], start=1):
         assert line.get_xydata().tolist() == [[1.0, k], [40.0, 40.0 * k]]
     assert [line.get_ydata()[0] for line in (left.lines[4], right.lines[2])] == [96.0, 96.0]
@@ -908,15 +945,15 @@ def test_memory_curve__draws_every_piece_of_work_and_what_is_allowed() -> None:
 
 
 def test_scaling__of_one_size_has_no_exponent() -> None:
-    assert np.isnan(scaling.exponent(np.array([1e5]), np.array([3.0])))
+    assert np.isnan(cost_figures.exponent(np.array([1e5]), np.array([3.0])))
 
 
 def test_exponent_interval__holds_the_slope_that_the_sizes_were_made_with() -> None:
     size = np.array([1e4, 1e5, 1e6, 1e7])
     cost = 2e-6 * size**1.1 * np.array([1.05, 0.97, 1.02, 0.99])
-    slope, low, high = scaling.exponent_interval(size, cost)
+    slope, low, high = cost_figures.exponent_interval(size, cost)
     assert low < 1.1 < high
-    assert slope == pytest.approx(scaling.exponent(size, cost))
+    assert slope == pytest.approx(cost_figures.exponent(size, cost))
     # By hand: t with 2 degrees of freedom, residuals of the line of logarithms.
     x, y = np.log(size), np.log(cost)
     rest = y - np.polyval(np.polyfit(x, y, 1), x)
@@ -925,7 +962,7 @@ def test_exponent_interval__holds_the_slope_that_the_sizes_were_made_with() -> N
 
 
 def test_exponent_interval__of_two_sizes_is_unknown() -> None:
-    slope, low, high = scaling.exponent_interval(np.array([1e4, 1e5]), np.array([1.0, 10.0]))
+    slope, low, high = cost_figures.exponent_interval(np.array([1e4, 1e5]), np.array([1.0, 10.0]))
     assert slope == pytest.approx(1.0)
     assert np.isnan([low, high]).all()
 
@@ -944,7 +981,7 @@ STAGE_ROWS = pa.table(
 
 
 def test_stage_scaling__draws_a_panel_for_each_stage_and_a_line_for_what_varies() -> None:
-    train, simulate = scaling.draw_time(STAGE_ROWS).axes
+    train, simulate = cost_figures.draw_time(STAGE_ROWS).axes
     assert [axes.get_title("left") for axes in (train, simulate)] == ["train", "simulate"]
     joins, groups = train.lines
     assert joins.get_xydata().tolist() == [[1e5, 0.1], [1e6, 1.0], [1e7, 10.0]]
@@ -956,19 +993,19 @@ def test_stage_scaling__draws_a_panel_for_each_stage_and_a_line_for_what_varies(
 
 
 def test_stage_scaling__leaves_out_memory_too_small_to_be_seen() -> None:
-    train, _ = scaling.draw_memory(STAGE_ROWS).axes
+    train, _ = cost_figures.draw_memory(STAGE_ROWS).axes
     assert train.lines[0].get_xydata().tolist() == [[1e6, 10.0], [1e7, 100.0]]
 
 
 def test_stage_scaling__says_so_where_a_stage_adds_no_memory_that_shows() -> None:
     none = pa.array(np.zeros(len(STAGE_ROWS)))
-    train, _ = scaling.draw_memory(STAGE_ROWS.set_column(6, "added_mib", none)).axes
+    train, _ = cost_figures.draw_memory(STAGE_ROWS.set_column(6, "added_mib", none)).axes
     assert not train.lines
     assert [text.get_text() for text in train.texts] == ["below 1 MiB"]
 
 
 def test_stage_scaling__labels_decades_without_mathematics() -> None:
-    figure = scaling.draw_time(STAGE_ROWS)
+    figure = cost_figures.draw_time(STAGE_ROWS)
     figure.canvas.draw()
     got = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert {"10k", "1M"} <= set(got)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from gateway._numba import set_threads
-from gateway.config.schema import WorldSection
+from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world import draw_world
 from gateway.world import friendships as module

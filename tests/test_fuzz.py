@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.cli.real import config_for_log
+from gateway.cli.own_logs import config_for_log
 from gateway.config import Config
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog

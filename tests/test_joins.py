@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.errors import LogError
-from gateway.log import ids, invariants
+from gateway.log import invariants, numbering
 from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 
 
@@ -152,7 +152,11 @@ def test_from_arrays__sorts_what_does_not_fit_into_one_number() -> None:
         ((["a", None], ["b", "c"], [0, 0]), {}, "user names must not be null or empty"),
         (([object()], ["b"], [0]), {}, "user names must be text; got"),
         ((["a"], ["b"], [0]), {"inviter": [0]}, "user must be given by ids where ids are given"),
-        (([0], [0], [2**31]), {}, "time must fit into 32 bits, as ticks since origin; got 0 to"),
+        (
+            ([0], [0], [2**31]),
+            {"observed_until": 0},
+            "time must fit into 32 bits, as ticks since origin; got 21474836",
+        ),
         (([0], [0], [0]), {"source": [11]}, "source must index the 11 known sources; got 11"),
         (([0], [0], [0]), {"confirmed": ["no"]}, "confirmed must be a bool array"),
         (([0], [0], [0]), {"inviter": [1], "users": ["a"]}, "user ids must be in [0, 1)"),
@@ -225,7 +229,7 @@ def test_join_log__refuses_columns_that_break_its_rules(
 def test_numbered_names__do_not_depend_on_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [f"u{i:07d}" for i in range(7)]
     for batch in (1, 3, 7, 100):
-        monkeypatch.setattr(ids, "_BATCH", batch)
+        monkeypatch.setattr(numbering, "_BATCH", batch)
         assert numbered_names("u", np.arange(7)).to_pylist() == expected
     assert numbered_names("u", np.arange(0)).to_pylist() == []
 
@@ -309,11 +313,29 @@ def test_from_parquet__several_parts_are_read_as_a_strangers_log(
     full: JoinLog, tmp_path: Path
 ) -> None:
     full.to_parquet(tmp_path / "1.parquet")
-    other = JoinLog.from_arrays(["eve"], ["g"], [0], tick="day", origin=18_262)
-    other.to_parquet(tmp_path / "2.parquet")
+    rows = full.to_arrow().slice(0, 1)
+    rows = rows.set_column(0, "user", pa.array(["eve"])).replace_schema_metadata(None)
+    pq.write_table(rows, tmp_path / "2.parquet")
     joins = JoinLog.from_parquet(tmp_path)
-    assert joins.users.to_pylist() == ["ann", "eve", "zoe"]
-    assert joins.source is None
+    # Of those without a join the rows name some: bob and idle invited, "nobody's" seeded.
+    assert joins.users.to_pylist() == ["ann", "bob", "eve", "idle", "zoe"]
+    assert np.diff(joins.offsets).tolist() == [3, 0, 1, 0, 2]
+    assert joins.groups.to_pylist() == ["g", "h", "k", "nobody's"]
+    assert joins.observed_from is not None
+    # bob was there when he invited, on 2020-01-03, and idle on 2020-01-08; ticks count from
+    # the first of these days.
+    assert joins.observed_from.tolist() == [0, 0, 0, 5, -1]
+    assert joins.observed_until.tolist() == [7, 0, 7, 5, 7]
+
+
+def test_from_parquet__parts_of_a_folder_have_the_same_columns(
+    full: JoinLog, tmp_path: Path
+) -> None:
+    full.to_parquet(tmp_path / "1.parquet")
+    JoinLog.from_arrays(["eve"], ["g"], [0], tick="day").to_parquet(tmp_path / "2.parquet")
+    said = r"2\.parquet: the columns of the log must be those of .*1\.parquet, 'confirmed', 'group'"
+    with pytest.raises(LogError, match=said):
+        JoinLog.from_parquet(tmp_path)
 
 
 def test_to_parquet__other_readers_see_the_joins(full: JoinLog, tmp_path: Path) -> None:
@@ -324,20 +346,25 @@ def test_to_parquet__other_readers_see_the_joins(full: JoinLog, tmp_path: Path) 
         assert frame["source"].astype(str).tolist()[2] == SOURCES[10]
 
 
-def test_from_parquet__takes_only_three_columns_from_a_strangers_file(tmp_path: Path) -> None:
+def test_from_parquet__takes_columns_with_our_names_from_a_strangers_file(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     columns = {"user": ["a"], "group": ["g"], "time": [5], "source": ["carrier pigeon"]}
-    pq.write_table(pa.table(columns), path)
-    joins = JoinLog.from_parquet(path)
-    assert joins.source is None
-    assert joins.equals(JoinLog.from_arrays(["a"], ["g"], [0], origin=5))
+    pq.write_table(pa.table(columns | {"more": [1]}), path)
+    sources = (*SOURCES, "carrier pigeon")
+    expected = JoinLog.from_arrays(["a"], ["g"], [0], origin=5, source=[11], sources=sources)
+    assert JoinLog.from_parquet(path).equals(expected)
+    plain = JoinLog.from_arrays(["a"], ["g"], [0], origin=5)
+    assert JoinLog.from_parquet(path, source="").equals(plain)
 
 
 def test_from_parquet__with_other_column_names_reads_a_stored_log_as_a_strangers(
     full: JoinLog, tmp_path: Path
 ) -> None:
     full.to_parquet(tmp_path / "log.parquet")
-    joins = JoinLog.from_parquet(tmp_path / "log.parquet", group="source", user="group")
+    joins = JoinLog.from_parquet(
+        tmp_path / "log.parquet", group="source", user="group", inviter="", observed_from="",
+        observed_until="",
+    )  # fmt: skip
     assert joins.source is None
     assert joins.users.to_pylist() == ["g", "h", "k"]
     assert joins.observed_until.max() == joins.time.max()
@@ -353,7 +380,6 @@ def test_from_parquet__with_other_column_names_reads_a_stored_log_as_a_strangers
         {"origin": None},
         {"origin": 10**12},
         {"idle_observed_from": []},
-        {"idle_groups": []},
     ],
     ids=str,
 )
@@ -404,7 +430,7 @@ def test_from_dataframe__takes_arrays_of_times() -> None:
         ),
         (
             pd.DataFrame([["a", "b", "c", 1]], columns=["user", "user", "group", "time"]),
-            "must be readable as a table",
+            "column 'user' must be there once; got twice",
         ),
         (
             pa.table([["a"], ["b"], ["c"], [1]], names=["user", "user", "group", "time"]),

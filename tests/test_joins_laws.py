@@ -16,11 +16,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.log import sorting
 from gateway.log.join_log import JoinLog
-from gateway.log.rows import canonical_joins, canonical_rows
+from tests import naive
 
 Row = tuple[str, str, int]
 
@@ -132,13 +134,31 @@ def test_from_arrays__names_and_the_ids_of_those_names_are_the_same_log(rows: li
     assert by_id.equals(_from_rows(rows))
 
 
-@given(st.lists(st.tuples(IDS, IDS, st.integers(-(2**31), 2**31 - 1)), min_size=1))
-def test_canonical_joins__are_those_of_the_canonical_rows(rows: list[tuple[int, int, int]]) -> None:
-    user, group, time = (np.array(column, np.int32) for column in zip(*rows, strict=True))
-    order = canonical_rows(user, group, time)
-    got = canonical_joins(user, group, time)
-    for ours, column in zip(got, (user, group, time), strict=True):
-        assert np.array_equal(ours, column[order])
+TIED_ROWS = st.lists(
+    st.tuples(
+        IDS, IDS, st.sampled_from([-(2**31), -1, 0, 2**31 - 1]), st.integers(0, 1), st.booleans(),
+        st.integers(-1, 1), st.integers(-1, 1), st.integers(0, 1),
+    ),
+    min_size=1,
+)  # fmt: skip
+
+
+@given(TIED_ROWS, st.booleans())
+def test_canonical__of_few_and_of_many_rows_is_that_of_the_twin(
+    rows: list[tuple[Any, ...]], full: bool
+) -> None:
+    kinds = (np.int32, np.int32, np.int32, *sorting.TIE_BREAKERS.values())
+    columns = [np.array(c, kind) for c, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+    others = dict(zip(sorting.TIE_BREAKERS, columns[3:], strict=True)) if full else {}
+    expected = naive.canonical_rows([row if full else row[:3] for row in rows])
+    for large in (0, 1 << 20):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sorting, "_LARGE", large)
+            offsets, found = sorting.canonical(*columns[:3], n_users=5, others=others)
+        user = np.repeat(np.arange(5), np.diff(offsets))
+        names = ("group", "time", *others)
+        got = zip(user.tolist(), *(found[name].tolist() for name in names), strict=True)
+        assert list(got) == expected
 
 
 # Every way in ----------------------------------------------------------------------------

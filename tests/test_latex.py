@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateway.report.blocks import Body, Cell, Column, Row, Table
+from gateway.report.content import Body, Cell, Column, Row, Table
 from gateway.report.latex import escape, render_tabular, tex_tables
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 from tests.study_tables import sweep_evaluation

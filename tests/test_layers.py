@@ -55,7 +55,7 @@ def _has_init(folder: Path) -> bool:
 # A kernel module whose API has another name, and which.
 OWNERS: dict[str, str] = {
     "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
-    "gateway/simulate/flight_kernels.py": "gateway/simulate/platform.py",
+    "gateway/simulate/prefetch_kernels.py": "gateway/simulate/platform.py",
 }
 
 
@@ -83,7 +83,7 @@ FILE_MODULES = ("gateway/log", "gateway/results")
 FILE_EXCEPTIONS = {
     "gateway/_numba.py": "hashes the kernels' own sources for the name of numba's cache",
     "gateway/cli/__init__.py": "points stdout at the null device once its reader has gone",
-    "gateway/figures/rendering.py": "writes CSV into memory, for the store to put in a file",
+    "gateway/figures/style.py": "writes CSV into memory, for the store to put in a file",
     "gateway/provenance.py": "reads facts of the machine and of the checkout",
 }
 # Libraries that are about files, whatever is called in them.

@@ -9,13 +9,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from gateway import log as logs
 from gateway.errors import LogError
-from gateway.log import gzip_files, parquet_files
+from gateway.log import csv_files, files
+from gateway.log.join_log import JoinLog
 
 HEADER = b"user,group,time\n"
 DAY_ZERO = dt.date(1970, 1, 1)
@@ -26,22 +28,35 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-def _read(content: bytes, name: str = "joins.csv", **columns: str) -> pa.Table:
+def _read(content: bytes, name: str = "joins.csv", **columns: str) -> JoinLog:
     Path(name).write_bytes(content)
-    return logs.read_columns(name, **columns)
+    return JoinLog.read(name, **columns)  # type: ignore[arg-type]
+
+
+def _rows(joins: JoinLog) -> dict[str, list[Any]]:
+    """Users, groups and ticks since 1970 of a log, by user and time."""
+    rows = joins.to_arrow().select(["user", "group"]).to_pydict()
+    return rows | {"time": (joins.time.astype(np.int64) + joins.origin).tolist()}
+
+
+def _ticks_of(path: str) -> tuple[str, list[int]]:
+    """Unit and ticks since 1970 of a log of one user, by group."""
+    joins = JoinLog.read(path)
+    ticks = joins.time.astype(np.int64)[np.argsort(joins.group)] + joins.origin
+    return joins.tick, ticks.tolist()
 
 
 def _ticks(*times: str) -> tuple[str, list[int]]:
     rows = "".join(f"u,g{i},{time}\n" for i, time in enumerate(times))
-    table = _read(HEADER + rows.encode())
-    return logs.tick_of(table), table["time"].to_pylist()
+    Path("joins.csv").write_text(HEADER.decode() + rows)
+    return _ticks_of("joins.csv")
 
 
 def _parquet_ticks(times: Any) -> tuple[str, list[int]]:
-    names = [str(i) for i in range(len(times))]
-    pq.write_table(pa.table({"user": names, "group": names, "time": times}), "t.parquet")
-    table = logs.read_columns("t.parquet")
-    return logs.tick_of(table), table["time"].to_pylist()
+    names = [f"g{i}" for i in range(len(times))]
+    table = pa.table({"user": ["u"] * len(times), "group": names, "time": times})
+    pq.write_table(table, "t.parquet")
+    return _ticks_of("t.parquet")
 
 
 def _complaint(content: bytes, name: str = "joins.csv", **columns: str) -> str:
@@ -65,55 +80,54 @@ def _complaint(content: bytes, name: str = "joins.csv", **columns: str) -> str:
     ],
     ids=["plain", "byte order mark", "windows", "blank lines", "other columns", "two gzip members"],
 )
-def test_read_columns__takes_any_csv_for_what_it_holds(content: bytes) -> None:
-    got = _read(content).to_pydict()
-    expected = {"user": ["b", "a"], "group": ["x", "y"], "time": [2, 1]}
-    assert got == expected
+def test_read__takes_any_csv_for_what_it_holds(content: bytes) -> None:
+    expected = {"user": ["a", "b"], "group": ["y", "x"], "time": [1, 2]}
+    assert _rows(_read(content)) == expected
 
 
-def test_read_columns__judges_the_format_by_content_not_by_name() -> None:
+def test_read__judges_the_format_by_content_not_by_name() -> None:
     content = HEADER + b"b,x,2\n"
     expected = _read(content)
     assert _read(content, "joins.csv.gz").equals(expected)
     assert _read(gzip.compress(content, mtime=0), "joins.csv").equals(expected)
-    pq.write_table(expected, "joins.csv")
-    assert logs.read_columns("joins.csv").equals(expected)
+    pq.write_table(pa.table({"user": ["b"], "group": ["x"], "time": [2]}), "joins.csv")
+    assert JoinLog.read("joins.csv").equals(expected)
 
 
-def test_read_columns__keeps_quoted_commas_quotes_and_line_breaks() -> None:
-    table = _read(HEADER + b'"a,b","say ""hi""\nthere",1\nnull,NA,2\n')
-    assert table["user"].to_pylist() == ["a,b", "null"]
-    assert table["group"].to_pylist() == ['say "hi"\nthere', "NA"]
+def test_read__keeps_quoted_commas_quotes_and_line_breaks() -> None:
+    got = _rows(_read(HEADER + b'"a,b","say ""hi""\nthere",1\nnull,NA,2\n'))
+    assert got["user"] == ["a,b", "null"]
+    assert got["group"] == ['say "hi"\nthere', "NA"]
 
 
-def test_read_columns__takes_other_column_names() -> None:
+def test_read__takes_other_column_names() -> None:
     content = b"who,what,when,user\na,x,1,z\n"
-    got = _read(content, user="who", group="what", time="when").to_pydict()
+    got = _rows(_read(content, user="who", group="what", time="when"))
     assert got == {"user": ["a"], "group": ["x"], "time": [1]}
 
 
-def test_read_columns__takes_integers_as_names_in_parquet_as_in_csv() -> None:
+def test_read__takes_integers_as_names_in_parquet_as_in_csv() -> None:
     pq.write_table(pa.table({"user": [10, 9], "group": [1, 2], "time": [1, 2]}), "n.parquet")
-    got = logs.read_columns("n.parquet")
+    got = JoinLog.read("n.parquet")
     assert got.equals(_read(HEADER + b"10,1,1\n9,2,2\n"))
 
 
-def test_read_columns__reads_the_parts_of_a_folder_in_order_of_their_paths() -> None:
+def test_read__takes_the_parts_of_a_folder_that_are_data() -> None:
     for name, user in (("b/1", "second"), ("a", "first"), (".hidden/x", "?"), ("_old/x", "?")):
         path = Path("log") / f"{name}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"user": [user], "group": ["g"], "time": [1]}), path)
-    assert logs.read_columns("log")["user"].to_pylist() == ["first", "second"]
+    assert _rows(JoinLog.read("log"))["user"] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
     "kind", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())]
 )
-def test_as_columns__takes_every_arrow_type_of_text(kind: pa.DataType) -> None:
+def test_from_dataframe__takes_every_arrow_type_of_text(kind: pa.DataType) -> None:
     texts = {"user": ["a", "b"], "group": ["x", "x"], "time": ["2020-01-01", "2020-01-02"]}
     plain = pa.table(texts)
-    got = logs.as_columns(pa.table({k: pa.array(v).cast(kind) for k, v in texts.items()}))
-    assert got.equals(logs.as_columns(plain))
+    got = JoinLog.from_dataframe(pa.table({k: pa.array(v).cast(kind) for k, v in texts.items()}))
+    assert got.equals(JoinLog.from_dataframe(plain))
 
 
 # Time ------------------------------------------------------------------------------------
@@ -158,7 +172,9 @@ def test_time__parquet_timestamps_are_seconds_floored(unit: str, zone: str | Non
     ids=["int64", "uint64", "int8", "whole floats"],
 )
 def test_time__integers_are_taken_as_they_are(column: pa.Array, expected: list[int]) -> None:
-    assert _parquet_ticks(column) == ("integer", expected)
+    # One by one: together they span more than a log may.
+    got = [_parquet_ticks(column[i : i + 1]) for i in range(len(column))]
+    assert got == [("integer", [value]) for value in expected]
 
 
 def test_time__integers_in_text_may_have_a_sign_and_leading_zeros() -> None:
@@ -274,13 +290,13 @@ _ROWS = b"".join(b"u%d,g%d,%d\n" % (i, i * i, i) for i in range(2_000))
 GZIP = gzip.compress(HEADER + _ROWS, mtime=0)
 
 
-def test_read_columns__refuses_a_parquet_file_that_no_memory_holds(
+def test_read__refuses_a_parquet_file_that_no_memory_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pq.write_table(pa.table({"user": ["u"] * 100, "group": ["g"] * 100, "time": [1] * 100}), "x")
-    monkeypatch.setattr(parquet_files, "_memory", lambda: 99 * 12)
+    monkeypatch.setattr(files, "_memory", lambda: 99 * 12)
     with pytest.raises(LogError, match="must fit into memory: at most 99 rows here; got 100"):
-        logs.read_columns("x")
+        JoinLog.read("x")
 
 
 @pytest.mark.parametrize(
@@ -317,14 +333,14 @@ def test_read_columns__refuses_a_parquet_file_that_no_memory_holds(
         (b"PK\x03\x04", "or a folder of Parquet files; got a zip archive or an Excel workbook"),
     ],
 )
-def test_read_columns__says_what_is_wrong_with_a_file(content: bytes, said: str) -> None:
+def test_read__says_what_is_wrong_with_a_file(content: bytes, said: str) -> None:
     assert said in _complaint(content)
 
 
-def test_read_columns__refuses_a_gzip_stream_that_grows_beyond_measure(
+def test_read__refuses_a_gzip_stream_that_grows_beyond_measure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gzip_files, "_ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(csv_files, "_ALWAYS_ALLOWED", 1 << 20)
     bomb = gzip.compress(HEADER + b"u,g,1\n" * 2_000_000, mtime=0)
     assert "the gzip stream must not grow more than 200-fold; got more than" in _complaint(bomb)
     # A ragged row on the way is not looked for beyond that either.
@@ -332,7 +348,7 @@ def test_read_columns__refuses_a_gzip_stream_that_grows_beyond_measure(
     assert "the gzip stream must not grow more than 200-fold" in _complaint(ragged)
 
 
-def test_read_columns__refuses_a_parquet_file_with_a_damaged_page() -> None:
+def test_read__refuses_a_parquet_file_with_a_damaged_page() -> None:
     names = [f"name {i}" for i in range(1_000)]
     pq.write_table(pa.table({"user": names, "group": names, "time": range(1_000)}), "x.parquet")
     damaged = bytearray(Path("x.parquet").read_bytes())
@@ -355,11 +371,11 @@ def test_read_columns__refuses_a_parquet_file_with_a_damaged_page() -> None:
     ],
     ids=["header", "row"],
 )
-def test_read_columns__finds_a_quote_that_is_never_closed(content: bytes, said: str) -> None:
+def test_read__finds_a_quote_that_is_never_closed(content: bytes, said: str) -> None:
     assert said in _complaint(content)
 
 
-def test_read_columns__names_line_and_byte_of_what_is_not_utf8() -> None:
+def test_read__names_line_and_byte_of_what_is_not_utf8() -> None:
     content = HEADER + b"a,b,1\na\xff,c,2\n"
     expected = (
         f"joins.csv:3: the text must be UTF-8; got byte 0xff at byte {content.index(0xFF) + 1}"
@@ -369,14 +385,14 @@ def test_read_columns__names_line_and_byte_of_what_is_not_utf8() -> None:
     assert _complaint("user,group,time\n".encode("utf-16")).startswith("joins.csv:1: the text must")
 
 
-def test_read_columns__names_the_row_of_text_in_parquet_that_is_not_utf8() -> None:
+def test_read__names_the_row_of_text_in_parquet_that_is_not_utf8() -> None:
     broken = pa.array([b"a", b"\xff"]).view(pa.string())
     for users in (broken, broken.view(pa.binary())):
         pq.write_table(pa.table({"user": users, "group": ["x", "y"], "time": [1, 2]}), "x.parquet")
         with pytest.raises(
             LogError, match=r"'user' must be UTF-8 text; got b'\\xff' in data row 2"
         ):
-            logs.read_columns("x.parquet")
+            JoinLog.read("x.parquet")
 
 
 @pytest.mark.parametrize(
@@ -394,16 +410,16 @@ def test_read_columns__names_the_row_of_text_in_parquet_that_is_not_utf8() -> No
         ("user\tgroup\ttime", "(cells must be separated by commas)"),
     ],
 )
-def test_read_columns__says_which_column_may_be_meant(header: str, said: str) -> None:
+def test_read__says_which_column_may_be_meant(header: str, said: str) -> None:
     assert said in _complaint(f"{header}\n".encode())
 
 
-def test_read_columns__refuses_one_column_for_two_roles() -> None:
+def test_read__refuses_one_column_for_two_roles() -> None:
     message = _complaint(HEADER + b"a,b,1\n", group="user")
     assert "column 'user' must not be named for more than one of user, group and time" in message
 
 
-def test_read_columns__refuses_what_is_not_there_or_no_file() -> None:
+def test_read__refuses_what_is_not_there_or_no_file() -> None:
     Path("folder").mkdir()
     for path, said in (
         ("nowhere.csv", "nowhere.csv: the file does not exist"),
@@ -411,10 +427,10 @@ def test_read_columns__refuses_what_is_not_there_or_no_file() -> None:
         ("/dev/null", "/dev/null: the path must be a regular file or a folder"),
     ):
         with pytest.raises(LogError, match=f"^{re.escape(said)}$"):
-            logs.read_columns(path)
+            JoinLog.read(path)
 
 
-def test_read_columns__names_the_part_and_its_row() -> None:
+def test_read__names_the_part_and_its_row() -> None:
     Path("log").mkdir()
     good = pa.table({"user": ["a", "b"], "group": ["x", "y"], "time": [1, 2]})
     pq.write_table(good, "log/1.parquet")
@@ -424,33 +440,32 @@ def test_read_columns__names_the_part_and_its_row() -> None:
     ):
         pq.write_table(good.set_column(0, "user", pa.array(column)), "log/2.parquet")
         with pytest.raises(LogError, match=re.escape(said)):
-            logs.read_columns("log")
+            JoinLog.read("log")
 
 
-def test_read_columns__refuses_parts_that_count_time_differently() -> None:
+def test_read__refuses_parts_that_count_time_differently() -> None:
     Path("log").mkdir()
     names = {"user": ["a"], "group": ["x"]}
     pq.write_table(pa.table(names | {"time": [1]}), "log/1.parquet")
     pq.write_table(pa.table(names | {"time": [dt.date(2020, 1, 1)]}), "log/2.parquet")
     said = "log/2.parquet: the time must be of the same kind as in log/1.parquet, an integer; got"
     with pytest.raises(LogError, match=re.escape(said)):
-        logs.read_columns("log")
+        JoinLog.read("log")
 
 
-def test_read_columns__shows_no_control_character_of_a_stranger() -> None:
+def test_read__shows_no_control_character_of_a_stranger() -> None:
     message = _complaint(HEADER + b"a,b,1\na,c,\x1b[31m\xe2\x80\xae red\n", "\x1b]0;.csv")
     assert message.isprintable()
     assert r"\x1b[31m\u202e red" in message
     assert message.startswith(r"\x1b]0;.csv: ")
 
 
-def test_read_csv_and_read_parquet__refuse_the_other_format() -> None:
-    table = _read(HEADER + b"a,b,1\n", "log.csv")
-    logs.write_parquet(table, "log.parquet")
+def test_from_csv_and_from_parquet__refuse_the_other_format() -> None:
+    _read(HEADER + b"a,b,1\n", "log.csv").to_parquet("log.parquet")
     with pytest.raises(LogError, match=r"log\.parquet: the log must be a CSV file; it is Parquet"):
-        logs.read_csv("log.parquet")
+        JoinLog.from_csv("log.parquet")
     with pytest.raises(LogError, match=r"log\.csv: the log must be a Parquet file; it is of"):
-        logs.read_parquet("log.csv")
+        JoinLog.from_parquet("log.csv")
 
 
 # Lists, digests, writing -----------------------------------------------------------------
@@ -537,11 +552,10 @@ def test_file_digest__of_a_folder_sees_every_part_and_its_name() -> None:
 
 def test_write_parquet__gives_the_same_bytes_and_leaves_nothing_else() -> None:
     table = pa.table({"n": range(5_000)})
-    logs.write_parquet(table, "new/a.parquet", row_group=1_000)
-    logs.write_parquet(table, "new/b.parquet", row_group=1_000)
+    logs.write_parquet(table, "new/a.parquet")
+    logs.write_parquet(table, "new/b.parquet")
     assert Path("new/a.parquet").read_bytes() == Path("new/b.parquet").read_bytes()
     assert sorted(path.name for path in Path("new").iterdir()) == ["a.parquet", "b.parquet"]
-    assert pq.read_metadata("new/a.parquet").num_row_groups == 5
     assert pq.read_metadata("new/a.parquet").row_group(0).column(0).compression == "ZSTD"
 
 

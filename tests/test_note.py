@@ -11,12 +11,11 @@ import pyarrow.compute as pc
 import pytest
 
 from gateway import analyses
-from gateway.analyses import entities, exposure, labelled, proportions
-from gateway.analyses.comparison import Row, compare
-from gateway.analyses.published import CORRELATIONS, RECENT_SOURCES, SOURCES_EVER
+from gateway.analyses import entities, exposure, group_labels, proportions
+from gateway.analyses.published import CORRELATIONS, RECENT_SOURCES, SOURCES_EVER, Row, compare
 from gateway.analyses.record import NEVER, Invitations, Record, Requests, until
 from gateway.config import parse_config
-from gateway.detect import SpikeOptions, detect_spikes
+from gateway.detect import detect_spikes
 from gateway.errors import ConfigError
 from gateway.log.join_log import SOURCES, JoinLog
 from gateway.results import compare_results, open_result
@@ -513,7 +512,7 @@ def test_labelled_gateways__count_by_hand():
     sizes = [8, 3, 9, 7, 6, 2, 1, 1, 5]
     day = np.array([70, 20, 60, NEVER, DAYS, NEVER, NEVER, NEVER, 10], np.int32)
     record = make_record(_sized(sizes), n_users=9, n_groups=9, targets=[8], top=[0, 1], non_rec=day)
-    assert labelled.size_matched(record).tolist() == [2, 3, 4, 5, 6, 7]
+    assert group_labels.size_matched(record).tolist() == [2, 3, 4, 5, 6, 7]
     table = analyses.labelled_gateways(record)
     assert value(table, "of them labelled non-rec") == 2
     assert value(table, "of these labelled after the workflow ran") == 1
@@ -527,7 +526,7 @@ def test_size_matched__uses_sizes_of_the_workflow_day_and_each_group_once():
     sizes = [5, 5, 5, 4, 6, 5, 5, 5]
     late = [(u, 3, 80) for u in range(4, 40)]
     record = make_record(_sized(sizes) + late, n_users=40, n_groups=8, top=[0, 1])
-    got = labelled.size_matched(record).tolist()
+    got = group_labels.size_matched(record).tolist()
     assert sorted(got) == [2, 3, 4, 5, 6, 7]
     assert got[:3] == [2, 5, 6]
 
@@ -606,7 +605,7 @@ def test_signal_correlations__of_a_signal_without_spread_are_unknown():
 
 
 def test_signal_correlations__keep_their_level_where_nothing_goes_along():
-    from gateway.analyses.signals import _rows
+    from gateway.analyses.group_labels import _rows
 
     rng = np.random.default_rng(7)
     missed, pair = 0, ("gateway_score", "non_rec")
@@ -765,9 +764,7 @@ def test_run__stores_the_analyses_of_gateways_found_before_the_workflow_s_day(tm
     platform = obtain_inputs(config)
     seen = until(platform.joins, 152)
     scores = score_joins(seen, platform.targets, horizon=60, seed=5)
-    found = detect_spikes(
-        seen, platform.targets, scores, options=SpikeOptions(**config.spike.model_dump())
-    )
+    found = detect_spikes(seen, platform.targets, scores, options=config.spike)
     assert result.table("gateways").equals(found.to_arrow())
     again = execute(config, folder=tmp_path / "b", n_threads=1)
     assert compare_results(result, open_result(again.folder)) == ()

@@ -22,7 +22,7 @@ from experiments.calibrate_note import (
     wanted_looks,
 )
 from experiments.note_table import PAGE, line, number, shown
-from gateway.analyses.comparison import Row, compare
+from gateway.analyses.published import Row, compare
 from gateway.config import config_to_toml, parse_config
 from gateway.results import load_config
 

@@ -29,8 +29,7 @@ from gateway.results import (
     result_id,
     settle,
 )
-from gateway.results.names import DRAFT_MARKER, is_made
-from gateway.results.ownership import hold_draft, owned_files, strangers
+from gateway.results.ownership import DRAFT_MARKER, hold_draft, is_made, owned_files, strangers
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +108,7 @@ FOREIGN = {
 @pytest.mark.parametrize("what", FOREIGN)
 def test_out__refuses_a_folder_of_somebody_else(answer, tmp_path, monkeypatch, command, what):
     monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
-    monkeypatch.setattr("gateway.cli.converting.convert_log", never)
+    monkeypatch.setattr("gateway.cli.own_logs.convert_log", never)
     monkeypatch.setattr("gateway.sweep.driver.run_tasks", never)
     for name, text in FOREIGN[what].items():
         place(tmp_path / "d" / name, text)
@@ -191,7 +190,7 @@ def test_out__refuses_the_current_folder_before_computing(
     answer, tmp_path, monkeypatch, command, out
 ):
     monkeypatch.setattr("gateway.pipeline.obtain_inputs", never)
-    monkeypatch.setattr("gateway.cli.converting.convert_log", never)
+    monkeypatch.setattr("gateway.cli.own_logs.convert_log", never)
     words = [str(tmp_path / w) if "." in w else w for w in WRITERS[command]]
     (tmp_path / "d").mkdir()
     monkeypatch.chdir(tmp_path / "d")

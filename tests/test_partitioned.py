@@ -23,10 +23,12 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.errors import GatewayError, LogError
 from gateway.log import file_digest, part_views
+from gateway.log.columns import Columns
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.manifest import Manifest, read_manifest
-from gateway.log.partitioned import convert_log, parse_size
-from gateway.log.partitioned.spill import SCHEMA, Spill
+from gateway.log.mapped import Manifest, read_manifest
+from gateway.log.spill import Spill
+from gateway.log.work import parse_size
 from gateway.simulate import simulate
 from gateway.world import draw_world
 from tests.worlds import small_config
@@ -54,7 +56,7 @@ def _write_csv(path: Path, rows: dict[str, list], order: np.ndarray | None = Non
 
 def _convert(log: Path, out: Path, **kwargs) -> Manifest:
     out.mkdir()
-    return convert_log(log, out, memory=MEMORY, **kwargs)
+    return convert_log(log, out, memory=MEMORY, columns=Columns(**kwargs))
 
 
 def _content(folder: Path) -> dict[str, bytes]:
@@ -100,7 +102,7 @@ def test_convert_log__is_the_same_bytes_for_any_order_and_format(tmp_path, kind)
 def test_convert_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch, block, run):
     log = _write_csv(tmp_path / "a.csv", _rows())
     _convert(log, tmp_path / "expected")
-    module = "gateway.log.partitioned.conversion"
+    module = "gateway.log.conversion"
     monkeypatch.setattr(f"{module}._LARGEST_BLOCK", block)
     monkeypatch.setattr(f"{module}._LARGEST_RUN", run)
     _convert(log, tmp_path / "got")
@@ -212,7 +214,7 @@ def test_merged__gives_every_user_whole_and_in_order(tmp_path):
         for _ in range(7):
             users = sorted(f"{u:04}" for u in rng.zipf(1.2, 20_000) % 3_000)
             every += users
-            spill.add(pa.table([users, [0] * len(users), [1] * len(users)], schema=SCHEMA))
+            spill.add(pa.table({"user": users, "tick": [1] * len(users)}))
         tables = [table["user"].to_pylist() for table in spill.merged(memory=1)]
     assert sorted(user for table in tables for user in table) == sorted(every)
     assert len(tables) > 3
@@ -230,7 +232,7 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_convert_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
-    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**12)
+    monkeypatch.setattr("gateway.log.conversion._LARGEST_BLOCK", 2**12)
     text, rule, row = BAD[case]
     (tmp_path / "a.csv").write_text("user,group,time\n" + text)
     with pytest.raises(LogError) as raised:
@@ -242,7 +244,7 @@ def test_convert_log__names_the_row_of_a_bad_value(tmp_path, monkeypatch, case):
 
 
 def test_convert_log__refuses_another_kind_of_time_in_a_later_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**10)
+    monkeypatch.setattr("gateway.log.conversion._LARGEST_BLOCK", 2**10)
     text = "user,group,time\n" + "b,g,5\n" * 5_000 + "b,g,2020-01-01\n" * 5_000
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(LogError, match="kind"):
@@ -285,18 +287,19 @@ def test_convert_log__keeps_what_a_stored_log_says_beside_its_joins(tmp_path, ca
     assert (made.users, made.groups) == (joins.n_users, joins.n_groups)
 
 
-def test_convert_log__keeps_the_windows_of_a_simulated_log(tmp_path, monkeypatch):
-    """Its sources and inviters are dropped; blocks and runs are small, so that there are many."""
-    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_RUN", 2**15)
-    monkeypatch.setattr("gateway.log.partitioned.conversion._LARGEST_BLOCK", 2**13)
+def test_convert_log__keeps_all_of_a_simulated_log(tmp_path, monkeypatch):
+    """Blocks and runs are small, so that there are many."""
+    monkeypatch.setattr("gateway.log.conversion._LARGEST_RUN", 2**15)
+    monkeypatch.setattr("gateway.log.conversion._LARGEST_BLOCK", 2**13)
     joins = simulate(draw_world(small_config()))
     assert (np.diff(joins.offsets) == 0).any()
     assert len(np.unique(joins.observed_until - joins.observed_from)) > 1
     joins.to_parquet(tmp_path / "a.parquet")
     _convert(tmp_path / "a.parquet", tmp_path / "parts")
     got = JoinLog.read(tmp_path / "parts")
-    plain = {"source": None, "confirmed": None, "inviter": None, "seed_group": None}
-    assert got.equals(replace(joins, **plain))
+    assert (joins.inviter >= 0).any()
+    assert (joins.seed_group >= 0).any()
+    assert got.equals(joins)
 
 
 def test_convert_log__refuses_windows_that_contradict_each_other(tmp_path):
@@ -358,7 +361,7 @@ def test_read__of_a_converted_log_knows_no_other_columns(tmp_path):
         JoinLog.read(tmp_path / "parts", user="who")
 
 
-@pytest.mark.parametrize("old", ["gateway partitioned join log, 2", "gateway join log, 4"])
+@pytest.mark.parametrize("old", ["gateway partitioned join log, 2", "gateway join log, 3"])
 def test_command__says_what_to_do_with_a_folder_of_another_version(tmp_path, old):
     """Parquet parts and their manifest, or what is not known yet."""
     folder = tmp_path / "parts"
@@ -457,8 +460,8 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-import gateway.cli.converting
-from gateway.log.partitioned import convert_log
+import gateway.cli.own_logs
+from gateway.log.conversion import convert_log
 from gateway.provenance import peak_memory_mib
 
 log, small, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -477,7 +480,7 @@ def test_convert_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path)
     groups = np.array([f"group {k}" for k in range(5_000)])
     log = tmp_path / "large.csv"
     with log.open("wb") as stream:
-        stream.write(b'"user","group","time"\n')
+        stream.write(b'"user","group","time","inviter","source"\n')
         options = pyarrow.csv.WriteOptions(include_header=False)
         while stream.tell() < 4 * MEMORY:
             n = 100_000
@@ -486,10 +489,13 @@ def test_convert_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path)
                     "user": names[rng.integers(0, len(names), n)],
                     "group": groups[rng.zipf(1.3, n) % 5_000],
                     "time": rng.integers(0, 10**8, n),
+                    "inviter": names[rng.integers(0, len(names), n)],
+                    "source": np.array(["gysj", "search", "qr"])[rng.integers(0, 3, n)],
                 }
             )
             pyarrow.csv.write_csv(table, stream, options)
-    small = _write_csv(tmp_path / "small.csv", _rows(100))
+    rows = _rows(100)
+    small = _write_csv(tmp_path / "small.csv", rows | {"inviter": rows["user"]})
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(log), str(small), str(MEMORY)],
         capture_output=True, text=True, check=True, cwd=ROOT,

@@ -20,8 +20,8 @@ from gateway.cli.app import app
 from gateway.detect import Detection, detect
 from gateway.errors import GatewayError
 from gateway.log import part_views
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.log.work import HERE, Work, Workers, over_parts, working
 from gateway.sweep import EngineOptions, SweepStoppedError
 from gateway.targets import TargetSet, named_targets

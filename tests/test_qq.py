@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from experiments import qq
 from experiments.verification import as_table, by_quantiles, by_tail
-from gateway.figures import qq, render
+from gateway.figures import render
 from gateway.figures.style import PAGE
 
 

@@ -102,8 +102,8 @@ def test_reading_with__counts_target_joins_in_the_tick_of_another_group(tmp_path
 
 def test_detect__imports_no_sweep_without_memory() -> None:
     code = (
-        "import sys; from gateway.cli.part_workers import options_for_parts as o;"
-        "import gateway.cli.outcome, gateway.cli.real;"
+        "import sys; from gateway.cli.own_logs import options_for_parts as o;"
+        "import gateway.cli.run_and_show, gateway.cli.own_logs;"
         "assert o(None, engine='serial', scheduler=None, workers=None, threads=None) is None;"
         "print([name for name in sys.modules if name.startswith('gateway.sweep')])"
     )

@@ -15,23 +15,22 @@ import pyarrow.compute as pc
 import pytest
 
 import gateway.report.page
+from gateway.detect import DETECTORS, measure_of
 from gateway.errors import ResultError
 from gateway.figures import FIGURES, render
 from gateway.figures.style import FAINT, INK, MUTED, PAPER, RULE
 from gateway.figures.style import role as figure_role
-from gateway.report import render_report
-from gateway.report.blocks import Section, Table, role
-from gateway.report.inline_svg import COLOURS, inline_svg
-from gateway.report.numbers import MISSING, name, share
-from gateway.report.origin import provenance_rows
-from gateway.report.quantities import scorer_shortfalls
+from gateway.report import render_report, tex_tables
+from gateway.report.content import Section, Table, role
+from gateway.report.latex import escape
+from gateway.report.page import COLOURS, inline_svg, provenance_rows
 from gateway.report.sections import SECTIONS
-from gateway.report.sections.claims import claims
 from gateway.report.sections.evaluation import evaluation, metric
-from gateway.report.sections.explained import explained
-from gateway.report.sections.ranking import ranking
-from gateway.report.stored import Result
-from gateway.report.summary import CAVEAT, confusion, lede
+from gateway.report.sections.explanations import explained
+from gateway.report.sections.note_claims import claims
+from gateway.report.sections.top_groups import ranking, verdict
+from gateway.report.summary import CAVEAT, Result, Tile, confusion, lede, tiles
+from gateway.wording import MISSING, name, scorer_shortfalls, share
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
 CONFIG = '[experiment]\nname = "quickstart" # <b>not bold</b>\n'
@@ -227,6 +226,26 @@ def test_summary__says_when_the_scorer_is_below_a_trivial_predictor() -> None:
     assert got == [f"The scorer knows too little here: {trivial} (AUC 0.700 against 0.600)."]
 
 
+def test_summary__says_of_what_the_base_rate_is_a_rate() -> None:
+    """A share of joins; the scorer's is one of its predictions, one after each join."""
+    rows = [("base_rate", "0.0367"), ("n_targets", "3")]
+    keys, values = zip(*rows, strict=True)
+    result = Result({"summary": pa.table({"key": keys, "value": values})})
+    (got,) = [tile for tile in tiles(result) if "base rate" in tile.label]
+    assert got == Tile(
+        "base rate of joins", "3.7\N{NO-BREAK SPACE}%", "of joins: a target join follows"
+    )
+    assert metric("base_rate")[0] == "base rate: share of joins that a target join follows"
+
+
+def test_verdict__says_what_was_left_out_and_why() -> None:
+    why = "spike is left out: at least 2 users must never join a target"
+    said = pa.table({"key": ["left_out"], "value": [why]})
+    found = verdict(Result({"summary": said}))
+    assert found is not None
+    assert found.blocks == [f"S{why[1:]}."]
+
+
 def test_report__of_a_real_log_shows_no_truth() -> None:
     got = page("real")
     assert "evaluation" not in got.attributes("id")
@@ -261,24 +280,43 @@ def test_ranking__tells_assistive_software_how_it_is_sorted() -> None:
     assert all("hidden" in given for given in page("simulated").tags("button"))
 
 
-def test_ranking__lists_every_detector_and_marks_its_rows() -> None:
-    got = Page(make_report(with_rivals(tables("simulated")), top=20))
-    rows = [given for given in got.tags("tr") if "data-detector" in given and "data-role" in given]
-    assert [row["data-detector"] for row in rows] == ["spike"] * 20 + ["self_controlled"] * 20
-    choices = [given for given in got.tags("select") if given["data-key"] == "detector"]
-    assert len(choices) == 2  # of the ranking and of the evaluation
-    options = [given["value"] for given in got.tags("option") if "selected" in given]
-    assert options[0] == "spike"
+def ranked_tables(result: Mapping[str, pa.Table], *, top: int = 100) -> list[Table]:
+    return [block for block in ranking(Result(result, top=top)).blocks if isinstance(block, Table)]
 
 
-def test_ranking__has_a_dash_where_a_detector_gives_nothing() -> None:
-    result = Result(with_rivals(tables("simulated")), top=1)
-    table = ranking(result).blocks[1]
-    assert isinstance(table, Table)
-    spike, rival = ([cell.text for cell in row.cells] for row in table.bodies[0].rows)
-    jump = [column.label for column in table.columns].index("mean jump")
-    assert spike[jump] != MISSING
-    assert rival[jump] == MISSING
+def test_ranking__has_a_table_for_each_detector_and_marks_its_rows() -> None:
+    got = ranked_tables(with_rivals(tables("simulated")), top=20)
+    assert [(table.key, table.n_rows, table.is_folded) for table in got] == [
+        ("ranked-spike", 20, False), ("ranked-self_controlled", 20, True),
+    ]  # fmt: skip
+    text = Page(make_report(with_rivals(tables("simulated")), top=20))
+    rows = [given for given in text.tags("tr") if "data-role" in given]
+    assert len(rows) == 40
+
+
+def test_ranking__has_the_columns_that_a_detector_fills() -> None:
+    spike, rival = ranked_tables(with_rivals(tables("simulated")), top=1)
+    jump = "mean jump (percentage points)"
+    assert jump in [column.label for column in spike.columns]
+    assert jump not in [column.label for column in rival.columns]
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_ranking__heads_the_estimate_with_its_unit(detector: str) -> None:
+    """In the page, and on several lines in LaTeX, as the detector's measure declares."""
+    (table,) = ranked_tables(renamed(detector), top=3)
+    measure = measure_of(detector)
+    labels = [column.label for column in table.columns]
+    assert measure.estimate.axis in labels
+    assert ("score" in labels, "estimate" in labels) == (False, False)
+    assert measure.score.axis in labels
+    assert labels.count(measure.estimate.axis) == 1
+    head = tex_tables(renamed(detector), top=3)["ranked"].split(r"\midrule")[0]
+    lines = [line.removesuffix(r" \\").split(" & ") for line in head.splitlines()[3:]]
+    at = labels.index(measure.estimate.axis)
+    words = [line[at] for line in lines if line[at]]
+    assert " ".join(words) == escape(measure.estimate.axis)
+    assert max(map(len, words)) <= 20
 
 
 def renamed(detector: str) -> dict[str, pa.Table]:
@@ -295,17 +333,15 @@ def renamed(detector: str) -> dict[str, pa.Table]:
 def test_ranking__speaks_each_detectors_own_words() -> None:
     columns = {}
     for detector in ("spike", "survival"):
-        table = ranking(Result(renamed(detector), top=3)).blocks[-1]
-        assert isinstance(table, Table)
+        (table,) = ranked_tables(renamed(detector), top=3)
         columns[detector] = {column.label: column.title for column in table.columns}
     assert columns["spike"]["events"] == "joiners whose probability spiked"
     assert "spike" not in " ".join(columns["survival"].values())
-    assert columns["survival"]["estimate"].startswith("relative hazard: ")
+    assert columns["survival"]["relative hazard"].endswith("; 1 where there is no effect")
 
 
 def test_ranking__marks_p_values_that_do_not_hold_their_level() -> None:
-    table = ranking(Result(renamed("survival"), top=3)).blocks[-1]
-    assert isinstance(table, Table)
+    (table,) = ranked_tables(renamed("survival"), top=3)
     at = {column.label: i for i, column in enumerate(table.columns)}
     for row in table.bodies[0].rows:
         assert row.cells[at["p"]].text.endswith("(not held)")
@@ -316,15 +352,16 @@ def test_ranking__marks_p_values_that_do_not_hold_their_level() -> None:
 
 def test_ranking__shows_the_estimate_within_its_interval() -> None:
     """In numbers as printed: a ratio beside the interval of the ratio."""
-    result = with_rivals(tables("simulated"))
-    table = ranking(Result(result, top=5)).blocks[1]
-    assert isinstance(table, Table)
-    at = {column.label: i for i, column in enumerate(table.columns)}
-    for row in table.bodies[0].rows:
-        estimate, interval = (row.cells[at[key]].text for key in ("estimate", "95 % interval"))
-        low, high = interval[1:-1].split(", ")
-        numbers = [float(x.replace("\N{MINUS SIGN}", "-")) for x in (low, estimate, high)]
-        assert numbers == sorted(numbers)
+    headed = [measure_of(name).estimate.axis for name in ("spike", "self_controlled")]
+    for table, head in zip(
+        ranked_tables(with_rivals(tables("simulated")), top=5), headed, strict=True
+    ):
+        at = {column.label: i for i, column in enumerate(table.columns)}
+        for row in table.bodies[0].rows:
+            estimate, interval = (row.cells[at[key]].text for key in (head, "95 % interval"))
+            low, high = interval[1:-1].split(", ")
+            numbers = [float(x.replace("\N{MINUS SIGN}", "-")) for x in (low, estimate, high)]
+            assert numbers == sorted(numbers)
 
 
 @pytest.mark.parametrize(
@@ -387,6 +424,7 @@ def test_explained__tells_every_detector_and_the_truth_of_a_group() -> None:
     assert mine["by spike"] == "rank 1, flagged"
     assert mine["by self controlled"].startswith("rank ")
     assert mine["joiners whose probability spiked"].startswith(f"{top['n_events']:,} of ")
+    assert "95 % interval [" in mine["excess share who go on (percentage points)"]
     assert mine["planted role"] == role(result.roles()[top["group"]]).label
     assert "target joins per 100 joins" in mine["direct effect, by replay"]
     options = table.filters[0].options

@@ -8,14 +8,18 @@ that is not on the path.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from gateway.detect import measure_of
 from gateway.figures import FIGURES, render
 from gateway.report import render_report
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
@@ -29,6 +33,7 @@ BROWSER = os.environ.get("GATEWAY_BROWSER") or next(filter(None, map(shutil.whic
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"no browser on the path: {NAMES}")
 
 CONFIG = '[experiment]\nname = "a </script><script>alert(4)</script> b"\n'
+SCORE = "share of joiners that spike (%)"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
 
 
@@ -36,6 +41,11 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report with all that there can be in it, by strangers with bad intentions; its URL."""
     tables = {**with_rivals(result_tables(names=HOSTILE, n_groups=300)), **claim_tables()}
+    gateways = tables["gateways"]
+    known = pa.array([i >= 7 for i in range(gateways.num_rows)])
+    jumps = pc.if_else(known, gateways["mean_jump"], None)
+    at = gateways.schema.get_field_index("mean_jump")
+    tables["gateways"] = gateways.set_column(at, "mean_jump", jumps)
     figures = {}
     for figure in FIGURES:
         if (data := figure.plotted(tables)) is not None:
@@ -95,7 +105,7 @@ def column(page: Any, label: str) -> list[str]:
     """Values of a column of the ranking, visible rows only, as the page sorts them."""
     return page.evaluate(
         """label => {
-          const table = document.getElementById("table-ranked");
+          const table = document.getElementById("table-ranked-spike");
           const at = [...table.tHead.rows[0].cells].findIndex((c) => c.innerText.trim() === label);
           return [...table.tBodies[0].rows].filter((r) => !r.hidden)
             .map((r) => r.cells[at].dataset.value);
@@ -105,7 +115,9 @@ def column(page: Any, label: str) -> list[str]:
 
 
 def heading(page: Any, label: str) -> Any:
-    return page.locator("#table-ranked thead th").filter(has_text=label).first
+    return page.locator("#table-ranked-spike thead th").filter(
+        has_text=re.compile(rf"^\s*{re.escape(label)}\s*$")
+    )
 
 
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -128,7 +140,7 @@ def test_report__opens_from_disk_without_complaint_or_request(
 
 def test_report__shows_strangers_names_as_text(opened: Any) -> None:
     page = opened().page
-    assert "<script>alert(1)</script>" in page.locator("#table-ranked").inner_text()
+    assert "<script>alert(1)</script>" in page.locator("#table-ranked-spike").inner_text()
     assert page.locator("script").count() == 1
     assert page.locator("img, iframe, object, b").count() == 0
 
@@ -186,29 +198,30 @@ def test_ranking__sorts_by_number_up_and_down(opened: Any) -> None:
     assert heading(page, "joiners").get_attribute("aria-sort") == "ascending"
     heading(page, "joiners").get_by_role("button").click()
     assert [float(value) for value in column(page, "joiners")] == up[::-1] != up
-    told = [th.get_attribute("aria-sort") for th in page.locator("#table-ranked thead th").all()]
+    heads = page.locator("#table-ranked-spike thead th").all()
+    told = [th.get_attribute("aria-sort") for th in heads]
     assert sorted(told)[:2] == ["descending", "none"]
     assert told.count("none") == len(told) - 1
 
 
 def test_ranking__sorts_from_the_keyboard(opened: Any) -> None:
     page = opened().page
-    heading(page, "score").get_by_role("button").focus()
+    heading(page, SCORE).get_by_role("button").focus()
     page.keyboard.press("Enter")
-    got = [float(value) for value in column(page, "score")]
+    got = [float(value) for value in column(page, SCORE)]
     assert got == sorted(got)
     page.keyboard.press("Space")
-    assert [float(value) for value in column(page, "score")] == sorted(got, reverse=True)
+    assert [float(value) for value in column(page, SCORE)] == sorted(got, reverse=True)
 
 
 def test_ranking__puts_what_is_missing_last_either_way(opened: Any) -> None:
     page = opened().page
-    page.locator("[data-for=table-ranked] [data-key=detector]").select_option("")
+    jump = "mean jump (percentage points)"
     for _ in range(2):
-        heading(page, "mean jump").get_by_role("button").click()
-        got = column(page, "mean jump")
-        assert got[-20:] == [""] * 20  # the rival knows no jumps
-        assert "" not in got[:-20]
+        heading(page, jump).get_by_role("button").click()
+        got = column(page, jump)
+        assert got[-7:] == [""] * 7
+        assert "" not in got[:-7]
 
 
 # Filtering -----------------------------------------------------------------------------
@@ -216,33 +229,34 @@ def test_ranking__puts_what_is_missing_last_either_way(opened: Any) -> None:
 
 def test_ranking__shows_the_note_s_detector_first_and_another_when_asked(opened: Any) -> None:
     page = opened().page
-    assert set(column(page, "detector")) == {"spike"}
-    choice = page.locator("[data-for=table-ranked] [data-key=detector]")
-    choice.select_option("self_controlled")
-    assert set(column(page, "detector")) == {"self_controlled"}
-    choice.select_option("")
-    assert set(column(page, "detector")) == {"spike", "self_controlled"}
-    assert page.locator("[data-for=table-ranked] output").inner_text() == "40 of 40 rows"
+    rival = page.locator("#table-ranked-self_controlled")
+    assert page.locator("#table-ranked-spike").is_visible()
+    assert not rival.is_visible()
+    page.get_by_text("that self controlled ranks highest").click()
+    assert rival.is_visible()
+    assert measure_of("self_controlled").estimate.axis in rival.locator("thead").inner_text()
+    told = page.locator("[data-for=table-ranked-self_controlled] output").inner_text()
+    assert told == "20 of 20 rows"
 
 
 def test_ranking__filters_by_role_and_text_together(opened: Any) -> None:
     page = opened().page
     roles = column(page, "planted role")
-    role = page.locator("[data-for=table-ranked] [data-key=role]")
+    role = page.locator("[data-for=table-ranked-spike] [data-key=role]")
     role.select_option("homophily")
     assert column(page, "planted role") == ["homophily"] * roles.count("homophily") != []
     role.select_option("influence")
-    page.get_by_role("searchbox").fill("PARTY")
+    page.get_by_role("searchbox").first.fill("PARTY")
     assert column(page, "group") == [column(page, "group")[0]]
     assert "party" in column(page, "group")[0]
-    page.get_by_role("searchbox").fill("party nobody has this name")
+    page.get_by_role("searchbox").first.fill("party nobody has this name")
     assert column(page, "group") == []
-    assert page.locator("[data-for=table-ranked] output").inner_text() == "0 of 40 rows"
+    assert page.locator("[data-for=table-ranked-spike] output").inner_text() == "0 of 20 rows"
 
 
 def test_ranking__keeps_its_filter_when_it_is_sorted(opened: Any) -> None:
     page = opened().page
-    page.locator("[data-for=table-ranked] [data-key=role]").select_option("homophily")
+    page.locator("[data-for=table-ranked-spike] [data-key=role]").select_option("homophily")
     before = column(page, "rank")
     heading(page, "joiners").get_by_role("button").click()
     assert sorted(column(page, "rank"), key=float) == before
@@ -259,7 +273,7 @@ def test_controls__are_reached_with_the_tab_key_alone(opened: Any) -> None:
           return e.dataset.key ?? (e.type === "search" ? "search" : e.innerText?.trim());
         }""")
         )
-    assert {"detector", "role", "search", "score", "Show the config"} <= seen
+    assert {"detector", "role", "search", SCORE, "Show the config"} <= seen
 
 
 # Copying, printing, no script ----------------------------------------------------------
@@ -296,7 +310,10 @@ def test_report__prints_with_everything_unfolded(opened: Any) -> None:
 
 def test_report__reads_the_same_without_its_script(opened: Any) -> None:
     page = opened(java_script_enabled=False).page
-    assert page.locator("#table-ranked tbody tr").filter(visible=True).count() == 40
+    assert page.locator("#table-ranked-spike tbody tr").filter(visible=True).count() == 20
+    page.get_by_text("that self controlled ranks highest").click()
+    rival = page.locator("#table-ranked-self_controlled tbody tr")
+    assert rival.filter(visible=True).count() == 20
     assert page.locator("button, .controls").filter(visible=True).count() == 0
     page.get_by_text("Show the config").click()
     assert page.locator("#config-text").inner_text().strip() == CONFIG.strip()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.errors import ConfigError, ResultError
 from gateway.reproduce import Claim, claims_as_markdown, read_claims, reproduce_claims
-from gateway.reproduce.metrics import metric_of
+from gateway.reproduce.judging import metric_of
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -69,9 +69,9 @@ def test_claims__are_about_configs_and_settings_that_exist() -> None:
     [
         ({"tolerance": -1.0}, "tolerance in item 1 of claims must be a number, 0 or above; got -1"),
         ({"tolerence": 1.0}, "is not a known key (did you mean 'tolerance'?)"),
-        ({"when": "slow"}, "must be 'quick' or 'full'; got \"slow\""),
+        ({"when": "slow"}, "must be one of 'quick', 'full'; got \"slow\""),
         ({"expected": float("nan")}, "expected in item 1 of claims must be a number"),
-        ({"take": "median"}, "must be 'only', 'mean' or 'count_below'"),
+        ({"take": "median"}, "must be one of 'only', 'mean', 'count_below'"),
         ({"take": "count_below"}, "must be 'count_below' beside below, and only there"),
         ({"below": 0.05}, "must be 'count_below' beside below, and only there"),
         ({"weight": "n_joins"}, "must be 'mean' beside weight"),

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.detect import Detection, detect
 from gateway.errors import GatewayError, LogError
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.log.work import Work, working
 from gateway.score import BoostedScorer, MarkovScorer, Scores, score_joins
 from gateway.targets import TargetSet, named_targets

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gateway.config.schema import ModerationSection
+from gateway.config.platform import ModerationSection
 from gateway.simulate import live_through
 from gateway.simulate.moderation import Moderation
 from gateway.world import draw_world

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gateway.analyses.shape import FEWEST_IN_TAIL, log_shape
+from gateway.analyses.log_shape import FEWEST_IN_TAIL, log_shape
 from gateway.log.join_log import JoinLog
 from tests import naive
 

@@ -281,7 +281,7 @@ def test_package__refuses_what_it_does_not_know(found):
     joins, targets, scores = found
     with pytest.raises(GatewayError, match=r"must be one of spike, .*; got 'spikes'"):
         gateway.detect(joins, targets, detector="spikes", scores=scores)
-    with pytest.raises(GatewayError, match="quantle is not an option"):
+    with pytest.raises(GatewayError, match=r"quantle is not a known key \(did you mean 'quan"):
         gateway.detect(joins, targets, scores=scores, quantle=0.5)
 
 

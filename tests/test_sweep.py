@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from gateway.config import SweepSection, parse_config, parse_points
+from gateway.config import SweepSection, parse_config
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import execute
 from gateway.results import Journal, Lock, SweepFolder, draft_result, is_locked, read_journal
@@ -27,7 +27,7 @@ from gateway.sweep import (
     run_sweep,
     stored_plan,
 )
-from gateway.sweep.design import draw_design
+from gateway.sweep.design import draw_design, parse_points
 from gateway.sweep.supervisor import worker_environment
 from gateway.sweep.warming import TINY
 
@@ -51,7 +51,7 @@ def plan_of(folder: Path, text: str = TINY + OVER, *overrides: str):
 
 def refusal(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse_points(text, design=draw_design, name="s.toml")
+        parse_points(text, name="s.toml")
     return str(caught.value)
 
 

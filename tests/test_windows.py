@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.detect import detect
-from gateway.detect.self_controlled.cases import list_events, pairs_of
+from gateway.detect.self_controlled.slots import build_slots
 from gateway.errors import LogError
+from gateway.log.columns import Columns
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import convert_log
 from gateway.targets import check_learnable, named_targets
 
 COLUMNS = {"observed_from": "came", "observed_until": "left"}
@@ -70,7 +71,7 @@ def test_windows__are_kept_by_frames_parquet_and_convert(
     for name, given in (("log.csv", columns), ("raw.parquet", columns), ("stored.parquet", {})):
         folder = tmp_path / f"parts of {name}"
         folder.mkdir()
-        convert_log(tmp_path / name, folder, memory=2**26, **given)
+        convert_log(tmp_path / name, folder, memory=2**26, columns=Columns(**given))
         assert JoinLog.read(folder).equals(expected)
 
 
@@ -98,7 +99,7 @@ def test_read__a_window_that_cannot_be_names_the_user(
     assert said in str(error.value)
     (tmp_path / "parts").mkdir()
     with pytest.raises(LogError) as error:
-        convert_log(path, tmp_path / "parts", memory=2**26, **COLUMNS)
+        convert_log(path, tmp_path / "parts", memory=2**26, columns=Columns(**COLUMNS))
     assert said in str(error.value)
 
 
@@ -108,19 +109,17 @@ def test_read__windows_are_of_the_kind_of_the_times(tmp_path: Path) -> None:
         JoinLog.read(_written(tmp_path, text), observed_from="came")
 
 
-def test_pairs__without_windows_time_lies_between_the_own_first_and_last_join() -> None:
+def test_slots__without_windows_time_lies_between_the_own_first_and_last_join() -> None:
     joins = JoinLog.from_arrays(
         ["u"] * 4 + ["v"] * 3, ["a", "g", "t", "b", "a", "t", "b"], [0, 10, 20, 31, 0, 5, 9]
     )
     mask = np.array([name == "t" for name in joins.groups.to_pylist()])
-    events = list_events(joins, mask)
-    # Cut to the ticks from the first target join of anybody to the last, 5 to 20.
-    assert (events.first.tolist(), events.last.tolist()) == ([5, 5], [20, 8])
-    pairs, _ = pairs_of(joins, events, ~mask)
-    assert pairs.group.tolist() == [joins.groups.to_pylist().index("g")]
-    # 11 to 20 after the join of g, 5 to 9 before it, at one rate.
-    assert (pairs.after.tolist(), pairs.events.tolist()) == ([1], [1])
-    assert pairs.share == pytest.approx([10 / 15])
+    slots = build_slots(joins, mask, ~mask, clock="calendar")
+    # Cut to the ticks from the first target join of anybody to the last: 5 to 20 of u, 5 to 8
+    # of v, who has no target after it that could have been before.
+    assert slots.length.tolist() == [5, 1, 10, 4]
+    assert slots.events.tolist() == [0, 0, 1, 1]
+    assert slots.group.tolist() == [4, joins.groups.to_pylist().index("g"), 4, 4]
 
 
 def _found(joins: JoinLog, **options: object) -> list[dict[str, object]]:
@@ -130,25 +129,25 @@ def _found(joins: JoinLog, **options: object) -> list[dict[str, object]]:
     return rows
 
 
-@pytest.mark.parametrize("model", ["multivariate", "univariate"])
-def test_self_controlled__does_not_test_a_group_that_nobody_was_there_before(model: str) -> None:
+@pytest.mark.parametrize("clock", ["joins", "calendar"])
+def test_self_controlled__does_not_test_a_group_that_nobody_was_there_before(clock: str) -> None:
     user = np.repeat(np.arange(30), 3)
     time = np.add.outer(10 * np.arange(30), [0, 5, 9]).ravel()
     joins = JoinLog.from_arrays(user, np.tile([0, 1, 2], 30), time, groups=["welcome", "T", "last"])
-    for row in _found(joins, model=model):
+    for row in _found(joins, clock=clock):
         assert row["p_value"] is None
         assert not row["flagged"]
 
 
-@pytest.mark.parametrize("model", ["multivariate", "univariate"])
-def test_self_controlled__before_the_first_target_join_of_all_there_is_no_time(model: str) -> None:
+@pytest.mark.parametrize("clock", ["joins", "calendar"])
+def test_self_controlled__before_the_first_target_join_of_all_there_is_no_time(clock: str) -> None:
     user = np.repeat(np.arange(30), 4)
     time = np.stack([np.zeros(30), 1 + np.arange(30), 60 + np.arange(30), np.full(30, 95)], axis=1)
     joins = JoinLog.from_arrays(
         user, np.tile([0, 1, 2, 3], 30), time.astype(int).ravel(),
         groups=["first", "early", "T", "last"],
     )  # fmt: skip
-    for row in _found(joins, model=model):
+    for row in _found(joins, clock=clock):
         assert row["p_value"] is None
         assert not row["flagged"]
 

@@ -1,36 +1,49 @@
 """What the note shows, recomputed: tables in, one table out."""
 
-from gateway.analyses.comparison import COMPARISON_SCHEMA, Row, compare
-from gateway.analyses.curves import probability_curves
+from gateway.analyses.curves import event_study, probability_curves
 from gateway.analyses.entities import entity_model
-from gateway.analyses.event_study import event_study
 from gateway.analyses.explanation import (
     Explanation,
     explain_group,
     explain_top,
 )
-from gateway.analyses.exposure import exposure_contrast
-from gateway.analyses.friend_products import pymi_holdout, pymk_arms
+from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
+from gateway.analyses.group_labels import (
+    group_signals,
+    label_times,
+    labelled_gateways,
+    signal_correlations,
+)
 from gateway.analyses.information import (
+    MEANING,
     Information,
+    Verdict,
     detectable_ratio,
     information_of,
     nothing_ranked,
+    verdict_of,
 )
-from gateway.analyses.invited_members import invited_members
-from gateway.analyses.join_sources import join_sources, recent_join_sources
-from gateway.analyses.labelled import label_times, labelled_gateways
+from gateway.analyses.join_sources import (
+    PATHWAYS_SCHEMA,
+    invited_members,
+    join_sources,
+    pathways,
+    recent_join_sources,
+)
+from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.analyses.note import analyse_note
-from gateway.analyses.pathways import PATHWAYS_SCHEMA, pathways
+from gateway.analyses.published import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
-from gateway.analyses.signals import group_signals, signal_correlations
-from gateway.analyses.verdict import MEANING, Verdict, verdict_of
 
 __all__ = [
+    "ATTRACTS",
     "COMPARISON_SCHEMA",
+    "JUDGED",
     "MEANING",
     "PATHWAYS_SCHEMA",
+    "UNTOLD",
+    "VERDICTS",
     "Explanation",
     "Information",
     "Invitations",
@@ -52,6 +65,7 @@ __all__ = [
     "information_of",
     "invited_members",
     "join_sources",
+    "judge_groups",
     "label_times",
     "labelled_gateways",
     "nothing_ranked",

@@ -26,7 +26,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from gateway.analyses.comparison import Row, compare
+from gateway.analyses.published import Row, compare
 from gateway.analyses.record import Record, until
 from gateway.randomness import Purpose, generator
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.analyses.histories import Histories
-from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
+from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import nearest, shown
 from gateway.score import Scores
@@ -250,7 +250,7 @@ def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
 def _event_study(histories: Histories, at_end: Float64, mine: Int64, group: str) -> pa.Table:
     """Mean of ``at_end`` by block before and after the block of each row of ``mine``."""
     block, user, last = histories.block(mine), histories.user(mine), histories.last
-    found: dict[str, list[object]] = {field.name: [] for field in EVENT_STUDY_SCHEMA}
+    found: list[tuple[object, ...]] = []
     for offset in range(-REACH, REACH + 1):
         there = block + offset
         inside = (there >= 0) & (there < len(last))
@@ -260,14 +260,9 @@ def _event_study(histories: Histories, at_end: Float64, mine: Int64, group: str)
             continue
         mean = float(p.mean())
         half = 1.96 * float(p.std(ddof=1)) / np.sqrt(len(p)) if len(p) > 1 else np.nan
-        values = (group, offset, len(p), mean, mean - half, mean + half)
-        for column, value in zip(found.values(), values, strict=True):
-            column.append(value)
-    arrays = [
-        pa.array(column, field.type, from_pandas=True)
-        for column, field in zip(found.values(), EVENT_STUDY_SCHEMA, strict=True)
-    ]
-    return pa.table(arrays, schema=EVENT_STUDY_SCHEMA)
+        found.append((group, offset, len(p), mean, mean - half, mean + half))
+    columns = zip(*found, strict=True) if found else [()] * len(EVENT_STUDY_SCHEMA)
+    return table_of(EVENT_STUDY_SCHEMA, columns)
 
 
 def _look_alike(histories: Histories, g: int) -> OddsRatio:
@@ -295,5 +290,4 @@ def _next_groups(histories: Histories, g: int) -> pa.Table:
         share,
         share / (everybody[top] / whole),
     ]
-    fields = zip(columns, NEXT_GROUPS_SCHEMA.types, strict=True)
-    return pa.table([pa.array(c, kind) for c, kind in fields], schema=NEXT_GROUPS_SCHEMA)
+    return table_of(NEXT_GROUPS_SCHEMA, columns)

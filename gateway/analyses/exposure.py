@@ -1,6 +1,6 @@
-"""R3: exposure to GYSJ and joining non-rec groups: as the note counts, and as one should.
+"""R3, R6, R7: exposure to GYSJ, PYMI and PYMK, and joining harmful groups.
 
-Three answers to one question:
+R3 has three answers to one question:
 
 *Observational.* The note's: of the users who joined a top gateway group, the share who
 eventually joined a non-rec group, with exposure against without. Exposure is known only
@@ -29,12 +29,30 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm
 
-from gateway.analyses.comparison import Row, compare
-from gateway.analyses.proportions import Share, difference, e_value, risk_ratio, wilson
-from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK
+from gateway.analyses.proportions import (
+    Share,
+    difference,
+    e_value,
+    equivalence_p,
+    minimal_detectable,
+    power,
+    risk_ratio,
+    trend,
+    two_sided_p,
+    wilson,
+)
+from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
 from gateway.analyses.record import NEVER, Record
 
-__all__ = ["Curve", "Follow", "exposure_contrast", "follow_up", "risk_curve"]
+__all__ = [
+    "Curve",
+    "Follow",
+    "exposure_contrast",
+    "follow_up",
+    "pymi_holdout",
+    "pymk_arms",
+    "risk_curve",
+]
 
 TOLERANCE = 0.01
 Int64 = npt.NDArray[np.int64]
@@ -144,8 +162,8 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
 
 def _observational(follow: Follow) -> Iterator[Row]:
     ever = follow.exposed_at < NEVER
-    one, other = _share(follow.event, ever), _share(follow.event, ~ever)
-    yield from _contrast("observational", one, other, EXPOSED_RISK, UNEXPOSED_RISK)
+    one, other = Share.of(follow.event, ever), Share.of(follow.event, ~ever)
+    yield from _risks("observational", one, other, EXPOSED_RISK, UNEXPOSED_RISK)
     ratio, interval = risk_ratio(one, other)
     point, limit = e_value(ratio, interval)
     yield Row("R3", "observational: E-value of the ratio", point)
@@ -155,10 +173,10 @@ def _observational(follow: Follow) -> Iterator[Row]:
 def _randomised(record: Record) -> Iterator[Row]:
     outcome = record.first_join(record.is_non_rec) < NEVER
     held = record.arms.gysj
-    yield from _contrast("randomised", _share(outcome, ~held), _share(outcome, held))
+    yield from _risks("randomised", Share.of(outcome, ~held), Share.of(outcome, held))
 
 
-def _contrast(
+def _risks(
     how: str,
     exposed: Share,
     unexposed: Share,
@@ -211,5 +229,88 @@ def _log_normal(ratio: float, *relative: float) -> tuple[float, float]:
     return ratio * math.exp(-half), ratio * math.exp(half)
 
 
-def _share(outcome: Mask, among: Mask) -> Share:
-    return Share(int(np.count_nonzero(outcome & among)), int(np.count_nonzero(among)))
+ALPHA = 0.05
+
+
+def pymi_holdout(record: Record, *, margin: float) -> pa.Table:
+    """Return R6: users who joined a non-rec group, with PYMI held out (control) and without.
+
+    Everybody who was ever on the platform counts, by the arm drawn at random. ``margin``
+    is the difference below which the arms count as equal, set before looking. The note
+    says "roughly equal"; the row ``equivalent`` has 1 for that, judged at 5 %.
+
+    Arms interfere: who has PYMI invites people of both arms. The contrast is then smaller
+    than the effect of giving PYMI to everybody or to nobody.
+    """
+    outcome = record.first_join(record.is_non_rec) < NEVER
+    held = record.arms.pymi
+    test, control = Share.of(outcome, ~held), Share.of(outcome, held)
+    return compare(_contrast("R6", "PYMI", test, control, margin, published=1.0, tolerance=0.0))
+
+
+def pymk_arms(record: Record, *, margin: float) -> pa.Table:
+    """Return R7: users who joined a target group, by what PYMK did.
+
+    *Shown*: users who are shown friend recommendations against those of the holdout, at
+    random. *Featured*: within the holdout, users whom PYMK showed to somebody who
+    befriended them against those whom it did not; nobody drew that at random, and users
+    with many friends are found more often, so it is an association.
+
+    Then by dose, as the note has it: the more often shown (among those outside the
+    holdout), the more often featured (among all). A dose is a number of friendships that
+    came of it: the simulator's users befriend whomever they are shown, if it is no friend
+    already. Doses are associations too.
+    """
+    outcome = record.first_join(record.is_target) < NEVER
+    held, found = record.arms.pymk, record.featured > 0
+    shown = Share.of(outcome, ~held), Share.of(outcome, held)
+    featured = Share.of(outcome, held & found), Share.of(outcome, held & ~found)
+    return compare(
+        [
+            *_contrast("R7", "PYMK shown", *shown, margin),
+            *_contrast("R7", "PYMK featured", *featured, margin),
+            *_dose("PYMK shown", record.shown[~held], outcome[~held]),
+            *_dose("PYMK featured", record.featured, outcome),
+        ]
+    )
+
+
+def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row]:
+    """Mean dose, and the trend of the outcome in it."""
+    slope, interval, p_value = trend(dose, outcome)
+    mean = float(dose.mean()) if len(dose) else float("nan")
+    yield Row("R7", f"{what} by dose: friends found, mean", mean)
+    yield Row("R7", f"{what} by dose: difference for one more", slope, interval)
+    yield Row("R7", f"{what} by dose: p-value of no trend", p_value)
+
+
+def _contrast(
+    claim: str,
+    what: str,
+    test: Share,
+    control: Share,
+    margin: float,
+    *,
+    published: float | None = None,
+    tolerance: float | None = None,
+) -> Iterator[Row]:
+    """Both shares, difference, test, power for the margin, and equivalence."""
+    pooled = Share(test.k + control.k, test.n + control.n).value
+    equivalent = equivalence_p(test, control, margin=margin)
+    said = "nan" if np.isnan(equivalent) else equivalent < ALPHA
+    yield Row(claim, f"{what}: test share", test.value, wilson(test))
+    yield Row(claim, f"{what}: control share", control.value, wilson(control))
+    gap = test.value - control.value
+    yield Row(claim, f"{what}: difference", gap, difference(test, control))
+    yield Row(claim, f"{what}: p-value of no difference", two_sided_p(test, control))
+    yield Row(
+        claim, f"{what}: power to find a difference of {margin:.1%}",
+        power(pooled, margin, test.n, control.n),
+    )  # fmt: skip
+    least = minimal_detectable(pooled, test.n, control.n)
+    yield Row(claim, f"{what}: difference found with power 80 %", least)
+    yield Row(claim, f"{what}: p-value of a difference of {margin:.1%} or more", equivalent)
+    yield Row(
+        claim, f"{what}: equivalent within {margin:.1%} (1 = yes)", float(said),
+        published=published, tolerance=tolerance,
+    )  # fmt: skip

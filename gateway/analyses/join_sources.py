@@ -1,4 +1,4 @@
-"""R1, R2: through which sources members of gateway groups came into target groups."""
+"""R1, R2, R4, R5: the ways on which gateway members came to targets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,36 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.analyses.comparison import Row, compare
 from gateway.analyses.proportions import Share, clustered_share, wilson
-from gateway.analyses.published import RECENT_SOURCES, SOURCES_EVER, SourceCount
+from gateway.analyses.published import (
+    GATEWAY_INVITATION_SHARE,
+    RECENT_SOURCES,
+    SOURCES_EVER,
+    SUPER_INVITER_SHARE,
+    Row,
+    SourceCount,
+    compare,
+)
 from gateway.analyses.record import Record
+from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
 
-__all__ = ["REST", "gateway_requests", "join_sources", "recent_join_sources"]
+__all__ = [
+    "PATHWAYS_SCHEMA",
+    "REST",
+    "gateway_requests",
+    "invited_members",
+    "join_sources",
+    "pathways",
+    "recent_join_sources",
+]
+
+Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
 
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
 SHARE_TOLERANCE, CONFIRMATION_TOLERANCE = 0.02, 0.03
-
-Mask = npt.NDArray[np.bool_]
 
 
 def gateway_requests(record: Record, *, since: int = 0) -> Mask:
@@ -45,13 +62,7 @@ def join_sources(record: Record) -> pa.Table:
     Intervals of shares are clustered by user; those of confirmation are Wilson's.
     """
     counted = gateway_requests(record)
-    return compare(
-        [
-            *_of_all("R1", record, counted, SOURCES_EVER, tolerance=SHARE_TOLERANCE),
-            *_confirmation("R1", record, counted, SOURCES_EVER, CONFIRMATION_TOLERANCE),
-            *_of_named("R1", record, counted, SOURCES_EVER),
-        ]
-    )
+    return _by_source("R1", record, counted, SOURCES_EVER, SHARE_TOLERANCE, CONFIRMATION_TOLERANCE)
 
 
 def recent_join_sources(record: Record, *, window: int) -> pa.Table:
@@ -62,11 +73,22 @@ def recent_join_sources(record: Record, *, window: int) -> pa.Table:
     cannot come close to two unlike tables at once.
     """
     counted = gateway_requests(record, since=record.days - window)
+    return _by_source("R2", record, counted, RECENT_SOURCES)
+
+
+def _by_source(
+    claim: str,
+    record: Record,
+    counted: Mask,
+    table: Sequence[SourceCount],
+    share_tolerance: float | None = None,
+    tolerance: float | None = None,
+) -> pa.Table:
     return compare(
         [
-            *_of_all("R2", record, counted, RECENT_SOURCES),
-            *_confirmation("R2", record, counted, RECENT_SOURCES),
-            *_of_named("R2", record, counted, RECENT_SOURCES),
+            *_of_all(claim, record, counted, table, tolerance=share_tolerance),
+            *_confirmation(claim, record, counted, table, tolerance),
+            *_of_named(claim, record, counted, table),
         ]
     )
 
@@ -131,12 +153,103 @@ def _confirmation(
     tolerance: float | None = None,
 ) -> Iterator[Row]:
     confirmed = record.requests.confirmed[counted]
-    everything = Share(int(confirmed.sum()), len(confirmed))
+    everything = Share.of(confirmed)
     published = [row.confirmed for row in table]
     whole = sum(row.requests for row in table)
     known = None if None in published else sum(n for n in published if n is not None) / whole
     yield Row(claim, "confirmed", everything.value, wilson(everything), known, tolerance)
     for source, hit in _source_rows(record, counted, table).items():
-        share = Share(int(confirmed[hit].sum()), int(hit.sum()))
+        share = Share.of(confirmed, hit)
         of_note = _confirmed_share(table, source)
         yield Row(claim, f"{source}: confirmed", share.value, wilson(share), of_note, tolerance)
+
+
+INVITATION_TOLERANCE = 0.05
+
+
+def invited_members(record: Record) -> pa.Table:
+    """Return R4 and R5.
+
+    R4: of the invitations to target groups, the share that went to somebody who had joined
+    a top gateway group on an earlier day. R5: of *those*, the share that super-inviters
+    sent (``InvitationLog.super_inviters``: the top 1 % of users by invitations sent).
+
+    Invitations come in bulk, so intervals are clustered by sender. The two shares of all
+    users beside them say what they would be if gateways and super-inviters meant nothing.
+    """
+    sent, member_since = record.invitations, record.first_join(record.is_top)
+    to_target = record.is_target[sent.group]
+    to_member = sent.time > member_since[sent.receiver]
+    by_super = sent.super_inviter[sent.sender]
+    both = to_target & to_member
+    reached = clustered_share(to_member[to_target], sent.sender[to_target])
+    elsewhere = clustered_share(to_member[~to_target], sent.sender[~to_target])
+    supers = clustered_share(by_super[both], sent.sender[both])
+    overall = clustered_share(by_super, sent.sender)
+    return compare(
+        [
+            Row("R4", "share of invitations to targets that went to gateway members",
+                *reached, GATEWAY_INVITATION_SHARE, INVITATION_TOLERANCE),
+            Row("R4", "invitations to targets that went to gateway members",
+                float(np.count_nonzero(both)), published=730_000.0),
+            Row("R4", "share of invitations to other groups that went to gateway members",
+                *elsewhere),
+            Row("R5", "share of those that super-inviters sent",
+                *supers, SUPER_INVITER_SHARE, INVITATION_TOLERANCE),
+            Row("R5", "share of all invitations that super-inviters sent", *overall),
+        ]
+    )  # fmt: skip
+
+
+PATHWAYS_SCHEMA = pa.schema(
+    [
+        ("gateway", pa.string()),
+        ("source", pa.string()),
+        ("requests", pa.int64()),
+        ("confirmed", pa.int64()),
+    ]
+)
+
+
+def pathways(record: Record) -> pa.Table:
+    """Return the requests that R1 counts, by the gateway group before them and by source.
+
+    A request belongs to the top gateway group that its user joined last before it, on an
+    earlier day; of several joined on that day, to the one that ranks best. That a request
+    came after a group does not say that it came because of it.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of ``PATHWAYS_SCHEMA``, gateway groups by rank, sources in the order of
+        ``SOURCES``; pairs without a request are left out.
+    """
+    counted = gateway_requests(record)
+    place = _last_gateway(record, record.requests.user[counted], record.requests.time[counted])
+    pair = place * len(SOURCES) + record.requests.source[counted]
+    found, index = np.unique(pair, return_inverse=True)
+    requests = np.bincount(index, minlength=len(found))
+    confirmed = np.bincount(index[record.requests.confirmed[counted]], minlength=len(found))
+    gateway = record.joins.groups.take(pa.array(record.top[found // len(SOURCES)]))
+    source = [SOURCES[code] for code in found % len(SOURCES)]
+    return table_of(PATHWAYS_SCHEMA, (gateway, source, requests, confirmed))
+
+
+def _last_gateway(
+    record: Record, user: npt.NDArray[np.int32], time: npt.NDArray[np.int32]
+) -> Int64:
+    """Return the place in ``record.top`` of each request's gateway group, shape (n_requests,).
+
+    Each user must have joined one before: ``gateway_requests`` sees to it.
+    """
+    rank = np.full(record.joins.n_groups, -1, np.int64)
+    rank[record.top] = np.arange(len(record.top))
+    place = rank[record.joins.group]
+    is_top = place >= 0
+    place, joiner, day = place[is_top], record.joins.user()[is_top], record.joins.time[is_top]
+    # The best of a day stands last, where the search below ends.
+    order = np.lexsort((-place, day, joiner))
+    span = np.int64(record.days + 1)
+    joined = joiner[order].astype(np.int64) * span + day[order]
+    asked = user.astype(np.int64) * span + time
+    return place[order][np.searchsorted(joined, asked, side="left") - 1]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pyarrow as pa
 
 from gateway.analyses.entities import entity_model
-from gateway.analyses.exposure import exposure_contrast
-from gateway.analyses.friend_products import pymi_holdout, pymk_arms
-from gateway.analyses.invited_members import invited_members
-from gateway.analyses.join_sources import join_sources, recent_join_sources
-from gateway.analyses.labelled import label_times, labelled_gateways
-from gateway.analyses.pathways import pathways
+from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
+from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
+from gateway.analyses.join_sources import (
+    invited_members,
+    join_sources,
+    pathways,
+    recent_join_sources,
+)
 from gateway.analyses.record import Record
-from gateway.analyses.signals import signal_correlations
 from gateway.config.schema import NoteSection
 
 __all__ = ["analyse_note"]

@@ -1,15 +1,22 @@
-"""The numbers of the note; None where its picture does not show one.
+"""The numbers of the note, and the table that holds them beside simulated ones.
 
 "Identifying pathways to harmful groups about nudity", an internal research note among
 the Facebook Papers, published by Gizmodo. Read from a rough OCR: sums were checked
-against the rows that can be read, nothing was filled in.
+against the rows that can be read, nothing was filled in; None where its picture does not
+show a number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import pyarrow as pa
+
+from gateway.evaluate.ranking import table_of
+
 __all__ = [
+    "COMPARISON_SCHEMA",
     "CORRELATIONS",
     "EXPOSED_RISK",
     "GATEWAY_INVITATION_SHARE",
@@ -20,7 +27,9 @@ __all__ = [
     "SOURCES_EVER",
     "SUPER_INVITER_SHARE",
     "UNEXPOSED_RISK",
+    "Row",
     "SourceCount",
+    "compare",
 ]
 
 
@@ -104,3 +113,65 @@ CORRELATIONS: dict[tuple[str, str], float] = {
     ("ci_ri_severe_strikes", "non_rec"): 0.25,
 }
 """The cells of the heat map (R9) that can be read; several of them are not certain."""
+
+
+COMPARISON_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("quantity", pa.string()),
+        ("published", pa.float64()),
+        ("simulated", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("tolerance", pa.float64()),
+        ("within", pa.bool_()),
+    ]
+)
+# A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
+_ROUNDING = 1e-12
+
+
+class Row(NamedTuple):
+    """One quantity.
+
+    Parameters
+    ----------
+    id
+        ``R1`` to ``R10``.
+    quantity
+        What it is, with its unit where it is no share.
+    simulated
+        Our value; NaN where it cannot be told.
+    interval
+        Its 95 % interval; NaN where it has none.
+    published
+        The note's value; None where the note's picture does not show it or has no number.
+    tolerance
+        How far from the published value still counts as reached; None: not judged.
+    """
+
+    id: str
+    quantity: str
+    simulated: float
+    interval: tuple[float, float] = (float("nan"), float("nan"))
+    published: float | None = None
+    tolerance: float | None = None
+
+    def within(self) -> bool | None:
+        """Whether the simulated value is within the tolerance; None where nothing is judged."""
+        if self.published is None or self.tolerance is None:
+            return None
+        return abs(self.simulated - self.published) <= self.tolerance + _ROUNDING
+
+
+def compare(rows: Iterable[Row]) -> pa.Table:
+    """Return rows as a table of ``COMPARISON_SCHEMA``, in their order; NaN becomes null.
+
+    Agreement with fitted parameters is not evidence about the real platform.
+    """
+    lines = [
+        (r.id, r.quantity, r.published, r.simulated, *r.interval, r.tolerance, r.within())
+        for r in rows
+    ]
+    columns = zip(*lines, strict=True) if lines else [()] * len(COMPARISON_SCHEMA)
+    return table_of(COMPARISON_SCHEMA, columns)

@@ -10,6 +10,33 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli.arguments import (
+    CheckOut,
+    ConfigFile,
+    Detector,
+    Engine,
+    Force,
+    Horizon,
+    Json,
+    Memory,
+    NamesDetectors,
+    Out,
+    ResultDir,
+    Scheduler,
+    Seed,
+    Settings,
+    SkipUnknown,
+    SweepOut,
+    Target,
+    TargetsColumn,
+    TargetsFile,
+    TargetsWhere,
+    Threads,
+    Workers,
+    WorkerThreads,
+    of_a_log,
+    overrides_of,
+)
 from gateway.cli.terminal import TerminalTalk
 
 __all__ = ["app"]
@@ -22,59 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
-ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set a key over the config's"),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
-]
-SweepOut = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
-]
-Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
-Memory = Annotated[
-    str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
-]
-FromColumn = Annotated[
-    str | None, typer.Option("--from-column", help="first tick at which the user is observed")
-]
-UntilColumn = Annotated[
-    str | None, typer.Option("--until-column", help="last tick at which the user is observed")
-]
-Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
-Scheduler = Annotated[
-    str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
-]
-WorkerThreads = Annotated[
-    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
-]
-TimeFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--time-format",
-        metavar="FORM",
-        help="of whole numbers: yyyymmdd, epoch_s or epoch_ms; default: ticks of their own",
-    ),
-]
-_DETECTORS = (
-    "spike, frequentist, survival, coefficient, markov_removal, hitting, matching, order, "
-    "self_controlled; repeat for several; default: spike and self_controlled"
-)
-Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
 
 def _version(wanted: bool) -> None:
@@ -103,51 +77,25 @@ def run(
     force: Force = False,
 ) -> None:
     """Run a config: simulate or read, score, detect, evaluate, draw, report."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
-    loaded = load_config(config, overrides=overrides)
+    loaded = load_config(config, overrides=overrides_of(settings, seed))
     run_and_show(loaded, out=out, threads=threads, as_json=as_json, force=force)
 
 
-@app.command()
+@app.command(cls=NamesDetectors)
+@of_a_log
 def detect(
+    columns: dict[str, str | None],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
-    targets: Annotated[
-        Path | None,
-        typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
-    ] = None,
-    targets_column: Annotated[
-        str | None,
-        typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
-    ] = None,
-    targets_where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
-        ),
-    ] = None,
-    skip_unknown: Annotated[
-        bool,
-        typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks"),
-    ] = False,
-    target: Annotated[
-        list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
-    ] = None,
-    detector: Annotated[
-        list[str] | None, typer.Option("--detector", metavar="NAME", help=_DETECTORS)
-    ] = None,
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
-    from_column: FromColumn = None,
-    until_column: UntilColumn = None,
-    time_format: TimeFormat = None,
-    horizon: Annotated[
-        str | None,
-        typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
-    ] = None,
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    horizon: Horizon = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
@@ -165,9 +113,12 @@ def detect(
     force: Force = False,
 ) -> None:
     """Find gateway groups in a real join log."""
-    from gateway.cli.outcome import run_and_show  # noqa: PLC0415  (quick help)
-    from gateway.cli.part_workers import options_for_parts  # noqa: PLC0415
-    from gateway.cli.real import change_alone, config_for_log  # noqa: PLC0415
+    from gateway.cli.own_logs import (  # noqa: PLC0415
+        change_alone,
+        config_for_log,
+        options_for_parts,
+    )
+    from gateway.cli.run_and_show import run_and_show  # noqa: PLC0415  (quick help)
 
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
@@ -180,9 +131,7 @@ def detect(
         skip_unknown=skip_unknown,
         named=target or [],
         detectors=detector,
-        columns={"user": user_column, "group": group_column, "time": time_column},
-        windows={"from_column": from_column, "until_column": until_column},
-        time_format=time_format,
+        columns=columns,
         horizon=horizon,
         seed=seed,
         settings=settings or [],
@@ -193,29 +142,73 @@ def detect(
     )  # fmt: skip
 
 
+@app.command(cls=NamesDetectors)
+@of_a_log
+def check(
+    columns: dict[str, str | None],
+    joins: Annotated[
+        Path,
+        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or the result of one"),
+    ],
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    horizon: Horizon = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
+    ] = False,
+    settings: Settings = None,
+    out: CheckOut = None,
+    seed: Seed = None,
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    as_json: Json = False,
+) -> None:
+    """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
+    from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.own_logs import config_for_log, config_of_result  # noqa: PLC0415
+    from gateway.sweep import EngineOptions  # noqa: PLC0415
+
+    options = EngineOptions(engine, workers, threads, scheduler)
+    if targets is None and not target:
+        config = config_of_result(joins, detectors=detector, seed=seed, settings=settings or [])
+    else:
+        config = config_for_log(
+            joins,
+            targets=targets,
+            targets_column=targets_column,
+            targets_where=targets_where or (),
+            skip_unknown=skip_unknown,
+            named=target or [],
+            detectors=detector,
+            columns=columns,
+            horizon=horizon,
+            seed=seed,
+            settings=settings or [],
+        )
+    code = check_and_show(config, thorough=thorough, folder=out, options=options, as_json=as_json)
+    raise typer.Exit(code)
+
+
 @app.command()
+@of_a_log
 def convert(
+    columns: dict[str, str | None],
     log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
-    user_column: Annotated[str, typer.Option("--user-column")] = "user",
-    group_column: Annotated[str, typer.Option("--group-column")] = "group",
-    time_column: Annotated[str, typer.Option("--time-column")] = "time",
-    from_column: FromColumn = None,
-    until_column: UntilColumn = None,
-    time_format: TimeFormat = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
     """Turn a log of any size into a folder of columns, which detect maps from the disk."""
-    from gateway.cli.converting import convert_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.own_logs import convert_and_show  # noqa: PLC0415  (quick help)
 
-    columns = {
-        "user": user_column, "group": group_column, "time": time_column,
-        "observed_from": from_column, "observed_until": until_column,
-    }  # fmt: skip
     convert_and_show(
-        log, out=out, columns=columns, time_format=time_format or "auto", memory=memory,
-        as_json=as_json,
+        log, out=out, columns=columns, memory=memory, as_json=as_json
     )  # fmt: skip
 
 
@@ -228,21 +221,19 @@ def simulate(
     threads: Threads = None,
 ) -> None:
     """Simulate a config's platform: only the log, the groups and their truth."""
-    from gateway.cli.outcome import simulate_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.run_and_show import simulate_and_show  # noqa: PLC0415  (quick help)
     from gateway.results import load_config  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
-    simulate_and_show(load_config(config, overrides=overrides), out=out, threads=threads)
+    simulate_and_show(
+        load_config(config, overrides=overrides_of(settings, seed)), out=out, threads=threads
+    )
 
 
 @app.command()
 def sweep(
     config: ConfigFile,
     settings: Settings = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
-    ] = None,
+    out: SweepOut = None,
     seed: Seed = None,
     engine: Engine = "processes",
     scheduler: Scheduler = None,
@@ -254,12 +245,11 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Run every point of a config's [sweep] that is not there yet."""
-    from gateway.cli.sweeping import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
 
-    overrides = [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]
     options = EngineOptions(engine, workers, threads, scheduler)
-    plan = read_plan(config, overrides=overrides)
+    plan = read_plan(config, overrides=overrides_of(settings, seed))
     folder = out if out is not None else plan.folder
     if dry_run:
         list_points(plan, folder=folder, as_json=as_json)
@@ -277,7 +267,7 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
-    from gateway.cli.sweeping import sweep_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
@@ -294,7 +284,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell how far a sweep is: done, running, failed, time left, memory."""
-    from gateway.cli.progress import show_status  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import show_status  # noqa: PLC0415  (quick help)
 
     show_status(folder, watch=watch, as_json=as_json)
 
@@ -306,7 +296,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Tell which settings and which results of two runs, or two sweeps, differ."""
-    from gateway.cli.difference import show_comparison  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import show_comparison  # noqa: PLC0415  (quick help)
 
     show_comparison(first, second, as_json=as_json)
 
@@ -332,7 +322,7 @@ def export(
 @app.command()
 def rerun(folder: ResultDir, threads: Threads = None, as_json: Json = False) -> None:
     """Repeat a stored run elsewhere and tell whether its tables come out the same."""
-    from gateway.cli.repeat import rerun_and_compare  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import rerun_and_compare  # noqa: PLC0415  (quick help)
 
     same = rerun_and_compare(folder, threads=threads, as_json=as_json)
     raise typer.Exit(0 if same else 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
-from gateway.config.suggestions import did_you_mean, nearest
+from gateway.config.phrases import did_you_mean, nearest
 from gateway.errors import ConfigError, Problem
 from gateway.reproduce import (
     Claim,

@@ -40,19 +40,21 @@ def complain(message: str) -> None:
     sys.stderr.write("\n".join(["error: " + lines[0], *lines[1:]]) + "\n")
 
 
-# Columns of a short heading and short cells are not broken into lines to fit the terminal.
-_HEADING, _CELL = 10, 24
+# Letters of a cell up to which its column is as wide as it needs, whatever the terminal.
+_CELL = 24
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; the first column is text, the others are numbers."""
     table = Table(title=clean(title), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
+        # Numbers and the words above them stay whole; names take the room that is left.
+        parts = [*column.split(), *(row[index] for row in rows)]
+        longest = max(map(len, parts), default=0)
+        least = longest if index > 0 and longest <= _CELL else None
         table.add_column(
-            column, justify="left" if index == 0 else "right", overflow="fold",
-            no_wrap=index > 0 and len(column) <= _HEADING
-            and all(len(row[index]) <= _CELL for row in rows),
-        )  # fmt: skip
+            column, justify="left" if index == 0 else "right", overflow="fold", width=least
+        )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
     console = Console(file=sys.stdout, highlight=False)
@@ -73,8 +75,8 @@ def or_undefined(value: float | None, form: str = ".3f") -> str:
 
 
 def print_json(content: Any) -> None:
-    """Print plain values on stdout as JSON, in which a number that is undefined is null."""
-    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    """Print values on stdout as JSON: an undefined number is null, what it lacks is text."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False, default=str)
     sys.stdout.write(text + "\n")
 
 

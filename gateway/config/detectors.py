@@ -1,166 +1,253 @@
-"""Which detectors run, and the options of each but ``spike``.
+"""Which detectors run, and the options of each.
 
-A section bears its detector's name, and its keys are the fields of its options class in
-``gateway.detect``, with the same defaults; a test compares them.
+The options of a detector stand here once. The class is the config's section of the
+detector's name and the ``options`` of its function in ``gateway.detect``; command line, JSON
+Schema and registry take the names, ranges, defaults and meanings from it. A new detector has
+its options here with a line in ``OPTIONS``, and its module with a line in
+``gateway.detect.registry``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from gateway.config.types import INT32_END, Count, Number, Section, Window
+from gateway.config.rules import at_most, distinct
+from gateway.config.types import Count, Number, Positive, Proportion, Section, Window, setting
 
-__all__ = [
-    "CoefficientSection",
-    "DetectSection",
-    "DetectorName",
-    "FrequentistSection",
-    "HittingSection",
-    "MarkovRemovalSection",
-    "MatchingSection",
-    "OrderSection",
-    "SelfControlledSection",
-    "SurvivalSection",
-]
+__all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "EdgesOptions", "FrequentistOptions",
+           "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Options",
+           "OrderOptions", "SelfControlledOptions", "SpikeOptions", "SurvivalOptions"]  # fmt: skip
 
-DetectorName = Literal[
-    "spike",
-    "frequentist",
-    "survival",
-    "coefficient",
-    "markov_removal",
-    "hitting",
-    "matching",
-    "order",
-    "self_controlled",
-]
 
-_Joiners = Annotated[Count, Field(ge=1, lt=INT32_END)]
-_Alpha = Annotated[Number, Field(gt=0.0, lt=1.0)]
+class Options(Section):
+    """Options of a detector, whose name ``section`` is."""
+
+
 _AT_RISK = "smallest number of joiners at risk of a ranked group"
-_FALSE_DISCOVERY = "false-discovery rate (Benjamini-Hochberg)"
+_FALSE_DISCOVERY = "false-discovery rate of the flags (Benjamini-Hochberg)"
+
+
+class SpikeOptions(Options, section="spike"):
+    """The note's method: spikes of P(target | joins so far), D = p_i - p_{i-1}."""
+
+    rules = (at_most("min_spiking", "min_joiners"),)
+
+    rule: Literal["absolute", "log_odds", "own_history", "standardised"] = setting(
+        "standardised",
+        "what makes a jump of the probability a spike. absolute: D above threshold; "
+        "log_odds: the jump of the log-odds above it; own_history: D above the user's earlier "
+        "jumps by so many scaled MADs; standardised: D, centred and scaled among joins at a like "
+        "position and probability, above the pooled quantile",
+    )
+    threshold: Number | None = setting(
+        None, "jump that is a spike; left out = the rule's own: 0.05, log 2, 3.5", gt=0, le=1e6
+    )
+    quantile: Proportion = setting(
+        0.95, "rule standardised: pooled quantile above which Z is a spike"
+    )
+    min_joiners: Positive = setting(20, "smallest number of scored joiners of a ranked group")
+    min_spiking: Positive = setting(5, "smallest number of spiking joiners of a flagged group")
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+    p_value: Literal["normal", "binomial"] = setting(
+        "binomial",
+        "upper tail of T_g: Hoeffding's binomial bound, or, for comparison only, the "
+        "normal approximation",
+    )
+
+
+class FrequentistOptions(Options, section="frequentist"):
+    """P(target later | joined g), shrunken; a test of the number of joiners who go on."""
+
+    min_joiners: Positive = setting(
+        20, "smallest number of resolved joiners at risk of a ranked group"
+    )
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+class SurvivalOptions(Options, section="survival"):
+    """Hazard of the first target join before and after a join (log-rank)."""
+
+    clock: Literal["calendar", "tenure"] = setting(
+        "calendar", "users are compared at equal date, or equal time since their first join"
+    )
+    min_joiners: Positive = setting(20, _AT_RISK)
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+class CoefficientOptions(Options, section="coefficient"):
+    """Weight in a logistic regression on whole histories."""
+
+    penalty: Number | None = setting(
+        None,
+        "L2 penalty lambda in lambda/2 |w|^2; left out = chosen by the log-loss of a "
+        "held-out fifth of the users",
+        gt=0,
+        le=1e12,
+    )
+    tolerance: Proportion = setting(
+        1e-10, "L-BFGS: relative reduction of the loss at which it stops"
+    )
+    min_joiners: Positive = setting(20, _AT_RISK)
+
+
+class MarkovRemovalOptions(Options, section="markov_removal"):
+    """Removal effect in the absorbing chain of joins."""
+
+    exact_groups: Count = setting(
+        1_500,
+        "most groups for which mean numbers of returns come from a dense inverse; "
+        "with more, from an approximation",
+        ge=0,
+        le=20_000,
+    )
+    min_joiners: Positive = setting(20, _AT_RISK)
+
+
+class HittingOptions(Options, section="hitting"):
+    """Probability of ever reaching a target in the chain of joins, or PageRank from there."""
+
+    measure: Literal["hitting", "pagerank"] = setting(
+        "hitting",
+        "what ranks the groups. hitting: the probability of ever reaching a target; "
+        "pagerank: how often a walk back from the targets comes by",
+    )
+    damping: Number = setting(0.85, "pagerank: probability that the walk back goes on", ge=0, lt=1)
+    min_joiners: Positive = setting(20, _AT_RISK)
+
+
+class MatchingOptions(Options, section="matching"):
+    """Risk difference against joins of other groups at the same prognostic score."""
+
+    strata: Count = setting(
+        50,
+        "quantile bins of the score before the join; each is cut again by the number "
+        "of joins so far",
+        ge=1,
+        le=1_000,
+    )
+    min_joiners: Positive = setting(20, "smallest number of matched joiners of a ranked group")
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+class OrderOptions(Options, section="order"):
+    """Share of users who joined the group before, not after, their first target."""
+
+    min_joiners: Positive = setting(
+        5,
+        "smallest number of users who joined it and, in another tick, a target, of a ranked group",
+    )
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+class SelfControlledOptions(Options, section="self_controlled"):
+    """Odds that a join is of a target after a join against the same user's odds before it."""
+
+    clock: Literal["joins", "calendar"] = setting(
+        "joins",
+        "what time is. joins: a user's clock ticks at the user's own joins; calendar: "
+        "for logs that tell when their users came and left, and published case series",
+    )
+    surrogates: Literal["auto", "none"] = setting(
+        "auto",
+        "auto: joins of groups that users join after a target far more often than "
+        "chance count as events too, as many groups as the held-out likelihood of target joins "
+        "asks for, perhaps none",
+    )
+    penalty: Number | None = setting(
+        None,
+        "precision of the normal prior on log ratios; left out = by the marginal likelihood",
+        gt=0,
+        le=1e12,
+    )
+    risk_window: Window | None = setting(
+        None,
+        'how long a join counts: "30d", ticks, or "8 joins" of the same user; "auto" = what the '
+        "marginal likelihood prefers of a ladder; left out = for ever",
+    )
+    prior: Literal["association", "none"] = setting(
+        "association",
+        "of the score. association: what the groups' association with the targets lets expect, "
+        "as far as the log shows that the two go together; none: no effect. Calls do not depend "
+        "on it",
+    )
+    second_contrast: Literal["before", "none"] = setting(
+        "before",
+        "before: calls are graded by joins after it against the few just before it, which a "
+        "drift that began earlier does not move (clock of joins)",
+    )
+    aliases: Literal["auto", "none"] = setting(
+        "auto", "auto: groups that the same users join in the same ticks are called as one"
+    )
+    unusual_users: Literal["auto", "keep"] = setting(
+        "auto",
+        "auto: users with far more joins than the log's own distribution lets expect, such as "
+        "bots, are set aside",
+    )
+    min_joiners: Positive = setting(20, "smallest number of joiners of a ranked group")
+    min_events: Positive = setting(
+        3, "smallest number of joiners with an event after it, of a flagged group"
+    )
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+class EdgesOptions(Options, section="edges"):
+    """Odds that a join through a group is of a target against the same user's other joins."""
+
+    least_ratio: Number = setting(
+        2.0,
+        "odds ratio that a call must exceed; smaller ones have many groups that merely share "
+        "members with the targets",
+        ge=1,
+        le=1_000,
+    )
+    penalty: Number = setting(
+        4.0, "precision of the normal prior on log odds ratios", gt=0, le=1e12
+    )
+    min_joiners: Positive = setting(
+        5, "smallest number of joins through a ranked group, by users who join a target"
+    )
+    min_events: Positive = setting(3, "smallest number of target joins through a flagged group")
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
+OPTIONS: Mapping[str, type[Options]] = {
+    options.section: options
+    for options in (
+        SpikeOptions,
+        FrequentistOptions,
+        SurvivalOptions,
+        CoefficientOptions,
+        MarkovRemovalOptions,
+        HittingOptions,
+        MatchingOptions,
+        OrderOptions,
+        SelfControlledOptions,
+        EdgesOptions,
+    )
+}
+"""The options of every detector, by the detector's name."""
+
+
+def _registered(name: str) -> str:
+    if name not in OPTIONS:
+        raise PydanticCustomError("detector", "not the name of a detector")
+    return name
+
+
+DetectorName = Annotated[
+    str, AfterValidator(_registered), Field(json_schema_extra={"enum": list(OPTIONS)})
+]
 
 
 class DetectSection(Section):
     """Which detectors run."""
 
-    detectors: tuple[DetectorName, ...] = Field(
-        default=("spike",), min_length=1, strict=False, description="detectors, each once"
+    rules = (distinct("detectors"),)
+
+    detectors: tuple[DetectorName, ...] = setting(
+        ("spike",), "detectors, each once", min_length=1, strict=False
     )
-
-
-class FrequentistSection(Section):
-    """P(target later | joined g), shrunken; Fisher's test of the lift."""
-
-    min_joiners: _Joiners = Field(
-        default=20, description="smallest number of resolved joiners of a ranked group"
-    )
-    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)
-
-
-class SurvivalSection(Section):
-    """Hazard of the first target join before and after a join (log-rank)."""
-
-    clock: Literal["calendar", "tenure"] = Field(
-        default="calendar", description="users are compared at equal date, or equal time since "
-        "their first join",
-    )  # fmt: skip
-    min_joiners: _Joiners = Field(default=20, description=_AT_RISK)
-    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)
-
-
-class CoefficientSection(Section):
-    """Weight in a logistic regression on whole histories."""
-
-    penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
-        default=None, description="L2 penalty; left out = chosen by held-out users' log-loss"
-    )
-    tolerance: Annotated[Number, Field(gt=0.0, lt=1.0)] = Field(
-        default=1e-10, description="L-BFGS: relative reduction of the loss at which it stops"
-    )
-    min_joiners: _Joiners = Field(default=20, description=_AT_RISK)
-
-
-class MarkovRemovalSection(Section):
-    """Removal effect in the absorbing chain of joins."""
-
-    exact_groups: Annotated[Count, Field(ge=0, le=20_000)] = Field(
-        default=1_500, description="most groups for which returns come from a dense inverse"
-    )
-    min_joiners: _Joiners = Field(default=20, description=_AT_RISK)
-
-
-class HittingSection(Section):
-    """Probability of ever reaching a target in the chain of joins, or PageRank from there."""
-
-    measure: Literal["hitting", "pagerank"] = Field(
-        default="hitting", description="what ranks the groups"
-    )
-    damping: Annotated[Number, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.85, description="pagerank: probability that the walk back goes on"
-    )
-    min_joiners: _Joiners = Field(default=20, description=_AT_RISK)
-
-
-class MatchingSection(Section):
-    """Risk difference against joins of other groups at the same prognostic score."""
-
-    strata: Annotated[Count, Field(ge=1, le=1_000)] = Field(
-        default=50, description="quantile bins of the score before the join"
-    )
-    min_joiners: _Joiners = Field(
-        default=20, description="smallest number of matched joiners of a ranked group"
-    )
-    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)
-
-
-class OrderSection(Section):
-    """Share of users who joined the group before, not after, their first target."""
-
-    min_joiners: _Joiners = Field(
-        default=5, description="smallest number of users who joined both, of a ranked group"
-    )
-    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)
-
-
-class SelfControlledSection(Section):
-    """Rate of target joins after a join against the same user's rate before it."""
-
-    model: Literal["multivariate", "univariate"] = Field(
-        default="multivariate", description="all groups at once, or each alone"
-    )
-    variance: Literal["model", "clustered", "empirical"] = Field(
-        default="empirical",
-        description="of the test: by the model, by user, or centre and scale of the bulk",
-    )
-    surrogates: Literal["auto", "none"] = Field(
-        default="auto", description="whether joins of groups near the targets count as events"
-    )
-    penalty: Annotated[Number, Field(gt=0.0, le=1e12)] | None = Field(
-        default=None,
-        description="precision of the normal prior on log rate ratios; left out = by the data",
-    )
-    penalty_by: Literal["bayes", "validation"] = Field(
-        default="bayes", description="marginal likelihood, or cross-validation over users"
-    )
-    risk_window: Window = Field(
-        default=0,
-        description='"30d", or ticks after a join in which its group counts; 0 = all of them',
-    )
-    pre_window: Window = Field(
-        default=0, description='"30d", or ticks before a join for the ratio before it; 0 = none'
-    )
-    first_only: bool = Field(default=False, description="only the first event of a user counts")
-    inert: tuple[str, ...] = Field(
-        default=(), strict=False, description="groups known to send nobody, as negative controls"
-    )
-    min_joiners: _Joiners = Field(
-        default=20, description="smallest number of joiners of a ranked group"
-    )
-    min_events: _Joiners = Field(
-        default=3,
-        description="smallest number of joiners with an event after it, of a flagged group",
-    )
-    alpha: _Alpha = Field(default=0.05, description=_FALSE_DISCOVERY)

@@ -1,20 +1,21 @@
-"""From TOML text to a config, or to everything that is wrong with it."""
+"""From TOML text to a config, or to everything that is wrong with it, and back to text."""
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import json
 from collections.abc import Sequence
+from typing import Any
 
-from pydantic import ValidationError
+import tomli_w
 
-from gateway.config.breaches import Breach
-from gateway.config.document import Document, Finding, Place, read_document
-from gateway.config.faults import Faults, find_faults
-from gateway.config.rules import find_breaches
+from gateway.config.document import read_document
 from gateway.config.schema import Config
-from gateway.config.settings import Settings, as_key
-from gateway.errors import ConfigError, Problem
+from gateway.config.shape import json_schema
+from gateway.config.validation import check_document, config_error
 
-__all__ = ["check_document", "parse_config"]
+__all__ = ["config_digest", "config_json_schema", "config_to_toml", "parse_config"]
 
 
 def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Config:
@@ -57,41 +58,37 @@ def parse_config(text: str, *, name: str = "config", overrides: Sequence[str] = 
       --set spike.quantle=0.9: spike.quantle is not a known key (did you mean 'quantile'?)
     """
     document, findings = read_document(text, name=name, overrides=overrides)
-    config, faults = check_document(document)
+    config, faults = check_document(Config, document)
     findings += faults
     if findings or config is None:
-        ordered = sorted(findings, key=lambda finding: finding[0])
-        raise ConfigError([problem for _, problem in ordered])
+        raise config_error(findings)
     return config
 
 
-def check_document(document: Document) -> tuple[Config | None, list[Finding]]:
-    """Return the config that a document makes, and every problem with it."""
-    config, faults = _checked(document)
-    breaches = find_breaches(Settings(document.values, faults.unsure))
-    return config, [*faults.findings, *(_finding(item, document) for item in breaches)]
+def config_to_toml(config: Config) -> str:
+    """Return the config as TOML with every default written out.
 
-
-def _checked(document: Document) -> tuple[Config | None, Faults]:
-    try:
-        return Config.model_validate(document.values), Faults([], frozenset())
-    except ValidationError as error:
-        return None, find_faults(error.errors(include_url=False), document)
-
-
-def _finding(breach: Breach, document: Document) -> Finding:
-    place = _place(breach, document)
-    return place, Problem(breach.what, breach.rule, breach.got, place.text, breach.hint)
-
-
-def _place(breach: Breach, document: Document) -> Place:
-    """Return where the user brought the keys together.
-
-    An override came last and is the likely cause; else the first key that is written at
-    all; else the table of the first one.
+    Keys without a value are left out, which TOML cannot write; reading the text gives an
+    equal config.
     """
-    keys = [as_key(key) for key in breach.keys]
-    written = [document.places[key] for key in keys if key in document.places]
-    overridden = [place for place in written if place.override]
-    fallback = document.place(keys[0] if keys else ())
-    return next(iter([*overridden, *written]), fallback)
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
+
+
+def config_digest(config: Config) -> str:
+    """Return the sha256 of the config, in hexadecimal.
+
+    Equal configs have equal digests, however they were written: it is taken over their
+    JSON with every default, sorted keys and no blanks.
+    """
+    values = config.model_dump(mode="json", exclude_none=True)
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def config_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a config, for editors and other tools.
+
+    It knows every key, its range, its default and its meaning; rules that tie two keys
+    together are checked by :func:`gateway.config.parse_config` alone.
+    """
+    return copy.deepcopy(json_schema(Config))

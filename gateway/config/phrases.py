@@ -1,4 +1,4 @@
-"""How a key, a value and a rule are put into words.
+"""How a key, a value and a list are put into words, and what a misspelt word was meant to be.
 
 Keys and values are text from strangers: what a terminal would not print as itself is
 escaped, and what is long is cut.
@@ -7,21 +7,21 @@ escaped, and what is long is cut.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from typing import Any
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 
-from gateway.config.lines import Key
+__all__ = ["Key", "did_you_mean", "listing", "nearest", "say_key", "say_text", "say_value"]
 
-__all__ = ["listing", "say_key", "say_rule", "say_text", "say_value"]
-
-Node = Mapping[str, Any]
+Key = tuple[str | int, ...]
+"""Path of a key: names of tables, and the index of an item of an array, from 0."""
 
 _LONGEST = 60
 _MOST_ITEMS = 6
-# A limit of the storage, not of the subject: it is named only to who exceeds it.
-_TECHNICAL = 2**31 - 1
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+# Ratio of difflib from which two words count as one, misspelt: "sede" and "seed" have
+# 0.75, "country" and "countries" too; unrelated keys of the schema stay below.
+_NEAR = 0.75
 
 
 def say_text(text: str) -> str:
@@ -85,14 +85,10 @@ def say_value(value: object) -> str:
 
 
 def _item(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{…}"
-    if isinstance(value, list | tuple):
-        return "[…]"
-    return _quoted(value) if isinstance(value, str) else _scalar(value)
-
-
-def _scalar(value: object) -> str:
+    if isinstance(value, Mapping | list | tuple):
+        return "{…}" if isinstance(value, Mapping) else "[…]"
+    if isinstance(value, str):
+        return _quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dt.date | dt.time):
@@ -100,7 +96,7 @@ def _scalar(value: object) -> str:
     # Python refuses to print a whole number of more than some thousand digits.
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a whole number of about {round(value.bit_length() * 0.30103)} digits"
-    return str(value)
+    return say_text(str(value))
 
 
 def listing(items: Sequence[str], last: str = "or") -> str:
@@ -115,68 +111,23 @@ def listing(items: Sequence[str], last: str = "or") -> str:
     return f"{', '.join(head)} {last} {tail}" if head else tail
 
 
-def say_rule(node: Node, got: object = None) -> str:
-    """Return what holds for a value: the words after "must be".
-
-    A number has two bounds; the upper one is named where it means something.
-
-    Parameters
-    ----------
-    node
-        JSON Schema of the value.
-    got
-        The value that breaks the rule: what it keeps to anyway is left unsaid.
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """Return the option that looks most like the word, or None.
 
     Examples
     --------
-    >>> say_rule({"type": "integer", "minimum": 2, "maximum": 50})
-    'a whole number from 2 to 50'
-    >>> say_rule({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}, 1.5)
-    'in (0, 1)'
+    >>> nearest("Log-Odds", ["absolute", "log_odds"])
+    'log_odds'
     """
-    if "x-rule" in node:
-        return str(node["x-rule"])
-    if "enum" in node or "const" in node:
-        return _choice(node.get("enum", [node.get("const")]))
-    if node.get("type") == "integer":
-        return f"a whole number {_whole_range(node, got)}"
-    if node.get("type") == "number":
-        return _range(node) if _is_number(got) else f"a number {_range(node)}"
-    return _shape(node)
+    known = {_folded(option): option for option in options}
+    near = difflib.get_close_matches(_folded(word), known, n=1, cutoff=_NEAR)
+    return known[near[0]] if near else None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _folded(word: str) -> str:
+    return word.casefold().replace("-", "_").replace(" ", "_")
 
 
-def _choice(values: Sequence[str]) -> str:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return f"one of {listed}" if len(values) > 1 else listed
-
-
-def _shape(node: Node) -> str:
-    if node.get("type") == "array":
-        some = "one or more items" if node.get("minItems") else "items"
-        return f"a list of {some}, each {say_rule(node['items'])}"
-    if node.get("type") == "object":
-        return "a table with at least one key" if node.get("minProperties") else "a table"
-    return "text that is not empty" if node.get("minLength") else "text"
-
-
-def _whole_range(node: Node, got: object) -> str:
-    low = node["minimum"] if "minimum" in node else node["exclusiveMinimum"] + 1
-    high = node["maximum"] if "maximum" in node else node["exclusiveMaximum"] - 1
-    exceeds = isinstance(got, int | float) and got > high
-    is_open = high >= _TECHNICAL and not exceeds
-    return f"of at least {low:_}" if is_open else f"from {low:_} to {high:_}"
-
-
-def _range(node: Node) -> str:
-    left, right = "[" if "minimum" in node else "(", "]" if "maximum" in node else ")"
-    low = node.get("minimum", node.get("exclusiveMinimum"))
-    high = node.get("maximum", node.get("exclusiveMaximum"))
-    return f"in {left}{_figure(low)}, {_figure(high)}{right}"
-
-
-def _figure(bound: float) -> str:
-    return f"{int(bound):_}" if float(bound).is_integer() else str(bound)
+def did_you_mean(*options: str) -> str:
+    """Return the question that puts an error right."""
+    return f"did you mean {listing([repr(option) for option in options])}?"

@@ -1,263 +1,250 @@
-"""Rules that tie two settings together.
+"""Rules that tie settings together: how a section declares them, and what they look at.
 
-Each rule looks at the settings as written and says nothing where one of its own is
-unknown or faulty, so that one mistake is not reported twice.
+A rule looks at the settings as written and says nothing where one of its own is unknown or
+faulty, so that one mistake is not reported twice, and a mistake elsewhere hides none.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, wraps
+from typing import Any, NamedTuple, get_args
 
-from gateway.config.breaches import Breach
-from gateway.config.intervention_rules import intervention_breaches, truth_breaches
-from gateway.config.phrases import listing, say_value
-from gateway.config.settings import Settings
-from gateway.config.suggestions import did_you_mean, nearest
-from gateway.config.types import days_in
+from pydantic import BaseModel
 
-__all__ = ["find_breaches"]
+from gateway.config.phrases import Key, did_you_mean, listing, nearest, say_key, say_value
+from gateway.errors import Problem
 
-_RULE = ("country", "kind", "month", "min_strikes")
-_WHOLE_RULE = "country, kind, month and min_strikes"
+__all__ = ["Breach", "Given", "Rule", "among", "at_most", "below", "broken_rules", "distinct",
+           "look_up", "rule", "say_sum"]  # fmt: skip
 
-# Shares that sum to 1 on paper miss it by some 1e-16 in binary (0.1 + 0.2 + 0.7); a slip of
-# the hand is larger than this by far.
-_SUM_TOLERANCE = 1e-9
+Model = type[BaseModel]
 
 
-def find_breaches(settings: Settings) -> list[Breach]:
-    """Return every broken rule that can be judged."""
-    return [breach for rule in _RULES for breach in rule(settings)]
+class Breach(NamedTuple):
+    """One broken rule, and the keys that it ties: the first that is set says where it stands."""
+
+    problem: Problem
+    keys: tuple[Key, ...] = ()
 
 
-def _one_origin(settings: Settings) -> Iterator[Breach]:
-    if settings.writes("world") and settings.writes("log"):
-        rule = "cannot stand together: joins are either simulated or read from a file"
-        yield Breach(("log", "world"), "[world] and [log]", rule)
-    if not settings.has("world") and not settings.has("log"):
-        rule = "is missing: joins are either simulated ([world]) or read from a file ([log])"
-        yield Breach((), "[world] or [log]", rule)
+@dataclass(frozen=True)
+class Given:
+    """The settings of a section as written, with its defaults, and what is not known of them.
+
+    Keys are paths in the section, or dotted; a number counts the items of an array from 0.
+
+    Parameters
+    ----------
+    model, values
+        The section and its tables; a value outside ``unsure`` keeps its own rules.
+    path
+        Where the section stands in the config.
+    unsure
+        Paths in the config of which the value is not known.
+    """
+
+    model: Model
+    values: Mapping[str, Any]
+    path: Key = ()
+    unsure: frozenset[Key] = frozenset()
+
+    def at(self, key: Key | str) -> Key:
+        """Return the path of a key in the config."""
+        return (*self.path, *_parts(key))
+
+    def name(self, *keys: Key | str) -> str:
+        """Return keys in words; those of one table of an array with the table named once."""
+        if self.path and isinstance(self.path[-1], int):
+            return f"{listing([str(key) for key in keys], 'and')} in {say_key(self.path)}"
+        return listing([say_key(self.at(key)) for key in keys], "and")
+
+    def writes(self, key: Key | str) -> bool:
+        """Tell whether a key is written in the config, be its value faulty or not."""
+        return look_up(self.values, _parts(key)) is not None
+
+    def has(self, key: Key | str) -> bool:
+        """Tell whether a key is written, or may have been meant by a misspelt one."""
+        return self.writes(key) or self.at(key) in self.unsure
+
+    def is_sure(self, key: Key | str) -> bool:
+        """Tell whether nothing at, above or below a key is faulty."""
+        key = self.at(key)
+        return not any(part[: len(key)] == key or key[: len(part)] == part for part in self.unsure)
+
+    def value(self, key: Key | str) -> Any:
+        """Return a value or its default; None where there is none or it is faulty."""
+        if not self.is_sure(key):
+            return None
+        found = look_up(self.values, _parts(key))
+        return _default(self.model, self.values, _parts(key)) if found is None else found
+
+    def mention(self, key: Key | str) -> str:
+        """Return a key with its value: ``world.days (540 by default)``."""
+        return f"{self.name(key)} ({self.say(key)})"
+
+    def say(self, key: Key | str) -> str:
+        """Return a value in words, and that it is a default where nobody wrote it."""
+        return f"{say_value(self.value(key))}{'' if self.writes(key) else ' by default'}"
+
+    def one_of(self, key: str, name: str, names: list[str]) -> tuple[str, str | None]:
+        """Return the rule that a name is among those of a key, and which one may be meant."""
+        near = nearest(name, names)
+        verb = "are" if self.writes(key) else "are by default"
+        text = f"must be one of {self.name(key)}, which {verb} {say_value(names)}"
+        return text, None if near is None else did_you_mean(near)
+
+    def breach(self, text: str, *keys: Key | str, got: str | None = None, **more: Any) -> Breach:
+        """Return the breach of a rule by keys, which say where it stands."""
+        return Breach(Problem(self.name(*keys), text, got, **more), tuple(map(self.at, keys)))
+
+    def refuse(self, key: Key | str, text: str, hint: str | None = None) -> Breach:
+        """Return the breach of a rule by the value of a key; its keys say where it stands."""
+        return Breach(Problem(self.name(key), text, self.say(key), hint=hint))
 
 
-def _targets_by_name_or_by_rule(settings: Settings) -> Iterator[Breach]:
-    if not settings.has("targets") or ("targets",) in settings.unsure:
+@cache
+def _parts(key: Key | str) -> Key:
+    if not isinstance(key, str):
+        return key
+    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+
+
+def look_up(table: Any, key: Key) -> Any:
+    """Return the value at a path of nested tables and lists, None where there is none."""
+    for part in key:
+        if isinstance(part, int):
+            table = table[part] if isinstance(table, list | tuple) and part < len(table) else None
+        else:
+            table = table.get(part) if isinstance(table, Mapping) else None
+    return table
+
+
+def _default(model: Model, values: Any, key: Key) -> Any:
+    """Return the default of a key; None where it stands in a section that is left out."""
+    *outer, last = key
+    for part in outer:
+        field = model.model_fields.get(str(part))
+        values = values.get(part) if isinstance(values, Mapping) else None
+        if field is None or (values is None and field.get_default() is None):
+            return None
+        (model,) = _sections_in(model).get(str(part), (BaseModel,))
+    found = model.model_fields.get(str(last))
+    return None if found is None or found.is_required() else found.get_default()
+
+
+@cache
+def _sections_in(model: Model) -> dict[str, tuple[Model, ...]]:
+    """Return the keys of a section that hold sections, and what these may be."""
+    found = {name: _models_in(field.annotation) for name, field in model.model_fields.items()}
+    return {name: models for name, models in found.items() if models}
+
+
+def _models_in(annotation: Any) -> tuple[Model, ...]:
+    """Return the models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return (annotation,)
+    return tuple(model for part in get_args(annotation) for model in _models_in(part))
+
+
+Rule = Callable[[Given], list[Breach]]
+
+
+def rule(*keys: str) -> Callable[[Callable[..., Iterator[Breach]]], Rule]:
+    """Make a rule of a function of the settings and the values of these keys, if all are known."""
+
+    def decorate(function: Callable[..., Iterator[Breach]]) -> Rule:
+        @wraps(function)
+        def judged(given: Given) -> list[Breach]:
+            values = [given.value(key) for key in keys]
+            if any(value is None for value in values):
+                return []
+            tied = tuple(given.at(key) for key in keys)
+            return [Breach(found.problem, found.keys or tied) for found in function(given, *values)]
+
+        return judged
+
+    return decorate
+
+
+def broken_rules(
+    model: Model, values: Any, unsure: frozenset[Key] = frozenset(), path: Key = ()
+) -> Iterator[Breach]:
+    """Yield every broken rule of a section, and of those in it, that can be judged."""
+    if not isinstance(values, Mapping):
         return
-    parts = [f"targets.{part}" for part in _RULE]
-    by_rule = tuple(part for part in parts if settings.writes(part))
-    missing = [part for part in parts if not settings.has(part)]
-    named = [f"targets.{key}" for key in ("groups", "file") if settings.has(f"targets.{key}")]
-    if len(named) > 1:
-        yield Breach(tuple(named), "targets.file", "cannot stand beside targets.groups")
-    if "targets.file" not in named:
-        for key in ("column", "where"):
-            if settings.writes(f"targets.{key}"):
-                yield Breach((f"targets.{key}",), f"targets.{key}", "goes with targets.file alone")
-    if "targets.file" in named and by_rule:
-        rule = f"cannot stand beside {listing(by_rule, 'and')}: give names or a rule"
-        yield Breach(("targets.file",), "targets.file", rule)
-    if settings.writes("targets.groups") and by_rule:
-        rule = f"cannot stand beside {listing(by_rule, 'and')}: give names or a rule"
-        yield Breach(("targets.groups",), "targets.groups", rule)
-    elif by_rule and missing and not named:
-        verb = "is" if len(missing) == 1 else "are"
-        rule = f"{verb} missing: a rule for the targets needs {_WHOLE_RULE}"
-        yield Breach(("targets",), listing(missing, "and"), rule)
-    elif len(missing) == len(parts) and not named:
-        rule = f"needs groups or file, the names of the targets, or a whole rule: {_WHOLE_RULE}"
-        yield Breach(("targets",), "[targets]", rule)
-    if by_rule and settings.has("log") and not settings.has("world"):
-        rule = "cannot be used with [log], which knows no strikes: a rule needs [world]"
-        hint = "name the targets in targets.groups"
-        yield Breach(by_rule, listing(by_rule, "and"), rule, hint=hint)
+    given = Given(model, values, path, unsure)
+    for judge in getattr(model, "rules", ()):
+        yield from judge(given)
+    for name, inner in _sections_in(model).items():
+        value = values.get(name)
+        if isinstance(value, list | tuple):
+            for index, item in enumerate(value):
+                of_its_kind = [kind for kind in inner if _is_of(kind, item)]
+                for kind in of_its_kind or inner[:1]:
+                    yield from broken_rules(kind, item, unsure, (*path, name, index))
+        elif len(inner) == 1:
+            yield from broken_rules(inner[0], value, unsure, (*path, name))
 
 
-def _kind_is_known(settings: Settings) -> Iterator[Breach]:
-    yield from _is_among(settings, "targets.kind", "world.kinds")
-
-
-def _countries_are_known(settings: Settings) -> Iterator[Breach]:
-    yield from _is_among(settings, "targets.country", "world.countries")
-    yield from _is_among(settings, "world.roles.country", "world.countries")
-
-
-def _is_among(settings: Settings, one: str, many: str) -> Iterator[Breach]:
-    known = settings.values(one, many)
-    if known is None or known[0] in known[1]:
-        return
-    near = nearest(known[0], known[1])
-    verb = "are" if settings.writes(many) else "are by default"
-    rule = f"must be one of {many}, which {verb} {say_value(sorted(known[1]))}"
-    hint = None if near is None else did_you_mean(near)
-    yield Breach((one, many), one, rule, settings.say(one), hint)
-
-
-def _month_is_simulated(settings: Settings) -> Iterator[Breach]:
-    known = settings.values("targets.month", "world.start", "world.days")
-    if known is None:
-        return
-    month, start, days = known
-    end = start + dt.timedelta(days=int(days))
-    first = _month_number(start) + (start.day > 1)
-    last = _month_number(end) - 1
-    year, within = month.split("-")
-    if first <= int(year) * 12 + int(within) - 1 <= last:
-        return
-    held = f"{_month(first)} to {_month(last)}" if first <= last else "no whole month"
-    span = f"{settings.mention('world.start')} and {settings.mention('world.days')}"
-    rule = f"must be a whole month of the simulated time: {span} hold {held}"
-    keys = ("targets.month", "world.start", "world.days")
-    yield Breach(keys, "targets.month", rule, say_value(month))
-
-
-def _month_number(day: dt.date) -> int:
-    return day.year * 12 + day.month - 1
-
-
-def _month(number: int) -> str:
-    return f"{number // 12:04d}-{number % 12 + 1:02d}"
-
-
-def _shares_sum_to_one(settings: Settings) -> Iterator[Breach]:
-    keys = (
-        "simulation.recommendation",
-        "simulation.friends",
-        "simulation.invitation",
-        "simulation.intent",
+def _is_of(model: Model, table: Any) -> bool:
+    """Tell whether a table is of this kind, where its kind is told by its key ``kind``."""
+    field = model.model_fields.get("kind")
+    return field is None or (
+        isinstance(table, Mapping) and table.get("kind") in get_args(field.annotation)
     )
-    shares = settings.values(*keys)
-    if shares is not None and abs(sum(shares) - 1.0) > _SUM_TOLERANCE:
-        yield _sum_breach(settings, keys, "must be 1")
 
 
-def _note_needs_a_world(settings: Settings) -> Iterator[Breach]:
-    if settings.writes("note") and settings.writes("log"):
-        rule = "needs [world]: a real log knows no requests, invitations, arms and labels"
-        yield Breach(("note",), "[note]", rule)
+# Rules of one form -------------------------------------------------------------------------
 
 
-def _workflow_follows_the_strikes(settings: Settings) -> Iterator[Breach]:
-    """The target set must be known when the workflow runs: no score sees the future."""
-    known = settings.values("note.workflow_day", "targets.month", "world.start")
-    if known is None:
-        return
-    day, month, start = known
-    year, within = (int(part) for part in month.split("-"))
-    after = dt.date(year + within // 12, within % 12 + 1, 1)
-    earliest = (after - start).days
-    if day < earliest:
-        rule = (
-            f"must not be before the end of {settings.mention('targets.month')}, whose strikes "
-            f"choose the targets: day {earliest}"
-        )
-        keys = ("note.workflow_day", "targets.month", "world.start")
-        yield Breach(keys, "note.workflow_day", rule, settings.say("note.workflow_day"))
+def below(low: str, high: str, limit: str = "must be less than") -> Rule:
+    """Return the rule that one number is less than another."""
+
+    @rule(low, high)
+    def judge(given: Given, lower: Any, upper: Any) -> Iterator[Breach]:
+        if lower > upper or (lower == upper and limit.endswith("than")):
+            yield given.refuse(low, f"{limit} {given.mention(high)}")
+
+    return judge
 
 
-_PLANTED = (
-    "targets",
-    "influence",
-    "recommender",
-    "inviter",
-    "homophily",
-    "hub",
-    "fellow_traveller",
-)
+def at_most(low: str, high: str) -> Rule:
+    """Return the rule that one number is not more than another."""
+    return below(low, high, "must be at most")
 
 
-def _roles_fit(settings: Settings) -> Iterator[Breach]:
-    roles = tuple(f"world.roles.{role}" for role in _PLANTED)
-    planted, groups = settings.values(*roles), settings.value("world.groups")
-    if planted is not None and groups is not None and sum(planted) >= groups:
-        rule = f"must be less than {settings.mention('world.groups')}"
-        yield _sum_breach(settings, roles, rule, "world.groups")
+def among(one: str, many: str) -> Rule:
+    """Return the rule that one name is among others."""
+
+    @rule(one, many)
+    def judge(given: Given, name: str, names: Collection[str]) -> Iterator[Breach]:
+        if name not in names:
+            text, hint = given.one_of(many, name, sorted(names))
+            yield given.refuse(one, text, hint)
+
+    return judge
 
 
-def _sum_breach(settings: Settings, terms: tuple[str, ...], rule: str, *limits: str) -> Breach:
-    values = [settings.value(term) for term in terms]
-    got = f"{' + '.join(map(say_value, values))} = {sum(values):.10g}"
-    silent = [term for term in terms if not settings.writes(term)]
-    verb = "is at its default" if len(silent) == 1 else "are at their defaults"
-    hint = f"{listing(silent, 'and')} {verb}" if 0 < len(silent) < len(terms) else None
-    return Breach((*terms, *limits), " + ".join(terms), rule, got, hint)
+def distinct(key: str) -> Rule:
+    """Return the rule that a list names nothing twice."""
 
-
-def _topics_beyond_kinds(settings: Settings) -> Iterator[Breach]:
-    known = settings.values("world.topics", "world.kinds")
-    if known is not None and known[0] <= len(known[1]):
-        rule = f"must be more than the number of world.kinds ({len(known[1])})"
-        got = settings.say("world.topics")
-        yield Breach(("world.topics", "world.kinds"), "world.topics", rule, got)
-
-
-def _harm_leaves_room(settings: Settings) -> Iterator[Breach]:
-    known = settings.values("world.harm_interest", "world.kinds")
-    if known is not None and known[0] * len(known[1]) >= 1.0:
-        rule = f"times the number of world.kinds ({len(known[1])}) must be less than 1"
-        got = settings.say("world.harm_interest")
-        yield Breach(("world.harm_interest", "world.kinds"), "world.harm_interest", rule, got)
-
-
-def _names_differ(settings: Settings) -> Iterator[Breach]:
-    for key in ("world.kinds", "detect.detectors", "targets.groups"):
-        twice = [name for name, n in Counter(settings.value(key) or ()).items() if n > 1]
+    @rule(key)
+    def judge(given: Given, names: Collection[str]) -> Iterator[Breach]:
+        twice = [name for name, n in Counter(names).items() if n > 1]
         if twice:
-            yield Breach((key,), key, "must not name anything twice", say_value(twice))
+            yield given.breach("must not name anything twice", key, got=say_value(twice))
+
+    return judge
 
 
-def _columns_differ(settings: Settings) -> Iterator[Breach]:
-    keys = ("log.user", "log.group", "log.time")
-    columns = settings.values(*keys)
-    if columns is not None and len(set(columns)) < len(columns):
-        got = ", ".join(settings.say(key) for key in keys)
-        yield Breach(keys, listing(keys, "and"), "must name three different columns", got)
-
-
-def _below(low: str, high: str, *, equal: bool = False) -> Callable[[Settings], Iterator[Breach]]:
-    def rule(settings: Settings) -> Iterator[Breach]:
-        known = settings.values(low, high)
-        if known is not None and (known[0] > known[1] or (known[0] == known[1] and not equal)):
-            limit = "must be at most" if equal else "must be less than"
-            text = f"{limit} {settings.mention(high)}"
-            yield Breach((low, high), low, text, settings.say(low))
-
-    return rule
-
-
-def _horizon_within_the_world(settings: Settings) -> Iterator[Breach]:
-    known = settings.values("score.horizon", "world.days")
-    if known is None:
-        return
-    keys, days = ("score.horizon", "world.days"), days_in(known[0])
-    if days is None:
-        rule = "must be in days (d) or weeks (w): a world counts in days"
-    elif days >= known[1]:
-        rule = f"must be less than {settings.mention('world.days')}"
-    else:
-        return
-    yield Breach(keys, "score.horizon", rule, settings.say("score.horizon"))
-
-
-_RULES: tuple[Callable[[Settings], Iterator[Breach]], ...] = (
-    _one_origin,
-    _targets_by_name_or_by_rule,
-    _kind_is_known,
-    _countries_are_known,
-    _month_is_simulated,
-    _shares_sum_to_one,
-    _roles_fit,
-    _topics_beyond_kinds,
-    _harm_leaves_room,
-    _names_differ,
-    _columns_differ,
-    intervention_breaches,
-    truth_breaches,
-    _note_needs_a_world,
-    _workflow_follows_the_strikes,
-    _below("note.workflow_day", "world.days"),
-    _below("note.recent_days", "world.days", equal=True),
-    _below("world.arrival_days", "world.days"),
-    _horizon_within_the_world,
-    _below("spike.min_spiking", "spike.min_joiners", equal=True),
-)
+def say_sum(given: Given, terms: tuple[str, ...], text: str) -> Breach:
+    """Return the breach of a rule by a sum, with its terms and what is at its default."""
+    values = [given.value(term) for term in terms]
+    got = f"{' + '.join(map(say_value, values))} = {sum(values):.10g}"
+    silent = [term for term in terms if not given.writes(term)]
+    verb = "is at its default" if len(silent) == 1 else "are at their defaults"
+    hint = f"{given.name(*silent)} {verb}" if 0 < len(silent) < len(terms) else None
+    return Breach(Problem(" + ".join(map(given.name, terms)), text, got, hint=hint))

@@ -11,8 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.config import Config
-from gateway.config.interventions import InterventionSection
-from gateway.counterfactual.groups import Known, choose_groups
+from gateway.config.interventions import (
+    GysjSeedFilterSection,
+    InterventionSection,
+    InviteCapSection,
+    OnGroupsSection,
+)
+from gateway.counterfactual.chosen_groups import Known, choose_groups
 from gateway.counterfactual.outcome import Kinds, arm_row, source_rows, user_rows
 from gateway.log.join_log import JoinLog
 from gateway.simulate import (
@@ -138,21 +143,21 @@ def arm_sections(config: Config) -> dict[str, list[InterventionSection]]:
 
 def acted_on(section: InterventionSection, known: Known) -> Mask:
     """Return the groups that an intervention acts on; a cap acts on people, not on groups."""
-    if section.kind == "invite_cap":
-        return np.zeros(len(known.role), np.bool_)
-    return choose_groups(section, known)
+    if isinstance(section, OnGroupsSection):
+        return choose_groups(section, known)
+    return np.zeros(len(known.role), np.bool_)
 
 
 def as_intervention(section: InterventionSection, groups: Mask, *, first: dt.date) -> Intervention:
     """Return an intervention as the simulator takes it; ``first`` is the date of day 0."""
     given = section.start
     start = (given - first).days if isinstance(given, dt.date) else int(given)
-    if section.kind == "gysj_seed_filter":
+    if isinstance(section, InviteCapSection):
+        return InviteCap(start, section.most)
+    if isinstance(section, GysjSeedFilterSection):
         return GysjSeedFilter(start, groups)
-    if section.kind == "invite_cap":
-        return InviteCap(start, int(section.most or 0))
     kind = Demotion if section.kind == "demotion" else InviteFriction
-    return kind(start, groups, float(section.share or 0.0))
+    return kind(start, groups, section.share)
 
 
 def _about(
@@ -170,14 +175,16 @@ def _about(
 
 
 def _say(section: InterventionSection, policy: Intervention, mask: Mask) -> str:
-    measure = section.most if section.most is not None else section.share
+    measure = getattr(section, "most", getattr(section, "share", None))
     strength = "" if measure is None else f" {measure:g}"
     kind = section.kind.replace("_", " ")
-    on = "" if section.kind == "invite_cap" else f" on {_say_set(section)} ({mask.sum():,})"
+    on = ""
+    if isinstance(section, OnGroupsSection):
+        on = f" on {_say_set(section)} ({mask.sum():,})"
     return f"{kind}{strength}{on} from day {policy.start}"
 
 
-def _say_set(section: InterventionSection) -> str:
+def _say_set(section: OnGroupsSection) -> str:
     """Name a set of groups in a few words."""
     top = "" if section.top is None else f", top {section.top}"
     if section.roles is not None:

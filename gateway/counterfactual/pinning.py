@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.config import Config
-from gateway.config.interventions import InterventionSection
+from gateway.config.interventions import InterventionSection, OnGroupsSection
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.log import file_digest
 from gateway.log.join_log import numbered_names
@@ -47,7 +47,8 @@ def world_names(config: Config) -> pa.StringArray:
 
 
 def _unknown_names(config: Config) -> Iterator[Problem]:
-    lists = [("names in interventions", one.names) for one in config.interventions]
+    on_groups = [one for one in config.interventions if isinstance(one, OnGroupsSection)]
+    lists = [("names in interventions", one.names) for one in on_groups]
     lists.append(("truth.total_groups", config.truth.total_groups))
     if not any(names for _, names in lists):
         return
@@ -62,7 +63,7 @@ def _unknown_names(config: Config) -> Iterator[Problem]:
 
 
 def _pinned(config: Config, section: InterventionSection) -> InterventionSection:
-    if section.from_result is None:
+    if not isinstance(section, OnGroupsSection) or section.from_result is None:
         return section
     found = earlier_findings(section)
     unknown = set(found["group"].to_pylist()) - set(world_names(config).to_pylist())
@@ -75,7 +76,7 @@ def _pinned(config: Config, section: InterventionSection) -> InterventionSection
     return section.model_copy(update={"digest": digest})
 
 
-def earlier_findings(section: InterventionSection) -> pa.Table:
+def earlier_findings(section: OnGroupsSection) -> pa.Table:
     """Return what the detector of an intervention's earlier run found.
 
     Raises

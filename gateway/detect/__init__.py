@@ -4,26 +4,39 @@ The package can be called: ``gateway.detect(joins, targets, detector="spike")``.
 """
 
 from gateway._callable import make_callable
+from gateway.config.detectors import (
+    CoefficientOptions,
+    FrequentistOptions,
+    HittingOptions,
+    MarkovRemovalOptions,
+    MatchingOptions,
+    OrderOptions,
+    SelfControlledOptions,
+    SpikeOptions,
+    SurvivalOptions,
+)
 from gateway.detect.calling import detect
-from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
+from gateway.detect.coefficient import detect_coefficient
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
-from gateway.detect.frequentist import FrequentistOptions, detect_frequentist
-from gateway.detect.hitting import HittingOptions, detect_by_hitting
-from gateway.detect.markov_removal import MarkovRemovalOptions, detect_markov_removal
-from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.edges import EdgesOptions, detect_edges
+from gateway.detect.frequentist import detect_frequentist
+from gateway.detect.hitting import detect_by_hitting
+from gateway.detect.markov_removal import detect_markov_removal
+from gateway.detect.matching import detect_by_matching
 from gateway.detect.measure import Claim, Measure, Quantity
-from gateway.detect.order import OrderOptions, detect_order
+from gateway.detect.order import detect_order
 from gateway.detect.registry import (
     DETECTORS,
     REGISTRY,
     Entry,
     compare_users,
+    detectors_for,
     measure_of,
     run_detector,
 )
-from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
-from gateway.detect.spike import SpikeOptions, detect_spikes, find_spikes
-from gateway.detect.survival import SurvivalOptions, detect_survival
+from gateway.detect.self_controlled import detect_self_controlled
+from gateway.detect.spike import detect_spikes, find_spikes
+from gateway.detect.survival import detect_survival
 
 __all__ = [
     "DETECTORS",
@@ -32,6 +45,7 @@ __all__ = [
     "Claim",
     "CoefficientOptions",
     "Detection",
+    "EdgesOptions",
     "Entry",
     "FrequentistOptions",
     "HittingOptions",
@@ -48,12 +62,14 @@ __all__ = [
     "detect_by_hitting",
     "detect_by_matching",
     "detect_coefficient",
+    "detect_edges",
     "detect_frequentist",
     "detect_markov_removal",
     "detect_order",
     "detect_self_controlled",
     "detect_spikes",
     "detect_survival",
+    "detectors_for",
     "find_spikes",
     "measure_of",
     "rank_groups",

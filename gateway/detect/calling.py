@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import fields
 from typing import Any
 
 from gateway.detect.detection import Detection
@@ -56,12 +55,13 @@ def detect(
     Raises
     ------
     GatewayError
-        For an unknown detector or option, or a horizon that is no duration of this log.
+        For an unknown detector, an option that is unknown or out of its range, or a horizon that
+        is no duration of this log.
     """
     if detector not in DETECTORS:
         rule = f"must be one of {', '.join(DETECTORS)}"
         raise GatewayError(str(Problem("detector", rule, repr(detector))))
-    _check_options(detector, options)
+    chosen = REGISTRY[detector].options(**options)
     if not isinstance(targets, TargetSet):
         raise GatewayError("targets must be a TargetSet: make one with gateway.named_targets")
     if horizon is not None:
@@ -72,13 +72,5 @@ def detect(
             folder = stack.enter_context(scratch_folder())
             scores = score_joins(joins, targets, horizon=horizon, seed=seed, scratch=folder)
         return run_detector(
-            detector, joins, targets, options=options, scores=scores, horizon=horizon, seed=seed
+            detector, joins, targets, options=chosen, scores=scores, horizon=horizon, seed=seed
         )
-
-
-def _check_options(detector: str, options: dict[str, Any]) -> None:
-    known = {field.name for field in fields(REGISTRY[detector].options)}
-    unknown = sorted(set(options) - known)
-    if unknown:
-        rule = f"is not an option of {detector!r}; it has {', '.join(sorted(known))}"
-        raise GatewayError(str(Problem(unknown[0], rule)))

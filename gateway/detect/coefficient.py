@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from gateway.config.detectors import CoefficientOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
@@ -29,26 +30,6 @@ COEFFICIENT = Measure(
     joiners="joiners at risk",
     events="joiners who join a target later",
 )
-
-
-@dataclass(frozen=True)
-class CoefficientOptions:
-    """Choices of the coefficient detector.
-
-    Parameters
-    ----------
-    penalty
-        L2 penalty lambda in lambda / 2 |w|^2, positive; None chooses it by the log-loss of
-        a held-out fifth of the users.
-    tolerance
-        Relative reduction of the loss at which L-BFGS stops.
-    min_joiners
-        A group with fewer joiners at risk is not ranked.
-    """
-
-    penalty: float | None = None
-    tolerance: float = 1e-10
-    min_joiners: int = 20
 
 
 def detect_coefficient(

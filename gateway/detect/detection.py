@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from gateway.detect.measure import Measure
-from gateway.log.frames import frame_library
+from gateway.log.columns import frame_library
 
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
 
@@ -49,6 +49,8 @@ class Detection:
         1 is the top; equal scores share a rank; ``UNRANKED`` for too few joiners.
     extra
         Columns of this detector alone.
+    notes
+        What is to be said about the whole, a sentence each.
     """
 
     measure: Measure
@@ -65,6 +67,7 @@ class Detection:
     flagged: npt.NDArray[np.bool_]
     rank: Int64
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def detector(self) -> str:
@@ -90,7 +93,8 @@ class Detection:
         columns["level_held"] = pa.array(held, pa.bool_(), mask=untested)
         columns["rank"] = pa.array(self.rank.astype(np.int32), mask=self.rank == UNRANKED)
         for name, values in self.extra.items():
-            columns[name] = pa.array(values, from_pandas=True)
+            kind = pa.string() if values.dtype == object else None
+            columns[name] = pa.array(values, kind, from_pandas=True)
         table = pa.table(columns).filter(pa.array(self.candidate))
         return table.take(
             pc.sort_indices(

@@ -27,7 +27,7 @@ def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
     return np.bincount(group, minlength=n_groups).astype(np.int64)
 
 
-def sum_by_group(group: npt.NDArray[np.int32], x: Float64, n_groups: int) -> Float64:
+def sum_by_group(group: npt.NDArray[np.integer[Any]], x: Float64, n_groups: int) -> Float64:
     """Return the sum of x over the rows of each group, float64, shape (n_groups,)."""
     return np.bincount(group, weights=x, minlength=n_groups).astype(np.float64)
 
@@ -67,18 +67,22 @@ class Findings:
         min_joiners: int,
         alpha: float = 0.05,
         flaggable: npt.NDArray[np.bool_] | None = None,
+        alias: Int64 | None = None,
     ) -> Detection:
         """Rank the candidates with enough joiners and a finite score; flag those with q < alpha.
 
         Nobody is flagged where the p-values do not hold their level, nor outside of
-        ``flaggable``, shape (n_groups,), where it is given.
+        ``flaggable``, shape (n_groups,), where it is given. Groups of one ``alias``, shape
+        (n_groups,), are tested and called together.
         """
         candidate = ~targets.mask
         ranked = candidate & (self.n_joiners >= min_joiners) & np.isfinite(self.score)
         given = np.full(len(ranked), np.nan) if self.p_value is None else self.p_value
         p = np.where(ranked, given, np.nan)
-        q = benjamini_hochberg(p)
+        q = benjamini_hochberg(p, alias)
         flagged = measure.holds_level & (np.nan_to_num(q, nan=1.0) < alpha)
+        if flaggable is not None:
+            flagged &= flaggable if alias is None else _of_any(flaggable, alias)
         return Detection(
             measure=measure,
             groups=joins.groups,
@@ -91,7 +95,12 @@ class Findings:
             q_value=q,
             n_joiners=self.n_joiners,
             n_events=self.n_events,
-            flagged=flagged if flaggable is None else flagged & flaggable,
+            flagged=flagged,
             rank=rank_groups(self.score, ranked),
             extra=self.extra,
         )
+
+
+def _of_any(mask: npt.NDArray[np.bool_], alias: Int64) -> npt.NDArray[np.bool_]:
+    """Return whether any group of the same alias is in the mask."""
+    return np.asarray((np.bincount(alias, mask, minlength=len(mask)) > 0)[alias])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from gateway.config.detectors import FrequentistOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.intervals import clopper_pearson
@@ -42,22 +41,6 @@ FREQUENTIST = Measure(
     test="whether more joiners go on than of people as active who join groups at random",
 )
 _MOST_STEPS = 200
-
-
-@dataclass(frozen=True)
-class FrequentistOptions:
-    """Choices of the frequentist detector.
-
-    Parameters
-    ----------
-    min_joiners
-        A group with fewer resolved joiners at risk is not ranked.
-    alpha
-        False-discovery rate of the flags.
-    """
-
-    min_joiners: int = 20
-    alpha: float = 0.05
 
 
 def detect_frequentist(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from gateway.config.detectors import HittingOptions
 from gateway.detect.chain import Chain, build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group
@@ -33,26 +31,6 @@ HITTING = Measure(
     joiners="joiners at risk",
     events="joiners who join a target later",
 )
-
-
-@dataclass(frozen=True)
-class HittingOptions:
-    """Choices of the hitting detector.
-
-    Parameters
-    ----------
-    measure
-        What ranks: ``hitting``, the probability of ever reaching a target from the group;
-        ``pagerank``, how often a walk back from the targets comes by.
-    damping
-        Probability that the walk back goes on, in [0, 1).
-    min_joiners
-        A group with fewer joiners at risk is not ranked.
-    """
-
-    measure: Literal["hitting", "pagerank"] = "hitting"
-    damping: float = 0.85
-    min_joiners: int = 20
 
 
 def detect_by_hitting(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from gateway.config.detectors import MarkovRemovalOptions
 from gateway.detect.chain import build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, count_by_group
@@ -34,23 +33,6 @@ MARKOV_REMOVAL = Measure(
     joiners="joiners at risk",
     events="joiners who join a target later",
 )
-
-
-@dataclass(frozen=True)
-class MarkovRemovalOptions:
-    """Choices of the removal detector.
-
-    Parameters
-    ----------
-    exact_groups
-        With at most so many groups, N_gg is the diagonal of the inverse itself; with more,
-        the approximation of ``mean_returns``.
-    min_joiners
-        A group with fewer joiners at risk is not ranked.
-    """
-
-    exact_groups: int = 1_500
-    min_joiners: int = 20
 
 
 def detect_markov_removal(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from gateway.config.detectors import MatchingOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
 from gateway.detect.measure import Measure, Quantity
@@ -43,26 +43,6 @@ MATCHING = Measure(
     events="matched joiners who join a target later",
     test="whether more joiners go on than of the joins that they are matched with",
 )
-
-
-@dataclass(frozen=True)
-class MatchingOptions:
-    """Choices of the matching detector.
-
-    Parameters
-    ----------
-    strata
-        Quantile bins of the prognostic score, 1 to 1,000; each is cut again by the number
-        of joins so far.
-    min_joiners
-        A group with fewer matched joiners is not ranked.
-    alpha
-        False-discovery rate of the flags.
-    """
-
-    strata: int = 50
-    min_joiners: int = 20
-    alpha: float = 0.05
 
 
 class _Table(NamedTuple):

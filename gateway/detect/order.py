@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from gateway.config.detectors import OrderOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.intervals import clopper_pearson
@@ -43,23 +43,6 @@ ORDER = Measure(
 )
 
 _NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True)
-class OrderOptions:
-    """Choices of the order detector.
-
-    Parameters
-    ----------
-    min_joiners
-        A group with fewer ordered pairs (users who joined it and, in another tick, a
-        target) is not ranked.
-    alpha
-        False-discovery rate of the flags.
-    """
-
-    min_joiners: int = 5
-    alpha: float = 0.05
 
 
 class _Ordered(NamedTuple):

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from gateway.detect.coefficient import COEFFICIENT, CoefficientOptions, detect_coefficient
+from gateway.config.detectors import OPTIONS, Options
+from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
-from gateway.detect.frequentist import FREQUENTIST, FrequentistOptions, detect_frequentist
-from gateway.detect.hitting import HITTING, HittingOptions, detect_by_hitting
+from gateway.detect.edges import EDGES, detect_edges
+from gateway.detect.frequentist import FREQUENTIST, detect_frequentist
+from gateway.detect.hitting import HITTING, detect_by_hitting
 from gateway.detect.markov_removal import (
     MARKOV_REMOVAL,
-    MarkovRemovalOptions,
     detect_markov_removal,
 )
-from gateway.detect.matching import MATCHING, MatchingOptions, detect_by_matching
+from gateway.detect.matching import MATCHING, detect_by_matching
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.order import ORDER, OrderOptions, detect_order
+from gateway.detect.order import ORDER, detect_order
 from gateway.detect.self_controlled import (
     SELF_CONTROLLED,
-    SelfControlledOptions,
     detect_self_controlled,
 )
-from gateway.detect.spike import SPIKE, SpikeOptions, detect_spikes
-from gateway.detect.survival import SURVIVAL, SurvivalOptions, detect_survival
+from gateway.detect.spike import SPIKE, detect_spikes
+from gateway.detect.survival import SURVIVAL, detect_survival
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
@@ -35,6 +34,7 @@ __all__ = [
     "REGISTRY",
     "Entry",
     "compare_users",
+    "detectors_for",
     "measure_of",
     "run_detector",
 ]
@@ -49,7 +49,7 @@ class Entry:
     find
         Takes log, target set and ``options``; gives a ``Detection`` of its own name.
     options
-        Class of the options, a frozen dataclass with a default for every field.
+        Class of the options, with a default for every field.
     measure
         What its numbers mean with the default options.
     takes
@@ -59,7 +59,7 @@ class Entry:
     """
 
     find: Callable[..., Detection]
-    options: type[Any]
+    options: type[Options]
     measure: Measure
     takes: frozenset[str] = frozenset()
     cases_alone: bool = False
@@ -77,34 +77,39 @@ class Entry:
 
 def _entry(
     find: Callable[..., Detection],
-    options: type[Any],
     measure: Measure,
     *takes: str,
     cases_alone: bool = False,
 ) -> Entry:
-    return Entry(find, options, measure, frozenset(takes), cases_alone)
+    return Entry(find, OPTIONS[measure.detector], measure, frozenset(takes), cases_alone)
 
 
 _ENTRIES = (
-    _entry(detect_spikes, SpikeOptions, SPIKE, "scores"),
-    _entry(detect_frequentist, FrequentistOptions, FREQUENTIST, "horizon"),
-    _entry(detect_survival, SurvivalOptions, SURVIVAL),
-    _entry(detect_coefficient, CoefficientOptions, COEFFICIENT, "seed"),
-    _entry(detect_markov_removal, MarkovRemovalOptions, MARKOV_REMOVAL),
-    _entry(detect_by_hitting, HittingOptions, HITTING),
-    _entry(detect_by_matching, MatchingOptions, MATCHING, "scores"),
-    _entry(detect_order, OrderOptions, ORDER, cases_alone=True),
+    _entry(detect_spikes, SPIKE, "scores"),
+    _entry(detect_frequentist, FREQUENTIST, "horizon"),
+    _entry(detect_survival, SURVIVAL),
+    _entry(detect_coefficient, COEFFICIENT, "seed"),
+    _entry(detect_markov_removal, MARKOV_REMOVAL),
+    _entry(detect_by_hitting, HITTING),
+    _entry(detect_by_matching, MATCHING, "scores"),
+    _entry(detect_order, ORDER, cases_alone=True),
     _entry(
-        detect_self_controlled, SelfControlledOptions, SELF_CONTROLLED, "seed",
+        detect_self_controlled, SELF_CONTROLLED, "seed",
         cases_alone=True,
     ),
+    _entry(detect_edges, EDGES, cases_alone=True),
 )  # fmt: skip
 REGISTRY: Mapping[str, Entry] = {entry.measure.detector: entry for entry in _ENTRIES}
-"""Every detector by name. A new one needs its line here, its name in
-``gateway.config.detectors.DetectorName`` and a config section of its name whose keys are
-the fields of its options; tests/test_detectors.py then runs every law on it."""
+"""Every detector by name. A new one needs its line here and its options in
+``gateway.config.detectors``; tests/test_detectors.py then runs every law on it."""
 
 DETECTORS: tuple[str, ...] = tuple(REGISTRY)
+
+
+def detectors_for(joins: JoinLog) -> tuple[str, ...]:
+    """Return the detectors that a log has the columns for: those of traces need some."""
+    has_traces = joins.seed_group is not None or joins.inviter is not None
+    return tuple(n for n in DETECTORS if has_traces or REGISTRY[n].measure.claims != "trace")
 
 
 def measure_of(detector: str) -> Measure:
@@ -130,16 +135,16 @@ def run_detector(
     joins: JoinLog,
     targets: TargetSet,
     *,
-    options: Mapping[str, Any],
+    options: Options,
     scores: Scores | None,
     horizon: Duration | None,
     seed: int,
 ) -> Detection:
-    """Run a detector of the registry with its options by name.
+    """Run a detector of the registry with its options.
 
     ``scores`` may be None for one that needs none.
     """
     entry = REGISTRY[name]
     offered = {"scores": scores, "horizon": horizon, "seed": seed}
     taken = {key: offered[key] for key in sorted(entry.takes)}
-    return entry.find(joins, targets, options=entry.options(**options), **taken)
+    return entry.find(joins, targets, options=options, **taken)

@@ -26,10 +26,15 @@ def binomial_bound(successes: Counts, trials: Counts, expected: Float64) -> Floa
     return np.asarray(binom.sf(successes - 1, trials, ratio(expected, trials)))
 
 
-def benjamini_hochberg(p: Float64) -> Float64:
-    """Return q-values over the tested groups (Benjamini, Hochberg 1995); NaN stays NaN."""
+def benjamini_hochberg(p: Float64, alias: npt.NDArray[np.int64] | None = None) -> Float64:
+    """Return q-values over the tested groups (Benjamini, Hochberg 1995); NaN stays NaN.
+
+    Groups of one ``alias``, shape (n_groups,), are tested once: they share their p-value.
+    """
     q = np.full(len(p), np.nan)
-    tested = ~np.isnan(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested])
+    tested = np.flatnonzero(~np.isnan(p))
+    if len(tested):
+        names = tested if alias is None else alias[tested]
+        _, once, of = np.unique(names, return_index=True, return_inverse=True)
+        q[tested] = false_discovery_control(p[tested[once]])[of]
     return q

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
+from gateway.config.detectors import SpikeOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
 from gateway.detect.intervals import clopper_pearson
@@ -60,40 +61,6 @@ DEFAULT_THRESHOLD = {"absolute": 0.05, "log_odds": float(np.log(2.0)), "own_hist
 FEWEST_EARLIER_JUMPS = 3
 # Probabilities of 0 and 1 have no log-odds.
 _CLIP = 1e-12
-
-
-@dataclass(frozen=True)
-class SpikeOptions:
-    """Choices that the note leaves open, each with the default that we took.
-
-    Parameters
-    ----------
-    rule
-        What a spike is; D = p_i - p_{i-1}. ``absolute``: D above ``threshold``.
-        ``log_odds``: the jump of the log-odds above it. ``own_history``: D above the
-        user's earlier jumps by so many scaled MADs. ``standardised``: D, centred and
-        scaled among joins at a like position and probability, above the pooled
-        ``quantile``.
-    threshold
-        For the first three rules; None takes 0.05, log 2 and 3.5.
-    quantile
-        For ``standardised``, in (0, 1).
-    min_joiners, min_spiking
-        A group with fewer scored joiners is not ranked; with fewer spikes, not flagged.
-    alpha
-        False-discovery rate of the flags.
-    p_value
-        ``normal``: upper tail of T_g. ``binomial``: Hoeffding's bound on the same tail,
-        see ``detect_spikes``; ``normal`` is for comparison only.
-    """
-
-    rule: Rule = "standardised"
-    threshold: float | None = None
-    quantile: float = 0.95
-    min_joiners: int = 20
-    min_spiking: int = 5
-    alpha: float = 0.05
-    p_value: Literal["normal", "binomial"] = "binomial"
 
 
 def detect_spikes(

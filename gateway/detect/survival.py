@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from gateway.config.detectors import SurvivalOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
 from gateway.detect.intervals import garwood
@@ -50,26 +50,6 @@ SURVIVAL = Measure(
 )
 # A table of where to look among the event times stays in the processor's cache.
 CELLS = 2**15
-
-
-@dataclass(frozen=True)
-class SurvivalOptions:
-    """Choices of the survival detector.
-
-    Parameters
-    ----------
-    clock
-        What users at risk are compared at: the same tick of the ``calendar``, or the same
-        ``tenure``, ticks since the user's first join.
-    min_joiners
-        A group with fewer joiners who stay at risk after the join is not ranked.
-    alpha
-        False-discovery rate of the flags.
-    """
-
-    clock: Clock = "calendar"
-    min_joiners: int = 20
-    alpha: float = 0.05
 
 
 class _Spans(NamedTuple):

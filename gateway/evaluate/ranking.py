@@ -1,23 +1,31 @@
-"""How well a ranking finds the planted gateways."""
+"""A detector's ranking against the truth: planted roles, or effects known by replay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
+import pyarrow as pa
+from scipy.stats import false_discovery_control, norm, spearmanr
+
+from gateway.detect import UNRANKED, Detection
+from gateway.randomness import Purpose, generator
 
 __all__ = [
-    "Measure",
-    "at_top",
+    "EVALUATION_SCHEMA",
     "average_precision",
     "bootstrap_interval",
+    "clear_effects",
+    "evaluate_effects",
+    "evaluate_planted",
+    "evaluation_table",
+    "ndcg",
     "precision_at",
     "recall_at",
-    "share_among",
     "share_at",
-    "spearman_among",
+    "table_of",
 ]
 
 Float64 = npt.NDArray[np.float64]
@@ -84,14 +92,14 @@ def recall_at(score: Float64, relevant: Mask, k: int) -> float:
     return share_at(score, relevant, k) * min(k, len(score)) / n if n else float("nan")
 
 
-def at_top(
+def _at_top(
     measure: Callable[[Float64, Mask, int], float], score: Float64, member: Mask, k: int
 ) -> Measure:
     """Bind a measure of the top k to one score and one kind of group."""
     return lambda i: measure(score[i], member[i], k)
 
 
-def share_among(member: Mask, among: Mask) -> float:
+def _share_among(member: Mask, among: Mask) -> float:
     """Return the share of ``member`` in ``among``; NaN where that is empty."""
     n = np.count_nonzero(among)
     return np.count_nonzero(member & among) / n if n else float("nan")
@@ -125,3 +133,275 @@ def bootstrap_interval(
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+EVALUATION_SCHEMA = pa.schema(
+    [
+        ("detector", pa.string()),
+        ("truth", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+    ]
+)
+GATEWAY_ROLES = ("influence", "inviter", "recommender")
+TOPS = (50, 100)
+# Nominal false-discovery rates, percent.
+NOMINAL = (5, 10, 20)
+
+
+def evaluate_planted(
+    detection: Detection,
+    role: npt.NDArray[np.str_],
+    strength: npt.NDArray[np.float64],
+    *,
+    seed: int,
+    draws: int = 500,
+) -> pa.Table:
+    """Measure a ranking of all candidate groups against the planted roles.
+
+    Groups with too few joiners to be ranked stand last, tied. Metrics: average
+    precision, precision and recall at 50 and 100 for gateways of every mechanism; the share of
+    every role at 50 and 100; the rank correlation of score and planted strength among
+    ranked gateways; the number flagged and the share of them that are gateways. For a
+    detector with q-values, at nominal rates of 5, 10 and 20 %: the number of groups called
+    (``n_called_q05``) and the share of them that are no gateways, zero where none is
+    called (``false_share_q05``): its mean over worlds is the realised false-discovery
+    rate.
+
+    Parameters
+    ----------
+    detection
+        Findings.
+    role, strength
+        Planted role and beta of every group, shape (n_groups,).
+    seed, draws
+        Seed and size of the bootstrap over groups; 0 draws leave the intervals out.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of ``EVALUATION_SCHEMA``.
+    """
+    at = detection.candidate
+    score, ranked = _by_rank(detection, at)
+    measures = _role_measures(score, role[at], strength[at], detection.flagged[at], ranked)
+    measures |= _error_rates(detection.q_value[at], np.isin(role[at], GATEWAY_ROLES))
+    return _measured(measures, len(score), (detection.detector, "planted"), seed, draws)
+
+
+def evaluation_table(rows: Iterable[tuple[str, str, str, float, float, float]]) -> pa.Table:
+    """Return rows of ``EVALUATION_SCHEMA`` as a table; NaN becomes null."""
+    return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
+
+
+def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
+    """Return columns as a table of a schema; NaN becomes null."""
+    arrays = [
+        column if isinstance(column, pa.ChunkedArray)
+        else pa.array(column, field.type, from_pandas=True)
+        for column, field in zip(columns, schema, strict=True)
+    ]  # fmt: skip
+    return pa.table(arrays, schema=schema)
+
+
+def _by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:
+    """Scores that order groups as their ranks do, unranked ones last, and who is ranked."""
+    ranked = detection.rank != UNRANKED
+    score = -np.where(ranked, detection.rank, len(ranked) + 1)[at].astype(np.float64)
+    return score, ranked[at]
+
+
+def _measured(
+    measures: Mapping[str, Measure], n: int, head: tuple[str, str], seed: int, draws: int
+) -> pa.Table:
+    """Every metric with its interval: rows of ``EVALUATION_SCHEMA``, NaN as null."""
+    rows = []
+    for index, (metric, measure) in enumerate(measures.items()):
+        rng = generator(seed, Purpose.BOOTSTRAP, index)
+        interval = bootstrap_interval(measure, n, rng=rng, draws=draws)
+        rows.append((*head, metric, measure(np.arange(n)), *interval))
+    return evaluation_table(rows)
+
+
+def _role_measures(
+    score: npt.NDArray[np.float64],
+    role: npt.NDArray[np.str_],
+    strength: npt.NDArray[np.float64],
+    flagged: npt.NDArray[np.bool_],
+    ranked: npt.NDArray[np.bool_],
+) -> dict[str, Measure]:
+    """Every metric as a function of which groups there are."""
+    gateway = np.isin(role, GATEWAY_ROLES)
+    measures: dict[str, Measure] = {
+        "average_precision": lambda i: average_precision(
+            score, gateway, np.bincount(i, minlength=len(score))
+        )
+    }
+    for k in TOPS:
+        measures[f"precision_at_{k}"] = _at_top(precision_at, score, gateway, k)
+        measures[f"recall_at_{k}"] = _at_top(recall_at, score, gateway, k)
+        for name in sorted(set(role.tolist()) - set(GATEWAY_ROLES)):
+            measures[f"share_{name}_at_{k}"] = _at_top(share_at, score, role == name, k)
+    measures["spearman_strength"] = lambda i: spearman_among(
+        score[i], strength[i], (gateway & ranked)[i]
+    )
+    measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
+    measures["precision_flagged"] = lambda i: _share_among(gateway[i], flagged[i])
+    return measures
+
+
+def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> dict[str, Measure]:
+    """Calls at each nominal rate, and the share of them that is false."""
+    measures: dict[str, Measure] = {}
+    if np.isnan(q).all():
+        return measures
+    for percent in NOMINAL:
+        called = np.nan_to_num(q, nan=1.0) < percent / 100
+        measures[f"n_called_q{percent:02}"] = _count(called)
+        measures[f"false_share_q{percent:02}"] = _false_share(called, gateway)
+    return measures
+
+
+def _count(member: npt.NDArray[np.bool_]) -> Measure:
+    return lambda i: float(np.count_nonzero(member[i]))
+
+
+def _false_share(called: npt.NDArray[np.bool_], gateway: npt.NDArray[np.bool_]) -> Measure:
+    """False-discovery proportion (Benjamini, Hochberg 1995): 0 where nothing is called."""
+    return lambda i: 1 - _share_among(gateway[i], called[i]) if called[i].any() else 0.0
+
+
+# The truth is measured too: an effect counts when it would be called at this rate.
+CLEAR_AT = 0.05
+
+
+def clear_effects(effect: Float64, standard_error: Float64, *, alpha: float = CLEAR_AT) -> Mask:
+    """Return which effects are above zero beyond the noise of their own measurement.
+
+    One-sided normal test of effect / standard error, Benjamini-Hochberg at ``alpha`` over
+    the groups of which both are known. An effect whose error is zero is known exactly.
+
+    Examples
+    --------
+    >>> clear_effects(np.array([0.5, 0.1, -0.5]), np.array([0.1, 0.1, 0.1])).tolist()
+    [True, False, False]
+    """
+    known = ~np.isnan(effect) & ~np.isnan(standard_error)
+    clear = np.zeros(len(effect), bool)
+    if not known.any():
+        return clear
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = effect[known] / standard_error[known]
+    p = norm.sf(np.nan_to_num(z, nan=0.0))
+    clear[known] = (false_discovery_control(p) < alpha) & (effect[known] > 0)
+    return clear
+
+
+def evaluate_effects(
+    detection: Detection,
+    effect: Float64,
+    standard_error: Float64,
+    *,
+    truth: str,
+    seed: int,
+    draws: int = 500,
+) -> pa.Table:
+    """Measure a ranking against a measured effect of each group.
+
+    Only candidates whose effect is known take part. Relevant are those whose effect is
+    *clearly* positive (``clear_effects``). Metrics: average precision, precision and recall
+    at 50 and 100; nDCG over all groups and at 100 with the effect as gain, zero where it is
+    not clear (Jarvelin, Kekalainen 2002; ties averaged); Spearman's correlation of score
+    and effect among ranked groups, and among ranked groups with a clear effect; the share
+    of flagged groups that are relevant.
+
+    Parameters
+    ----------
+    detection
+        Findings.
+    effect, standard_error
+        Later target joins per join of the group, and its standard error, shape
+        (n_groups,); NaN where not measured.
+    truth
+        What the effect is, for the table: ``direct`` or ``total``.
+    seed, draws
+        Seed and size of the bootstrap over groups; 0 draws leave the intervals out.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of ``EVALUATION_SCHEMA``. The intervals answer for the draw of groups
+        within one world.
+
+    References
+    ----------
+    Jarvelin, Kekalainen (2002), "Cumulated gain-based evaluation of IR techniques", ACM
+    Trans. Inf. Syst. 20(4).
+    """
+    at = detection.candidate & ~np.isnan(effect)
+    score, ranked = _by_rank(detection, at)
+    clear = clear_effects(effect[at], standard_error[at])
+    measures = _effect_measures(score, effect[at], clear, ranked, detection.flagged[at])
+    return _measured(measures, len(score), (detection.detector, truth), seed, draws)
+
+
+def _effect_measures(
+    score: Float64, effect: Float64, clear: Mask, ranked: Mask, flagged: Mask
+) -> Mapping[str, Measure]:
+    """Every metric as a function of which groups there are."""
+    gain = np.where(clear, effect, 0.0)
+    measures: dict[str, Measure] = {
+        "average_precision": lambda i: average_precision(
+            score, clear, np.bincount(i, minlength=len(score))
+        ),
+        "ndcg": lambda i: ndcg(score[i], gain[i], None),
+        "ndcg_at_100": lambda i: ndcg(score[i], gain[i], 100),
+        "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),
+        "spearman_clear": lambda i: spearman_among(score[i], effect[i], (ranked & clear)[i]),
+        "precision_flagged": lambda i: _share_among(clear[i], flagged[i]),
+        "n_clear": lambda i: float(np.count_nonzero(clear[i])),
+    }
+    for k in TOPS:
+        measures[f"precision_at_{k}"] = _at_top(precision_at, score, clear, k)
+        measures[f"recall_at_{k}"] = _at_top(recall_at, score, clear, k)
+    return measures
+
+
+def ndcg(score: Float64, gain: Float64, k: int | None) -> float:
+    """Return the normalised discounted cumulated gain, over the top k or over all.
+
+    The gain of the group at rank r counts 1 / log2(r + 1); tied groups share the mean of
+    their gains (McSherry, Najork 2008, "Computing information retrieval performance
+    measures efficiently in the presence of tied scores"); the sum is divided by that of the
+    best order. The numbers are those of scikit-learn's ``ndcg_score``, which checks its
+    input for longer than it computes.
+
+    Parameters
+    ----------
+    score, gain
+        Shape (n,); gains are not negative.
+    k
+        Ranks that count; None for all.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN for fewer than two groups, or where nothing is gained.
+
+    Examples
+    --------
+    >>> round(ndcg(np.array([3.0, 2.0, 1.0]), np.array([0.0, 1.0, 0.0]), None), 4)
+    0.6309
+    """
+    if len(score) < 2 or not gain.any():
+        return float("nan")
+    discount = 1.0 / (np.log(np.arange(len(score)) + 2) / np.log(2))
+    if k is not None:
+        discount[k:] = 0.0
+    best = float(discount.dot(np.sort(gain)[::-1, None])[0])
+    _, level, count = np.unique(-score, return_inverse=True, return_counts=True)
+    mean = np.bincount(level, weights=gain) / count
+    up_to = np.cumsum(discount)[np.cumsum(count) - 1]
+    return float((mean * np.diff(up_to, prepend=0.0)).sum()) / best

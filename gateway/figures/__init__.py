@@ -1,13 +1,14 @@
-"""Figures of a result: each a module that picks its data, draws them and words a caption.
+"""Figures of a result: each picks its data, draws them and words a caption.
 
-``FIGURES`` names them in the order of the report. A figure's module, and matplotlib with
-it, is loaded when the figure is first used; importing ``gateway.figures`` costs nothing.
+``FIGURES`` names them in the order of the report. The module of figure ``x`` has
+``plotted_x``, ``draw_x`` and ``caption_x``; it, and matplotlib with it, is loaded when the
+figure is first used; importing ``gateway.figures`` costs nothing.
 
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
  'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
- 'reliability', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
+ 'reliability', 'check_power', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
  'signal_correlations']
 """
 
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+
+    from gateway.figures.style import AnyFigure
 
 __all__ = ["FIGURES", "StoredFigure", "csv_bytes", "render"]
 
@@ -33,12 +36,15 @@ class StoredFigure:
     Parameters
     ----------
     NAME
-        Stem of the figure's files, and name of its module.
+        Stem of the figure's files, and end of the names of its functions.
+    module
+        Where these lie, below ``gateway.figures``.
     ranks
         Whether ``top`` says how many groups it shows.
     """
 
     NAME: str
+    module: str
     ranks: bool = False
 
     def plotted(self, tables: Mapping[str, pa.Table], *, top: int | None = None) -> pa.Table | None:
@@ -53,51 +59,61 @@ class StoredFigure:
             figures take no notice.
         """
         options = {"top": top} if self.ranks and top is not None else {}
-        table: pa.Table | None = self._module().plotted(tables, **options)
+        table: pa.Table | None = self._function("plotted")(tables, **options)
         return table
 
-    def draw(self, data: pa.Table) -> Figure:
-        """Return the figure of the data that ``plotted`` gave."""
-        figure: Figure = self._module().draw(data)
+    def draw(self, data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+        """Return the figure of the data that ``plotted`` gave.
+
+        Parameters
+        ----------
+        data
+            As ``plotted`` returned it.
+        ax
+            One of the ``subplots`` of a figure of your own: it gives its place to a part
+            of that figure, which is drawn in and returned. None for a figure by itself.
+        """
+        figure: AnyFigure = self._function("draw")(data, ax=ax)
         return figure
 
     def caption(self, data: pa.Table) -> str:
         """Return what the figure shows, in plain sentences."""
-        text: str = self._module().caption(data)
+        text: str = self._function("caption")(data)
         return text
 
-    def _module(self) -> Any:
-        return import_module(f"gateway.figures.{self.NAME}")
+    def _function(self, what: str) -> Any:
+        return getattr(import_module(f"gateway.figures.{self.module}"), f"{what}_{self.NAME}")
 
 
 FIGURES: tuple[StoredFigure, ...] = (
-    StoredFigure("probability_curves"),
-    StoredFigure("event_study"),
-    StoredFigure("top_gateways", ranks=True),
-    StoredFigure("funnel"),
-    StoredFigure("precision_recall"),
-    StoredFigure("benchmark"),
-    StoredFigure("direct_effects"),
-    StoredFigure("interventions"),
-    StoredFigure("dose_response"),
-    StoredFigure("phase_diagram"),
-    StoredFigure("reliability"),
-    StoredFigure("join_sources"),
-    StoredFigure("pathways"),
-    StoredFigure("exposure_contrast"),
-    StoredFigure("label_times"),
-    StoredFigure("signal_correlations"),
+    StoredFigure("probability_curves", "probability_curves"),
+    StoredFigure("event_study", "probability_curves"),
+    StoredFigure("top_gateways", "top_gateways", ranks=True),
+    StoredFigure("funnel", "top_gateways"),
+    StoredFigure("precision_recall", "accuracy"),
+    StoredFigure("benchmark", "across_worlds"),
+    StoredFigure("direct_effects", "causal_effects"),
+    StoredFigure("interventions", "causal_effects"),
+    StoredFigure("dose_response", "causal_effects"),
+    StoredFigure("phase_diagram", "across_worlds"),
+    StoredFigure("reliability", "accuracy"),
+    StoredFigure("check_power", "check_power"),
+    StoredFigure("join_sources", "note_figures"),
+    StoredFigure("pathways", "pathways"),
+    StoredFigure("exposure_contrast", "note_figures"),
+    StoredFigure("label_times", "note_figures"),
+    StoredFigure("signal_correlations", "note_figures"),
 )
 
 
-def render(figure: Figure, *, kinds: Iterable[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
+def render(figure: AnyFigure, *, kinds: Iterable[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:
     """Return a figure as files of some kinds (PNG: 300 dots per inch), reproducibly."""
-    rendering = import_module("gateway.figures.rendering")
+    rendering = import_module("gateway.figures.style")
     rendered: dict[str, bytes] = rendering.render(figure, kinds=kinds)
     return rendered
 
 
 def csv_bytes(table: pa.Table) -> bytes:
     """Return a table as CSV, reproducibly."""
-    written: bytes = import_module("gateway.figures.rendering").csv_bytes(table)
+    written: bytes = import_module("gateway.figures.style").csv_bytes(table)
     return written

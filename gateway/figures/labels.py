@@ -1,22 +1,29 @@
-"""Direct labels of a few points, placed where they cover nothing and belong to one mark alone."""
+"""Names as labels: fit to be drawn, and placed where they belong to one mark alone."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import cos, pi, sin
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from gateway.figures.style import MUTED
+from gateway.wording import printable, shorten
 
-__all__ = ["place"]
+__all__ = ["label", "place"]
 
 Points = npt.NDArray[np.float64]
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NOTHING = "(no name)"
 
 _GAP = 4.0
 """Points between a mark's centre and a label beside it."""
@@ -49,6 +56,37 @@ class _Spot:
     ha: str
     va: str
     has_line: bool
+
+
+def label(name: str, *, limit: int = 24) -> str:
+    """Return a name as one line of drawable characters, shortened in the middle.
+
+    Mathematics is switched off in the style file, so a name needs no escapes; what is left
+    is what cannot be drawn: what ``gateway.wording.printable`` takes away, and letters that
+    the figure's font lacks, which become the replacement character.
+
+    Parameters
+    ----------
+    name
+        Any text.
+    limit
+        Most characters of the result, at least 3.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    visible = printable("".join(c for c in composed if not _is_selector(c)))
+    drawable = "".join(c if _has_glyph(c) else _REPLACEMENT for c in visible)
+    return shorten(drawable.strip(), limit=limit) or _NOTHING
+
+
+def _is_selector(character: str) -> bool:
+    """Whether the character chooses how the one before it looks."""
+    return 0xFE00 <= ord(character) <= 0xFE0F
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    return bool(font.get_char_index(ord(character)))
 
 
 def place(axes: Axes, names: Sequence[str], points: Points, *, avoid: Points) -> None:

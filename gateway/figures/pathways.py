@@ -9,19 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from gateway.figures.compared import FITTED
-from gateway.figures.stored import Tables
-from gateway.figures.style import FAINT, INK, MUTED, PAGE, PAPER, UNTOLD, role, styled
+from gateway.figures.selection import FITTED, Tables
+from gateway.figures.style import FAINT, INK, MUTED, PAGE, PAPER, UNTOLD, AnyFigure, role, styled
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, percent
+from gateway.wording import count, percent
 
-__all__ = ["NAME", "caption", "draw", "plotted"]
-
-NAME: str = "pathways"
+__all__ = ["caption_pathways", "draw_pathways", "plotted_pathways"]
 
 _COLUMNS = ("role", "source", "requests", "confirmed")
 _LEFT, _MIDDLE, _RIGHT = 0.215, 0.55, 0.85
@@ -43,7 +39,7 @@ class _Node:
     top: float
 
 
-def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_pathways(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return requests and confirmed ones by the gateway group's role and by source.
 
     Roles and sources with the most requests come first; None where there is no request.
@@ -80,9 +76,9 @@ def _by_size(data: pa.Table, key: str) -> list[str]:
 
 
 @styled
-def draw(data: pa.Table) -> Figure:
+def draw_pathways(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw three columns of bars, and ribbons as high as their requests between them."""
-    figure = new_figure(PAGE, 3.6)
+    figure = new_figure(PAGE, 3.6, ax)
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_xlim(0.0, 1.0)
@@ -194,7 +190,7 @@ def _draw_nodes(
                       bbox={"facecolor": PAPER, "alpha": 0.8, "lw": 0.0, "pad": 0.6})  # fmt: skip
 
 
-def caption(data: pa.Table) -> str:
+def caption_pathways(data: pa.Table) -> str:
     """Say what a ribbon is, which group a request belongs to, and what that does not mean."""
     total, done = (pc.sum(data[key]).as_py() for key in ("requests", "confirmed"))
     return (

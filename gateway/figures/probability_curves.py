@@ -1,4 +1,4 @@
-"""The note's figure 1, for several users: P(join a target) after every join."""
+"""P(join a target): of users join by join (the note's figure 1), and its mean around joins."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gateway.figures.names import label
-from gateway.figures.stored import constant, first, floats, has_truth, summary_value
+from gateway.figures.labels import label
+from gateway.figures.selection import constant, first, floats, has_truth, summary_value
 from gateway.figures.style import (
     BLUE,
+    COLUMN,
     INK,
     MUTED,
     PAGE,
     PAPER,
     RULE,
+    UNTOLD,
+    AnyFigure,
     flag_keys,
+    panels,
     role,
     role_keys,
     styled,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import counted, percent
+from gateway.wording import count, counted, percent
 
-__all__ = ["NAME", "caption", "draw", "plotted"]
-
-NAME: str = "probability_curves"
+__all__ = [
+    "caption_event_study",
+    "caption_probability_curves",
+    "draw_event_study",
+    "draw_probability_curves",
+    "plotted_event_study",
+    "plotted_probability_curves",
+]
 
 Levels = npt.NDArray[np.float64]
 
@@ -72,7 +80,7 @@ _HEADROOM = 1.42
 """Top of the shared axis over the highest curve: room for the name over a jump."""
 
 
-def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_probability_curves(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     """Return the joins of the chosen users, by panel and position, or None without any.
 
     Two constant columns are added: ``horizon`` of the probability, and ``selection``, how
@@ -88,30 +96,25 @@ def plotted(tables: Mapping[str, pa.Table]) -> pa.Table | None:
 
 
 @styled
-def draw(data: pa.Table) -> Figure:
+def draw_probability_curves(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one panel per user; all panels share the probability axis."""
-    panels = _panels(data)
-    n_columns = min(len(panels), 2 if len(panels) <= 4 else 3)
-    n_rows = -(-len(panels) // n_columns)
-    figure = new_figure(PAGE, 1.75 * n_rows + 0.5)
-    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
-    top = _HEADROOM * max(float(np.max(_levels(panel)[1:])) for panel in panels)
-    for i, axes in enumerate(grid.flat):
-        if i >= len(panels):
-            axes.set_visible(False)
-            continue
-        _draw_panel(axes, panels[i], top=top or 1.0)
-        if i + n_columns >= len(panels):
-            axes.set_xlabel("number of groups joined")
-        if i % n_columns == 0:
-            axes.set_ylabel("P(join a target) (%)")
+    users = _panels(data)
+    n_columns = 2 if len(users) <= 4 else 3
+    figure = new_figure(PAGE, 1.75 * -(-len(users) // n_columns) + 0.5, ax)
+    grid = panels(
+        figure, len(users), most_columns=n_columns, sharex=False,
+        x="number of groups joined", y="P(join a target) (%)",
+    )  # fmt: skip
+    top = _HEADROOM * max(float(np.max(_levels(user)[1:])) for user in users)
+    for axes, user in zip(grid, users, strict=True):
+        _draw_panel(axes, user, top=top or 1.0)
     keys = _keys(data)
     n_key_rows = -(-len(keys) // 5)
     figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // n_key_rows))
     return figure
 
 
-def caption(data: pa.Table) -> str:
+def caption_probability_curves(data: pa.Table) -> str:
     """Say what a step, a mark and the end of a curve mean, and who the users are."""
     panels = _panels(data)
     bases = [_levels(panel)[1][0] / 100.0 for panel in panels]
@@ -126,7 +129,7 @@ def caption(data: pa.Table) -> str:
     return (
         f"Probability of joining a target group (horizon: {horizon or 'as configured'}), "
         f"evaluated again after every join, for {counted(len(panels), 'user')}. "
-        f"Dotted: the base rate, before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
+        f"Dotted: the probability before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
         f"filled where the group joined was flagged as a gateway group{colour}; the name is that "
         f"of the group at the highest such jump. A {ends}.{ties} Each curve is one user's score: "
         f"there is no interval. {first(data, 'selection')}"
@@ -241,7 +244,7 @@ def _named_join(panel: pa.Table) -> int | None:
 
 def _keys(data: pa.Table) -> list[Line2D]:
     spikes = data.filter(data["spike"])
-    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="base rate")]
+    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="before any join")]
     if has_truth(data):
         keys += role_keys(spikes["role"].to_pylist())
     else:
@@ -249,3 +252,87 @@ def _keys(data: pa.Table) -> list[Line2D]:
     if pc.any(data["is_target"]).as_py():
         keys.append(Line2D([], [], ls="none", label="joins a target", **_STAR))
     return keys + flag_keys()
+
+
+_FEWEST_USERS = 10
+"""A mean over fewer joiners is mostly noise; such offsets are not drawn."""
+
+
+def plotted_event_study(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return the curves of the flagged groups by role, and one of the ordinary others.
+
+    None where no group was flagged. Offsets that fewer than ten joiners reach are left out.
+    """
+    table = tables.get("event_study")
+    if table is None:
+        return None
+    is_reference = pc.and_(
+        pc.invert(table["flagged"]), pc.is_in(table["role"], pa.array(["ordinary", UNTOLD]))
+    )
+    enough = pc.greater_equal(table["n_users"], _FEWEST_USERS)
+    data = table.filter(pc.and_(pc.or_(table["flagged"], is_reference), enough))
+    if not pc.any(data["flagged"]).as_py():
+        return None
+    order = [("flagged", "descending"), ("role", "ascending"), ("offset", "ascending")]
+    return data.sort_by(order).combine_chunks()
+
+
+@styled
+def draw_event_study(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+    """Draw one curve for each role of the flagged groups, with its band, over the reference."""
+    figure = new_figure(COLUMN, 3.3, ax)
+    axes = figure.subplots()
+    axes.axvline(-0.5, color=MUTED, lw=0.8, ls=":", zorder=0.5)
+    axes.axhline(0.0, color=MUTED, lw=0.6, zorder=0.5)
+    curves = [(key, _curve(data, key)) for key in reversed(_curves(data))]
+    keys = [_draw_curve(axes, flagged, name, rows) for (flagged, name), rows in curves]
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=11, integer=True))
+    axes.set_xlabel("occasions since the join")
+    axes.set_ylabel("change of P(join a target),\npercentage points")
+    axes.grid(axis="y", color=RULE)
+    figure.legend(handles=keys[::-1], loc="outside lower center", ncols=1)
+    return figure
+
+
+def caption_event_study(data: pa.Table) -> str:
+    """Say what is averaged over whom, what the band is, and who leaves the curve."""
+    flagged = data.filter(data["flagged"])
+    joiners = flagged.filter(pc.equal(flagged["offset"], 0))
+    n_events = int(pc.sum(joiners["n_events"]).as_py())
+    n_groups = sum({r["role"]: r["n_groups"] for r in flagged.to_pylist()}.values())
+    reach = int(pc.max(pc.abs(data["offset"])).as_py())
+    return (
+        f"Event study around {counted(n_events, 'join')} of {counted(n_groups, 'flagged group')}: "
+        f"mean change of the predicted probability from just before the join (dotted line), up to "
+        f"{count(reach)} occasions on which the same user joined something before and after. "
+        f"Band: 95 % interval, clustered by user. Offsets that fewer than {_FEWEST_USERS} users "
+        f"reach are left out; a user leaves at the first target join. The curve is what the scorer "
+        f"believes: a jump at the join alone does not tell who sends people from who attracts them."
+    )
+
+
+def _curves(data: pa.Table) -> list[tuple[bool, str]]:
+    """Flagged and role of each curve, in the order of the table."""
+    pairs = zip(data["flagged"].to_pylist(), data["role"].to_pylist(), strict=True)
+    return list(dict.fromkeys(pairs))
+
+
+def _curve(data: pa.Table, key: tuple[bool, str]) -> pa.Table:
+    return data.filter(pc.and_(pc.equal(data["flagged"], key[0]), pc.equal(data["role"], key[1])))
+
+
+def _draw_curve(axes: Axes, flagged: bool, name: str, rows: pa.Table) -> Line2D:
+    x = floats(rows, "offset")
+    y, low, high = (100.0 * floats(rows, key) for key in ("change", "ci_low", "ci_high"))
+    look, color = role(name), role(name).color if flagged else MUTED
+    n = counted(rows["n_groups"][0].as_py(), "group")
+    if not flagged:
+        axes.fill_between(x, low, high, color=MUTED, alpha=0.25, lw=0.0)
+        (line,) = axes.plot(x, y, color=MUTED, lw=0.9, ls="--", label=f"not flagged ({n})")
+        return line
+    label = "flagged" if name == UNTOLD else look.label
+    axes.fill_between(x, low, high, color=color, alpha=0.18, lw=0.0)
+    (line,) = axes.plot(
+        x, y, color=color, marker=look.marker, ms=3.0, mec=PAPER, mew=0.3, label=f"{label} ({n})"
+    )
+    return line

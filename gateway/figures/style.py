@@ -6,20 +6,31 @@ A role has the same colour and the same shape everywhere. Colours are from Okabe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib.resources import as_file, files
-from typing import Any, ParamSpec, TypeVar
+from io import BytesIO
+from typing import Any, Final, ParamSpec, TypeVar
 
 import matplotlib as mpl
-from matplotlib.figure import Figure
+import pyarrow as pa
+import pyarrow.csv
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from gateway.errors import GatewayError
+from gateway.wording import count
 
 __all__ = [
     "BLUE",
     "COLUMN",
+    "DPI",
     "FAINT",
     "INK",
     "MUTED",
@@ -27,14 +38,21 @@ __all__ = [
     "PAPER",
     "RULE",
     "UNTOLD",
+    "AnyFigure",
     "Role",
+    "count_axis",
+    "csv_bytes",
     "figure",
     "flag_keys",
     "letters_on",
+    "log_axis",
     "look",
+    "panels",
+    "render",
     "role",
     "role_keys",
     "styled",
+    "whole_of",
 ]
 
 COLUMN = 3.5
@@ -53,6 +71,7 @@ UNTOLD = "unknown"
 
 _WINDOWS = ("backend", "interactive", "keymap", "toolbar", "webagg")
 
+AnyFigure = Figure | SubFigure
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -112,9 +131,69 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return drawn
 
 
-def figure(width: float, height: float) -> Figure:
-    """Return an empty figure, inches; it belongs to no window and no global state."""
-    return Figure(figsize=(width, height))
+def figure(width: float, height: float, ax: Axes | None = None) -> AnyFigure:
+    """Return an empty figure, inches; it belongs to no window and no global state.
+
+    With ``ax``, a part of its figure in its place, whatever the size.
+    """
+    if ax is None:
+        return Figure(figsize=(width, height))
+    parent, place = ax.get_figure(), ax.get_subplotspec()
+    if parent is None or place is None:
+        raise GatewayError("ax must be one of a figure's subplots; it has no place in a grid")
+    whole = whole_of(parent)
+    if whole.get_layout_engine() is None:
+        whole.set_layout_engine("constrained")  # legends stand outside of axes
+    ax.remove()
+    return parent.add_subfigure(place)
+
+
+def panels(
+    figure: AnyFigure, n: int, *, most_columns: int, x: str, y: str, sharex: bool = True
+) -> list[Axes]:
+    """Return ``n`` axes in rows of at most so many, named at the outer edges alone.
+
+    Parameters
+    ----------
+    figure
+        Empty.
+    n
+        At least 1; the last row may stay open.
+    most_columns
+        Of a row.
+    x, y
+        Names of the two axes.
+    sharex
+        Whether all have one x axis; they always have one y axis.
+    """
+    n_columns = min(n, most_columns)
+    grid = figure.subplots(-(-n // n_columns), n_columns, sharex=sharex, sharey=True, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < n)
+        if i < n <= i + n_columns:
+            axes.set_xlabel(x)
+        if i < n and i % n_columns == 0:
+            axes.set_ylabel(y)
+    return list(grid.flat[:n])
+
+
+def count_axis(axis: Axis) -> None:
+    """Write the ticks of an axis as counts, with thousands set off."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+
+
+def log_axis(axis: Axis, subs: Sequence[float] = (1.0,)) -> None:
+    """Label a logarithmic axis at decades times ``subs``, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def whole_of(figure: AnyFigure) -> Figure:
+    """Return the figure that a part belongs to, or the figure itself."""
+    whole = figure.get_figure(root=True)
+    assert whole is not None  # noqa: S101  (every part has been added to a figure)
+    return whole
 
 
 def letters_on(level: float) -> str:
@@ -143,3 +222,38 @@ def flag_keys() -> list[Line2D]:
 
 def _key(label: str, marker: str, color: str, *, face: str | None = None) -> Line2D:
     return Line2D([], [], ls="none", marker=marker, mec=color, mfc=face or color, ms=4, label=label)
+
+
+DPI: Final = 300
+"""Resolution of the PNG, and of the parts of an SVG or PDF that hold too many points."""
+
+# What a file would say about when and with which version it was made. Provenance says it
+# once, beside the figures; here it would only change the bytes.
+_METADATA: Final[dict[str, dict[str, None]]] = {
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+    "png": {"Software": None},
+}
+
+KINDS: Final = tuple(_METADATA)
+
+
+def render(figure: AnyFigure, *, kinds: Iterable[str] = KINDS) -> dict[str, bytes]:
+    """Return a figure as files of some kinds (PNG: 300 dots per inch)."""
+    whole = whole_of(figure)
+    FigureCanvasAgg(whole)
+    return {kind: _render(whole, kind) for kind in kinds}
+
+
+def _render(figure: Figure, kind: str) -> bytes:
+    buffer = BytesIO()
+    with look():
+        figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    return buffer.getvalue()
+
+
+def csv_bytes(table: pa.Table) -> bytes:
+    """Return a table as CSV: UTF-8, a header, shortest exact floats, nothing for null."""
+    buffer = BytesIO()
+    pyarrow.csv.write_csv(table, buffer)
+    return buffer.getvalue()

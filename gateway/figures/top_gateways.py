@@ -1,4 +1,4 @@
-"""The highest ranked groups, with the estimate of the detector within its interval.
+"""The highest ranked groups with their estimates, and the score against the groups' size.
 
 By the note's method where it ran, else by the first detector that did. What the estimate
 is, its axis and its value of no effect are the detector's own (``gateway.detect.Measure``).
@@ -12,36 +12,50 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from gateway.detect import Measure, measure_of
-from gateway.figures.names import label
-from gateway.figures.stored import (
+from gateway.figures.labels import label, place
+from gateway.figures.selection import (
+    DETECTOR,
     constant,
     detectors,
     first,
     floats,
     has_truth,
     no_effect,
+    pooled_share,
     ranked_groups,
 )
 from gateway.figures.style import (
     COLUMN,
+    FAINT,
     MUTED,
     PAPER,
     RULE,
+    UNTOLD,
+    AnyFigure,
+    count_axis,
     flag_keys,
+    log_axis,
     role,
     role_keys,
     styled,
+    whole_of,
 )
 from gateway.figures.style import figure as new_figure
-from gateway.figures.words import count, counted
+from gateway.wording import count, counted, percent
 
-__all__ = ["NAME", "caption", "draw", "plotted"]
-
-NAME: str = "top_gateways"
+__all__ = [
+    "caption_funnel",
+    "caption_top_gateways",
+    "draw_funnel",
+    "draw_top_gateways",
+    "plotted_funnel",
+    "plotted_top_gateways",
+]
 
 _COLUMNS = (
     "detector",
@@ -58,7 +72,7 @@ _COLUMNS = (
 )
 
 
-def plotted(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa.Table | None:
+def plotted_top_gateways(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa.Table | None:
     """Return the first ``top`` ranked groups, or None where no group is ranked.
 
     ``no_effect`` is the value of the estimate where a group has nothing to do with targets,
@@ -75,10 +89,10 @@ def plotted(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa.Table | None
 
 
 @styled
-def draw(data: pa.Table) -> Figure:
+def draw_top_gateways(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one row per group, best on top."""
     measure = _measure(data)
-    figure = new_figure(COLUMN, 0.148 * data.num_rows + 1.15)
+    figure = new_figure(COLUMN, 0.148 * data.num_rows + 1.15, ax)
     axes = figure.subplots()
     _draw_rows(axes, data, measure)
     _label_rows(axes, data, measure)
@@ -92,7 +106,7 @@ def _measure(data: pa.Table) -> Measure:
     return measure_of(first(data, "detector"))
 
 
-def caption(data: pa.Table) -> str:
+def caption_top_gateways(data: pa.Table) -> str:
     """Say what is ranked by what, out of how many, what is drawn, and where no effect is."""
     measure = _measure(data)
     n_flagged = sum(data["flagged"].to_pylist())
@@ -108,9 +122,9 @@ def caption(data: pa.Table) -> str:
     return (
         f"The {counted(data.num_rows, 'group')} that the detector "
         f"{measure.detector.replace('_', ' ')} ranks highest of "
-        f"{count(first(data, 'n_ranked'))}, by the {measure.score.name}: {measure.score.meaning} "
+        f"{count(first(data, 'n_ranked'))}, by the {measure.score.axis}: {measure.score.meaning} "
         f"(first number on the right; second: joiners). Dot: the "
-        f"{measure.estimate.name}{axis}: {measure.estimate.meaning}.{bar}{line}"
+        f"{measure.estimate.axis}{axis}: {measure.estimate.meaning}.{bar}{line}"
         f"{level or flagged}{colour}"
     )
 
@@ -149,9 +163,7 @@ def _draw_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
 def _set_log_axis(axes: Axes, span: float) -> None:
     axes.set_xscale("log")
     near = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 8.0 else (1.0, 2.0, 5.0)
-    axes.xaxis.set_major_locator(LogLocator(subs=near if span < 100.0 else (1.0,)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    log_axis(axes.xaxis, near if span < 100.0 else (1.0,))
 
 
 def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
@@ -217,3 +229,137 @@ def _write(axes: Axes, edge: float, points: float, y: float, text: str) -> None:
         textcoords="offset points", ha="right", va="center_baseline", fontsize=6, color=MUTED,
         annotation_clip=False,
     )  # fmt: skip
+
+
+_FUNNEL_COLUMNS = ("rank", "group", "role", "score", "n_joiners", "n_events", "flagged")
+_NAMED = 5
+"""Number of groups, from the highest score down, that get their names."""
+_MANY = 1_500
+"""More points than this become one image inside the SVG and PDF, to keep the files small."""
+
+
+def plotted_funnel(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return every ranked group, or None where there is none; ``pooled`` as in top_gateways."""
+    ranked = ranked_groups(tables)
+    if ranked is None:
+        return None
+    return constant(ranked.select(_FUNNEL_COLUMNS), "pooled", pooled_share(ranked))
+
+
+@styled
+def draw_funnel(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+    """Draw ordinary groups as a grey cloud, planted and flagged ones over it."""
+    figure = new_figure(COLUMN, 2.9, ax)
+    axes = figure.subplots()
+    x, y = floats(data, "n_joiners"), 100.0 * floats(data, "score")
+    front = _in_front(data)
+    _draw_cloud(axes, x[~front], y[~front])
+    _draw_front(axes, data, x, y, front)
+    _set_axes(axes, x, y)
+    pooled = 100.0 * first(data, "pooled")
+    axes.axhline(pooled, color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    figure.legend(handles=_funnel_keys(data, front), loc="outside lower center", ncols=2)
+    _name_extremes(figure, axes, data, x, y, front)
+    return figure
+
+
+def caption_funnel(data: pa.Table) -> str:
+    """Say what a point is, how many there are, and why small groups lie near the line."""
+    named = min(_NAMED, data.num_rows)
+    truth = has_truth(data)
+    front = "Groups with a planted role, and flagged ones," if truth else "Flagged groups"
+    return (
+        f"Score of the detector {DETECTOR} ({measure_of(DETECTOR).score.meaning}) against the "
+        f"number of joiners (logarithmic) of {counted(data.num_rows, 'ranked group')}. {front} "
+        f"stand out over a grey cloud of the others; filled marks are flagged "
+        f"({count(sum(data['flagged'].to_pylist()))}). Dotted: "
+        f"share of joiners that spike over all these groups ({percent(first(data, 'pooled'))}), "
+        f"towards which the scores of small groups are shrunken. "
+        f"Names: the highest {'score' if named == 1 else f'{named} scores'}, where they fit."
+    )
+
+
+def _in_front(data: pa.Table) -> npt.NDArray[np.bool_]:
+    """Whether each group is drawn by role, shape (n,): planted, flagged, or named."""
+    rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
+    return np.array(
+        [
+            name not in ("ordinary", UNTOLD) or flag or i < _NAMED
+            for i, (name, flag) in enumerate(rows)
+        ]
+    )
+
+
+def _draw_cloud(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+    axes.plot(
+        x,
+        y,
+        ls="none",
+        marker="o",
+        ms=1.8,
+        mec="none",
+        mfc=FAINT,
+        alpha=0.7,
+        zorder=1,
+        rasterized=len(x) > _MANY,
+    )
+
+
+def _draw_front(
+    axes: Axes,
+    data: pa.Table,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    front: npt.NDArray[np.bool_],
+) -> None:
+    """Draw from the lowest rank up, so that the highest scores lie on top."""
+    names, flagged = data["role"].to_pylist(), data["flagged"].to_pylist()
+    for i in np.flatnonzero(front)[::-1]:
+        drawn = role(names[i])
+        face = drawn.color if flagged[i] else PAPER
+        axes.plot(
+            x[i], y[i], marker=drawn.marker, ms=3.6, mec=drawn.color, mfc=face, mew=0.8, zorder=2
+        )
+
+
+def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(x.min() / 1.3, x.max() * 1.4)
+    top = float(y.max()) or 1.0
+    axes.set_ylim(-0.03 * top, 1.14 * top)  # whole marks at zero, and names over the highest
+    is_short = x.max() < 60.0 * x.min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_short else (1.0,)))
+    count_axis(axes.xaxis)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("number of joiners")
+    axes.set_ylabel(measure_of(DETECTOR).score.axis)
+    axes.grid(color=RULE)
+
+
+def _funnel_keys(data: pa.Table, front: npt.NDArray[np.bool_]) -> list[Line2D]:
+    pooled = Line2D([], [], color=MUTED, ls=":", lw=0.9, label="all joiners")
+    cloud = Line2D([], [], ls="none", marker="o", ms=2, mec="none", mfc=FAINT, label="other groups")
+    names = [name for name, shown in zip(data["role"].to_pylist(), front, strict=True) if shown]
+    if has_truth(data):
+        return [*role_keys(names), cloud, pooled, *flag_keys()]
+    return [*flag_keys(), cloud, pooled]
+
+
+def _name_extremes(
+    figure: AnyFigure,
+    axes: Axes,
+    data: pa.Table,
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    front: npt.NDArray[np.bool_],
+) -> None:
+    """Name the highest scores, each beside its mark or at the end of a line to it."""
+    whole = whole_of(figure)
+    FigureCanvasAgg(whole)
+    for _ in range(3):  # the layout of axes and legend settles in a few rounds
+        whole.draw_without_rendering()
+    if figure is whole:
+        whole.set_layout_engine("none")  # the places below are those of this layout
+    names = [label(group, limit=20) for group in data["group"].to_pylist()[:_NAMED]]
+    points = axes.transData.transform(np.column_stack([x, y]))
+    place(axes, names, points[: len(names)], avoid=points[front])

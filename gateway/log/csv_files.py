@@ -7,21 +7,28 @@ breaks. Only when it fails is the file read again, slowly, to find the place.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.csv
 
 from gateway.errors import LogError
-from gateway.log.gzip_files import open_gzip
+from gateway.log.files import Format, unreadable
 from gateway.log.messages import complaint, listed
-from gateway.log.paths import Format, unreadable
 
-__all__ = ["iterate_text_columns", "read_header", "read_text_columns"]
+__all__ = ["csv_batches", "read_header"]
+
+
+# Join logs shrink five to thirty times. A stream of one byte repeated shrinks a thousand
+# times: a few megabytes of it would fill the memory.
+_LARGEST_RATIO = 200
+_ALWAYS_ALLOWED = 1 << 28
+_BUFFER = 1 << 20
 
 
 def read_header(path: Path, *, kind: Format) -> list[str]:
@@ -46,8 +53,15 @@ def read_header(path: Path, *, kind: Format) -> list[str]:
     return header
 
 
-def read_text_columns(path: Path, names: Sequence[str], *, kind: Format) -> pa.Table:
-    """Return the named columns of a CSV file as text; an empty cell is an empty string.
+def csv_batches(
+    path: Path,
+    names: Sequence[str],
+    *,
+    kind: Format,
+    by_dictionary: Sequence[str] = (),
+    block: int | None = None,
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of a CSV file as text; an empty cell is an empty string.
 
     Parameters
     ----------
@@ -57,38 +71,19 @@ def read_text_columns(path: Path, names: Sequence[str], *, kind: Format) -> pa.T
         Columns, each in the header exactly once.
     kind
         ``csv`` or ``gzip``.
+    by_dictionary
+        Columns that are not spelt out.
+    block
+        Bytes of text to read at a time; None for all of it, on several threads.
 
     Raises
     ------
     LogError
         If the file is not UTF-8, has ragged rows, or its gzip stream is broken.
     """
-    try:
-        with _opened(path, kind) as stream:
-            return pyarrow.csv.read_csv(stream, **_as_text(names))
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise _explained(path, kind, error) from error
-
-
-def iterate_text_columns(
-    path: Path, names: Sequence[str], *, kind: Format, block: int
-) -> Iterator[pa.Table]:
-    """Yield the rows of ``read_text_columns`` in blocks of about ``block`` bytes of text."""
-    options = pyarrow.csv.ReadOptions(block_size=block, use_threads=False)
-    try:
-        with (
-            _opened(path, kind) as stream,
-            pyarrow.csv.open_csv(stream, read_options=options, **_as_text(names)) as reader,
-        ):
-            for batch in reader:
-                yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-        raise _explained(path, kind, error) from error
-
-
-def _as_text(names: Sequence[str]) -> dict[str, Any]:
     text = dict.fromkeys(names, pa.string())
-    return {
+    text |= dict.fromkeys(by_dictionary, pa.dictionary(pa.int32(), pa.string()))
+    options = {
         # A quoted name may hold a line break.
         "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True),
         "convert_options": pyarrow.csv.ConvertOptions(
@@ -96,10 +91,20 @@ def _as_text(names: Sequence[str]) -> dict[str, Any]:
             strings_can_be_null=False,
         ),
     }  # fmt: skip
+    try:
+        with _opened(path, kind) as stream:
+            if block is None:
+                yield from pyarrow.csv.read_csv(stream, **options).to_batches()
+                return
+            reading = pyarrow.csv.ReadOptions(block_size=block, use_threads=False)
+            with pyarrow.csv.open_csv(stream, read_options=reading, **options) as reader:
+                yield from reader
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise _explained(path, kind, error) from error
 
 
 def _opened(path: Path, kind: Format) -> BinaryIO:
-    return open_gzip(path) if kind == "gzip" else path.open("rb")
+    return _open_gzip(path) if kind == "gzip" else path.open("rb")
 
 
 def _records(path: Path, kind: Format) -> Iterator[list[str]]:
@@ -166,3 +171,41 @@ def _not_text(path: Path, kind: Format, *, otherwise: str = "") -> LogError:
                 return complaint(where, "the text", "must be UTF-8", got=got, hint=hint)
             offset += len(line)
     return complaint(path, "the file", "cannot be read as CSV", got=otherwise)
+
+
+def _open_gzip(path: Path) -> BinaryIO:
+    """Open a gzip file for reading; it may grow 200-fold, and to 256 MiB in any case.
+
+    Raises
+    ------
+    LogError
+        While reading, once the stream is longer than that.
+    """
+    allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
+    return cast("BinaryIO", io.BufferedReader(_Bounded(path, allowed), _BUFFER))
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, path: Path, allowed: int) -> None:
+        self._path, self._left, self._allowed = path, allowed, allowed
+        self._stream = gzip.open(path, "rb")  # noqa: SIM115  (closed by close)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        got = self._stream.readinto(buffer)
+        self._left -= got
+        if self._left < 0:
+            raise complaint(
+                self._path,
+                "the gzip stream",
+                f"must not grow more than {_LARGEST_RATIO}-fold",
+                got=f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}",
+                hint="if it is a log after all, unpack it first",
+            )
+        return got
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

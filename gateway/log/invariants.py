@@ -1,4 +1,4 @@
-"""What holds for the columns of every join log, checked when one is made."""
+"""The columns of a join log, and what holds for them, checked when a log is made."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.log.ticks import Tick
+from gateway.arrays import AnyArray, Bool, Int32, Int64
+from gateway.log.ticks import LARGEST_TICK, Tick
 
-__all__ = ["DTYPES", "check_names", "check_rows", "check_windows", "checked_columns"]
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
+__all__ = ["DTYPES", "PER_USER", "SOURCES", "STAYS", "check_names", "checked_columns"]
 
 # Rows or users that are checked at a time: what is compared takes room beside the log.
 _BATCH = 1 << 20
@@ -30,18 +27,36 @@ DTYPES: dict[str, Any] = {
     "confirmed": np.bool_,
     "inviter": np.int32,
     "seed_group": np.int32,
+    "left": np.int32,
 }
+SOURCES: tuple[str, ...] = (
+    "unknown",
+    "gysj",
+    "mobile_group_join",
+    "mobile_add_members",
+    "search",
+    "group_mall",
+    "newsfeed_story_header",
+    "newsfeed_reshared_story",
+    "messenger_group_attachment",
+    "groups_discover_tab",
+    "permalink",
+)
+"""Those of the note, after 0 for one that is not known."""
+STAYS = LARGEST_TICK
+"""When a member left who did not: after every tick of a log."""
+
+# What the log is cut into by users; the other columns go by joins.
+PER_USER = ("observed_from", "observed_until")
 
 
-def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, npt.NDArray[Any]]:
+def checked_columns(columns: Mapping[str, Any]) -> dict[str, AnyArray]:
     """Return the arrays of a log as views that cannot be written to.
 
     Parameters
     ----------
     columns
         The fields of a ``JoinLog`` by name, which says what each of them is.
-    n_sources
-        Number of known sources.
 
     Raises
     ------
@@ -61,33 +76,21 @@ def checked_columns(columns: Mapping[str, Any], *, n_sources: int) -> dict[str, 
         views,
         {
             "group": (0, len(groups)),
-            "source": (0, n_sources),
-            "inviter": (-1, len(users)),
+            "source": (0, len(columns["sources"])),
+            "inviter": (-1, (columns["part_of"] or (0, len(users)))[1]),
             "seed_group": (-1, len(groups)),
         },
     )
-    check_rows(views["offsets"], views["group"], views["time"])
+    _check_rows(views["offsets"], views["group"], views["time"])
+    if "left" in views:
+        _check_left(views["time"], views["left"])
     first, last = views.get("observed_from"), views["observed_until"]
-    check_windows(views["offsets"], views["time"], first, last)
+    _check_windows(views["offsets"], views["time"], first, last)
     return views
 
 
-def check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
-    """Check that the rows of a log are in canonical order.
-
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_users + 1,).
-    group, time
-        int32, shape (n_joins,).
-
-    Raises
-    ------
-    ValueError
-        If the offsets are not those of the rows, or the rows of a user do not stand by
-        time and then group.
-    """
+def _check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
+    """Check offsets, and that the rows of a user stand by time and then group."""
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(group):
         raise ValueError(f"offsets must run from 0 to the number of joins, {len(group)}")
     if (offsets[1:] < offsets[:-1]).any():
@@ -100,7 +103,7 @@ def check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
             raise ValueError(f"joins of a user must stand by time, then group; join {row} does not")
 
 
-def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt.NDArray[np.bool_]:
+def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> Bool:
     """Whether each of some rows belongs after the one before it, or to another user."""
     before = slice(max(rows.start - 1, 0), rows.stop - 1)
     here = slice(before.start + 1, rows.stop)
@@ -113,22 +116,18 @@ def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> npt
     return in_order
 
 
-def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
-    """Check that every user was observed when they joined.
+def _check_left(time: Int32, left: Int32) -> None:
+    """Check that everybody left after they joined."""
+    for first in range(0, len(time), _BATCH):
+        joined, gone = time[first : first + _BATCH], left[first : first + _BATCH]
+        wrong = (gone <= joined) & (gone != STAYS)
+        if wrong.any():
+            row = first + int(np.argmax(wrong))
+            raise ValueError(f"left must be later than time; for join {row} it is not")
 
-    Parameters
-    ----------
-    offsets, time
-        As in ``check_rows``.
-    first, last
-        int32, shape (n_users,): first and last tick of the observation; the first may be
-        unknown.
 
-    Raises
-    ------
-    ValueError
-        If a user's observation ends before it starts, or a join lies outside it.
-    """
+def _check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
+    """Check that every user was observed when they joined; a first tick may be unknown."""
     if first is not None and (first > last).any():
         user = int(np.argmax(first > last))
         raise ValueError(f"observed_from must not be after observed_until; it is for user {user}")
@@ -145,7 +144,7 @@ def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32)
             )
 
 
-def _view(array: Any, name: str) -> npt.NDArray[Any]:
+def _view(array: Any, name: str) -> AnyArray:
     dtype = np.dtype(DTYPES[name])
     if not isinstance(array, np.ndarray) or array.ndim != 1 or array.dtype != dtype:
         raise ValueError(f"{name} must be a {dtype.name} array in one dimension")
@@ -154,7 +153,7 @@ def _view(array: Any, name: str) -> npt.NDArray[Any]:
     return view
 
 
-def _check_lengths(arrays: Mapping[str, npt.NDArray[Any]], n_users: int) -> None:
+def _check_lengths(arrays: Mapping[str, AnyArray], n_users: int) -> None:
     per_user = {"offsets": n_users + 1, "observed_from": n_users, "observed_until": n_users}
     for name, array in arrays.items():
         expected = per_user.get(name, len(arrays["group"]))
@@ -175,9 +174,7 @@ def check_names(what: str, names: pa.StringArray) -> None:
         raise ValueError(f"{what} must be unique, sorted and not null")
 
 
-def _check_ids(
-    arrays: Mapping[str, npt.NDArray[Any]], limits: Mapping[str, tuple[int, int]]
-) -> None:
+def _check_ids(arrays: Mapping[str, AnyArray], limits: Mapping[str, tuple[int, int]]) -> None:
     for name, (low, high) in limits.items():
         ids = arrays.get(name)
         if ids is not None and len(ids) and not (ids.min() >= low and ids.max() < high):

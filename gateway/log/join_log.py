@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,41 +12,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Bool, Int32, Int64, UInt8
 from gateway.errors import LogError
-from gateway.log import (
-    ReadReport,
-    Tick,
-    as_columns,
-    format_of,
-    instants,
-    marked_table,
-    parse_duration,
-    read_csv,
-    read_report,
-    write_parquet,
-)
-from gateway.log.dense import DenseRows, dense_rows, read_dense
-from gateway.log.frames import as_table, frame_library
-from gateway.log.ids import dense_ids, numbered_names, whole_numbers
-from gateway.log.invariants import checked_columns
-from gateway.log.manifest import read_manifest
+from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
+from gateway.log.files import format_of, write_parquet
+from gateway.log.in_memory import fields_of_arrays, read_fields
+from gateway.log.invariants import SOURCES, STAYS, checked_columns
+from gateway.log.log_table import table_of
+from gateway.log.mapped import read_manifest
+from gateway.log.messages import complaint
+from gateway.log.numbering import numbered_names
 from gateway.log.part_views import Views
-from gateway.log.rows import assembled, count_values
-from gateway.log.sources import SOURCES
-from gateway.log.stored import MARK, fields_of, is_marked, not_restored, table_of
-from gateway.log.times import TimeFormat, time_column
-from gateway.log.windows import roles_of
+from gateway.log.read_report import ReadReport, read_report
+from gateway.log.sorting import count_values
+from gateway.log.ticks import Tick, instants, parse_duration
+from gateway.log.times import TimeFormat
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-__all__ = ["SOURCES", "JoinLog", "Tick", "numbered_names", "parse_duration"]
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-
-_ROLES = roles_of("user", "group", "time", None, None)
+__all__ = ["SOURCES", "STAYS", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,9 +71,18 @@ class JoinLog(Views):
         does not know: ``observed_from`` is None. Where it does not tell when they left,
         ``observed_until`` is the last tick of the log, after which nobody is seen.
     source
-        uint8 index into ``SOURCES``, shape (n_joins,), or None.
+        uint8 index into ``sources``, shape (n_joins,), or None.
     confirmed, inviter, seed_group
         Optional, shape (n_joins,): bool; int32 user id or -1; int32 group id or -1.
+    left
+        int32, shape (n_joins,), or None: first tick, after that of the join, in which the
+        user is no member any more; ``STAYS`` for who did not leave. At ``t`` those are
+        members who have ``time < t < left``.
+    sources
+        Names of the log's sources: ``SOURCES``, then those that the log has beside them.
+    part_of
+        Of a part of a log: the id of its first user in the whole log, and the number of
+        users there. The ids of ``inviter`` are those of the whole log.
     rows_read
         Rows that the log was made of, repeated ones included; None where nobody counted.
         It is no part of what makes two logs equal.
@@ -111,14 +107,17 @@ class JoinLog(Views):
     origin: int
     observed_from: Int32 | None
     observed_until: Int32
-    source: npt.NDArray[np.uint8] | None = None
-    confirmed: npt.NDArray[np.bool_] | None = None
+    source: UInt8 | None = None
+    confirmed: Bool | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
+    left: Int32 | None = None
+    sources: tuple[str, ...] = SOURCES
+    part_of: tuple[int, int] | None = None
     rows_read: int | None = None
 
     def __post_init__(self) -> None:
-        views = checked_columns(vars(self), n_sources=len(SOURCES))
+        views = checked_columns(vars(self))
         for name, view in views.items():
             object.__setattr__(self, name, view)
 
@@ -136,9 +135,11 @@ class JoinLog(Views):
         observed_from: npt.ArrayLike | None = None,
         observed_until: npt.ArrayLike | None = None,
         source: npt.ArrayLike | None = None,
+        sources: Sequence[str] = SOURCES,
         confirmed: npt.ArrayLike | None = None,
         inviter: npt.ArrayLike | None = None,
         seed_group: npt.ArrayLike | None = None,
+        left: npt.ArrayLike | None = None,
     ) -> Self:
         """Make a log from one value for each join, in any order.
 
@@ -159,17 +160,21 @@ class JoinLog(Views):
             else in order of their names. Without a first tick it is not known; without a
             last one it is that of all rows, repeated ones included: they too were seen.
         source
-            Index into ``SOURCES``, shape (n_rows,).
+            Index into ``sources``, shape (n_rows,).
+        sources
+            Names of the sources, the first of which are ``SOURCES``; at most 256.
         confirmed
             Booleans, shape (n_rows,).
         inviter, seed_group
             Ids like those of ``user`` and ``group``, -1 for none, shape (n_rows,).
+        left
+            Ticks, ``STAYS`` for who did not leave, shape (n_rows,).
 
         Returns
         -------
         JoinLog
             Of several rows of one user and group, the earliest; of several earliest ones,
-            the least by source, confirmed, inviter and seed group.
+            the least by source, confirmed, inviter, seed group and leaving.
 
         Raises
         ------
@@ -183,30 +188,23 @@ class JoinLog(Views):
         >>> joins.users.to_pylist(), joins.group.tolist(), joins.time.tolist()
         (['ann', 'eve'], [1, 0, 1], [2, 3, 5])
         """
-        by_user = dense_ids(user, names=users, letter="u", what="user", mentioned=inviter)
-        by_group = dense_ids(group, names=groups, letter="g", what="group", mentioned=seed_group)
-        ticks = whole_numbers(time, "time")
-        optional = {
-            "source": None if source is None else _codes(source),
-            "confirmed": None if confirmed is None else np.asarray(confirmed),
-            "inviter": by_user.mentioned,
-            "seed_group": by_group.mentioned,
-        }
-        others = {name: column for name, column in optional.items() if column is not None}
-        observed = (observed_from, observed_until)
-        columns = assembled(by_user, by_group, ticks, observed=observed, others=others)
-        try:
-            return cls(**columns, tick=tick, origin=int(origin), rows_read=len(ticks))
-        except ValueError as error:
-            raise LogError(f"the joins cannot be used: {error}") from error
+        found = fields_of_arrays(
+            user, group, time, users=users, groups=groups, sources=tuple(sources),
+            observed=(observed_from, observed_until), source=source, confirmed=confirmed,
+            inviter=inviter, seed_group=seed_group, left=left,
+        ) | {"tick": tick, "origin": int(origin)}  # fmt: skip
+        return cls._made(found)
 
     @classmethod
-    def read(
+    def read(  # noqa: PLR0913  (one name for each column of the log)
         cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
-        observed_from: str | None = None, observed_until: str | None = None,
-        time_format: TimeFormat = "auto",
+        source: str | None = None, confirmed: str | None = None, inviter: str | None = None,
+        seed_group: str | None = None, left: str | None = None, observed_from: str | None = None,
+        observed_until: str | None = None, time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
         """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
+
+        A file that ``to_parquet`` wrote gives back the log with all its columns.
 
         Parameters
         ----------
@@ -216,10 +214,13 @@ class JoinLog(Views):
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC (of days, where all are midnights), integers a log in a
             unit of its own.
-        observed_from, observed_until
-            Names of columns with the first and the last tick at which the user's joins
-            would have been seen, in the form of the times and the same in every row of the
-            user; without them it is not known.
+        source, confirmed, inviter, seed_group, left, observed_from, observed_until
+            Names of the columns that hold: the name of the join's source; true or false;
+            the names of the inviting user and of the seed, null or empty for none; when
+            the member left, null or empty for who did not; and the first and the last
+            tick at which the user's joins would have been seen, the same in every row of
+            the user. Times are in the form of the time column. None takes the column of
+            that name where there is one, and an empty text none.
         time_format
             What whole numbers in the time column are: ``auto``, ticks of the log's own;
             ``yyyymmdd``, dates such as 20240131; ``epoch_s`` or ``epoch_ms``, seconds or
@@ -229,49 +230,40 @@ class JoinLog(Views):
         ------
         LogError
             If the log cannot be used; the message names file, row, column and rule.
+
+        Notes
+        -----
+        An inviter who joins nothing is a user without joins; in a log that tells when
+        users were there, this one was so from the first invitation to the last. A seed
+        that nobody joins is a group without members.
         """
-        read = cls.from_parquet if format_of(Path(path)) == "parquet" else cls.from_csv
-        roles = roles_of(user, group, time, observed_from, observed_until)
-        return read(path, **roles, time_format=time_format)
-
-    @classmethod
-    def from_csv(
-        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
-        observed_from: str | None = None, observed_until: str | None = None,
-        time_format: TimeFormat = "auto",
-    ) -> Self:  # fmt: skip
-        """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
-        return cls._of(dense_rows(read_csv(path, **roles)), path)
-
-    @classmethod
-    def from_parquet(
-        cls, path: str | Path, *, user: str = "user", group: str = "group", time: str = "time",
-        observed_from: str | None = None, observed_until: str | None = None,
-        time_format: TimeFormat = "auto",
-    ) -> Self:  # fmt: skip
-        """Read a log from a Parquet file or folder; otherwise as ``read``.
-
-        A file that ``to_parquet`` wrote gives back the log with all its columns.
-        """
-        roles = roles_of(user, group, time_column(time, time_format), observed_from, observed_until)
+        columns = Columns(
+            user, group, time, source, confirmed, inviter, seed_group, left, observed_from,
+            observed_until, time_format,
+        )  # fmt: skip
         if read_manifest(path) is not None:
-            if roles != _ROLES:
+            if columns != Columns():
                 rule = "columns are user, group and time, and their form is known; name no others"
                 raise LogError(f"{path}: a converted log's {rule}")
             return cls.open(path)
-        if roles == _ROLES and time_format == "auto":
-            table = marked_table(path, MARK)
-            if table is not None:
-                return cls._restored(table, path)
-        return cls._of(read_dense(path, **roles), path)
+        return cls._of(pieces_of(Path(path), columns), columns, path)
 
     @classmethod
-    def from_dataframe(
-        cls, frame: Any, *, user: str = "user", group: str = "group", time: str = "time",
-        observed_from: str | None = None, observed_until: str | None = None,
-        time_format: TimeFormat = "auto",
-    ) -> Self:  # fmt: skip
+    def from_csv(cls, path: str | Path, **columns: Any) -> Self:
+        """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
+        if format_of(Path(path)) == "parquet":
+            raise complaint(path, "the log", "must be a CSV file; it is Parquet")
+        return cls.read(path, **columns)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path, **columns: Any) -> Self:
+        """Read a log from a Parquet file or folder; otherwise as ``read``."""
+        if format_of(Path(path)) != "parquet":
+            raise complaint(path, "the log", "must be a Parquet file; it is of another format")
+        return cls.read(path, **columns)
+
+    @classmethod
+    def from_dataframe(cls, frame: Any, **columns: Any) -> Self:
         """Make a log from a data frame; otherwise as ``read``.
 
         Parameters
@@ -279,33 +271,22 @@ class JoinLog(Views):
         frame
             pandas, polars, pyarrow, a mapping of names to columns, or anything with the
             Arrow C stream interface.
-        user, group, time, observed_from, observed_until, time_format
-            Names of the columns.
+        columns
+            Names of the columns, and the form of times.
         """
-        where, roles = (
-            "the data frame",
-            roles_of(user, group, time_column(time, time_format), observed_from, observed_until),
-        )
-        table = as_table(frame, names=tuple(roles.values()), where=where)
-        if is_marked(table) and roles == _ROLES and time_format == "auto":
-            return cls._restored(table, where)
-        columns = as_columns(table, where=where, **roles)
-        return cls._of(dense_rows(columns), where)
+        named, where = Columns(**columns), "the data frame"
+        return cls._of(pieces_of_frame(frame, named, where), named, where)
 
     @classmethod
-    def _of(cls, rows: DenseRows, where: object) -> Self:
+    def _of(cls, pieces: Sequence[Piece], columns: Columns, where: object) -> Self:
+        return cls._made(read_fields(pieces, columns, where))
+
+    @classmethod
+    def _made(cls, found: dict[str, Any]) -> Self:
         try:
-            return cls(**rows.fields(where))
+            return cls(**found)
         except ValueError as error:
             raise LogError(f"the joins cannot be used: {error}") from error
-
-    @classmethod
-    def _restored(cls, table: pa.Table, where: object) -> Self:
-        columns = fields_of(table, sources=SOURCES, where=where)
-        try:
-            return cls.from_arrays(**columns)
-        except LogError as error:
-            raise not_restored(where, error) from error
 
     def __repr__(self) -> str:
         size = f"{self.n_joins:,} joins of {self.n_groups:,} groups by {self.n_users:,} users"
@@ -342,12 +323,7 @@ class JoinLog(Views):
     @cached_property
     def reading(self) -> ReadReport:
         """What was done to the data that the log was read from, and what in it looks odd."""
-        return read_report(
-            rows=self.n_joins if self.rows_read is None else self.rows_read,
-            joins=self.n_joins, tick=self.tick, origin=self.origin, time=self.time,
-            groups=self.groups, members=self.sizes(), n_users=self.n_users,
-            users=self.users, counts=np.diff(self.offsets),
-        )  # fmt: skip
+        return read_report(self)
 
     def when(self, ticks: npt.ArrayLike) -> pa.Array:
         """Return ticks of the log as date32, timestamp[s, UTC] or int64 by its unit."""
@@ -366,12 +342,12 @@ class JoinLog(Views):
         -------
         pyarrow.Table
             ``user``, ``group``, ``time`` (date32, timestamp[s, UTC] or int64); of
-            ``source``, ``confirmed``, ``inviter``, ``seed_group`` what the log has, with
-            names for ids and null for none; ``observed_from`` where it is known, and
+            ``source``, ``confirmed``, ``inviter``, ``seed_group``, ``left`` what the log has,
+            with names for ids and null for none; ``observed_from`` where it is known, and
             ``observed_until`` there or where it is not the last join for every user. Its
             metadata hold what else ``from_dataframe`` needs to give back an equal log.
         """
-        return table_of(vars(self), sources=SOURCES)
+        return table_of(vars(self))
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the log as a pandas data frame; the columns are those of ``to_arrow``.
@@ -411,14 +387,6 @@ class JoinLog(Views):
             If the file cannot be written.
         """
         write_parquet(self.to_arrow(), path)
-
-
-def _codes(source: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    codes = whole_numbers(source, "source")
-    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(SOURCES):
-        got = f"{codes.min()} to {codes.max()}"
-        raise LogError(f"source must index the {len(SOURCES)} known sources; got {got}")
-    return codes.astype(np.uint8)
 
 
 def _same(ours: Any, theirs: Any) -> bool:

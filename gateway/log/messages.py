@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+
+from gateway.arrays import Bool
 from gateway.errors import LogError, Problem
 
-__all__ = ["complaint", "listed", "nearest", "rows_like_it", "shown"]
+__all__ = ["Place", "complaint", "listed", "nearest", "shown"]
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 20
@@ -65,13 +69,36 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     return found[0] if found else None
 
 
-def rows_like_it(value: str, row: int, count: int, *, first_row: int | None = None) -> str:
-    """Return ``value in data row 7, and 3 more rows``: ``row`` from 0, ``count`` in all.
+@dataclass(frozen=True)
+class Place:
+    """A column of a file, or of a block of its rows, in messages.
 
-    With ``first_row`` the rows are a block that begins there, and what stands beyond it is
-    not known: nothing is said of more rows.
+    Parameters
+    ----------
+    where
+        The file.
+    what
+        The column, in words.
+    first_row
+        Number of the first row, from 0.
+    is_block
+        Whether rows beyond these are not known: then nothing is said of how many are alike.
+    hint
+        A way out of anything that is wrong with the column.
     """
-    if first_row is not None:
-        return f"{value} in data row {first_row + row + 1}"
-    more = f", and {count - 1} more row{'s' if count != 2 else ''}" if count > 1 else ""
-    return f"{value} in data row {row + 1}{more}"
+
+    where: object
+    what: str
+    first_row: int = 0
+    is_block: bool = False
+    hint: str | None = None
+
+    def error(self, rule: str, *, got: str | None = None, hint: str | None = None) -> LogError:
+        """Return the error that says: the column broke the rule."""
+        return complaint(self.where, self.what, rule, got=got, hint=hint or self.hint)
+
+    def row(self, value: str, bad: Bool) -> str:
+        """Return ``value in data row 7, and 3 more rows`` for the rows that are bad."""
+        count, row = int(np.count_nonzero(bad)), self.first_row + int(np.argmax(bad)) + 1
+        more = f", and {count - 1} more row{'s' if count != 2 else ''}"
+        return f"{value} in data row {row}{more if count > 1 and not self.is_block else ''}"

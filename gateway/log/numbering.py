@@ -1,154 +1,332 @@
-"""Values that come block by block, as dense ids in order of their names.
-
-Text is numbered by Arrow's dictionaries, integers by a table of those that occur: no list
-of names as long as the log is ever made.
-"""
+"""Names as dense ids, in order of their UTF-8 bytes."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.log.ids import Dense, inverse
-from gateway.log.name_order import decimal_order, text_order
+from gateway.arrays import AnyArray, Int32, Int64, UInt64
+from gateway.errors import LogError
+from gateway.log.messages import shown
 
-__all__ = ["Numbering", "numbering_of"]
+__all__ = ["Coded", "Dense", "Numbering", "coded", "dense_ids", "inverse", "numbered_names",
+           "text_order", "texts", "whole_numbers"]  # fmt: skip
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-
-# Values that are worked on at a time.
-_BATCH = 1 << 22
-# So many entries of dictionaries are held before those that are alike are made one.
+_DIGITS = 7
+# Names that are made at a time.
+_BATCH = 1 << 18
+# So many names are held before those that are alike are made one.
 _HELD = 1 << 22
-_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+# Below it Arrow's order is fast enough.
+_MANY = 1 << 16
+_KEY_BYTES = 8
 
 
-class Numbering(Protocol):
-    """Takes the blocks of a column in turn, then gives all of it."""
+class Coded(NamedTuple):
+    """Values as ids into names: ``codes`` int32, -1 for none; ``names`` text or integers."""
 
-    def add(self, block: pa.Array) -> bool:
-        """Take a block; False where it holds what must be looked at row by row."""
-        ...
-
-    def finish(self) -> Dense:
-        """Return all values; nothing can be added any more."""
-        ...
+    names: pa.Array
+    codes: Int32
 
 
-def numbering_of(kind: pa.DataType, rows: int) -> Numbering | None:
-    """Return what numbers a column of a type and so many rows; None for other types."""
-    if pa.types.is_integer(kind) and kind != pa.uint64():
-        return _Integers(rows, wide=kind.bit_width > 32 or kind == pa.uint32())
-    if kind in _TEXTS or (pa.types.is_dictionary(kind) and kind.value_type in _TEXTS):
-        return _Texts(rows)
-    return None
+def coded(column: pa.Array) -> Coded:
+    """Return text or integers, plain or by dictionary, as ids; an empty text is none.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If a text is not UTF-8.
+    """
+    if pa.types.is_integer(column.type) and not column.null_count and _are_close(column):
+        numbers, codes = _ranked(column.cast(pa.int64()).to_numpy())
+        return Coded(pa.array(numbers), codes)
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    names = encoded.dictionary
+    if not pa.types.is_integer(names.type) or names.type == pa.uint64():
+        names = names.cast(pa.string())
+        names.validate(full=True)
+    elif names.type != pa.int64():
+        names = names.cast(pa.int64())
+    indices = encoded.indices
+    if indices.null_count:
+        indices = indices.fill_null(-1) if pa.types.is_signed_integer(indices.type) else (
+            indices.cast(pa.int64()).fill_null(-1)
+        )  # fmt: skip
+    codes = indices.to_numpy().astype(np.int32, copy=False)
+    none = (
+        pc.is_null(names) if names.type == pa.int64() else pc.fill_null(pc.equal(names, ""), True)
+    )
+    if pc.any(none).as_py():
+        codes = np.where(
+            none.to_numpy(zero_copy_only=False)[codes] | (codes < 0), np.int32(-1), codes
+        )
+    return Coded(names, codes)
 
 
-class _Integers:
-    """Integers, named as they are written."""
-
-    def __init__(self, rows: int, *, wide: bool) -> None:
-        self._values: npt.NDArray[np.signedinteger] = np.empty(rows, np.int64 if wide else np.int32)
-        self._filled = 0
-
-    def add(self, block: pa.Array) -> bool:
-        if not pa.types.is_integer(block.type) or block.null_count:
-            return False
-        values = block.to_numpy()
-        if not np.can_cast(values.dtype, self._values.dtype):
-            return False
-        self._values[self._filled : self._filled + len(values)] = values
-        self._filled += len(values)
-        return True
-
-    def finish(self) -> Dense:
-        values = self._values
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 4 * len(values) + 1_000:
-            return self._by_dictionary()
-        # Without large gaps they are looked up in a table.
-        table = np.zeros(high + 1, np.int32)
-        table[values] = 1
-        known = np.flatnonzero(table)
-        order = decimal_order(known)
-        table[known[order]] = np.arange(len(known), dtype=np.int32)
-        ids = values if values.dtype == np.int32 else np.empty(len(values), np.int32)
-        for first in range(0, len(values), _BATCH):
-            part = slice(first, first + _BATCH)
-            ids[part] = table[values[part]]
-        return _dense(ids.astype(np.int32, copy=False), known, order)
-
-    def _by_dictionary(self) -> Dense:
-        pieces = [self._values[i : i + _BATCH] for i in range(0, len(self._values), _BATCH)]
-        column = pa.chunked_array([pa.array(piece) for piece in pieces]).dictionary_encode()
-        known = column.chunk(0).dictionary.to_numpy()
-        order = decimal_order(known)
-        ids, rank = np.empty(len(self._values), np.int32), inverse(order)
-        for first, chunk in zip(range(0, len(ids), _BATCH), column.chunks, strict=True):
-            ids[first : first + len(chunk)] = rank[chunk.indices.to_numpy()]
-        return _dense(ids, known, order)
+def _are_close(column: pa.Array) -> bool:
+    """Whether integers, none of them negative, leave few gaps."""
+    low, high = (end or 0 for end in pc.min_max(column).as_py().values())
+    return low >= 0 and high <= 4 * len(column) + 1_000
 
 
-def _dense(ids: Int32, known: npt.NDArray[np.signedinteger], order: Int64) -> Dense:
-    names = pa.array(known[order]).cast(pa.string())
-    return Dense(ids, names, np.arange(len(names)), None)
+class Numbering:
+    """Values that come block by block, numbered as they are met until the end.
 
+    ``add`` gives arrays of ids that ``finish`` changes, in place, to ranks of the names.
+    """
 
-class _Texts:
-    """Text, numbered in the order in which it is first met, until the end."""
-
-    def __init__(self, rows: int) -> None:
-        self._codes = np.empty(rows, np.int32)
-        self._filled = 0
-        self._names: list[pa.StringArray] = []
+    def __init__(self) -> None:
+        self._names: list[pa.Array] = []
+        self._issued: list[Int32] = []
         self._held = self._distinct = 0
 
-    def add(self, block: pa.Array) -> bool:
-        kind = block.type
-        if kind not in _TEXTS and not (pa.types.is_dictionary(kind) and kind.value_type in _TEXTS):
-            return False
-        encoded = block if pa.types.is_dictionary(kind) else block.dictionary_encode()
-        names = encoded.dictionary.cast(pa.string())
-        if block.null_count or names.null_count or pc.any(pc.equal(names, "")).as_py():
-            return False
-        names.validate(full=True)
-        codes = self._codes[self._filled : self._filled + len(block)]
-        np.add(encoded.indices.to_numpy(), self._held, out=codes, casting="unsafe")
-        self._filled += len(block)
-        self._names.append(names)
-        self._held += len(names)
+    def add(self, block: Coded) -> Int32:
+        """Return the ids so far of a block, -1 for none."""
+        ids = np.where(block.codes < 0, np.int32(-1), block.codes + np.int32(self._held))
+        self._issued.append(ids)
+        self._names.append(block.names)
+        self._held += len(block.names)
         if self._held > _HELD + 2 * self._distinct:
             self._merge()
-        return True
+        return ids
 
-    def _merge(self) -> None:
-        """Let each name be held once."""
-        encoded = pa.chunked_array(self._names, pa.string()).dictionary_encode()
-        place = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-        self._renumber(place)
-        self._names = [encoded.chunk(0).dictionary]
-        self._held = self._distinct = len(self._names[0])
-
-    def _renumber(self, place: npt.NDArray[np.int32]) -> None:
-        for first in range(0, self._filled, _BATCH):
-            part = slice(first, min(first + _BATCH, self._filled))
-            self._codes[part] = place[self._codes[part]]
-
-    def finish(self) -> Dense:
-        self._merge()
-        names = self._names[0]
-        used = np.zeros(len(names), bool)
-        for first in range(0, self._filled, _BATCH):
-            used[self._codes[first : first + _BATCH]] = True
+    def finish(self) -> pa.StringArray:
+        """Return the names that occur, sorted; the ids of all blocks are now theirs."""
+        if not self._held:
+            return pa.array([], pa.string())
+        names = self._merge()
+        used = np.zeros(len(names) + 1, np.bool_)
+        for ids in self._issued:
+            used[ids] = True
+        # A dictionary may hold what no row does; -1 has marked what lies behind the names.
+        used = used[:-1]
         if not used.all():
-            # A dictionary may hold what no row does.
             self._renumber((np.cumsum(used) - 1).astype(np.int32))
             names = names.filter(pa.array(used))
+        names = names.cast(pa.string())
         order = text_order(names)
         self._renumber(inverse(order))
-        return Dense(self._codes, names.take(pa.array(order)), np.arange(len(names)), None)
+        self._issued.clear()
+        return names.take(pa.array(order))
+
+    def _merge(self) -> pa.Array:
+        """Let each name be held once."""
+        if len({names.type for names in self._names}) > 1:
+            self._names = [names.cast(pa.string()) for names in self._names]
+        encoded = pa.chunked_array(self._names).dictionary_encode()
+        self._renumber(np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks]))
+        self._names = [encoded.chunk(0).dictionary]
+        self._held = self._distinct = len(self._names[0])
+        return self._names[0]
+
+    def _renumber(self, place: Int32) -> None:
+        place = np.append(place, np.int32(-1))
+        for ids in self._issued:
+            np.take(place, ids, out=ids, mode="wrap")
+
+
+def numbered_names(letter: str, ids: AnyArray) -> pa.StringArray:
+    """Return names whose sorted order is the order of the ids: ``u0000012``.
+
+    Parameters
+    ----------
+    letter
+        What every name starts with.
+    ids
+        Integers, not negative.
+
+    Examples
+    --------
+    >>> numbered_names("u", np.array([7, 12])).to_pylist()
+    ['u0000007', 'u0000012']
+    """
+    width = max(_DIGITS, len(str(ids.max(initial=0))))
+    # In batches: each step on the way to the names takes as much room as they do.
+    parts = [
+        _padded(letter, ids[first : first + _BATCH], width)
+        for first in range(0, max(len(ids), 1), _BATCH)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+
+def _padded(letter: str, ids: AnyArray, width: int) -> pa.StringArray:
+    digits = pc.utf8_lpad(pa.array(ids).cast(pa.string()), width, "0")
+    return pc.binary_join_element_wise(pa.scalar(letter), digits, "")
+
+
+class Dense(NamedTuple):
+    """Values as ids: ``ids`` int32; ``names`` sorted; ``order`` of the given names, if any.
+
+    ``mentioned`` are the ids of what was mentioned beside the values, -1 for none.
+    """
+
+    ids: Int32
+    names: pa.StringArray
+    order: Int64
+    mentioned: Int32 | None = None
+
+
+def dense_ids(
+    values: Any, *, names: Any = None, letter: str = "u", what: str = "user", mentioned: Any = None
+) -> Dense:
+    """Return values, names or ids, as dense ids in order of their names.
+
+    Parameters
+    ----------
+    values
+        Names; or ids, which index ``names`` or are named after their number.
+    names
+        Name of each id, unique, in any order; those without a row are kept.
+    letter
+        First letter of names made from ids.
+    what
+        What one of them is called in messages.
+    mentioned
+        More ids, -1 for none: inviters beside users. Only with ids.
+
+    Raises
+    ------
+    LogError
+        If a name is null, empty or there twice, an id is negative or has no name.
+    """
+    if not _are_numbers(values):
+        if names is not None or mentioned is not None:
+            raise LogError(f"{what} must be given by ids where ids are given beside it; got names")
+        numbering = Numbering()
+        of_rows = numbering.add(coded(texts(values, what)))
+        found = numbering.finish()
+        return Dense(of_rows, found, np.arange(len(found)))
+    ids = whole_numbers(values, what)
+    others = np.empty(0, np.int64) if mentioned is None else whole_numbers(mentioned, what)
+    pool = np.concatenate([ids, others[others >= 0]]) if len(others) else ids
+    if names is None:
+        if pool.min(initial=0) < 0:
+            raise LogError(f"{what} ids must not be negative; got {pool.min()}")
+        known, place = _ranked(pool)
+        found, order = numbered_names(letter, known), np.arange(len(known))
+    else:
+        given = _unique(names, what)
+        low, high = pool.min(initial=0), pool.max(initial=-1)
+        if low < 0 or high >= len(given):
+            got = low if low < 0 else high
+            raise LogError(f"{what} ids must be in [0, {len(given)}), the names given; got {got}")
+        order = text_order(given)
+        found, place = given.take(pa.array(order)), inverse(order)[pool]
+    if mentioned is None:
+        return Dense(place, found, order)
+    beside = np.full(len(others), -1, np.int32)
+    beside[others >= 0] = place[len(ids) :]
+    return Dense(place[: len(ids)], found, order, beside)
+
+
+def _are_numbers(values: Any) -> bool:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return bool(pa.types.is_integer(values.type))
+    return np.asarray(values).dtype.kind in "iufb"
+
+
+def _ranked(ids: Int64) -> tuple[Int64, Int32]:
+    """Return the distinct ids, sorted, and the rank of each id among them."""
+    if ids.max(initial=0) > 4 * len(ids) + 1_000:
+        known, place = np.unique(ids, return_inverse=True)
+        return known, place.astype(np.int32)
+    # Ids without large gaps are looked up, twenty times as fast as sorted.
+    present = np.zeros(ids.max(initial=0) + 1, np.bool_)
+    present[ids] = True
+    return np.flatnonzero(present), (np.cumsum(present, dtype=np.int32) - np.int32(1))[ids]
+
+
+def _unique(names: Any, what: str) -> pa.StringArray:
+    found = texts(names, what)
+    counts = pc.value_counts(found)
+    doubled = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(doubled):
+        name = doubled.field("values")[0].as_py()
+        raise LogError(f"{what} names must be unique; {shown(name)} is there more than once")
+    return found
+
+
+def whole_numbers(values: Any, what: str) -> Int64:
+    """Return values as a one-dimensional int64 array.
+
+    Raises
+    ------
+    LogError
+        If they are not integers, or not in one dimension.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size > 0):
+        rule = "must be integers in one dimension"
+        raise LogError(f"{what} {rule}; got {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64, copy=False)
+
+
+def texts(values: Any, what: str) -> pa.StringArray:
+    """Return names as an array of text.
+
+    Raises
+    ------
+    LogError
+        If they are not text, or one is null or empty.
+    """
+    try:
+        array = (
+            pa.chunked_array(values) if isinstance(values, pa.ChunkedArray) else pa.array(values)
+        )
+        if pa.types.is_dictionary(array.type):
+            array = array.cast(array.type.value_type)
+        found = array.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise LogError(f"{what} names must be text; got {shown(str(error))}") from error
+    if found.null_count or pc.any(pc.equal(found, "")).as_py():
+        raise LogError(f"{what} names must not be null or empty")
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+
+def inverse(order: AnyArray) -> Int32:
+    """Return the rank of each value, int32, from the order of the values."""
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank
+
+
+def text_order(names: pa.StringArray) -> Int64:
+    """Return the order of distinct names, int64, shape (n,): for many, as integers.
+
+    Arrow's own order of a million names takes ten times as long.
+    """
+    if len(names) < _MANY:
+        return np.asarray(pc.sort_indices(names).to_numpy(), np.int64)
+    if pc.all(pc.less(names[:-1], names[1:])).as_py():
+        return np.arange(len(names))
+    key = _keys(names)
+    order = np.argsort(key)
+    ascending = key[order]
+    same = np.append(ascending[1:] == ascending[:-1], False)
+    tied = np.flatnonzero(same | np.roll(same, 1))
+    if len(tied):
+        # Those whose keys do not tell are sorted in full, among themselves.
+        block = np.sort(order[tied])
+        settled = pc.sort_indices(names.take(pa.array(block))).to_numpy()
+        order[tied] = block[settled]
+    return order
+
+
+def _keys(names: pa.StringArray) -> UInt64:
+    """Return the eight bytes after what all names begin with, as a number."""
+    ends = [end.encode() for end in pc.min_max(names).as_py().values()]
+    differ = (a != b for a, b in zip(*ends, strict=False))
+    shared = next((k for k, other in enumerate(differ) if other), len(ends[0]))
+    _, where, text = names.buffers()
+    offsets = np.frombuffer(where, np.int32)[names.offset : names.offset + len(names) + 1]
+    data = np.frombuffer(text, np.uint8)
+    key = np.zeros(len(names), np.uint64)
+    for k in range(shared, shared + _KEY_BYTES):
+        at = offsets[:-1] + k
+        inside = at < offsets[1:]
+        key <<= np.uint64(8)
+        key[inside] |= data[at[inside]]
+    return key

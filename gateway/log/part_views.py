@@ -12,10 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.errors import LogError
-from gateway.log.invariants import DTYPES, check_names, checked_columns
+from gateway.log.invariants import DTYPES, PER_USER, check_names, checked_columns
+from gateway.log.mapped import Mapped, map_folder
 from gateway.log.messages import complaint
-from gateway.log.partitioned import Mapped, map_folder
-from gateway.log.sources import SOURCES
 
 __all__ = ["JOINS_PER_PART", "Views", "cut_users"]
 
@@ -25,7 +24,6 @@ groups to be small beside it."""
 
 # Names that are checked at a time.
 _NAMES = 1 << 20
-_PER_USER = ("observed_from", "observed_until")
 
 
 def cut_users(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -75,8 +73,9 @@ class Views:
         """Yield the log as logs of some users each, in order, and of all groups.
 
         Where it is cut depends on the joins alone: what is added up part by part, in order,
-        is the same bits wherever the log lies. Columns are views. ``inviter`` is left out:
-        an inviter may be in another part.
+        is the same bits wherever the log lies. Columns are views. An inviter may be in
+        another part: ``inviter`` holds ids in the whole log, and ``part_of`` tells which
+        those of the part's own users are.
         """
         for first, last in cut_users(self.offsets):
             yield self._of_users(first, last)
@@ -123,7 +122,7 @@ class Views:
                 check_names(what, names)
                 mapped.release()
         for part in self.parts():
-            checked_columns(vars(part), n_sources=len(SOURCES))
+            checked_columns(vars(part))
 
 
 @lru_cache(maxsize=1)
@@ -148,9 +147,10 @@ def _fields_of_users(fields: Mapping[str, Any], first: int, last: int) -> dict[s
     rows = slice(int(offsets[0]), int(offsets[-1]))
     since = offsets - offsets[0] if first else offsets
     since.flags.writeable = False
-    found = {name: fields[name] for name in (*DTYPES, "groups", "tick", "origin")}
+    found = {name: fields[name] for name in (*DTYPES, "groups", "tick", "origin", "sources")}
+    begin, n_users = fields["part_of"] or (0, len(fields["users"]))
     found["users"] = fields["users"][first:last]
     for name in DTYPES:
         if found[name] is not None:
-            found[name] = found[name][slice(first, last) if name in _PER_USER else rows]
-    return found | {"offsets": since, "inviter": None, "rows_read": None}
+            found[name] = found[name][slice(first, last) if name in PER_USER else rows]
+    return found | {"offsets": since, "part_of": (begin + first, n_users), "rows_read": None}

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Ints
 from gateway.log.messages import shown
-from gateway.log.ticks import Tick, instants
+from gateway.log.ticks import Tick, in_words
+from gateway.log.times import time_format_like
 
-__all__ = ["ReadReport", "Remark", "read_report", "time_format_like"]
+if TYPE_CHECKING:
+    from gateway.log.join_log import JoinLog
 
-Ints = npt.NDArray[np.signedinteger]
+__all__ = ["ReadReport", "Remark", "read_report"]
 
 _BATCH = 1 << 20
 # What programs write where there is no name; compared without case and outer spaces.
@@ -29,9 +32,6 @@ _NO_NAMES = ("na", "n/a", "#n/a", "nan", "null", "nil", "none", "undefined", "un
 # longer than all the rest of the log.
 _FAR = 10
 _FEW = 1_000
-_YYYYMMDD = (1900_01_01, 2100_12_31)
-# 1990 to 2100.
-_SECONDS = (631_152_000, 4_133_980_799)
 
 
 @dataclass(frozen=True)
@@ -109,45 +109,34 @@ class ReadReport:
         })  # fmt: skip
 
 
-def read_report(  # noqa: PLR0913  (what a log is, column by column)
-    *,
-    rows: int,
-    joins: int,
-    tick: Tick,
-    origin: int,
-    time: Ints,
-    groups: pa.StringArray,
-    members: Ints,
-    n_users: int,
-    users: pa.StringArray | None = None,
-    counts: Ints | None = None,
-) -> ReadReport:
-    """Return the report on a log.
+def read_report(joins: JoinLog) -> ReadReport:
+    """Return the report on a log."""
+    counts = np.diff(joins.offsets)
+    remarks = [
+        *_odd_names("group", joins.groups, joins.sizes()),
+        *_odd_names("user", joins.users, counts),
+        *_very_active(joins.users, counts),
+        *_only_mentioned(joins, counts),
+    ]
+    if joins.n_joins:
+        remarks += _odd_times(joins.time, joins.origin, joins.tick)
+    rows = joins.n_joins if joins.rows_read is None else joins.rows_read
+    return ReadReport(rows, joins.n_joins, joins.n_users, joins.n_groups, tuple(remarks))
 
-    Parameters
-    ----------
-    rows
-        Rows that were read.
-    joins
-        Joins that were kept.
-    tick, origin
-        As in ``JoinLog``.
-    time
-        Ticks of the joins since the origin, in any order; of a log on disk the first and
-        the last one.
-    groups, members
-        Names, sorted, and members of each.
-    n_users
-        Number of users.
-    users, counts
-        Names, sorted, and joins of each; None where the log stays on disk.
-    """
-    remarks = [*_odd_names("group", groups, members)]
-    if users is not None and counts is not None:
-        remarks += [*_odd_names("user", users, counts), *_very_active(users, counts)]
-    if len(time):
-        remarks += _odd_times(time, origin, tick)
-    return ReadReport(rows, joins, n_users, len(groups), tuple(remarks))
+
+def _only_mentioned(joins: JoinLog, counts: Ints) -> Iterator[Remark]:
+    """Users and groups of the log that no join is of: inviters, and seeds of recommendations."""
+    for what, column, joined in (
+        ("inviters_without_joins", joins.inviter, counts),
+        ("seed_groups_without_members", joins.seed_group, joins.sizes()),
+    ):
+        if column is not None:
+            mentioned = np.zeros(len(joined) + 1, np.bool_)
+            mentioned[column] = True
+            n = int(np.count_nonzero(mentioned[:-1] & (joined == 0)))
+            if n:
+                words = what.replace("_", " ")
+                yield Remark(what, n, f"{n:,} {words} are in the log: they count as its own")
 
 
 def _odd_names(what: str, names: pa.StringArray, counts: Ints) -> Iterator[Remark]:
@@ -216,18 +205,13 @@ def _odd_times(time: Ints, origin: int, tick: Tick) -> Iterator[Remark]:
     for which, count, end in (("early", early, low[0]), ("late", late, high[-1])):
         if count:
             ends = [int(end), int(low[early]), int(high[len(high) - 1 - late])]
-            at, first, last = _said(ends, origin, tick)
+            at, first, last = in_words([end + origin for end in ends], tick)
             joins = "1 join lies" if count == 1 else f"{count:,} joins lie"
             text = f"{joins} far from the rest of the log ({first} to {last}): {at}"
             yield Remark(f"lone_{which}_times", count, text)
     if tick == "integer":
         least, most = int(low[early]) + origin, int(high[len(high) - 1 - late]) + origin
         yield from _dates_as_numbers(time, origin, least, most)
-
-
-def _said(ticks: list[int], origin: int, tick: Tick) -> list[str]:
-    since_1970 = pa.array([t + origin for t in ticks], pa.int64())
-    return [str(text) for text in instants(since_1970, tick).cast(pa.string()).to_pylist()]
 
 
 def _ends(time: Ints) -> tuple[Ints, Ints]:
@@ -261,17 +245,6 @@ def _dates_as_numbers(time: Ints, origin: int, first: int, last: int) -> Iterato
             f'numbers; time_format = "{form}" (--time-format {form}) reads them as such'
         )
         yield Remark(f"times_like_{form}", len(time), text)
-
-
-def time_format_like(first: int, last: int) -> str | None:
-    """Return the form of times that numbers in a range may be, None for mere numbers."""
-    if _YYYYMMDD[0] <= first <= last <= _YYYYMMDD[1]:
-        return "yyyymmdd"
-    if _SECONDS[0] <= first <= last <= _SECONDS[1]:
-        return "epoch_s"
-    if _SECONDS[0] * 1_000 <= first <= last <= _SECONDS[1] * 1_000:
-        return "epoch_ms"
-    return None
 
 
 def _are_dates(time: Ints, origin: int) -> bool:

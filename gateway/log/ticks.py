@@ -7,6 +7,7 @@ of its own (integers). Ticks count from 1970-01-01, or from 0 for integers.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -15,15 +16,14 @@ import pyarrow as pa
 from gateway.errors import LogError
 from gateway.log.messages import shown
 
-__all__ = ["Duration", "Tick", "instants", "parse_duration", "say_duration", "tick_of",
-           "ticks_in", "with_tick"]  # fmt: skip
+__all__ = ["LARGEST_TICK", "Duration", "Tick", "in_words", "instants", "parse_duration",
+           "say_duration", "ticks_in"]  # fmt: skip
 
 Tick = Literal["day", "second", "integer"]
 Duration = int | str | timedelta
 """A span of time: ``"180d"``, ``timedelta(days=180)``, or a number of ticks."""
 
-_METADATA_KEY = b"gateway.tick"
-_LARGEST_TICK = 2**31 - 1
+LARGEST_TICK = 2**31 - 1
 _UNITS: dict[Tick, dict[str, int]] = {
     "day": {"d": 1, "w": 7},
     "second": {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800},
@@ -31,22 +31,17 @@ _UNITS: dict[Tick, dict[str, int]] = {
 }
 
 
-def with_tick(table: pa.Table, tick: Tick) -> pa.Table:
-    """Return the table with the unit of its ``time`` column noted in its metadata."""
-    return table.replace_schema_metadata({_METADATA_KEY: tick.encode()})
-
-
-def tick_of(table: pa.Table) -> Tick:
-    """Return the unit of the ``time`` column of a table that this package read."""
-    noted = table.schema.metadata[_METADATA_KEY].decode()
-    return next(tick for tick in _UNITS if tick == noted)
-
-
 def instants(ticks: pa.Array, tick: Tick) -> pa.Array:
     """Return ticks since 1970-01-01 (or 0) as date32, timestamp[s, UTC] or int64."""
     if tick == "day":
         return ticks.cast(pa.int32()).cast(pa.date32())
     return ticks.cast(pa.timestamp("s", "UTC")) if tick == "second" else ticks.cast(pa.int64())
+
+
+def in_words(ticks: Sequence[int], tick: Tick) -> list[str]:
+    """Return ticks since 1970-01-01 (or 0) as they are written."""
+    said: list[str] = instants(pa.array(ticks, pa.int64()), tick).cast(pa.string()).to_pylist()
+    return said
 
 
 def parse_duration(text: str, tick: Tick) -> int:
@@ -92,8 +87,8 @@ def parse_duration(text: str, tick: Tick) -> int:
         known = ", ".join(units)
         raise LogError(f"{what} must be in one of {known} in a log of {tick}s; got {unit!r}")
     ticks = int(number[:20]) * units.get(unit, 1)
-    if not 1 <= ticks <= _LARGEST_TICK:
-        raise LogError(f"{what} must come to 1 to {_LARGEST_TICK:,} ticks; got {ticks:,}")
+    if not 1 <= ticks <= LARGEST_TICK:
+        raise LogError(f"{what} must come to 1 to {LARGEST_TICK:,} ticks; got {ticks:,}")
     return ticks
 
 

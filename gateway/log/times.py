@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Bool, Int64, Ints
 from gateway.errors import LogError
-from gateway.log.messages import complaint, rows_like_it, shown
-from gateway.log.ticks import Tick
+from gateway.log.messages import Place, complaint, shown
+from gateway.log.ticks import LARGEST_TICK, Tick, in_words
 
-__all__ = ["TimeColumn", "TimeFormat", "Times", "are_midnights", "form_of", "parse_times",
-           "time_column"]  # fmt: skip
+__all__ = ["TimeFormat", "Times", "are_midnights", "check_span", "parse_times",
+           "time_format_like"]  # fmt: skip
 
 Kind = Literal["date", "naive", "zoned", "integer"]
 TimeFormat = Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"]
@@ -55,37 +55,14 @@ _READABLE = (
 )
 
 _DAY = 86_400
+_YYYYMMDD = (1900_01_01, 2100_12_31)
+# 1990 to 2100.
+_SECONDS = (631_152_000, 4_133_980_799)
 _BATCH = 1 << 20
+# So many times tell whether there are few of them, again and again.
+_SAMPLE = 1 << 10
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-
-
-class TimeColumn(str):
-    """Name of a column of times whose whole numbers have a form."""
-
-    __slots__ = ("form",)
-    form: TimeFormat
-
-
-def time_column(name: str, form: TimeFormat) -> str:
-    """Return the name of a column of times, with the form of its whole numbers.
-
-    Raises
-    ------
-    LogError
-        If there is no such form.
-    """
-    if form not in get_args(TimeFormat):
-        rule = f"must be one of {', '.join(get_args(TimeFormat))}"
-        raise LogError(f"time_format {rule}; got {shown(form)}")
-    column = TimeColumn(name)
-    column.form = form
-    return column
-
-
-def form_of(column: str) -> TimeFormat:
-    """Return the form of the whole numbers of a column, by its name."""
-    return column.form if isinstance(column, TimeColumn) else "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +72,12 @@ class Times:
     Parameters
     ----------
     ticks
-        int64, no nulls: days or seconds since 1970-01-01 UTC, or the integers themselves.
+        int64: days or seconds since 1970-01-01 UTC, or the integers themselves.
     kind
         What the column held.
     """
 
-    ticks: pa.ChunkedArray
+    ticks: Int64
     kind: Kind
 
     @property
@@ -114,14 +91,7 @@ class Times:
         return _PHRASES[self.kind]
 
 
-def parse_times(
-    column: pa.ChunkedArray,
-    *,
-    where: object,
-    what: str,
-    first_row: int | None = None,
-    form: TimeFormat = "auto",
-) -> Times:
+def parse_times(column: pa.Array, place: Place, *, form: TimeFormat = "auto") -> Times:
     """Return a column of times as ticks.
 
     Text is read as dates, ISO timestamps (fractions of a second are cut off, which is
@@ -132,10 +102,8 @@ def parse_times(
     ----------
     column
         Times, at least one, no nulls.
-    where, what
-        For messages: the file, and the column in words.
-    first_row
-        Number of the first row, from 0, where the column is a block of a longer one.
+    place
+        The column, for messages.
     form
         What whole numbers are; another one than ``auto`` needs whole numbers.
 
@@ -144,27 +112,23 @@ def parse_times(
     LogError
         If a value is not a time, or not all are of one kind.
     """
-    times = _as_they_are(column, where, what, first_row)
+    times = _as_they_are(column, place)
     if form == "auto":
         return times
     if times.kind != "integer":
-        raise complaint(where, what, f"must hold integers, to be read as {form}", got=times.phrase)
-    numbers: npt.NDArray[np.int64] = times.ticks.to_numpy()
+        raise place.error(f"must hold integers, to be read as {form}", got=times.phrase)
     if form == "epoch_s":
         return Times(times.ticks, "zoned")
     if form == "epoch_ms":
-        return Times(pa.chunked_array([numbers // 1_000]), "zoned")
-    days, bad = _days_of(numbers)
+        return Times(times.ticks // 1_000, "zoned")
+    days, bad = _days_of(times.ticks)
     if bad.any():
-        row, count = int(np.argmax(bad)), int(np.count_nonzero(bad))
-        got = rows_like_it(str(numbers[row]), row, count, first_row=first_row)
-        raise complaint(where, what, "must hold dates written YYYYMMDD", got=got)
-    return Times(pa.chunked_array([days]), "date")
+        got = place.row(str(times.ticks[np.argmax(bad)]), bad)
+        raise place.error("must hold dates written YYYYMMDD", got=got)
+    return Times(days, "date")
 
 
-def _days_of(
-    numbers: npt.NDArray[np.int64],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _days_of(numbers: Int64) -> tuple[Int64, Bool]:
     """Return days since 1970-01-01 of dates written YYYYMMDD, and which numbers are none."""
     year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
     known = (year >= 1) & (year <= 9_999) & (month >= 1) & (month <= 12)
@@ -176,23 +140,41 @@ def _days_of(
     return days, ~(known & (day >= 1) & (days < last))
 
 
-def _as_they_are(column: pa.ChunkedArray, where: object, what: str, first_row: int | None) -> Times:
+def _as_they_are(column: pa.Array, place: Place) -> Times:
     kind = column.type
     if pa.types.is_string(kind):
-        return _from_text(column, where, what, first_row)
+        return _from_text(column, place)
     if pa.types.is_date32(kind):
-        return Times(column.cast(pa.int32()).cast(pa.int64()), "date")
+        return Times(_numbers(column.cast(pa.int32()).cast(pa.int64())), "date")
+    # Arrow's own cast and division round towards zero, which is up before 1970.
     if pa.types.is_date64(kind):
-        return Times(_floored(column, 86_400_000), "date")
+        return Times(_numbers(column.cast(pa.int64())) // (_DAY * 1_000), "date")
     if pa.types.is_timestamp(kind):
-        seconds = _floored(column, _PER_SECOND[kind.unit])
+        seconds = _numbers(column.cast(pa.int64())) // _PER_SECOND[kind.unit]
         return Times(seconds, "zoned" if kind.tz else "naive")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return Times(_whole_numbers(column, where, what, first_row), "integer")
-    raise complaint(where, what, _READABLE, got=f"values of type {kind}")
+        return Times(_whole_numbers(column, place), "integer")
+    raise place.error(_READABLE, got=f"values of type {kind}")
 
 
-def are_midnights(seconds: npt.NDArray[np.signedinteger], first: int = 0) -> bool:
+def _numbers(column: pa.Array) -> Int64:
+    numbers: Int64 = column.to_numpy()
+    return numbers
+
+
+def _whole_numbers(column: pa.Array, place: Place) -> Int64:
+    if pa.types.is_signed_integer(column.type):
+        return _numbers(column.cast(pa.int64()))
+    values = column.to_numpy()
+    # Above 2**53 a float no longer tells one integer from the next.
+    limit = 2**53 if values.dtype.kind == "f" else 2**63 - 1
+    bad = (np.abs(values) > limit) | (np.floor(values) != values)
+    if bad.any():
+        raise _unreadable(column, bad, place)
+    return np.asarray(values.astype(np.int64))
+
+
+def are_midnights(seconds: Ints, first: int = 0) -> bool:
     """Return whether times, in seconds since ``first``, are all midnights in UTC.
 
     Such timestamps are dates: a log of them counts in days.
@@ -201,100 +183,111 @@ def are_midnights(seconds: npt.NDArray[np.signedinteger], first: int = 0) -> boo
     return not any(((seconds[k : k + _BATCH] + first) % _DAY).any() for k in batches)
 
 
-def _floored(column: pa.ChunkedArray, per_tick: int) -> pa.ChunkedArray:
-    # Arrow's own cast and division round towards zero, which is up before 1970.
-    fine = column.cast(pa.int64()).to_numpy()
-    return pa.chunked_array([fine // per_tick], type=pa.int64())
+def check_span(where: object, first: int, last: int, *, tick: Tick) -> None:
+    """Check that the ticks of a log, counted from its first, fit into 32 bits.
+
+    Raises
+    ------
+    LogError
+        If they do not.
+    """
+    if last - first > LARGEST_TICK:
+        unit = "in all" if tick == "integer" else f"{tick}s"
+        rule = f"must span at most {LARGEST_TICK:,} {unit}, so that it fits into 32 bits"
+        form = time_format_like(first, last) if tick == "integer" else None
+        hint = None if form is None else f"say what the numbers are: --time-format {form}"
+        got = " to ".join(in_words([first, last], tick))
+        raise complaint(where, "the time", rule, got=got, hint=hint)
 
 
-def _whole_numbers(
-    column: pa.ChunkedArray, where: object, what: str, first_row: int | None
-) -> pa.ChunkedArray:
-    if pa.types.is_signed_integer(column.type):
-        return column.cast(pa.int64())
-    values = column.to_numpy()
-    # Above 2**53 a float no longer tells one integer from the next.
-    limit = 2**53 if values.dtype.kind == "f" else 2**63 - 1
-    bad = (np.abs(values) > limit) | (np.floor(values) != values)
-    if bad.any():
-        raise _unreadable(column, pa.array(bad), where, what, first_row)
-    return pa.chunked_array([values.astype(np.int64)])
+def time_format_like(first: int, last: int) -> TimeFormat | None:
+    """Return the form of times that numbers in a range may be, None for mere numbers."""
+    if _YYYYMMDD[0] <= first <= last <= _YYYYMMDD[1]:
+        return "yyyymmdd"
+    if _SECONDS[0] <= first <= last <= _SECONDS[1]:
+        return "epoch_s"
+    if _SECONDS[0] * 1_000 <= first <= last <= _SECONDS[1] * 1_000:
+        return "epoch_ms"
+    return None
 
 
-def _from_text(column: pa.ChunkedArray, where: object, what: str, first_row: int | None) -> Times:
-    first = column[0].as_py()
-    kind = _kind_of(first)
+def _from_text(column: pa.Array, place: Place) -> Times:
+    sample = column[:_SAMPLE]
+    if len(sample) == _SAMPLE and len(pc.unique(sample)) < _SAMPLE // 2:
+        # The same days again and again; which row is bad is found out below.
+        encoded = column.dictionary_encode()
+        try:
+            times = _parsed(encoded.dictionary, place)
+        except LogError:
+            pass
+        else:
+            return Times(times.ticks[encoded.indices.to_numpy()], times.kind)
+    return _parsed(column, place)
+
+
+def _parsed(column: pa.Array, place: Place) -> Times:
+    kind = _kind_of(column[0].as_py())
     if kind is None:
-        raise _unreadable(column, _of_no_kind(column), where, what, first_row)
-    fits = pc.match_substring_regex(column, _PATTERNS[kind])
-    if not pc.all(fits).as_py():
-        raise _mixed(column, pc.invert(fits), kind, where, what, first_row)
+        raise _unreadable(column, _of_no_kind(column), place)
+    bad = ~_fits(column, kind)
+    if bad.any():
+        raise _mixed(column, bad, kind, place)
     try:
         return Times(_ticks(column, kind), kind)
     except pa.ArrowInvalid as error:
-        raise _unreadable(column, _impossible(column, kind), where, what, first_row) from error
+        raise _unreadable(column, _impossible(column, kind), place) from error
 
 
-def _ticks(text: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+def _ticks(text: pa.Array, kind: Kind) -> Int64:
     if kind in ("naive", "zoned"):
         text = pc.replace_substring_regex(text, r"[.,]\d+", "")
     times = text.cast(_TYPES[kind])
-    return (times.cast(pa.int32()) if kind == "date" else times).cast(pa.int64())
+    return _numbers((times.cast(pa.int32()) if kind == "date" else times).cast(pa.int64()))
+
+
+def _fits(column: pa.Array, kind: Kind) -> Bool:
+    fits: Bool = pc.match_substring_regex(column, _PATTERNS[kind]).to_numpy(zero_copy_only=False)
+    return fits
 
 
 def _kind_of(value: str) -> Kind | None:
     text = pa.array([value])
-    fitting = (k for k, p in _PATTERNS.items() if pc.match_substring_regex(text, p)[0].as_py())
-    return next(fitting, None)
+    return next((kind for kind in _PATTERNS if _fits(text, kind)[0]), None)
 
 
-def _of_no_kind(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    fits = [pc.match_substring_regex(column, pattern) for pattern in _PATTERNS.values()]
-    return pc.invert(pc.or_(pc.or_(fits[0], fits[1]), pc.or_(fits[2], fits[3])))
+def _of_no_kind(column: pa.Array) -> Bool:
+    of_none: Bool = ~np.any([_fits(column, kind) for kind in _PATTERNS], axis=0)
+    return of_none
 
 
-def _impossible(column: pa.ChunkedArray, kind: Kind) -> pa.ChunkedArray:
+def _impossible(column: pa.Array, kind: Kind) -> Bool:
     """Return where a value looks like a time but is none, such as 2020-02-30."""
-    impossible = [value for value in pc.unique(column) if not _castable(value, kind)]
-    return pc.is_in(column, value_set=pa.array([value.as_py() for value in impossible]))
+    impossible = [value for value in pc.unique(column).to_pylist() if not _castable(value, kind)]
+    among: Bool = pc.is_in(column, value_set=pa.array(impossible)).to_numpy(zero_copy_only=False)
+    return among
 
 
-def _castable(value: pa.Scalar, kind: Kind) -> bool:
+def _castable(value: str, kind: Kind) -> bool:
     try:
-        _ticks(pa.chunked_array([[value.as_py()]]), kind)
+        _ticks(pa.array([value]), kind)
     except pa.ArrowInvalid:
         return False
     return True
 
 
-def _unreadable(
-    column: pa.ChunkedArray,
-    bad: pa.ChunkedArray | pa.BooleanArray,
-    where: object,
-    what: str,
-    first_row: int | None,
-) -> LogError:
-    row, count = pc.index(bad, True).as_py(), pc.sum(bad).as_py()
-    got = rows_like_it(shown(column[row].as_py()), row, count, first_row=first_row)
-    return complaint(where, what, _READABLE, got=got)
+def _unreadable(column: pa.Array, bad: Bool, place: Place) -> LogError:
+    value = column[int(np.argmax(bad))].as_py()
+    return place.error(_READABLE, got=place.row(shown(value), bad))
 
 
-def _mixed(
-    column: pa.ChunkedArray,
-    bad: pa.ChunkedArray,
-    kind: Kind,
-    where: object,
-    what: str,
-    first_row: int | None,
-) -> LogError:
-    row, count = pc.index(bad, True).as_py(), pc.sum(bad).as_py()
-    value = column[row].as_py()
+def _mixed(column: pa.Array, bad: Bool, kind: Kind, place: Place) -> LogError:
+    value = column[int(np.argmax(bad))].as_py()
     other = _kind_of(value)
     if other is None:
-        return _unreadable(column, pc.and_(bad, _of_no_kind(column)), where, what, first_row)
-    first = f"data row {(first_row or 0) + 1:d} holds {_PHRASES[kind]}"
+        return _unreadable(column, bad & _of_no_kind(column), place)
+    first = f"data row {place.first_row + 1:d} holds {_PHRASES[kind]}"
     rule = f"must be of one kind; {first} ({shown(column[0].as_py())})"
-    got = rows_like_it(f"{_PHRASES[other]} ({shown(value)})", row, count, first_row=first_row)
+    got = place.row(f"{_PHRASES[other]} ({shown(value)})", bad)
     zones = {kind, other} == {"naive", "zoned"}
     hint = "give every timestamp a zone, or none" if zones else None
-    return complaint(where, what, rule, got=got, hint=hint)
+    return place.error(rule, got=got, hint=hint)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,19 +12,47 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from gateway.arrays import AnyArray
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import scratch_space
+from gateway.log.messages import shown
 
 __all__ = ["HERE", "Work", "Workers", "check_room", "check_training", "current_work",
-           "over_parts", "scratch_folder", "working"]  # fmt: skip
+           "new_column", "over_parts", "parse_size", "scratch_folder", "working"]  # fmt: skip
 
 R = TypeVar("R")
+
+_UNITS = {"": 1, "B": 1}
+_UNITS |= {f"{letter}iB": 2 ** (10 * k) for k, letter in enumerate("KMGT", start=1)}
+_UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=1)}
 
 # What libraries take beside the work, whatever it is (docs/logs.md: measured).
 _RESERVE = 2**25
 # Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
 _TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
+
+
+def parse_size(text: str) -> int:
+    """Return a number of bytes written as ``2GiB``, ``500MB`` or ``1000000``.
+
+    Raises
+    ------
+    LogError
+        If the text is no such amount.
+
+    Examples
+    --------
+    >>> parse_size("2GiB"), parse_size("1.5MB")
+    (2147483648, 1500000)
+    """
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)", text.strip())
+    if found is None or found[2] not in _UNITS:
+        rule = f"must be a number and one of {', '.join(filter(None, _UNITS))}, such as 2GiB"
+        raise LogError(f"the memory {rule}; got {shown(text)}")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 class Workers(Protocol):
@@ -125,8 +156,20 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
     if _WORK.get().memory is None:
         yield None
         return
-    with scratch_space(parent) as folder:
+    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=parent))
+    try:
         yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> AnyArray:
+    """Return a new column of zeros in a file, whose pages go back to it when room is short."""
+    path = folder / name
+    with path.open("wb") as stream:
+        stream.truncate(size * np.dtype(kind).itemsize)
+    # Not read-only: kernels are compiled for arrays that can be written to.
+    return np.asarray(np.memmap(path, kind, mode="r+")) if size else np.empty(0, kind)
 
 
 def check_training(joins: JoinLog) -> None:

@@ -7,16 +7,18 @@ in them is a command, and what the classic fonts lack becomes a question mark.
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 import pyarrow as pa
 
-from gateway.report.blocks import Body, Filter, Row, Table
+from gateway.report.content import Body, Filter, Row, Table
 from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
-from gateway.report.sections.claims import CLAIMS_KEY
-from gateway.report.stored import Result
+from gateway.report.sections.note_claims import CLAIMS_KEY
+from gateway.report.summary import Result
 
 __all__ = ["escape", "render_tabular", "tex_tables"]
 
@@ -47,6 +49,8 @@ _ESCAPES: Mapping[str, str] = {
 }
 _WHITE = re.compile(r"[^\S\N{NO-BREAK SPACE}]+")
 _BETWEEN = "\N{ZERO WIDTH SPACE}"
+_HEADING = 18
+"""Letters of a column's heading on one line: numbers below it are shorter than its words."""
 _LAST_LETTER = 0x17F
 """End of Latin Extended-A: what LaTeX knows without further packages."""
 
@@ -110,7 +114,7 @@ def render_tabular(table: Table) -> str:
 
     Examples
     --------
-    >>> from gateway.report.blocks import Cell, Column, label
+    >>> from gateway.report.content import Cell, Column, label
     >>> rows = [Row([label("a_b"), Cell("−3 %")])]
     >>> print(render_tabular(Table("t", "One.", [Column("x", "", False), Column("y")],
     ...                            [Body(rows)])), end="")
@@ -128,13 +132,20 @@ def render_tabular(table: Table) -> str:
         f"% {_one_line(table.caption)}",
         rf"\begin{{tabular}}{{{kinds}}}",
         r"\toprule",
-        _row([column.label for column in table.columns]),
+        *_heading([column.label for column in table.columns]),
         r"\midrule",
         *_bodies(table),
         r"\bottomrule",
         r"\end{tabular}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _heading(labels: Sequence[str]) -> list[str]:
+    """The labels of the columns, long ones on several lines that end at the rule below."""
+    lines = [textwrap.wrap(label, _HEADING, break_long_words=False) for label in labels]
+    rising = zip_longest(*(reversed(line) for line in lines), fillvalue="")
+    return [_row(row) for row in reversed(list(rising))]
 
 
 def _bodies(table: Table) -> Iterator[str]:

@@ -1,26 +1,31 @@
-"""One self-contained HTML page from the stored tables and figures of a result."""
+"""One self-contained HTML page from the stored tables and figures of a result.
+
+A figure's SVG is made fit to stand inside the page, several of them, in light and in dark:
+what a browser could load or run goes; every id gets a prefix of its own, since ids are
+shared by the whole page; the colours of the figures become the page's variables.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+from xml.etree import ElementTree
 
 import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gateway.report.blocks import Section
-from gateway.report.inline_svg import inline_svg
-from gateway.report.numbers import name
-from gateway.report.origin import provenance_rows
+from gateway.errors import ResultError
+from gateway.report.content import Section
 from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
-from gateway.report.stored import Result
-from gateway.report.summary import confusion, lede, tiles
+from gateway.report.summary import Result, confusion, lede, tiles
+from gateway.wording import MISSING, name
 
-__all__ = ["render_report"]
+__all__ = ["COLOURS", "inline_svg", "provenance_rows", "render_report"]
 
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
@@ -39,6 +44,7 @@ _TITLES: Mapping[str, str] = {
     "label_times": "Labels of the top gateway groups over time",
     "signal_correlations": "Correlations of group signals, published and simulated",
     "reliability": "Reliability of the scorer",
+    "check_power": "How strong a gateway must be to be found on this log",
 }
 
 
@@ -139,3 +145,131 @@ def _shown(key: str, svg: str, caption: str) -> ShownFigure:
 def _digest(script: str) -> str:
     """Return what the page's content policy calls its one script: no other one may run."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+COLOURS: Final[dict[str, str]] = {
+    "#1f2328": "var(--ink)",
+    "#59636e": "var(--muted)",
+    "#a3acb5": "var(--faint)",
+    "#e1e5e9": "var(--rule)",
+    "#ffffff": "var(--paper)",
+    "#d55e00": "var(--influence)",
+    "#0072b2": "var(--homophily)",
+    "#009e73": "var(--hub)",
+    "#cc79a7": "var(--target)",
+    "#e69f00": "var(--other)",
+}
+"""Colours of the figures' style, and the variables of the page that stand for them."""
+
+_DROPPED = frozenset({"metadata", "style", "script", "foreignObject", "title", "desc", "a"})
+_HREF = "{http://www.w3.org/1999/xlink}href"
+_IMAGE = "data:image/png;base64,"
+_REFERENCE = re.compile(r"url\(#")
+_COLOUR = re.compile("|".join(COLOURS), re.IGNORECASE)
+_SCREEN = 1.4
+"""Magnification on a screen: seven points are fine on paper and small here."""
+
+
+def inline_svg(text: str, *, prefix: str, titled_by: str, described_by: str) -> Markup:
+    """Return an SVG file as an element for an HTML page.
+
+    Parameters
+    ----------
+    text
+        The file, as ``gateway.figures.render`` wrote it.
+    prefix
+        Put before every id; unique in the page.
+    titled_by, described_by
+        Ids of the elements of the page that name and describe the picture to those who
+        cannot see it.
+
+    Raises
+    ------
+    ResultError
+        If the file is not an SVG, or declares entities.
+    """
+    root = _parse(text)
+    _clean(root, prefix=prefix)
+    width = float(root.get("viewBox", "0 0 252 252").split()[2])
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib.update(
+        {
+            "class": "wide" if width > 400 else "narrow",
+            "style": f"max-width:{width * _SCREEN * 96 / 72 / 16:.1f}rem",
+            "role": "img",
+            "aria-labelledby": titled_by,
+            "aria-describedby": described_by,
+        }
+    )
+    # Safe to pass through the template unescaped: it holds only what _clean let through.
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # noqa: S704
+
+
+def _parse(text: str) -> ElementTree.Element:
+    if "<!ENTITY" in text:
+        raise ResultError("a stored figure must be an SVG without entities; got one that has some")
+    try:
+        # Only files of a result come here, and entities are refused above.
+        root = ElementTree.fromstring(text)  # noqa: S314
+    except ElementTree.ParseError as error:
+        raise ResultError(f"a stored figure must be an SVG file; got {error}") from error
+    if _bare(root.tag) != "svg":
+        raise ResultError(f"a stored figure must be an SVG file; got <{_bare(root.tag)}>")
+    return root
+
+
+def _clean(element: ElementTree.Element, *, prefix: str) -> None:
+    element.tag = _bare(element.tag)
+    attributes = dict(element.attrib)
+    element.attrib.clear()
+    for key, value in attributes.items():
+        kept = _attribute(key, value, prefix=prefix)
+        if kept is not None:
+            element.set("href" if key == _HREF else key, kept)
+    for child in list(element):
+        if _bare(child.tag) in _DROPPED:
+            element.remove(child)
+        else:
+            _clean(child, prefix=prefix)
+
+
+def _attribute(key: str, value: str, *, prefix: str) -> str | None:
+    """Return an attribute's value inside the page, None where it has no place there."""
+    if key in (_HREF, "href"):
+        if value.startswith("#"):
+            return f"#{prefix}{value[1:]}"
+        return value if value.startswith(_IMAGE) else None
+    if key.startswith(("{", "on")):
+        return None
+    if key == "id":
+        return f"{prefix}{value}"
+    value = _REFERENCE.sub(f"url(#{prefix}", value)
+    if "url(" in value.replace("url(#", ""):
+        return None
+    return _COLOUR.sub(lambda m: COLOURS[m[0].lower()], value) if key == "style" else value
+
+
+def _bare(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return provenance as key and text; what is nested is put on one line.
+
+    A diff stays in ``provenance.json``: that there is one is said by ``dirty``.
+    """
+    shown = ((key, value) for key, value in provenance.items() if key != "diff")
+    return [(key.replace("_", " "), _flat(value)) for key, value in shown]
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_flat(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_flat(item) for item in value)
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -6,9 +6,8 @@ is expected to be, and how far off it may be for which reason.
 
 from __future__ import annotations
 
-from gateway.reproduce.claims import Claim, read_claims
+from gateway.reproduce.claims import Claim, claims_as_markdown, read_claims
 from gateway.reproduce.judging import CLAIMS_SCHEMA, Reproduction, reproduce_claims
-from gateway.reproduce.listing import claims_as_markdown
 
 __all__ = [
     "CLAIMS_SCHEMA",

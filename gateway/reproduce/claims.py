@@ -1,28 +1,53 @@
-"""Claims as they are written down: one table each in a TOML file."""
+"""The claims of a file: read, checked, listed as the README lists them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, Field
 
-from gateway.config.document import Document, read_document
-from gateway.config.phrases import say_key, say_value
-from gateway.config.suggestions import did_you_mean, nearest
-from gateway.errors import ConfigError, Problem
+from gateway.config.document import read_document
+from gateway.config.phrases import say_value
+from gateway.config.rules import Breach, Given, rule
+from gateway.config.types import FilePath, Number, Section, setting, worded
+from gateway.config.validation import check_document, config_error
 from gateway.results import read_config_text
 
-__all__ = ["Claim", "read_claims"]
+__all__ = ["Claim", "claims_as_markdown", "read_claims"]
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Words = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,400}$")]
+Words = Annotated[str, worded(r"^[^\x00-\x1f\x7f]{1,400}$", "one line of at most 400 characters")]
+_ID = worded(
+    r"^[a-z0-9][a-z0-9-]{0,63}$", "a name of lower-case letters, digits and '-' (at most 64)"
+)
+_TABLE = worded(r"^[a-z][a-z_/]*$", "the name of a stored table, without its ending")
 
 
-class Claim(BaseModel):
+def _plain_values(table: dict[str, Any]) -> dict[str, Any]:
+    if not all(isinstance(value, str | int) for value in table.values()):
+        raise ValueError("a value that no row can hold")
+    return table
+
+
+@rule("take")
+def _details_fit_what_is_taken(given: Given, take: str) -> Iterator[Breach]:
+    if given.writes("weight") and take != "mean":
+        yield given.refuse("take", "must be 'mean' beside weight")
+    if given.writes("below") != (take == "count_below"):
+        yield given.refuse("take", "must be 'count_below' beside below, and only there")
+
+
+@rule("claims")
+def _names_differ(given: Given, claims: Sequence[Mapping[str, Any]]) -> Iterator[Breach]:
+    names = [claim.get("id") for claim in claims]
+    for index, name in enumerate(names):
+        if names.count(name) > 1:
+            text = "must differ from every other"
+            yield given.breach(text, ("claims", index, "id"), got=say_value(name))
+
+
+class Claim(Section):
     """One claim: a number of a run, and what it should be.
 
     Parameters
@@ -51,52 +76,36 @@ class Claim(BaseModel):
         ``quick`` claims are judged always, ``full`` ones when all are asked for.
     """
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    rules = (_details_fit_what_is_taken,)
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    id: Annotated[str, _ID]
     claim: Words
-    config: Annotated[str, Field(pattern=r"^[^\x00]+$")]
-    set: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    table: Annotated[str, Field(pattern=r"^[a-z][a-z_/]*$")]
-    where: dict[str, str | int | bool] = {}
+    config: FilePath
+    set: tuple[str, ...] = setting(
+        (), "settings over it", rule="a list of settings in quotes, each section.key=value",
+        strict=False,
+    )  # fmt: skip
+    table: Annotated[str, _TABLE]
+    where: Annotated[dict[str, Any], AfterValidator(_plain_values)] = setting(
+        {}, "which rows",
+        rule="a table of columns and what they hold: text, a whole number, true or false",
+    )  # fmt: skip
     value: str
     take: Literal["only", "mean", "count_below"] = "only"
     weight: str | None = None
-    below: Number | None = None
-    scale: Number = 1.0
-    expected: Number
-    tolerance: Annotated[Number, Field(ge=0.0)]
+    below: Number | None = setting(None, "see take", rule="a number")
+    scale: Number = setting(1.0, "a factor", rule="a number")
+    expected: Number = setting(..., "what it should be", rule="a number")
+    tolerance: Number = setting(..., "largest difference", rule="a number, 0 or above", ge=0)
     reason: Words
-    seconds: Annotated[Number, Field(gt=0.0)]
+    seconds: Number = setting(..., "cost", rule="a number above 0", gt=0)
     when: Literal["quick", "full"]
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+class _File(Section):
+    rules = (_names_differ,)
 
-    claims: Annotated[tuple[Claim, ...], Field(strict=False, min_length=1)]
-
-
-# What a value must be, where its key is known but its value is refused.
-_RULES = {
-    "id": "a name of lower-case letters, digits and '-' (at most 64)",
-    "claim": "one line of at most 400 characters",
-    "reason": "one line of at most 400 characters",
-    "config": "the path of a config",
-    "set": "a list of settings in quotes, each section.key=value",
-    "table": "the name of a stored table, without its ending",
-    "where": "a table of columns and what they hold: text, a whole number, true or false",
-    "value": "the name of a column",
-    "take": "'only', 'mean' or 'count_below'",
-    "weight": "the name of a column",
-    "below": "a number",
-    "scale": "a number",
-    "expected": "a number",
-    "tolerance": "a number, 0 or above",
-    "seconds": "a number above 0",
-    "when": "'quick' or 'full'",
-    "claims": "sections, at least one, each written [[claims]]",
-}
+    claims: tuple[Claim, ...] = Field(min_length=1, strict=False)
 
 
 def read_claims(file: Path) -> tuple[Claim, ...]:
@@ -114,47 +123,31 @@ def read_claims(file: Path) -> tuple[Claim, ...]:
         missing or refused, two claims have one name, or a detail does not fit ``take``.
     """
     document, _ = read_document(read_config_text(file), name=str(file), overrides=())
-    try:
-        claims = _File.model_validate(document.values).claims
-    except ValidationError as error:
-        found = [_problem(one, document) for one in error.errors(include_url=False)]
-        raise ConfigError(list(dict.fromkeys(found))) from None
-    if problems := [*_unlike_names(claims, document), *_unfit(claims, document)]:
-        raise ConfigError(problems)
-    return claims
+    made, findings = check_document(_File, document)
+    if findings or made is None:
+        raise config_error(findings)
+    return made.claims
 
 
-def _problem(error: ErrorDetails, document: Document) -> Problem:
-    # Of a union or a list the validator also names the branch or item; the key is enough.
-    path = error["loc"][:3]
-    where, what = document.place(path).text, say_key(path)
-    if error["type"] == "missing":
-        return Problem(what, "is missing", where=where)
-    if error["type"] == "extra_forbidden":
-        near = nearest(str(path[-1]), [*Claim.model_fields] if len(path) == 3 else ["claims"])
-        hint = None if near is None else did_you_mean(near)
-        return Problem(what, "is not a known key", where=where, hint=hint)
-    key = str(path[-1])
-    rule = _RULES.get(key, "a section, written [[claims]]")
-    return Problem(what, f"must be {rule}", say_value(error["input"]), where)
+_HEAD = ("claim", "value", "command", "file", "tolerance", "run time, CPU s")
 
 
-def _unlike_names(claims: tuple[Claim, ...], document: Document) -> Iterator[Problem]:
-    count = Counter(claim.id for claim in claims)
-    for index, claim in enumerate(claims):
-        if count[claim.id] > 1:
-            key = ("claims", index, "id")
-            rule = "must differ from every other"
-            yield Problem(say_key(key), rule, say_value(claim.id), document.place(key).text)
+def claims_as_markdown(claims: Sequence[Claim]) -> str:
+    """Return claims as a table in Markdown, in their order."""
+    lines = [_line(_HEAD), _line(["---"] * len(_HEAD))]
+    return "\n".join([*lines, *(_line(_cells(claim)) for claim in claims)]) + "\n"
 
 
-def _unfit(claims: tuple[Claim, ...], document: Document) -> Iterator[Problem]:
-    """Yield what does not go with ``take``."""
-    for index, claim in enumerate(claims):
-        key = ("claims", index)
-        where, what = document.place(key).text, say_key((*key, "take"))
-        if claim.weight is not None and claim.take != "mean":
-            yield Problem(what, "must be 'mean' beside weight", say_value(claim.take), where)
-        if (claim.below is None) == (claim.take == "count_below"):
-            rule = "must be 'count_below' beside below, and only there"
-            yield Problem(what, rule, say_value(claim.take), where)
+def _cells(claim: Claim) -> list[str]:
+    return [
+        claim.claim,
+        f"{claim.expected:g}",
+        f"`gateway reproduce --claim {claim.id}`",
+        f"`{claim.config}`: `{claim.table}`",
+        f"± {claim.tolerance:g}: {claim.reason}",
+        f"{claim.seconds:g}",
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

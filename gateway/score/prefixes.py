@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.log.join_log import JoinLog
-from gateway.log.partitioned import new_column
+from gateway.log.work import new_column
 from gateway.randomness import name_uniforms
 from gateway.score.prefixes_kernels import NEVER, cut_at_target, lay_out
 from gateway.targets import TargetSet

@@ -36,7 +36,7 @@ from gateway.simulate.occasion_kernels import (
     taste_total,
     topic_at,
 )
-from gateway.simulate.stage import Answer, Look, Occasion
+from gateway.simulate.tables import Answer, Look, Occasion
 
 __all__ = ["attempt_once", "begin", "decide", "draw_look", "searched_topic"]
 

@@ -11,8 +11,7 @@ import pyarrow as pa
 from gateway.log.join_log import numbered_names
 from gateway.randomness import Stream
 from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
-from gateway.simulate.stage import Policies, Stage
-from gateway.simulate.tables import LETTER, Table, owners
+from gateway.simulate.tables import LETTER, Policies, Stage, Table, owners
 
 __all__ = ["InvitationLog", "list_invitations"]
 

@@ -13,8 +13,7 @@ from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes
-from gateway.simulate.stage import Stage
-from gateway.simulate.tables import Table, last_rows_freed
+from gateway.simulate.tables import Stage, Table, last_rows_freed
 from gateway.world import World
 
 __all__ = ["as_log", "as_table", "count_sizes", "occasions_of"]

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
-from gateway.config.schema import ModerationSection
+from gateway.config.platform import ModerationSection
 from gateway.randomness import Purpose, generator
 from gateway.simulate.occasion_kernels import NEVER
-from gateway.simulate.stage import Labels
+from gateway.simulate.tables import Labels
 from gateway.world import World
 
 __all__ = ["Moderation", "Strikes", "months_of"]

@@ -9,7 +9,6 @@ from gateway.simulate.occasion_kernels import HELD_FROM_GYSJ, HELD_FROM_PYMI
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
-from gateway.simulate.stage import Labels, Policies, Stage
 from gateway.simulate.tables import (
     CELL,
     FIND,
@@ -18,6 +17,9 @@ from gateway.simulate.tables import (
     SHELF,
     SOURCE,
     USER,
+    Labels,
+    Policies,
+    Stage,
     Table,
     empty_table,
 )

@@ -22,8 +22,17 @@ from gateway.simulate.platform_kernels import advance_day, send_invitations, win
 from gateway.simulate.policies import Intervention, as_policies
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
-from gateway.simulate.stage import Labels, Policies, Stage
-from gateway.simulate.tables import LETTER, NO_DAY, SEAT, Table, empty_table, owners
+from gateway.simulate.tables import (
+    LETTER,
+    NO_DAY,
+    SEAT,
+    Labels,
+    Policies,
+    Stage,
+    Table,
+    empty_table,
+    owners,
+)
 from gateway.world import World
 from gateway.world.model import NEVER
 
@@ -34,7 +43,7 @@ Progress = Callable[[int], object]
 # most so many, of at least so many users.
 MOST_CHUNKS = 256
 LEAST_USERS = 8192
-# Users in flight in each of them (see ``flight_kernels``), and letters under way.
+# Users in flight in each of them (see ``prefetch_kernels``), and letters under way.
 SEATS, BAG = 32, 32
 
 

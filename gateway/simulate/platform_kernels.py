@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, prefetch
-from gateway.simulate.flight_kernels import ask_for, fly
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import is_membership, next_clock
+from gateway.simulate.prefetch_kernels import ask_for, fly
 from gateway.simulate.tables import NO_DAY
 
 __all__ = ["advance_day", "send_invitations", "wind_up"]

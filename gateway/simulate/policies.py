@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.simulate.occasion_kernels import NEVER
-from gateway.simulate.stage import Policies
+from gateway.simulate.tables import Policies
 
 __all__ = [
     "Demotion",

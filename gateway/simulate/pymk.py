@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from gateway.randomness import Stream
 from gateway.simulate.pymk_kernels import add_friends, ask_friends
-from gateway.simulate.stage import Stage
+from gateway.simulate.tables import Stage
 from gateway.world import World
 
 __all__ = ["SPARE_FRIENDS", "count_friends_found", "find_friends"]

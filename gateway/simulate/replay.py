@@ -11,8 +11,7 @@ from gateway.randomness import Stream
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
 from gateway.simulate.replay_kernels import Scratch, direct_effects
-from gateway.simulate.stage import Stage
-from gateway.simulate.tables import CELL
+from gateway.simulate.tables import CELL, Stage
 
 __all__ = ["DirectEffects", "measure_direct_effects", "relived_stage"]
 

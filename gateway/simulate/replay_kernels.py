@@ -22,7 +22,7 @@ from gateway.simulate.occasion_kernels import (
     source_row,
     write,
 )
-from gateway.simulate.stage import Inbox
+from gateway.simulate.tables import Inbox
 
 __all__ = ["Scratch", "direct_effects"]
 

@@ -13,10 +13,8 @@ from uuid import uuid4
 
 from gateway.errors import ConfigError, Problem
 from gateway.results import scratch_folder
-from gateway.sweep.errors import SweepStoppedError
-from gateway.sweep.events import Event, Finished, Lost, Started
-from gateway.sweep.options import EngineOptions
-from gateway.sweep.tasks import Answer, Task
+from gateway.sweep.engines import EngineOptions
+from gateway.sweep.tasks import Answer, Event, Finished, Lost, Started, SweepStoppedError, Task
 
 try:
     import distributed

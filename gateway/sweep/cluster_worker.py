@@ -17,10 +17,9 @@ import distributed
 
 from gateway.provenance import result_versions
 from gateway.results import node_local_cache, result_files, scratch_folder
-from gateway.sweep.errors import ChildDeathError
 from gateway.sweep.processes import ATTEMPTS, late_answer
 from gateway.sweep.supervisor import Child
-from gateway.sweep.tasks import Answer, Task
+from gateway.sweep.tasks import Answer, ChildDeathError, Task
 
 __all__ = ["TOPIC", "compute", "dismiss", "report_versions"]
 

@@ -11,12 +11,18 @@ from pathlib import Path
 from gateway.config import config_to_toml
 from gateway.results import Failure, Journal, Lock, SweepFolder
 from gateway.sweep.compaction import compact
-from gateway.sweep.engines import run_tasks
-from gateway.sweep.errors import SweepStoppedError
-from gateway.sweep.events import Event, Finished, Lost, Started
-from gateway.sweep.options import EngineOptions
+from gateway.sweep.engines import EngineOptions, run_tasks
 from gateway.sweep.plan import Plan, stored_plan
-from gateway.sweep.tasks import SUMMARY, Answer, Task
+from gateway.sweep.tasks import (
+    SUMMARY,
+    Answer,
+    Event,
+    Finished,
+    Lost,
+    Started,
+    SweepStoppedError,
+    Task,
+)
 from gateway.sweep.warming import is_cold
 from gateway.talk import SILENT, Advance, Talk
 

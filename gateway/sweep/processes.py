@@ -7,10 +7,17 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.sweep.errors import ChildDeathError, SweepStoppedError
-from gateway.sweep.events import Event, Finished, Lost, Started
 from gateway.sweep.supervisor import Child
-from gateway.sweep.tasks import Answer, Task
+from gateway.sweep.tasks import (
+    Answer,
+    ChildDeathError,
+    Event,
+    Finished,
+    Lost,
+    Started,
+    SweepStoppedError,
+    Task,
+)
 
 __all__ = ["ATTEMPTS", "late_answer", "run_in_processes"]
 

@@ -1,23 +1,30 @@
-"""Computes one point, and makes an answer of whatever happens."""
+"""Computes points in this process, and makes an answer of whatever happens."""
 
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
+from gateway._numba import set_threads
+from gateway._numba import threads as current_threads
 from gateway.config import parse_config
 from gateway.errors import GatewayError
 from gateway.pipeline import execute
 from gateway.provenance import peak_memory_mib
-from gateway.sweep.tasks import Answer, Task
+from gateway.sweep.tasks import Answer, Event, Finished, Started, Task
+from gateway.sweep.warming import warm_up
 from gateway.talk import Advance
 
-__all__ = ["run_task"]
+__all__ = ["run_serially", "run_task"]
 
 # The machine is in trouble, not the point: every other one would fail too.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -71,3 +78,57 @@ class _Lines:
     def say(self, text: str) -> None:
         """Say one line."""
         self._say(text)
+
+
+class _TimeLimitError(Exception):
+    """The point has had its time."""
+
+
+def run_serially(
+    tasks: Sequence[Task], *, threads: int, time_limit: float | None
+) -> Generator[Event]:
+    """Compute every task here.
+
+    Limits
+    ------
+    A crash in native code, or the memory running out, ends the whole sweep; it can be
+    resumed. The time limit acts between kernels, not within one.
+    """
+    before = current_threads()
+    set_threads(threads)
+    try:
+        warm_up()
+        for task in tasks:
+            yield Started(task.key, f"pid {os.getpid()}", os.getpid())
+            yield Finished(_run(task, time_limit))
+    finally:
+        set_threads(before)
+
+
+def _run(task: Task, time_limit: float | None) -> Answer:
+    lines: list[str] = []
+    with _alarm(time_limit):
+        answer = run_task(task, lines.append)
+    if answer.state == "done":
+        return answer
+    if answer.reason.startswith(_TimeLimitError.__name__):
+        answer = replace(answer, reason=f"exceeded the time limit of {time_limit:g} s")
+    return replace(answer, log="\n".join(lines) + "\n")
+
+
+@contextmanager
+def _alarm(seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise _TimeLimitError

@@ -19,8 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.results import capture_file, captured
-from gateway.sweep.errors import ChildDeathError
-from gateway.sweep.tasks import Answer, Task
+from gateway.sweep.tasks import Answer, ChildDeathError, Task
 
 __all__ = ["Child", "worker_environment"]
 

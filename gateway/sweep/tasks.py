@@ -1,11 +1,16 @@
-"""One point as a task that can cross a pipe or a network, and what comes back."""
+"""What drivers, engines and workers of a sweep hand each other.
+
+A task and its answer can cross a pipe or a network.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["SUMMARY", "Answer", "Task"]
+__all__ = ["SUMMARY", "Answer", "ChildDeathError", "Event", "Finished", "Lost", "Started",
+           "SweepStoppedError", "Task"]  # fmt: skip
 
 # Tables that a point keeps by default: what a sweep is compacted from.
 SUMMARY = ("evaluation", "interventions", "summary")
@@ -72,3 +77,47 @@ class Answer:
     reason: str = ""
     traceback: str = ""
     log: str = ""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has begun a point."""
+
+    key: str
+    worker: str
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A point came to its end, well or not.
+
+    Parameters
+    ----------
+    answer
+        What became of it.
+    files
+        Its result, where the worker has no access to the sweep's folder.
+    """
+
+    answer: Answer
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker died; its point will be tried again."""
+
+    key: str
+    reason: str
+
+
+Event = Started | Finished | Lost
+
+
+class SweepStoppedError(Exception):
+    """The machine, not a point, is in trouble: nothing more could be computed or stored."""
+
+
+class ChildDeathError(Exception):
+    """A worker ended without an answer: killed, out of memory, or a crash in native code."""

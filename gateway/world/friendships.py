@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gateway.config.schema import WorldSection
+from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, Stream, generator
 from gateway.world.friendships_kernels import (
     count_ends,

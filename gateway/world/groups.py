@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from gateway.config.schema import WorldSection
+from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role
-from gateway.world.topics import topic_shares
+from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role, topic_shares
 
 __all__ = ["draw_groups"]
 

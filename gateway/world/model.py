@@ -8,7 +8,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from gateway.config.schema import Config, WorldSection
+from gateway.config.platform import WorldSection
+from gateway.config.schema import Config
 
 __all__ = [
     "GATEWAYS",
@@ -20,6 +21,7 @@ __all__ = [
     "Role",
     "Users",
     "World",
+    "topic_shares",
 ]
 
 Int32 = npt.NDArray[np.int32]
@@ -183,3 +185,14 @@ class World:
     def days(self) -> int:
         """Length of the observation in days."""
         return self.section.days
+
+
+def topic_shares(section: WorldSection) -> Float64:
+    """Return the share of each ordinary topic, shape (topics - len(kinds),), sum 1.
+
+    Zipf's law: the i-th is i^-topic_skew as common as the first. The same shares are the
+    mean of users' interests and the chances of a group's topic: supply follows demand.
+    """
+    rank = np.arange(1, section.topics - len(section.kinds) + 1, dtype=np.float64)
+    weight = rank**-section.topic_skew
+    return np.asarray(weight / weight.sum())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway.config.schema import WorldSection
+from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Int64, Users
-from gateway.world.topics import topic_shares
+from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Int64, Users, topic_shares
 
 __all__ = ["draw_users"]
 

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import norm
 
-from gateway.detect.detection import Detection, rank_groups
+from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
+from gateway.detect.detection import Detection
+from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.self_controlled.answer import Answer, fit_answer
-from gateway.detect.self_controlled.cases import users_with
-from gateway.detect.self_controlled.crude import Crude, count_crudely
-from gateway.detect.self_controlled.null import (
-    COARSE,
-    FEWEST_INERT,
-    Null,
-    null_of_bulk,
-    null_of_inert,
-)
-from gateway.detect.self_controlled.options import SelfControlledOptions
-from gateway.detect.self_controlled.ratios import Ratios, estimate_ratios, likelihood_interval
-from gateway.detect.self_controlled.shrinkage import false_sign_rates
+from gateway.detect.self_controlled.before import grade_calls
+from gateway.detect.self_controlled.evidence import gather_evidence
+from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
+from gateway.detect.self_controlled.sensitivity import e_values, say_checks
+from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
-from gateway.errors import GatewayError, LogError, Problem
+from gateway.detect.self_controlled.unusual import most_usual_joins
+from gateway.detect.self_controlled.windows import choose_window
+from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
 from gateway.targets import TargetSet
@@ -38,23 +34,27 @@ Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
-_BYTES_PER_JOIN = 400
+_BYTES_PER_JOIN = 150
+# A rough fit is enough for a prior's mean, and one penalty for its many.
+_ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)
+# Users who are set aside are named, so many of them.
+_NAMED = 5
 
 SELF_CONTROLLED = Measure(
     detector="self_controlled",
     estimate=Quantity(
-        "rate ratio",
-        "rate of target joins after the join over that of the same users before it, the "
-        "effects of their other groups held",
+        "odds ratio",
+        "odds that a join is of a target after the join over the odds of the same users "
+        "before it, the effects of their other groups held",
         is_log=True,
         no_effect=1.0,
     ),
     score=Quantity(
-        "shrunken log rate ratio", "logarithm of the rate ratio, shrunken towards no effect"
+        "shrunken log odds ratio", "logarithm of the odds ratio, shrunken towards no effect"
     ),
     joiners="joiners",
     events="joiners who join a target later",
-    test="whether the same users join targets at a higher rate after the join",
+    test="whether more of the same users' joins are of targets after the join",
     claims="change",
 )
 
@@ -66,23 +66,23 @@ def detect_self_controlled(
     options: SelfControlledOptions | None = None,
     seed: int = 1,
 ) -> Detection:
-    r"""Rank groups by how much the rate of target joins rises when a user joins them.
+    r"""Rank groups by how much more of a user's joins are of targets after joining them.
 
-    The self-controlled case series (Farrington 1995; Whitaker et al. 2006) with many
-    exposures at once (Simpson et al. 2013). User u has target joins at the rate
+    A user's clock ticks at the user's own joins. Join s of user u is of a target with the
+    log odds
 
-        lambda_u(t) = exp(alpha_u + sum over groups g joined before t of beta_g) b(t).
+        alpha_u + position_s + calendar_s + sum over groups g joined in ticks before of beta_g.
 
-    Given each user's number of target joins, alpha_u drops out, and with it whatever is
-    constant in a user, observed or not: interests, country, activity. b(t) is the
-    calendar. A group that merely attracts users who were going anyway has beta = 0: they
-    had been going before they joined it, too.
+    Given how many of the user's joins are of targets, alpha_u drops out, and with it whatever
+    is constant in a user, observed or not: interests, country, activity. A group that merely
+    attracts users who were going anyway has beta = 0: they had been going before they joined
+    it, too. On the calendar (``clock = "calendar"``) the same holds of the rate of target
+    joins: the self-controlled case series.
 
-    *Score.* Posterior mode of beta_g under a normal prior whose precision the data choose
-    (multivariate), or the root statistic (univariate). *Estimate.* The conditional rate
-    ratio exp(beta_g), all others as fitted, with its 95 % likelihood interval. *p-value.*
-    Upper tail at beta_g = 0, others as fitted, by saddlepoint, calibrated by the
-    empirical null (``SelfControlledOptions.variance``). ``n_events`` counts the joiners
+    *Score.* Posterior mean of beta_g: association with the targets is the prior's mean, as
+    far as the log shows that it goes with change (``Evidence.posterior``, ``fit_prior``).
+    *Estimate, interval, p-value.* See ``own_effects``: of beta_g without a prior, the others
+    as fitted; the p-value is the upper tail at beta_g = 0. ``n_events`` counts the joiners
     who join a target later than the group, no more.
 
     *Surrogates.* See ``choose_surrogates``. Where some are chosen, a group's ratio is that
@@ -91,9 +91,10 @@ def detect_self_controlled(
 
     *When it misleads.* Whatever changes in a user over time and moves both joins is taken
     for an effect: a taste that drifts for outside reasons raises the groups joined on the
-    way (fellow travellers). An event must not change what is joined later, nor end the
-    observation: both bend self-controlled estimates. Groups joined always together share
-    one effect, and the penalty splits it between them.
+    way (fellow travellers); the grade ``robust`` is of calls that no drift which began before
+    the join explains. What sends people to targets without changing them, such as
+    recommendations seeded by a group, or invitations, is not seen. Groups joined always
+    together are one alias set: nobody can say which of them it is.
 
     Parameters
     ----------
@@ -102,69 +103,110 @@ def detect_self_controlled(
     options
         Choices; by default ``SelfControlledOptions()``.
     seed
-        Of the halves and folds of users, drawn by their names.
+        Of the halves of users, drawn by their names.
 
     Returns
     -------
     Detection
-        With the extra columns ``log_ratio`` (posterior mode; univariate: the maximum
-        likelihood estimate), ``standard_error`` (its own), ``observed`` and ``expected``
-        (events of joiners after the join; their mean without an effect, given the effects
-        of the others), ``z`` (calibrated), ``lfsr`` (local false sign rate, that the group
-        does not raise), ``crude_observed`` and ``crude_expected`` (target joins alone,
-        nothing adjusted), ``n_cases`` (joiners with a target join), ``pre_ratio`` (with a
-        pre-window), ``surrogate``.
+        With the extra columns ``standard_error`` (posterior deviation of the score),
+        ``observed`` and ``expected`` (events of joiners after the join; their mean without an
+        effect, given the effects of the others), ``z`` (standard normal without an effect),
+        ``z_near`` (see ``near_effects``), ``grade`` (see ``grade_calls``), ``dispersion`` (of
+        events of one user that go together), ``n_cases`` (joiners whose events could have
+        fallen on either side), ``surrogate``, ``alias`` (the group that stands for those joined
+        together with it, see ``find_aliases``), ``e_value`` (see ``e_values``). ``notes`` name
+        the users who are set aside, and what became of the checks of the assumptions.
 
     Raises
     ------
     GatewayError
-        If nobody joins a target, or the inert groups are unknown or too few.
+        If nobody joins a target.
 
     References
     ----------
     Farrington (1995), Biometrics 51(1). Whitaker, Farrington, Spiessens, Musonda (2006),
     "Tutorial in biostatistics: the self-controlled case series method", Statistics in
-    Medicine 25(10). Simpson et al. (2013), Biometrics 69(4).
+    Medicine 25(10). Breslow, Day, Halvorsen, Prentice, Sabai (1978), "Estimation of multiple
+    relative risk functions in matched case-control studies", Am. J. Epidemiol. 108(4), for
+    the likelihood on the clock of joins. Simpson et al. (2013), Biometrics 69(4).
     """
     options = options or SelfControlledOptions()
-    options.windows(joins.tick)
+    given = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
-    inert = _named(joins, options.inert)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
-        surrogate = choose_surrogates(joins, targets, seed=seed)
+        surrogate = choose_surrogates(joins, targets, clock=options.clock, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    crude = count_crudely(joins, targets, options)
-    answer = fit_answer(joins, targets, surrogate, options, seed)
-    ratios = estimate_ratios(answer.pairs, n_groups=joins.n_groups)
-    ranked = ~targets.mask & (joins.sizes() >= options.min_joiners) & ratios.informative
-    null = _null(ratios, ranked, inert, options)
-    z = null.standardise(_root(ratios, options), ratios.variance)
-    extra = _extra(ratios, answer, crude, null, z, ranked) | {"surrogate": surrogate}
-    score = answer.beta if options.model == "multivariate" else z
-    p, q = _p_values(z, ranked)
-    scale = null.scales(ratios.variance)
-    low, high = likelihood_interval(answer.pairs, ratios, scale=scale)
-    # What is joined after a gateway looks raised too, where groups are looked at one by one.
-    measure = replace(SELF_CONTROLLED, holds_level=options.model == "multivariate")
-    enough = crude.n_after >= options.min_events
-    return Detection(
-        measure=measure,
-        groups=joins.groups,
-        candidate=~targets.mask,
-        score=score,
-        estimate=np.exp(ratios.log_ratio),
-        ci_low=np.exp(low),
-        ci_high=np.exp(high),
+    window = given or choose_window(joins, targets.mask | surrogate, clock=options.clock)
+    most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
+    gather = partial(
+        gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
+        aliases=options.aliases == "auto", before=options.second_contrast == "before",
+        most_joins=most,
+    )  # fmt: skip
+    found = gather(targets.mask | surrogate)
+    if surrogate.any():
+        found = found.replaced(gather(targets.mask), surrogate)
+    own, sizes = found.own, joins.sizes()
+    ranked = ~targets.mask & own.informative & (sizes >= options.min_joiners)
+    score, error = found.beta, found.mode_error
+    if options.prior == "association":
+        association = detect_coefficient(joins, targets, options=_ASSOCIATION, seed=seed).score
+        score, error = found.posterior(np.where(targets.mask, 0.0, association), ranked)
+    n_events = _followed(joins, targets.mask, window)
+    p = norm.sf(own.z)
+    findings = Findings(
+        score=np.where(own.informative, score, np.nan),
+        estimate=np.exp(own.log_ratio),
+        ci_low=np.exp(own.ci_low),
+        ci_high=np.exp(own.ci_high),
+        n_joiners=sizes,
+        n_events=n_events,
         p_value=p,
-        q_value=q,
-        n_joiners=joins.sizes(),
-        n_events=crude.n_after,
-        flagged=measure.holds_level & (np.nan_to_num(q, nan=1.0) < options.alpha) & enough,
-        rank=rank_groups(score, ranked),
-        extra=extra,
+        extra={
+            "standard_error": np.where(own.informative, error, np.nan),
+            "observed": own.observed,
+            "expected": own.expected,
+            "z": own.z,
+            "z_near": found.near.z,
+            "dispersion": own.dispersion,
+            "n_cases": own.n_cases.astype(np.int64),
+            "surrogate": surrogate,
+            "alias": _names(joins, found.alias),
+            "e_value": e_values(np.exp(own.ci_low), event_share=found.event_share),
+        },
     )
+    detection = findings.rank(
+        SELF_CONTROLLED, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha,
+        flaggable=n_events >= options.min_events, alias=found.alias,
+    )  # fmt: skip
+    grade = grade_calls(
+        detection.flagged, detection.p_value, norm.sf(found.near.z), found.near.z,
+        alias=found.alias, alpha=options.alpha,
+    )  # fmt: skip
+    notes = (*_set_aside(joins, most), *say_checks(found.checks))
+    if given is None:
+        notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
+    return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
+
+
+def _names(joins: JoinLog, alias: Int64) -> npt.NDArray[np.object_]:
+    """Return the name of each group's alias set; None of a group alone."""
+    names = np.full(len(alias), None, object)
+    together = np.flatnonzero((np.bincount(alias, minlength=len(alias)) > 1)[alias])
+    names[together] = joins.groups.take(pa.array(alias[together])).to_pylist()
+    return names
+
+
+def _set_aside(joins: JoinLog, most: float) -> tuple[str, ...]:
+    """Say who is left out."""
+    users = np.flatnonzero(np.diff(joins.offsets) > most)
+    if len(users) == 0:
+        return ()
+    first = ", ".join(joins.users.take(pa.array(users[:_NAMED])).to_pylist())
+    others = f" and {len(users) - _NAMED:,} others" if len(users) > _NAMED else ""
+    return (f"users with more than {most:,.0f} joins are set aside: {first}{others}",)
 
 
 def _check_room(joins: JoinLog, outcome: Mask) -> None:
@@ -173,69 +215,28 @@ def _check_room(joins: JoinLog, outcome: Mask) -> None:
     check_room(count * _BYTES_PER_JOIN, f"users with an event, of {count:,} joins")
 
 
-def _count_joins_of_cases(joins: JoinLog, outcome: Mask) -> int:
-    return int(np.diff(joins.offsets)[users_with(joins, outcome)].sum())
+def _count_joins_of_cases(part: JoinLog, outcome: Mask) -> int:
+    upto = np.concatenate([[0], np.cumsum(outcome[part.group])])
+    has = upto[part.offsets[1:]] > upto[part.offsets[:-1]]
+    return int(np.diff(part.offsets)[has].sum())
 
 
-def _p_values(z: Float64, ranked: Mask) -> tuple[Float64, Float64]:
-    """Upper tails and their Benjamini-Hochberg counterparts, NaN where not ranked."""
-    p = np.where(ranked, norm.sf(z), np.nan)
-    q = np.full(len(z), np.nan)
-    if ranked.any():
-        q[ranked] = false_discovery_control(p[ranked])
-    return p, q
+def _followed(joins: JoinLog, target: Mask, window: RiskWindow) -> Int64:
+    """Count the joiners of each group who join a target in a later tick within the window."""
+    found: Int64 = add_up((n,) for n in over_parts(joins, _followed_in, target, window))[0]
+    return found
 
 
-def _named(joins: JoinLog, names: tuple[str, ...]) -> Int64:
-    """Return the ids of the inert groups."""
-    if not names:
-        return np.empty(0, np.int64)
-    known = pc.index_in(pa.array(names, pa.string()), value_set=joins.groups)
-    if known.null_count or len(set(names)) < FEWEST_INERT:
-        rule = f"must name at least {FEWEST_INERT} groups of the log"
-        unknown = [n for n, at in zip(names, known.to_pylist(), strict=True) if at is None]
-        got = f"unknown: {', '.join(map(repr, unknown[:5]))}" if unknown else str(len(set(names)))
-        raise GatewayError(str(Problem("self_controlled.inert", rule, got)))
-    return np.unique(known.to_numpy(zero_copy_only=False)).astype(np.int64)
-
-
-def _root(ratios: Ratios, options: SelfControlledOptions) -> Float64:
-    """Return the root statistic, for ``clustered`` divided by the excess of its variance."""
-    if options.variance != "clustered":
-        return ratios.root
-    spread = np.maximum(ratios.clustered, ratios.variance)
-    excess = np.divide(spread, ratios.variance, out=np.ones_like(spread), where=ratios.informative)
-    return np.asarray(ratios.root / np.sqrt(excess))
-
-
-def _null(ratios: Ratios, ranked: Mask, inert: Int64, options: SelfControlledOptions) -> Null:
-    if options.variance != "empirical":
-        return Null()
-    if len(inert) == 0:
-        return null_of_bulk(ratios.root[ranked], ratios.variance[ranked])
-    inert = inert[ranked[inert] & (ratios.variance[inert] >= COARSE)]
-    if len(inert) < FEWEST_INERT:
-        rule = f"must name at least {FEWEST_INERT} groups with enough events to be tested"
-        raise GatewayError(str(Problem("self_controlled.inert", rule, str(len(inert)))))
-    return null_of_inert(ratios.root[inert], ratios.variance[inert])
-
-
-def _extra(
-    ratios: Ratios, answer: Answer, crude: Crude, null: Null, z: Float64, ranked: Mask
-) -> dict[str, npt.NDArray[np.generic]]:
-    lfsr = np.full(len(z), np.nan)
-    if ranked.any():
-        error = null.scales(ratios.variance[ranked]) / np.sqrt(ratios.variance[ranked])
-        lfsr[ranked] = false_sign_rates(z[ranked] * error, error)
-    return {
-        "log_ratio": answer.beta,
-        "standard_error": np.where(ratios.informative, answer.error, np.nan),
-        "observed": ratios.observed,
-        "expected": ratios.expected,
-        "z": np.where(ranked, z, np.nan),
-        "lfsr": lfsr,
-        "crude_observed": crude.observed,
-        "crude_expected": crude.expected,
-        "n_cases": crude.n_cases,
-        "pre_ratio": crude.pre_ratio,
-    }
+def _followed_in(part: JoinLog, target: Mask, window: RiskWindow) -> Int64:
+    time, user = part.time.astype(np.int64), part.user().astype(np.int64)
+    base, width = int(time.min(initial=0)), int(np.ptp(time)) + 2 if len(time) else 1
+    key = user * width + (time - base)
+    hit = np.flatnonzero(target[part.group])
+    following = np.searchsorted(key[hit], key, side="right")
+    known = following < len(hit)
+    next_key = np.full(len(key), np.iinfo(np.int64).max)
+    next_key[known] = key[hit][following[known]]
+    last = (user + 1) * width - 1
+    if window.ticks:
+        last = np.minimum(last, key + window.ticks)
+    return count_by_group(part.group[next_key <= last], len(target))

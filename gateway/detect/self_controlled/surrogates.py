@@ -7,21 +7,23 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
 
 from gateway.detect.findings import add_up
-from gateway.detect.self_controlled.cases import (
-    Cases,
-    build_cases,
-    list_events,
+from gateway.detect.self_controlled.fit import JointFit, fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.slots import (
+    Clock,
+    Slots,
+    build_slots,
+    cases_of,
+    event_ticks,
     select_cases,
-    users_with,
 )
-from gateway.detect.self_controlled.multivariate import Fit, fit_groups
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -39,14 +41,14 @@ Mask = npt.NDArray[np.bool_]
 LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)
 # The bound that an affinity must pass is one that chance passes once in twenty.
 _DOUBT = 0.05
-# While the set is chosen: a penalty in the middle of what the data ask for, and a rough fit.
-_PENALTY, _ROUGH = 60.0, 1e-5
+# While the set is chosen: a penalty in the middle of what the data ask for.
+_PENALTY = 60.0
 # Below this information a half of the users says nothing about a group.
 _LEAST_INFORMATION = 1.0
 # Of more cases a sample by name is enough to choose one set of five by.
 MOST_CASES = 1 << 19
-# Rows that are looked at together, and ranges of users that threads share.
-_BATCH, _RANGES = 1 << 22, 32
+# Ranges of users that threads share.
+_RANGES = 32
 
 
 def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
@@ -64,8 +66,7 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     numpy.ndarray
         Shape (n_groups,).
     """
-    ticks, upto = _calendar(joins, targets)
-    found, seen = add_up(over_parts(joins, _joins_before, targets, ticks, upto))
+    found, seen = _add_joins_before(joins, targets)
     chance = seen / joins.n_users
     lift = gamma.ppf(_DOUBT, found + 0.5) / np.maximum(chance, 1e-9)
     lift[chance <= 0] = 0.0
@@ -74,31 +75,19 @@ def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
     return np.asarray((lift - usual) / max(own - usual, 1e-9))
 
 
-def _calendar(joins: JoinLog, targets: TargetSet) -> tuple[Int32, Int64]:
-    """Return the ticks with a target join, and how many there are before each, and in all."""
-    counts: Counter[int] = Counter()
-    for piece in over_parts(joins, _ticks_of_targets, targets):
-        counts.update(piece)
-    ticks = np.array(sorted(counts), np.int32)
-    count = np.array([counts[tick] for tick in ticks.tolist()], np.int64)
-    return ticks, np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-
-
-def _ticks_of_targets(joins: JoinLog, targets: TargetSet) -> Counter[int]:
-    """Count the target joins of each tick that has one."""
-    counts: Counter[int] = Counter()
-    for first in range(0, joins.n_joins, _BATCH):
-        rows = slice(first, first + _BATCH)
-        hit = joins.time[rows][targets.mask[joins.group[rows]]]
-        ticks, count = np.unique(hit, return_counts=True)
-        counts.update(dict(zip(ticks.tolist(), count.tolist(), strict=True)))
-    return counts
+def _add_joins_before(joins: JoinLog, targets: TargetSet) -> tuple[Float64, Float64]:
+    """Of each group: target joins of its joiners, and of all users, before they joined it."""
+    ticks, count = event_ticks(joins, targets.mask)
+    upto = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    parts = over_parts(joins, _joins_before, targets, ticks.astype(np.int32), upto)
+    found, seen = add_up(parts)
+    return found, seen
 
 
 def _joins_before(
     joins: JoinLog, targets: TargetSet, ticks: Int32, upto: Int64
 ) -> tuple[Float64, Float64]:
-    """Of each group: target joins of its joiners, and of all users, before they joined it.
+    """Return the same for the users of a part.
 
     Sums of whole numbers, so that they do not depend on the order of the users.
     """
@@ -110,16 +99,18 @@ def _joins_before(
     return found.sum(axis=0).astype(np.float64), seen.sum(axis=0).astype(np.float64)
 
 
-def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
+def choose_surrogates(
+    joins: JoinLog, targets: TargetSet, *, clock: Clock = "joins", seed: int
+) -> Mask:
     """Choose the groups whose joins count as events beside those of the targets.
 
     For each set of the ladder: fit all groups on one half of the users with the set's
     joins as events, on the other half with target joins alone, and correlate the two
     statistics over the groups; both ways round. A set that stands for the targets brings
     news about them, and the correlation rises; one that does not drowns them, and it
-    falls. The best set is taken, none if its correlation is within two standard errors of
-    zero or no better than that of target joins alone. No truth enters. Of more than
-    ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
+    falls. The best set is taken if its correlation is above that of target joins alone, and
+    above zero, by two standard errors: a set that does not help does harm. No truth enters.
+    Of more than ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
 
     Parameters
     ----------
@@ -140,39 +131,55 @@ def choose_surrogates(joins: JoinLog, targets: TargetSet, *, seed: int) -> Mask:
     if not sets:
         return none
     candidate = ~targets.mask & ~sets[-1]
-    chance = name_uniforms(joins.users, seed=seed)
-    plain = _statistics(joins, targets.mask, candidate, chance)
-    best, most = none, max(_agreement(plain, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
+    half = name_uniforms(joins.users, seed=seed) < 0.5
+
+    def statistics(outcome: Mask, candidate: Mask) -> Float64:
+        return _statistics(joins, outcome, candidate, half, clock, seed)
+
+    plain = statistics(targets.mask, candidate)
+    usual = _agreement(plain, plain)
+    by_chance = 2.0 / math.sqrt(max(int(candidate.sum()), 1))
+    best, most = none, max(usual + _margin(usual, plain), by_chance)
     for chosen in sets:
-        found = _statistics(joins, targets.mask | chosen, ~targets.mask & ~chosen, chance)
+        found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
         agreement = _agreement(found, plain)
         if agreement > most:
             best, most = chosen, agreement
     return best
 
 
-def _statistics(joins: JoinLog, outcome: Mask, candidate: Mask, chance: Float64) -> Float64:
-    """Standardised effect of every group in each half of the users; NaN where unknown.
-
-    ``chance``, shape (n_users,) in [0, 1), says in which half a user is, and whether at all
-    where there are more cases than it takes.
-    """
-    has_event = users_with(joins, outcome)
-    share = 0.5 * min(1.0, MOST_CASES / np.count_nonzero(has_event))
-    among = has_event & (chance % 0.5 < share)
-    cases = build_cases(joins, list_events(joins, outcome, among=among), candidate)
-    half = chance[cases.user] < 0.5
-    return np.array([_one_half(cases, half), _one_half(cases, ~half)])
+def _margin(agreement: float, plain: Float64) -> float:
+    """Two standard errors of a correlation over the groups known in both halves."""
+    known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
+    return 2.0 * (1.0 - agreement**2) / math.sqrt(max(known, 1))
 
 
-def _one_half(cases: Cases, part: Mask) -> Float64:
-    fit = fit_groups(select_cases(cases, part), penalty=_PENALTY, tolerance=_ROUGH)
+def _statistics(
+    joins: JoinLog, outcome: Mask, candidate: Mask, half: Mask, clock: Clock, seed: int
+) -> Float64:
+    """Standardised effect of every group in each half of the users; NaN where unknown."""
+    sample = seed, min(1.0, MOST_CASES / _count_cases(joins, outcome))
+    slots = build_slots(joins, outcome, candidate, clock=clock, sample=sample)
+    part = half[slots.user]
+    return np.array([_one_half(slots, part), _one_half(slots, ~part)])
+
+
+def _count_cases(joins: JoinLog, outcome: Mask) -> int:
+    return sum(over_parts(joins, _count_cases_in, outcome))
+
+
+def _count_cases_in(part: JoinLog, outcome: Mask) -> int:
+    return int(np.count_nonzero(cases_of(part, outcome)))
+
+
+def _one_half(slots: Slots, part: Mask) -> Float64:
+    fit = fit_joint(Likelihood(select_cases(slots, part)), penalty=_PENALTY, rough=True)
     return np.where(fit.information > _LEAST_INFORMATION, _score(fit), np.nan)
 
 
-def _score(fit: Fit) -> Float64:
+def _score(fit: JointFit) -> Float64:
     """At the optimum the data pull with penalty x beta: one Newton step from there."""
-    step = fit.beta * (1 + fit.penalty / np.maximum(fit.information, 1e-9))
+    step = fit.point.beta * (1 + fit.penalty / np.maximum(fit.information, 1e-9))
     return np.asarray(step * np.sqrt(fit.information))
 
 

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.report.blocks import Section
-from gateway.report.sections.benchmark import benchmark
-from gateway.report.sections.claims import claims
-from gateway.report.sections.evaluation import evaluation, scorer
-from gateway.report.sections.explained import explained
-from gateway.report.sections.explanations import explanations
-from gateway.report.sections.interventions import interventions
-from gateway.report.sections.ranking import ranking
-from gateway.report.sections.reading import reading
-from gateway.report.sections.target_set import target_set
-from gateway.report.sections.verdict import verdict
-from gateway.report.stored import Result
+from gateway.report.content import Section
+from gateway.report.sections.check import check
+from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
+from gateway.report.sections.explanations import explained, explanations
+from gateway.report.sections.note_claims import claims
+from gateway.report.sections.target_groups import reading, target_set
+from gateway.report.sections.top_groups import ranking, verdict
+from gateway.report.summary import Result
 
 __all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
 
 SectionFunction = Callable[[Result], Section | None]
 
-BEFORE_FIGURES: tuple[SectionFunction, ...] = (verdict, claims)
+BEFORE_FIGURES: tuple[SectionFunction, ...] = (check, verdict, claims)
 """What a reader sees first after the summary."""
 
 SECTIONS: tuple[SectionFunction, ...] = (

@@ -1,0 +1,152 @@
+"""Arguments and options that several commands share, and how a help is completed.
+
+Nothing here loads more than the command line itself needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+__all__ = ["CheckOut", "ConfigFile", "Detector", "Engine", "Force", "Horizon", "Json", "Memory",
+           "NamesDetectors", "Out", "ResultDir", "Scheduler", "Seed", "Settings", "SkipUnknown",
+           "SweepOut", "Target", "TargetsColumn", "TargetsFile", "TargetsWhere", "Threads",
+           "WorkerThreads", "Workers", "of_a_log", "overrides_of"]  # fmt: skip
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
+ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="set a key over the config's"),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/<id>"),
+]
+SweepOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<experiment>/sweep"),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="seed, over the config's")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="threads of the kernels; default: all cores")
+]
+Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
+Memory = Annotated[
+    str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
+]
+Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
+]
+WorkerThreads = Annotated[
+    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
+]
+CheckOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<log>/check, or check-thorough"),
+]
+TargetsFile = Annotated[
+    Path | None,
+    typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
+]
+TargetsColumn = Annotated[
+    str | None,
+    typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
+]
+TargetsWhere = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
+    ),
+]
+SkipUnknown = Annotated[
+    bool, typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks")
+]
+Target = Annotated[
+    list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
+]
+Detector = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME",
+        help="repeat for several; default: spike, self_controlled and, where the log says who "
+        "invited or what was recommended from, edges",
+    ),
+]
+Horizon = Annotated[
+    str | None, typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends")
+]
+Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
+
+
+# Options that name what a log calls its columns, by the key of ``[log]`` that each one is.
+_COLUMNS = {
+    "user": ("--user-column", "NAME", "who joined; default: user"),
+    "group": ("--group-column", "NAME", "the group joined; default: group"),
+    "time": ("--time-column", "NAME", "when; default: time"),
+    "from_column": ("--from-column", "NAME", "first tick at which the user is observed; "
+                    "default: observed_from"),
+    "until_column": ("--until-column", "NAME", "last such tick; default: observed_until"),
+    "source_column": ("--source-column", "NAME", "where the join came from; default: source"),
+    "confirmed_column": ("--confirmed-column", "NAME", "true or false; default: confirmed"),
+    "inviter_column": ("--inviter-column", "NAME", "user who invited; default: inviter"),
+    "seed_column": ("--seed-column", "NAME", "group that was recommended from; "
+                    "default: seed_group"),
+    "left_column": ("--left-column", "NAME", "when the member left; default: left"),
+    "time_format": ("--time-format", "FORM", "of whole numbers: yyyymmdd, epoch_s or epoch_ms; "
+                    "default: ticks of their own"),
+}  # fmt: skip
+
+
+def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, which takes them as ``columns``, the options that name a log's columns."""
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        columns = {key: given.pop(key) for key in _COLUMNS}
+        command(columns=columns, **given)
+
+    signature = inspect.signature(command, eval_str=True)
+    options = [
+        inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=None,
+            annotation=Annotated[str | None, typer.Option(name, metavar=metavar, help=said)],
+        )
+        for key, (name, metavar, said) in _COLUMNS.items()
+    ]  # fmt: skip
+    own = [
+        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in signature.parameters.values() if one.name != "columns"
+    ]  # fmt: skip
+    called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return called
+
+
+class NamesDetectors(TyperCommand):
+    """A command whose help names the detectors, which are looked up when it is asked for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        from gateway.config.detectors import OPTIONS  # noqa: PLC0415  (quick help)
+
+        for option in self.params:
+            if option.name == "detector":
+                option.help = f"{', '.join(OPTIONS)}; {option.help}"  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
+def overrides_of(settings: list[str] | None, seed: int | None) -> list[str]:
+    """Return settings over a config's, the seed among them."""
+    return [*(settings or ()), *([f"experiment.seed={seed}"] if seed is not None else [])]

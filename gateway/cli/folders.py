@@ -1,0 +1,209 @@
+"""What is asked of sweeps and stored runs: go on, how far, what differs, the same again."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
+from gateway.results import SweepFolder, compare_results, open_result, scratch_folder
+from gateway.sweep import (
+    EngineOptions,
+    FolderComparison,
+    Plan,
+    Status,
+    SweepStoppedError,
+    compare_folders,
+    folder_status,
+    run_sweep,
+)
+
+__all__ = ["SOME_FAILED", "STOPPED", "list_points", "rerun_and_compare", "show_comparison",
+           "show_status", "sweep_and_show"]  # fmt: skip
+
+# Exit codes of ``gateway sweep`` and ``gateway resume``.
+STOPPED, SOME_FAILED = 1, 3
+
+
+def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json: bool) -> int:
+    """Run what is missing of a sweep; return the exit code."""
+    try:
+        outcome = run_sweep(plan, folder=folder, options=options, talk=TerminalTalk())
+    except (SweepStoppedError, OSError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        complain(f"the sweep has stopped: {said}\ngo on with: gateway resume {folder}")
+        return STOPPED
+    if as_json:
+        counts = {
+            "points": outcome.n_points, "done": outcome.n_done, "failed": outcome.n_failed,
+            "computed": outcome.n_computed,
+        }  # fmt: skip
+        print_json({"folder": outcome.folder, **counts})
+    else:
+        sys.stdout.write(
+            f"{outcome.n_done:,} of {outcome.n_points:,} points are done, {outcome.n_computed:,} "
+            f"of them now; {outcome.n_failed:,} failed\n{outcome.folder}\n"
+        )
+    if outcome.n_failed:
+        complain(f"{outcome.n_failed:,} points failed: see {outcome.folder / 'failed'}")
+        return SOME_FAILED
+    return 0
+
+
+def list_points(plan: Plan, *, folder: Path, as_json: bool) -> None:
+    """Print the points of a sweep and which of them stand, without running any."""
+    place = SweepFolder(folder)
+    rows = [
+        {
+            "point": point.index, "replicate": point.replicate,
+            "seed": point.config.experiment.seed, **point.settings, "key": point.key,
+            "state": "done" if place.is_done(point.key) else "missing",
+        }
+        for point in plan.points
+    ]  # fmt: skip
+    if as_json:
+        print_json({"folder": folder, "points": rows})
+        return
+    missing = sum(row["state"] == "missing" for row in rows)
+    title = f"{len(rows):,} points, {missing:,} missing in {folder}"
+    print_table(title, list(rows[0]), [_cells(list(row.values())) for row in rows])
+
+
+def _cells(values: Sequence[object]) -> list[str]:
+    return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+
+
+# Status --------------------------------------------------------------------------------------
+
+LOOK_SECONDS = 2.0
+SHOWN_FAILURES = 5
+
+
+def show_status(folder: Path, *, watch: bool, as_json: bool) -> None:
+    """Print how far a folder is; with ``watch``, until nothing runs any more."""
+    while True:
+        status = folder_status(folder)
+        if as_json:
+            sys.stdout.write(json.dumps(status.as_json(), ensure_ascii=False) + "\n")
+        else:
+            sys.stdout.write("\n".join(_lines(status)) + "\n")
+        sys.stdout.flush()
+        if not watch or status.state != "running":
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _lines(status: Status) -> list[str]:
+    counts = (
+        f"{status.n_done:,} of {status.n_points:,} done, {status.n_running:,} running, "
+        f"{status.n_failed:,} failed, {status.n_pending:,} pending"
+    )
+    left = "" if status.seconds_left is None else f"; {_duration(status.seconds_left)} left"
+    peak = (
+        "" if status.peak_mib is None else f"; peak memory of a worker {status.peak_mib:,.0f} MiB"
+    )
+    lines = [f"{clean(status.folder)}: {status.state}", f"  {counts}{left}{peak}"]
+    if status.is_compiling:
+        lines.append("  compiling kernels, once")
+    for point in status.running:
+        memory = "" if point.memory_mib is None else f", {point.memory_mib:,.0f} MiB"
+        lines.append(
+            f"  running {point.key} on {clean(point.worker)}: {_duration(point.seconds)}{memory}"
+        )
+    failures = list((status.failures or {}).items())
+    lines += [f"  failed {key}: {clean(reason.splitlines()[0])}"
+              for key, reason in failures[:SHOWN_FAILURES]]  # fmt: skip
+    if len(failures) > SHOWN_FAILURES:
+        lines.append(f"  and {len(failures) - SHOWN_FAILURES:,} more failed points")
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else (
+        f"{rest} s"
+    )  # fmt: skip
+
+
+# Differences ---------------------------------------------------------------------------------
+
+SHOWN = 20
+
+
+def show_comparison(first: Path, second: Path, *, as_json: bool) -> None:
+    """Print what two runs or two sweeps do not share."""
+    found = compare_folders(first, second)
+    if as_json:
+        print_json(asdict(found))
+        return
+    _show_keys(found)
+    _show_values(found)
+    for which, only in (("first", found.only_first), ("second", found.only_second)):
+        if only:
+            sys.stdout.write(f"{len(only):,} values are only in the {which}\n")
+    if found.files:
+        sys.stdout.write(f"{len(found.files):,} tables and figures are not the same bytes\n")
+
+
+def _show_keys(found: FolderComparison) -> None:
+    if not found.keys:
+        sys.stdout.write("the configs are the same\n")
+        return
+    rows = [[k.key, _said(k.first), _said(k.second)] for k in found.keys]
+    print_table(f"{len(rows)} keys of the configs differ", ["key", "first", "second"], rows)
+
+
+def _show_values(found: FolderComparison) -> None:
+    if not found.values:
+        sys.stdout.write(f"all {found.n_values:,} values are the same\n")
+        return
+    title = f"{len(found.values):,} of {found.n_values:,} values differ"
+    if len(found.values) > SHOWN:
+        title += f"; the {SHOWN} largest differences"
+    rows = [
+        [
+            " ".join(filter(None, (v.point, v.detector, v.truth, v.metric))),
+            _interval(v.first), _interval(v.second), _interval(v.difference),
+        ]
+        for v in found.values[:SHOWN]
+    ]  # fmt: skip
+    print_table(title, ["value", "first", "second", "difference"], rows)
+
+
+def _interval(value: tuple[float, float, float]) -> str:
+    middle, low, high = value
+    return f"{middle:.4g}" if math.isnan(low) else f"{middle:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _said(value: Any) -> str:
+    return "-" if value is None else clean(str(value))
+
+
+# The same again ------------------------------------------------------------------------------
+
+
+def rerun_and_compare(folder: Path, *, threads: int | None, as_json: bool) -> bool:
+    """Return whether tables and figures come out the same, and print which do not."""
+    from gateway.publish import run  # noqa: PLC0415  (a comparison draws no figures)
+
+    stored = open_result(folder)
+    with scratch_folder() as scratch:
+        again = run(stored.config, folder=scratch / "again", n_threads=threads, talk=TerminalTalk())
+        differences = compare_results(stored, again)
+        count = len(stored.digests())
+    if as_json:
+        listed = [{"file": d.name, "what": d.what} for d in differences]
+        print_json({"identical": not differences, "files": count, "differences": listed})
+    elif differences:
+        lines = [f"{clean(d.name)}: {d.what}" for d in differences]
+        sys.stdout.write("\n".join([f"{len(differences)} of {count} files differ", *lines]) + "\n")
+    else:
+        sys.stdout.write(f"identical: {count} tables and figures\n")
+    return not differences

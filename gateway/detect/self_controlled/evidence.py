@@ -1,0 +1,174 @@
+"""Everything that one set of events says of every group, before anything is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
+from gateway.detect.self_controlled.before import NearEffects, near_effects
+from gateway.detect.self_controlled.effects import OwnEffects, own_effects
+from gateway.detect.self_controlled.fit import JointFit, fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.prior import fit_prior
+from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
+from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots, select_cases
+from gateway.log.join_log import JoinLog
+
+__all__ = ["Evidence", "gather_evidence"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+_Found = TypeVar("_Found", OwnEffects, NearEffects)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the joint fit says; arrays of shape (n_groups,), alike within an alias set.
+
+    Parameters
+    ----------
+    beta, information, penalty
+        Posterior mode of each log ratio, what the cases say of it, and the precision of
+        the joint fit's prior.
+    own, near
+        Each group's own evidence, and that of the slots around the join.
+    alias
+        Group that stands for the alias set of each; itself, if it is alone.
+    checks
+        Of the assumptions; none on the calendar.
+    event_share
+        Share of the cases' slots that hold an event.
+    """
+
+    beta: Float64
+    information: Float64
+    penalty: Float64
+    own: OwnEffects
+    near: NearEffects
+    alias: Int64
+    checks: tuple[Check, ...]
+    event_share: float
+
+    @property
+    def mode_error(self) -> Float64:
+        """Standard error of ``beta``: Laplace's approximation with a diagonal Hessian."""
+        known = np.where(self.own.informative, self.information + self.penalty, np.nan)
+        return 1.0 / np.sqrt(known)
+
+    def posterior(self, association: Float64, among: Mask) -> tuple[Float64, Float64]:
+        """Return posterior mean and deviation with association as a prior.
+
+        A Newton step from the mode undoes the joint fit's own prior: there the data pull
+        with penalty x beta. The prior is fitted to the groups ``among``, one of each alias
+        set; the weights of a set's members add up, as its members join all of them.
+
+        Parameters
+        ----------
+        association
+            Shape (n_groups,); 0 where it is not known.
+        among
+            bool, shape (n_groups,): who is ranked.
+        """
+        n = len(self.beta)
+        of_set = np.bincount(self.alias, np.nan_to_num(association), minlength=n)
+        together = of_set.astype(np.float64)[self.alias]
+        known = among & self.own.informative & (self.information > 0)
+        h = np.where(known, self.information, 1.0)
+        estimate = np.where(known, self.beta * (1.0 + self.penalty / h), 0.0)
+        error = np.where(known, np.sqrt(self.own.dispersion / h), np.inf)
+        fitted = known & (self.alias == np.arange(n))
+        prior = fit_prior(estimate[fitted], error[fitted], together[fitted])
+        return prior.posterior(estimate, error, together)
+
+    def replaced(self, other: Evidence, where: Mask) -> Evidence:
+        """Return this with the groups of a mask taken from ``other``."""
+
+        def mixed(mine: Any, theirs: Any) -> dict[str, Any]:
+            arrays = (f.name for f in fields(mine) if isinstance(getattr(mine, f.name), np.ndarray))
+            return {
+                name: np.where(where, getattr(theirs, name), getattr(mine, name))
+                for name in arrays
+            }  # fmt: skip
+
+        own, near = mixed(self.own, other.own), mixed(self.near, other.near)
+        return replace(
+            self, **mixed(self, other), own=OwnEffects(**own), near=NearEffects(**near)
+        )  # fmt: skip
+
+
+def gather_evidence(
+    joins: JoinLog,
+    outcome: Mask,
+    *,
+    clock: Clock,
+    window: RiskWindow,
+    penalty: float | None,
+    aliases: bool,
+    before: bool,
+    most_joins: float,
+) -> Evidence:
+    """Fit all groups with the joins of some as events.
+
+    Parameters
+    ----------
+    joins
+        The log.
+    outcome
+        bool, shape (n_groups,): whose joins are events; all others are candidates.
+    clock, window, penalty
+        As in ``build_slots`` and ``fit_joint``.
+    aliases
+        Whether groups that are joined together count as one.
+    before
+        Whether to hold the slots after a join against those just before it.
+    most_joins
+        Users with more joins than that are left out.
+    """
+    slots = build_slots(joins, outcome, ~outcome, clock=clock, window=window)
+    usual = np.diff(joins.offsets)[slots.user] <= most_joins
+    if not usual.all():
+        slots = select_cases(slots, usual)
+    alias = np.arange(joins.n_groups)
+    if aliases:
+        alias = find_aliases(slots)
+        slots = merge_aliases(slots, alias)
+    likelihood = Likelihood(slots)
+    fit = fit_joint(likelihood, penalty=penalty)
+    own = own_effects(likelihood, fit)
+    near, checks = _around(likelihood, fit, own, before=before)
+    n_slots = max(int(np.count_nonzero(slots.length)), 1)
+    return Evidence(
+        beta=fit.point.beta[alias],
+        information=fit.information[alias],
+        penalty=np.full(joins.n_groups, fit.penalty),
+        own=_spread(own, alias),
+        near=_spread(near, alias),
+        alias=alias,
+        checks=checks,
+        event_share=float(slots.events.sum()) / n_slots if slots.exact else 0.0,
+    )
+
+
+def _around(
+    likelihood: Likelihood, fit: JointFit, own: OwnEffects, *, before: bool
+) -> tuple[NearEffects, tuple[Check, ...]]:
+    slots = likelihood.slots
+    unknown = np.full(slots.n_groups, np.nan)
+    if not slots.exact or slots.n_cases == 0:
+        return NearEffects(unknown, unknown, unknown, unknown, unknown), ()
+    weight = likelihood.weights(fit.point)
+    near = near_effects(slots, weight, fit.point.beta)
+    checks = check_assumptions(slots, weight, near.z_before[own.informative])
+    if not before:
+        near = replace(near, z=unknown)
+    return near, checks
+
+
+def _spread(found: _Found, alias: Int64) -> _Found:
+    """Give the members of a set what was found of the group that stands for it."""
+    return replace(found, **{f.name: getattr(found, f.name)[alias] for f in fields(found)})

@@ -1,0 +1,314 @@
+"""How right ranking and scorer are: precision and recall, and reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
+from sklearn.metrics import precision_recall_curve
+
+from gateway.figures.selection import constant, detected_groups, detectors, first, floats, metric
+from gateway.figures.style import (
+    BLUE,
+    COLUMN,
+    FAINT,
+    INK,
+    MUTED,
+    PAPER,
+    RULE,
+    AnyFigure,
+    count_axis,
+    log_axis,
+    role,
+    styled,
+)
+from gateway.figures.style import figure as new_figure
+from gateway.wording import count, counted, percent
+
+__all__ = [
+    "caption_precision_recall",
+    "caption_reliability",
+    "draw_precision_recall",
+    "draw_reliability",
+    "plotted_precision_recall",
+    "plotted_reliability",
+]
+
+_MARKED = (50, 100)
+"""Lengths of the list that are marked on the curve."""
+
+
+_PLANTED = {"influence", "recommender", "inviter"}
+"""Roles that are gateways, each named after its mechanism."""
+
+
+def plotted_precision_recall(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return precision and recall down every detector's ranking, or None without gateways.
+
+    The detector that the report is about comes first. ``last_rank`` is the rank at which
+    the list ends, null where it takes in the unranked groups, which come last and all at
+    once. Average precision, its interval and the share of homophily look-alikes among the
+    top 50 are those of the evaluation table.
+    """
+    curves = [_curve(tables, name) for name in detectors(tables)]
+    found = [curve for curve in curves if curve is not None]
+    return pa.concat_tables(found) if found else None
+
+
+def _curve(tables: Mapping[str, pa.Table], detector: str) -> pa.Table | None:
+    groups = detected_groups(tables, detector)
+    if groups is None or not _PLANTED & set(groups["role"].to_pylist()):
+        return None
+    planted = np.isin(groups["role"].to_pylist(), sorted(_PLANTED))
+    last = float(pc.max(groups["rank"]).as_py() or 0) + 1.0
+    rank = np.nan_to_num(floats(groups, "rank"), nan=last)
+    precision, recall, threshold = precision_recall_curve(planted, -rank)
+    ends = np.append(-threshold, 0.0)
+    data = pa.table(
+        {
+            "recall": recall,
+            "precision": precision,
+            "last_rank": pa.array(ends.astype(np.int64), pa.int32(), mask=ends >= last),
+        }
+    )
+    return constant(_with_numbers(data, tables, planted, detector), "detector", detector)
+
+
+def _with_numbers(
+    data: pa.Table,
+    tables: Mapping[str, pa.Table],
+    planted: npt.NDArray[np.bool_],
+    detector: str,
+) -> pa.Table:
+    value, low, high = metric(tables, "average_precision", detector=detector)
+    homophily, _, _ = metric(tables, "share_homophily_at_50", detector=detector)
+    numbers = {
+        "n_groups": float(planted.size),
+        "n_planted": float(planted.sum()),
+        "base_rate": float(planted.mean()),
+        "average_precision": value,
+        "ci_low": low,
+        "ci_high": high,
+        "share_homophily_at_50": homophily,
+    }
+    for name, number in numbers.items():
+        data = constant(data, name, number)
+    return data
+
+
+@styled
+def draw_precision_recall(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+    """Draw each detector's steps, the line of a blind ranking, and the numbers beside them."""
+    figure = new_figure(COLUMN, 2.7, ax)
+    axes = figure.subplots()
+    leader, *others = _by_detector(data)
+    for place, other in enumerate(others):
+        colour, style = _OTHERS[place % len(_OTHERS)]
+        axes.plot(*_steps(other), color=colour, ls=style, lw=0.9, drawstyle="steps-post")
+    axes.plot(*_steps(leader), color=role("influence").color, drawstyle="steps-post")
+    axes.set(xlim=(0.0, 1.02), ylim=(0.0, 1.04))
+    axes.set_xlabel("recall (share of planted gateways found)")
+    axes.set_ylabel("precision (share of list that is planted)")
+    axes.grid(color=RULE)
+    axes.axhline(first(data, "base_rate"), color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    if others:
+        _name_detectors(figure, axes, [leader, *others])
+    else:
+        _mark_lengths(axes, leader)
+        _write_numbers(axes, leader)
+    return figure
+
+
+_OTHERS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, INK, MUTED, FAINT)]
+"""Looks of the curves beside the first."""
+
+
+def _by_detector(data: pa.Table) -> list[pa.Table]:
+    names = dict.fromkeys(data["detector"].to_pylist())
+    return [data.filter(pc.equal(data["detector"], name)) for name in names]
+
+
+def _steps(data: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Recall and precision of a curve; before the first hit there is none worth a line."""
+    recall, precision = floats(data, "recall"), floats(data, "precision")
+    found = recall > 0.0
+    return np.append(recall[found], 0.0), np.append(precision[found], precision[found][-1])
+
+
+def _name_detectors(figure: AnyFigure, axes: Axes, curves: Sequence[pa.Table]) -> None:
+    """Name the curves below the axes, each with its average precision."""
+    lines = axes.get_lines()
+    drawn = [lines[len(curves) - 1], *lines[: len(curves) - 1]]
+    for line, curve in zip(drawn, curves, strict=True):
+        value = first(curve, "average_precision")
+        ap = "" if np.isnan(value) else f", AP {value:.2f}"
+        line.set_label(f"{first(curve, 'detector')}{ap}")
+    figure.legend(handles=drawn, loc="outside lower center", ncols=2)
+
+
+def caption_precision_recall(data: pa.Table) -> str:
+    """Say what counts as found, what a blind ranking would reach, and who is mistaken for it."""
+    leader, *others = _by_detector(data)
+    if others:
+        return _caption_of_several(leader)
+    homophily = first(data, "share_homophily_at_50")
+    mistaken = (
+        ""
+        if np.isnan(homophily)
+        else f" Of the first 50 groups, {percent(homophily)} are homophily look-alikes, which "
+        "attract users already inclined and send nobody."
+    )
+    n_planted = first(data, "n_planted")
+    gateways = "is a planted gateway" if n_planted == 1 else "are planted gateways"
+    return (
+        f"Precision against recall down the ranking of {count(first(data, 'n_groups'))} groups by "
+        f"gateway score; {count(n_planted)} of them {gateways}. Groups without a "
+        f"rank come last, all at once. Dotted: a blind ranking "
+        f"({percent(first(data, 'base_rate'))}). AP: average precision"
+        f"{_interval_note(data)}. Squares: the first {_MARKED[0]} and {_MARKED[1]} groups."
+        f"{mistaken}"
+    )
+
+
+def _caption_of_several(leader: pa.Table) -> str:
+    return (
+        f"Precision against recall down each detector's ranking of "
+        f"{count(first(leader, 'n_groups'))} groups; {count(first(leader, 'n_planted'))} of them "
+        f"are planted gateways. Groups without a rank come last, all at once. Dotted level: a "
+        f"blind ranking ({percent(first(leader, 'base_rate'))}). AP: average precision."
+    )
+
+
+def _interval_note(data: pa.Table) -> str:
+    return "" if np.isnan(first(data, "ci_low")) else ", with its 95 % interval in brackets"
+
+
+def _mark_lengths(axes: Axes, data: pa.Table) -> None:
+    """Mark where the list of the first 50 and of the first 100 groups ends."""
+    ends = floats(data, "last_rank")
+    ends[-1] = np.nan  # the curve's conventional end at recall 0 is no list
+    for length in _MARKED:
+        within = np.where(ends <= length, ends, -1.0)
+        if within.max() <= 0 or np.nanmax(ends) < length:
+            continue
+        at = int(np.argmax(within))
+        x, y = first(data.slice(at), "recall"), first(data.slice(at), "precision")
+        axes.plot(x, y, marker="s", ms=3.4, color=INK, mec=PAPER, mew=0.6, zorder=3)
+        axes.annotate(f"top {length}", (x, y), (3, 5), textcoords="offset points", fontsize=6)
+
+
+def _write_numbers(axes: Axes, data: pa.Table) -> None:
+    """Write the numbers into the corner that the curve leaves free."""
+    recall, precision = floats(data, "recall"), floats(data, "precision")
+    lines = []
+    value, low, high = (first(data, name) for name in ("average_precision", "ci_low", "ci_high"))
+    if not np.isnan(value):
+        interval = "" if np.isnan(low) else f"  [{low:.2f}, {high:.2f}]"
+        lines.append(f"AP {value:.2f}{interval}")
+    homophily = first(data, "share_homophily_at_50")
+    if not np.isnan(homophily):
+        lines.append(f"look-alikes (homophily): {percent(homophily)} of top 50")
+    lines.append(f"dotted: blind ranking, {first(data, 'base_rate'):.3f}")
+    is_high = bool((precision[recall > 0.35] > 0.78).any())
+    x, y, ha, va = (0.03, 0.1, "left", "bottom") if is_high else (0.99, 0.98, "right", "top")
+    axes.text(x, y, "\n".join(lines), transform=axes.transAxes, ha=ha, va=va, linespacing=1.4)
+
+
+_BINS = ("bin", "n", "predicted", "observed", "ci_low", "ci_high")
+
+
+def plotted_reliability(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+    """Return the bins that hold predictions, or None without any."""
+    bins = tables.get("reliability")
+    if bins is None:
+        return None
+    filled = bins.filter(pc.greater(bins["n"], 0)).select(_BINS)
+    return filled.sort_by([("bin", "ascending")]) if filled.num_rows else None
+
+
+@styled
+def draw_reliability(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+    """Draw observed against predicted, and under it how many predictions each bin holds."""
+    figure = new_figure(COLUMN, 3.5, ax)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4.0, 1.0))
+    _draw_bins(upper, data)
+    _draw_counts(lower, data)
+    lower.set_xlabel("predicted probability (%)")
+    return figure
+
+
+def caption_reliability(data: pa.Table) -> str:
+    """Say what a point is, over how many predictions, and what the bar is."""
+    total = int(pc.sum(data["n"]).as_py())
+    return (
+        f"Reliability of the scorer: share of users who went on to join a target against the mean "
+        f"predicted probability, in {counted(data.num_rows, 'bin')} of {count(total)} predictions, "
+        f"each made for a user whom the scorer was not trained on. Bar: 95 % Wilson interval, "
+        f"which takes a user's predictions as independent. Dashed: perfect calibration. Below: "
+        f"number of predictions in each bin{' (logarithmic)' if _is_skewed(data) else ''}."
+        f"{' Axes of the upper panel are logarithmic.' if _is_crowded(data) else ''}"
+    )
+
+
+def _is_skewed(data: pa.Table) -> bool:
+    """Whether the counts differ so much that small ones need a logarithmic axis."""
+    n = floats(data, "n")
+    return bool(n.max() > 20.0 * n.min())
+
+
+def _is_crowded(data: pa.Table) -> bool:
+    """Whether half of the bins lie in the lowest quarter, where a straight axis hides them."""
+    predicted = floats(data, "predicted")
+    is_positive = min(floats(data, name).min() for name in ("predicted", "ci_low")) > 0.0
+    return bool(is_positive and np.median(predicted) < 0.25 * predicted.max())
+
+
+def _draw_bins(axes: Axes, data: pa.Table) -> None:
+    x, y, low, high = (
+        100.0 * floats(data, name) for name in ("predicted", "observed", "ci_low", "ci_high")
+    )
+    bottom, top = 0.0, min(100.0, 1.06 * float(np.nanmax([x, y, high])) or 1.0)
+    if _is_crowded(data):
+        bottom, top = 0.6 * float(np.nanmin([x, low])), 1.5 * top
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            log_axis(axis, (1.0, 2.0, 5.0) if top < 60 * bottom else (1.0, 3.0))
+    axes.plot([bottom, top], [bottom, top], color=MUTED, ls="--", lw=0.8, zorder=1.5)
+    axes.vlines(x, low, high, color=BLUE, lw=1.0)
+    axes.plot(x, y, ls="none", marker="o", color=BLUE, ms=3.6)
+    axes.set(xlim=(bottom, top), ylim=(bottom, top))
+    axes.set_ylabel("observed share (%)")
+    axes.grid(color=RULE)
+    _name_diagonal(axes)
+
+
+def _name_diagonal(axes: Axes) -> None:
+    axes.text(
+        0.03,
+        0.97,
+        "dashed: perfect calibration",
+        transform=axes.transAxes,
+        va="top",
+        color=MUTED,
+        bbox={"boxstyle": "square,pad=0.15", "fc": PAPER, "ec": "none"},
+    )
+
+
+def _draw_counts(axes: Axes, data: pa.Table) -> None:
+    x, n = floats(data, "predicted") * 100.0, floats(data, "n")
+    is_skewed = _is_skewed(data)
+    if is_skewed:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(numticks=4))
+        axes.yaxis.set_minor_locator(NullLocator())
+    floor = 0.5 * n.min() if is_skewed else 0.0
+    axes.vlines(x, floor, n, color=MUTED, lw=2.4)
+    axes.set_ylim(floor, n.max() * (2.0 if is_skewed else 1.1))
+    count_axis(axes.yaxis)
+    axes.set_ylabel("predictions")
+    axes.grid(axis="y", color=RULE)

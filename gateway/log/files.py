@@ -1,0 +1,220 @@
+"""What lies at a path: its format by content, its parts, its digest; Parquet files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from gateway.errors import LogError
+from gateway.log.messages import complaint
+
+__all__ = ["Format", "digest_of", "format_of", "parquet_batches", "parquet_parts", "parquet_schema",
+           "unreadable", "write_parquet"]  # fmt: skip
+
+Format = Literal["csv", "gzip", "parquet"]
+
+_ROW_GROUP = 1 << 20
+_BUFFER = 1 << 18
+# A join takes a user, a group and a time, at four bytes each at the very least.
+_BYTES_PER_ROW = 12
+
+_WANTED = "must be a CSV file, a gzip CSV file, a Parquet file or a folder of Parquet files"
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"ARROW1": "an Arrow IPC file",
+    b"SQLite format 3": "an SQLite database",
+}
+
+
+def unreadable(path: Path, error: OSError) -> LogError:
+    """Return the error for a file that the system does not let us read."""
+    if isinstance(error, FileNotFoundError):
+        return complaint(path, "the file", "does not exist")
+    return complaint(path, "the file", "cannot be read", got=error.strerror or str(error))
+
+
+def format_of(path: Path) -> Format:
+    """Return the format of a log, judged by its first bytes rather than by its name.
+
+    Raises
+    ------
+    LogError
+        If there is nothing at the path, it is empty, or it is of another format.
+    """
+    if path.is_dir():
+        return "parquet"
+    head = _first_bytes(path)
+    if not head:
+        raise complaint(path, "the file", "must hold a join log; it is empty")
+    foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+    if foreign:
+        raise complaint(path, "the file", _WANTED, got=foreign)
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    return "gzip" if head.startswith(b"\x1f\x8b") else "csv"
+
+
+def parquet_parts(path: Path) -> list[Path]:
+    """Return the Parquet files of a log: the file itself, or those of a folder by name.
+
+    Files and folders whose name starts with a dot or an underscore are other programs'
+    bookkeeping and are left out.
+
+    Raises
+    ------
+    LogError
+        If a folder holds no Parquet file.
+    """
+    if not path.is_dir():
+        return [path]
+    parts = sorted(part for part in path.rglob("*.parquet") if _is_data(part.relative_to(path)))
+    if not parts:
+        raise complaint(path, "the folder", "must hold .parquet files; it holds none")
+    return parts
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _is_data(part: Path) -> bool:
+    return not any(name.startswith((".", "_")) for name in part.parts)
+
+
+def _first_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        # A pipe could be read only once, and we look at the first bytes before we read.
+        raise complaint(path, "the path", "must be a regular file or a folder")
+    try:
+        with path.open("rb") as stream:
+            return stream.read(16)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """Return names and types of the columns of one Parquet file, and its metadata.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file.
+    """
+    try:
+        return pyarrow.parquet.read_schema(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def parquet_batches(
+    path: Path,
+    names: Sequence[str],
+    *,
+    by_dictionary: Sequence[str] = (),
+    rows: int | None = None,
+    is_bounded: bool = False,
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of one Parquet file, of whatever type they are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Columns of it.
+    by_dictionary
+        Columns of text that are not spelt out.
+    rows
+        Most rows of a batch; None for about a million.
+    is_bounded
+        Whether batches go as they come, so that the file may be larger than the memory.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file, or says that it holds more rows than the memory
+        of this machine: a few bytes can stand for any number of equal rows.
+    """
+    # With a buffer a column is read piece by piece; without, a whole row group of it.
+    how = {"buffer_size": _BUFFER} if is_bounded else {"read_dictionary": list(by_dictionary)}
+    try:
+        # A ParquetFile is this one file; a dataset would look for partitions in the path.
+        with pyarrow.parquet.ParquetFile(path, **how) as file:
+            if not is_bounded:
+                _refuse_beyond_memory(path, file.metadata.num_rows)
+            yield from file.iter_batches(
+                rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
+            )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def write_parquet(table: pa.Table, path: str | Path) -> None:
+    """Write a table to a Parquet file (zstd): the whole file or nothing.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and take
+    the final name in one step. The same table gives the same bytes with the same pyarrow.
+
+    Parameters
+    ----------
+    table
+        Any table; its metadata are kept.
+    path
+        The file; its folder is made if need be. An existing file is replaced.
+
+    Raises
+    ------
+    LogError
+        If the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                pyarrow.parquet.write_table(
+                    table, stream, compression="zstd", row_group_size=_ROW_GROUP
+                )
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(path, "the file", "cannot be written", got=got) from error
+
+
+def _refuse_beyond_memory(path: Path, rows: int) -> None:
+    most = _memory() // _BYTES_PER_ROW
+    if rows > most:
+        rule = f"must fit into memory: at most {most:,} rows here"
+        raise complaint(path, "the file", rule, got=f"{rows:,}")
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _not_parquet(path: Path, error: Exception) -> LogError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    rule = "must be a whole Parquet file; it is of another format, cut off or damaged"
+    return complaint(path, "the file", rule, got=str(error).splitlines()[0])

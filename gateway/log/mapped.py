@@ -1,0 +1,342 @@
+"""The folder of a converted log: written column by column, mapped as arrays.
+
+Every column is a plain ``.npy`` array. Names are two of them, as Arrow holds them in memory:
+where each begins, and the text of all. A manifest in JSON says what belongs to the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.lib.format as npy
+import numpy.typing as npt
+import pyarrow as pa
+
+from gateway.arrays import AnyArray
+from gateway.errors import LogError
+from gateway.log.files import digest_of, parquet_parts, unreadable
+from gateway.log.invariants import DTYPES, PER_USER
+from gateway.log.messages import complaint, shown
+from gateway.log.ticks import Tick
+
+__all__ = ["MANIFEST_FILE", "ColumnWriter", "Manifest", "Mapped", "NamesWriter", "file_digest",
+           "map_folder", "read_manifest", "write_manifest"]  # fmt: skip
+
+MANIFEST_FILE = "manifest.json"
+_FORMAT = "gateway join log, 4"
+# What versions wrote whose logs were Parquet parts.
+_PARTS = "gateway partitioned join log, "
+_LARGEST = 2**24
+_LARGEST_TEXT = 2**31 - 1
+_CHANGED = "was it changed by another program?"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A converted log.
+
+    Parameters
+    ----------
+    tick, origin
+        As in ``JoinLog``.
+    last
+        Last tick of all rows, repeated memberships included, since the origin.
+    users, groups, joins
+        How many there are; every membership counts once.
+    rows
+        Rows of the log that was converted.
+    sources
+        As in ``JoinLog``.
+    digests
+        sha256 of each file, by name.
+    """
+
+    tick: Tick
+    origin: int
+    last: int
+    users: int
+    groups: int
+    joins: int
+    rows: int
+    sources: tuple[str, ...]
+    digests: Mapping[str, str]
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest of a folder."""
+    text = json.dumps({"format": _FORMAT} | asdict(manifest), indent=2, ensure_ascii=False)
+    (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(path: str | Path) -> Manifest | None:
+    """Return the manifest of a folder; None for anything that is no converted log.
+
+    Raises
+    ------
+    LogError
+        If the manifest is that of another version, cannot be used, or names files that are
+        missing.
+    """
+    place = Path(path) / MANIFEST_FILE
+    content = _content(place) if place.is_file() else None
+    if not isinstance(content, dict):
+        return None
+    noted = content.get("format")
+    if not isinstance(noted, str) or not noted.startswith((_FORMAT[:-1], _PARTS)):
+        return None
+    if noted != _FORMAT:
+        rule = f"must be of format {_FORMAT!r}: convert the log anew, with 'gateway convert'"
+        raise complaint(path, "the converted log", rule, got=shown(noted))
+    try:
+        manifest = _manifest({key: value for key, value in content.items() if key != "format"})
+    except (TypeError, ValueError) as error:
+        rule = "cannot be used; was it changed by another program?"
+        raise complaint(place, "the manifest", rule, got=str(error)) from error
+    for name in manifest.digests:
+        if not (Path(path) / name).is_file():
+            raise complaint(path, f"the file {shown(name)}", "is in the manifest; it is missing")
+    return manifest
+
+
+def _content(place: Path) -> Any:
+    """Return the JSON at a place; None for a file that is none."""
+    try:
+        if place.stat().st_size > _LARGEST:
+            return None
+        return json.loads(place.read_text(encoding="utf-8"))
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(place, "the file", "cannot be read", got=got) from error
+    except (ValueError, RecursionError):
+        return None
+
+
+def _manifest(content: Mapping[str, Any]) -> Manifest:
+    manifest = Manifest(**content)
+    if not all(isinstance(name, str) for name in manifest.sources):
+        raise ValueError("sources must be names")
+    manifest = replace(manifest, sources=tuple(manifest.sources))
+    if manifest.tick not in get_args(Tick):
+        raise ValueError(f"unknown tick {manifest.tick!r}")
+    for name in ("origin", "last", "users", "groups", "joins", "rows"):
+        if type(getattr(manifest, name)) is not int:
+            raise ValueError(f"{name} must be a whole number")
+    if not isinstance(manifest.digests, dict):
+        raise ValueError("digests must go by file")
+    if any(Path(name).name != name for name in manifest.digests):
+        raise ValueError("a column must be a file of the folder")
+    return manifest
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the sha256 of a log, in hexadecimal.
+
+    The digest of a folder is the digest of its Parquet parts' names and digests, that of a
+    converted log the digest of its manifest.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be read, a folder holds no Parquet file, or the files of a converted
+        log are not those of its manifest.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return digest_of(path)
+    manifest = read_manifest(path)
+    if manifest is not None:
+        for name, expected in manifest.digests.items():
+            if digest_of(path / name) != expected:
+                rule = "must be that of the manifest; was it changed by another program?"
+                raise complaint(path / name, "the column", rule)
+        return digest_of(path / MANIFEST_FILE)
+    lines = [
+        f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parquet_parts(path)
+    ]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class ColumnWriter:
+    """A column that is written piece by piece.
+
+    Parameters
+    ----------
+    folder
+        Where the file goes.
+    name
+        Of the column.
+    kind
+        Type of its values.
+    """
+
+    def __init__(self, folder: Path, name: str, kind: npt.DTypeLike) -> None:
+        self.path, self.length = folder / f"{name}.npy", 0
+        self._kind = np.dtype(kind)
+        self._file = self.path.open("xb")
+        self._write_header()
+
+    def append(self, values: AnyArray) -> None:
+        """Write values after those so far."""
+        self._file.write(np.ascontiguousarray(values, self._kind).data)
+        self.length += len(values)
+
+    def close(self) -> None:
+        """Note the length, and bring the file to the disk."""
+        self._file.seek(0)
+        # numpy leaves room for the digits of any length, so that it is as long as before.
+        self._write_header()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def drop(self) -> None:
+        """Close the file as it is, if it is open."""
+        self._file.close()
+
+    def _write_header(self) -> None:
+        shape = {"descr": self._kind.str, "fortran_order": False, "shape": (self.length,)}
+        npy.write_array_header_1_0(self._file, shape)
+
+
+class NamesWriter:
+    """Names that are written piece by piece; as ``ColumnWriter``."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._begins = ColumnWriter(folder, f"{name}.offsets", np.int32)
+        self._text = ColumnWriter(folder, f"{name}.text", np.uint8)
+        self._begins.append(np.zeros(1, np.int32))
+        self._name = name
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
+        return self._begins.length - 1
+
+    def append(self, names: pa.StringArray) -> None:
+        """Write names after those so far.
+
+        Raises
+        ------
+        LogError
+            If they are too long together for an array of Arrow.
+        """
+        if not len(names):
+            return
+        _, where, text = names.buffers()
+        begins = np.frombuffer(where, np.int32)[names.offset : names.offset + len(names) + 1]
+        shift = self._text.length - int(begins[0])
+        if int(begins[-1]) + shift > _LARGEST_TEXT:
+            raise LogError(f"the names of all {self._name} must take at most 2 GiB together")
+        self._begins.append(begins[1:] + np.int32(shift))
+        if begins[-1] > begins[0]:
+            self._text.append(np.frombuffer(text, np.uint8)[begins[0] : begins[-1]])
+
+    def close(self) -> None:
+        """Bring the files to the disk."""
+        self._begins.close()
+        self._text.close()
+
+    def drop(self) -> None:
+        """Close the files as they are, if they are open."""
+        self._begins.drop()
+        self._text.drop()
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """Where the columns of a log, or of some of its users, are mapped from.
+
+    Parameters
+    ----------
+    folder
+        The converted log.
+    digest
+        sha256 of its manifest, which has those of all files.
+    maps
+        What holds the pages.
+    users
+        First user and the one after the last.
+    """
+
+    folder: Path
+    digest: str
+    maps: tuple[mmap.mmap, ...]
+    users: tuple[int, int]
+
+    def of_users(self, first: int, last: int) -> Mapped:
+        """Return the place of some of these users."""
+        begin = self.users[0]
+        return replace(self, users=(begin + first, begin + last))
+
+    def release(self) -> None:
+        """Give back the memory of the pages that were looked at; the disk keeps them."""
+        for each in self.maps:
+            each.madvise(mmap.MADV_DONTNEED)
+
+
+def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
+    """Return the fields of a ``JoinLog``, mapped from a converted log, and where they are.
+
+    Only lengths and types are looked at.
+
+    Raises
+    ------
+    LogError
+        If the folder is no converted log, or a file is not that of the manifest.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise complaint(folder, "the log", "must be a folder that 'gateway convert' made")
+    maps: list[mmap.mmap] = []
+
+    def column(name: str, kind: npt.DTypeLike, length: int) -> AnyArray:
+        return _map(folder / f"{name}.npy", np.dtype(kind), length, maps)
+
+    length = {"offsets": manifest.users + 1} | dict.fromkeys(PER_USER, manifest.users)
+    there = {name.removesuffix(".npy") for name in manifest.digests} | {"offsets", "group", "time"}
+    fields: dict[str, Any] = {
+        name: column(name, kind, length.get(name, manifest.joins)) if name in there else None
+        for name, kind in DTYPES.items()
+    }
+    fields["users"] = _names(column, "users", manifest.users)
+    fields["groups"] = _names(column, "groups", manifest.groups)
+    for name in ("tick", "origin", "sources"):
+        fields[name] = getattr(manifest, name)
+    fields |= {"part_of": None, "rows_read": manifest.rows}
+    if fields["observed_until"] is None:
+        fields["observed_until"] = np.full(manifest.users, manifest.last, np.int32)
+    digest = digest_of(folder / MANIFEST_FILE)
+    return fields, Mapped(folder.resolve(), digest, tuple(maps), (0, manifest.users))
+
+
+def _map(path: Path, kind: np.dtype[Any], length: int, maps: list[mmap.mmap]) -> AnyArray:
+    rule = f"must be {length:,} values of {kind.name}"
+    try:
+        with path.open("rb") as stream:
+            npy.read_magic(stream)
+            shape, _, found = npy.read_array_header_1_0(stream)
+            start, size = stream.tell(), os.fstat(stream.fileno()).st_size
+            if found != kind or shape != (length,) or size != start + length * kind.itemsize:
+                raise complaint(path, "the column", rule, got=f"others; {_CHANGED}")
+            if size == start:
+                return np.empty(0, kind)
+            maps.append(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise complaint(path, "the column", rule, got=f"{error}; {_CHANGED}") from error
+    return np.frombuffer(maps[-1], kind, offset=start)
+
+
+def _names(column: Callable[..., AnyArray], name: str, count: int) -> pa.StringArray:
+    begins = column(f"{name}.offsets", np.int32, count + 1)
+    text = column(f"{name}.text", np.uint8, int(begins[-1]))
+    return pa.StringArray.from_buffers(count, pa.py_buffer(begins), pa.py_buffer(text))
