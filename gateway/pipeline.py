@@ -17,6 +17,7 @@ from gateway.analyses import (
     Explanation,
     analyse_note,
     information_of,
+    judge_groups,
     nothing_ranked,
     record_of,
     verdict_of,
@@ -254,6 +255,8 @@ def _tables(
         "evaluation": evaluation,
         "summary": _summary(config, inputs, detections, gateways),
     }
+    if (judged := judge_groups(gateways)) is not None:
+        tables["verdicts"] = judged
     if scores is not None:
         tables |= score_tables(
             config, inputs.joins, inputs.targets, scores, leading(detections),

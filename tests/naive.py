@@ -447,11 +447,12 @@ def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, 
         rows = range(joins.offsets[u], joins.offsets[u + 1])
         mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
 
-        def exposed(t, mine=mine):
+        def exposed(t, mine=mine, rows=rows):
             found = set()
-            for s, g in mine:
+            for i, (s, g) in zip(rows, mine, strict=True):
                 between = sum(s < r < t for r, _ in mine)
                 lasts = (not ticks or t <= s + ticks) and (not n_joins or between < n_joins)
+                lasts &= joins.left is None or t < joins.left[i]
                 if candidate[g] and s < t and lasts:
                     found.add(g)
             return found
@@ -633,17 +634,73 @@ def joins_before(joins, target):
 # Packed rows, expectation, spikes ------------------------------------------------------------
 
 
-def packed(prefixes, users):
-    """Codes of the rows of some users as (starts the user, trains, outcome, group)."""
-    codes = []
+def design(prefixes, form):
+    """(before, after, at_end): a dense row for each, group factors and steps of covariates."""
+    return tuple(
+        np.array([
+            _design_row(prefixes, form, u, i, what)
+            for u in range(prefixes.n_users)
+            for i in range(prefixes.offsets[u], prefixes.offsets[u + 1])
+        ])
+        for what in ("before", "after", "at_end")
+    )  # fmt: skip
+
+
+def _design_row(prefixes, form, u, i, what):
+    time, group = prefixes.time, prefixes.group
+    mine = list(range(prefixes.offsets[u], prefixes.offsets[u + 1]))
+    earlier = [j for j in mine if time[j] < time[i]]
+    block = [j for j in mine if time[j] == time[i]] if what == "at_end" else [i]
+    row, squares = np.zeros(prefixes.n_groups), 0.0
+    for j in earlier + block:
+        later = len({time[k] for k in mine if time[j] < time[k] <= time[i]})
+        factor = 1.0 if form.keep is None else form.keep**later
+        squares += factor**2
+        if what != "before" or j != i:
+            row[group[j]] += factor
+    if form.keep is not None:
+        row /= np.sqrt(squares)
+    if form.cuts is None:
+        return row
+    bins = covariate_bins(prefixes, form, u, i, len(earlier + block))
+    steps = [[k < at for k in range(n - 1)] for at, n in zip(bins, BINS, strict=True)]
+    return np.concatenate([row, *steps]).astype(float)
+
+
+# Bins of joins so far, of tenure, of the gap and of the calendar; ends of the half doublings.
+BINS = (32, 34, 34, 30)
+HALVES = [2, *(x for k in range(1, 16) for x in (3 * 2 ** (k - 1), 2 ** (k + 1)))]
+
+
+def covariate_bins(prefixes, form, u, i, joins):
+    """Bin of each covariate of row i of user u, by looking through all bins."""
+    time, first = prefixes.time, prefixes.offsets[u]
+    before = [int(t) for t in time[first:i] if t < time[i]]
+    gap = int(time[i]) - max(before) if before else 0
+    return (
+        sum(joins >= edge for edge in HALVES),
+        sum(int(time[i]) - int(time[first]) >= 2**k for k in range(33)),
+        sum(gap >= 2**k for k in range(33)),
+        sum(int(time[i]) >= cut for cut in form.cuts.tolist()),
+    )
+
+
+def packed(prefixes, users, form):
+    """Codes of the rows of some users, and the bins of each one's covariates.
+
+    A code is (starts the user, starts a block, trains, outcome, group).
+    """
+    codes, bins = [], []
     for u in np.flatnonzero(users):
         mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
         trains = [bool(prefixes.ends_block[i] and prefixes.label[i] >= 0) for i in mine]
         last = max((j for j, known in enumerate(trains) if known), default=-1)
         for j, i in enumerate(mine[: last + 1]):
             outcome = trains[j] and prefixes.label[i] == 1
-            codes.append((j == 0, trains[j], bool(outcome), int(prefixes.group[i])))
-    return codes
+            starts = bool(prefixes.starts_block[i])
+            codes.append((j == 0, starts, trains[j], bool(outcome), int(prefixes.group[i])))
+            bins.append(covariate_bins(prefixes, form, u, i, j + 1))
+    return codes, bins
 
 
 def expectation_sums(z, at, outcome, theta):
@@ -733,20 +790,14 @@ def squared_members(joins, n_rows, joined, left, quadratic):
 
 
 def probabilities(prefixes, fold, models):
-    """(before, after, at_end) of each row, from the weights of what its user had joined."""
+    """(before, after, at_end) of each row, by the (model, line) of its user's fold."""
     columns = np.zeros((3, len(prefixes.group)))
-    for u in range(prefixes.n_users):
-        mine = range(prefixes.offsets[u], prefixes.offsets[u + 1])
-        x, line, base = models[fold[u]]
-
-        def probability(groups, x=x, line=line):
-            z = x[-1] + sum(x[g] for g in groups)
-            return 1 / (1 + np.exp(-(line[0] * z + line[1])))
-
-        for i in mine:
-            earlier = [prefixes.group[j] for j in mine if prefixes.time[j] < prefixes.time[i]]
-            block = [prefixes.group[j] for j in mine if prefixes.time[j] == prefixes.time[i]]
-            columns[0, i] = probability(earlier) if earlier else base
-            columns[1, i] = probability([*earlier, prefixes.group[i]])
-            columns[2, i] = probability(earlier + block)
+    user = prefixes.user()
+    for k, (model, line) in enumerate(models):
+        steps = np.concatenate([np.diff(x) for x in np.split(model.effects, np.cumsum(BINS)[:-1])])
+        x = np.concatenate([model.weights, [] if model.form.cuts is None else steps])
+        for column, rows in zip(columns, design(prefixes, model.form), strict=True):
+            z = line[0] * (model.intercept + rows @ x) + line[1]
+            mine = fold[user] == k
+            column[mine] = (1 / (1 + np.exp(-z)))[mine]
     return columns

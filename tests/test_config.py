@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,13 @@ from gateway.config import (
     config_to_toml,
     parse_config,
 )
+from gateway.config.detectors import OPTIONS, SpikeOptions
 from gateway.config.document import find_lines
+from gateway.config.interventions import InviteCapSection
 from gateway.config.phrases import Key
+from gateway.config.platform import WorldSection
 from gateway.config.shape import node_at, sections, type_of
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 
 HERE = Path(__file__).parent
 VALID = sorted((HERE / "configs" / "valid").glob("*.toml"))
@@ -396,6 +399,47 @@ def test_rules__hold_up_to_their_bound(override: str, rule: str | None) -> None:
         assert parse_config(SIMULATED, overrides=[override]).world is not None
     else:
         assert rule in str(refusal(SIMULATED, override))
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (
+            lambda: SpikeOptions(min_spiking=50),
+            "spike.min_spiking must be at most spike.min_joiners (20 by default); got 50",
+        ),
+        (
+            lambda: WorldSection(topics=2, days=1),
+            "days must be a whole number from 2 to 36_500; got 1\n"
+            "topics must be more than the number of kinds (2); got 2",
+        ),
+        (
+            lambda: Config.model_validate(
+                tomllib.loads(SIMULATED) | {"score": {"horizon": 540}, "world": {"days": 540}}
+            ),
+            "score.horizon must be less than world.days (540); got 540",
+        ),
+        (
+            lambda: InviteCapSection(kind="invite_cap", start=1),
+            "most is missing: it must be a whole number of at least 0",
+        ),
+    ],
+    ids=["options", "world", "config", "intervention"],
+)
+def test_sections__made_in_python_keep_their_rules(
+    make: Callable[[], object], expected: str
+) -> None:
+    with pytest.raises(GatewayError) as caught:
+        make()
+    assert str(caught.value) == expected
+
+
+def test_config__has_a_section_for_every_detector() -> None:
+    config = parse_config(REAL)
+    assert {name: getattr(config, name) for name in OPTIONS} == {
+        name: options() for name, options in OPTIONS.items()
+    }
+    assert [options.section for options in OPTIONS.values()] == list(OPTIONS)
 
 
 # Writing ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -24,7 +25,7 @@ from tests.worlds import first_groups, linked_log
 # Small groups count too, and nothing is chosen at random by name.
 SMALL = {"min_joiners": 3, "min_spiking": 1, "min_events": 1, "penalty": 10.0}
 # They ask what users join after their first target join; the others stop there.
-LOOKS_BEYOND_FIRST_TARGET = {"order", "self_controlled"}
+LOOKS_BEYOND_FIRST_TARGET = {"order", "self_controlled", "edges"}
 
 each_detector = pytest.mark.parametrize("name", DETECTORS)
 
@@ -34,7 +35,20 @@ def small_options(name: str) -> dict:
     return {key: value for key, value in SMALL.items() if key in known}
 
 
+def traced(joins: JoinLog) -> JoinLog:
+    """Let each join be recommended because of the only join of the latest earlier tick."""
+    seed, user = np.full(joins.n_joins, -1), joins.user()
+    for i in range(joins.n_joins):
+        own = (user == user[i]) & (joins.time < joins.time[i])
+        last = own & (joins.time == joins.time[own].max(initial=-1))
+        if last.sum() == 1:
+            seed[i] = joins.group[last][0]
+    return replace(joins, seed_group=seed.astype(np.int32))
+
+
 def found(name: str, joins: JoinLog, targets: TargetSet, **more) -> Detection:
+    if name == "edges":
+        joins = traced(joins)
     return gateway.detect(joins, targets, detector=name, **(small_options(name) | more))
 
 

@@ -31,6 +31,7 @@ from matplotlib.text import Annotation, Text
 
 from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
+from gateway.detect import measure_of
 from gateway.errors import GatewayError
 from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
 from gateway.figures.labels import label
@@ -303,6 +304,7 @@ def test_caption__is_plain_sentences_without_gaps(figure: StoredFigure, tables: 
         ("probability_curves", "for 4 users"),
         ("top_gateways", "95 % interval"),
         ("top_gateways", "The 30 groups"),
+        ("top_gateways", "Dot: the excess share who go on (percentage points): "),
         ("funnel", "ranked groups"),
         ("precision_recall", "40 of them are planted gateways"),
         ("precision_recall", "are homophily look-alikes"),
@@ -351,7 +353,7 @@ def test_top_gateways__cut_an_interval_without_end_at_the_edge_with_an_arrow(end
 def test_top_gateways__draw_a_ratio_on_a_logarithmic_axis_around_one() -> None:
     axes = BY_NAME["top_gateways"].draw(plotted("top_gateways", alone())).axes[0]
     assert axes.get_xscale() == "log"
-    assert axes.get_xlabel() == "rate ratio"
+    assert axes.get_xlabel() == measure_of("self_controlled").estimate.axis
     dotted = [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"]
     assert dotted == [1.0]
     spike = BY_NAME["top_gateways"].draw(plotted("top_gateways")).axes[0]
@@ -527,7 +529,6 @@ def test_draw__refuses_axes_without_a_place() -> None:
 _DIGESTS = """
 import hashlib, json, sys
 from tests.result_tables import HOSTILE, result_tables
-from gateway.errors import GatewayError
 from gateway.figures import FIGURES, csv_bytes, render
 tables = result_tables(names=HOSTILE, n_groups=1_700, n_panels=2)
 digests = {}
@@ -757,11 +758,11 @@ def test_dose_response__reads_arms_that_differ_in_a_number_alone() -> None:
 def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     """Five marks side by side: no name may stand nearer to another mark than to its own."""
     rows = [
-        {"detector": "spike", "group": f"group {i}", "rank": i + 1, "score": 0.5 - 0.004 * i,
+        {"detector": "spike", "group": f"group {i}", "rank": i + 2, "score": 0.5 - 0.004 * i,
          "n_joiners": 100 + 3 * i, "n_events": 40, "flagged": True}
         for i in range(5)
     ]  # fmt: skip
-    rows.append({**rows[0], "group": "far", "rank": 6, "score": 0.1, "n_joiners": 900})
+    rows.append({**rows[0], "group": "far", "rank": 1, "score": 0.1, "n_joiners": 900})
     gateways = pa.Table.from_pylist(rows)
     groups = pa.table({"group": gateways["group"], "role": ["influence"] * 6})
     data = plotted("funnel", {"gateways": gateways, "groups": groups})
@@ -773,12 +774,13 @@ def test_funnel__ties_a_crowded_name_to_its_mark_by_a_line() -> None:
     assert tied
     x, y = data["n_joiners"].to_numpy(), 100.0 * data["score"].to_numpy()
     marks = axes.transData.transform(np.column_stack([x, y]))
-    for text in found:
-        if text.arrow_patch is None:
-            box = Text.get_window_extent(text)
-            gap = [max(box.x0 - mx, mx - box.x1, box.y0 - my, my - box.y1) for mx, my in marks]
-            own = axes.transData.transform(text.xy)
-            assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
+    bare = [text for text in found if text.arrow_patch is None]
+    assert "far" in [text.get_text() for text in bare]
+    for text in bare:
+        box = Text.get_window_extent(text)
+        gap = [max(box.x0 - mx, mx - box.x1, box.y0 - my, my - box.y1) for mx, my in marks]
+        own = axes.transData.transform(text.xy)
+        assert np.argmin(gap) == np.argmin(np.hypot(*(marks - own).T))
 
 
 def luminance(color: str) -> float:

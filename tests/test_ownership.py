@@ -29,8 +29,7 @@ from gateway.results import (
     result_id,
     settle,
 )
-from gateway.results.names import DRAFT_MARKER, is_made
-from gateway.results.ownership import hold_draft, owned_files, strangers
+from gateway.results.ownership import DRAFT_MARKER, hold_draft, is_made, owned_files, strangers
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]

@@ -480,7 +480,7 @@ def test_convert_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path)
     groups = np.array([f"group {k}" for k in range(5_000)])
     log = tmp_path / "large.csv"
     with log.open("wb") as stream:
-        stream.write(b'"user","group","time"\n')
+        stream.write(b'"user","group","time","inviter","source"\n')
         options = pyarrow.csv.WriteOptions(include_header=False)
         while stream.tell() < 4 * MEMORY:
             n = 100_000
@@ -489,10 +489,13 @@ def test_convert_log__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path)
                     "user": names[rng.integers(0, len(names), n)],
                     "group": groups[rng.zipf(1.3, n) % 5_000],
                     "time": rng.integers(0, 10**8, n),
+                    "inviter": names[rng.integers(0, len(names), n)],
+                    "source": np.array(["gysj", "search", "qr"])[rng.integers(0, 3, n)],
                 }
             )
             pyarrow.csv.write_csv(table, stream, options)
-    small = _write_csv(tmp_path / "small.csv", _rows(100))
+    rows = _rows(100)
+    small = _write_csv(tmp_path / "small.csv", rows | {"inviter": rows["user"]})
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(log), str(small), str(MEMORY)],
         capture_output=True, text=True, check=True, cwd=ROOT,

@@ -7,10 +7,13 @@ import pytest
 from scipy.special import expit
 
 from gateway._numba import kernel, set_threads, threads, write_through
+from gateway.log.join_log import JoinLog
 from gateway.score import LogisticModel, Logits, build_prefixes
 from gateway.score.logistic import fill_linear
 from gateway.score.logistic_kernels import USERS
+from gateway.score.prefix_loss import STEPS, Form, steps_to_bins
 from gateway.score.prefix_loss_kernels import sigmoid
+from gateway.targets import TargetSet
 from tests import naive
 from tests.worlds import first_groups, linked_log
 
@@ -21,31 +24,55 @@ def rows():
     return build_prefixes(joins, first_groups(joins, 2))
 
 
-def draw_models(rows, folds):
+def draw_models(rows, folds, *, plain=False):
+    """Models of the plain bag of groups, or with covariates and groups that fade."""
     rng = np.random.default_rng(3)
     fold = rng.integers(0, folds, rows.n_users).astype(np.int8)
-    models = [LogisticModel(rng.normal(size=rows.n_groups), rng.normal()) for _ in range(folds)]
-    return fold, (models, rng.normal(size=(folds, 2)), rng.random(folds))
+    some = rng.random(rows.n_users) < 0.5
+    models = [
+        LogisticModel(
+            rng.normal(size=rows.n_groups), rng.normal(),
+            steps_to_bins(rng.normal(size=STEPS) / 3 * (not plain)),
+            Form(None, None) if plain else Form.learn(rows, some, keep=keep),
+        )
+        for keep in np.linspace(0.5, 1.0, folds)
+    ]  # fmt: skip
+    return fold, (models, rng.normal(size=(folds, 2)))
 
 
 def filled(rows, fold, given):
     columns = Logits(*(np.full(len(rows.group), np.nan) for _ in range(3)))
-    models, lines, first = given
-    fill_linear(rows, fold, models, columns, lines=lines, first=first)
+    models, lines = given
+    fill_linear(rows, fold, models, columns, lines=lines)
     return list(columns)
 
 
-@pytest.mark.parametrize("folds", [1, 3])
-def test_fill_linear__equals_the_twin(rows, folds):
-    fold, models = draw_models(rows, folds)
+@pytest.mark.parametrize(("folds", "plain"), [(1, True), (1, False), (3, False)])
+def test_fill_linear__equals_the_twin(rows, folds, plain):
+    few = rows.of_users(np.arange(rows.n_users) % 4 == 0)
+    fold, models = draw_models(few, folds, plain=plain)
     # Blocks of one row and of several, users without a row.
-    assert 0.0 < rows.starts_block.mean() < 1.0
-    expected = naive.probabilities(
-        rows, fold,
-        [(np.append(m.weights, m.intercept), *rest) for m, *rest in zip(*models, strict=True)],
-    )  # fmt: skip
+    assert 0.0 < few.starts_block.mean() < 1.0
+    expected = naive.probabilities(few, fold, list(zip(*models, strict=True)))
     # Sums of a few dozen weights in another order, of which some nearly cancel.
-    np.testing.assert_allclose(filled(rows, fold, models), expected, rtol=1e-12)
+    np.testing.assert_allclose(filled(few, fold, models), expected, rtol=1e-11)
+
+
+def test_fill_linear__the_jump_is_the_groups_weight_over_the_spread_of_the_past():
+    """u joins a at 1, b and c at 3: factors .5, 1; the root of their squares is sqrt(1.25)."""
+    joins = JoinLog.from_arrays(["u", "u", "u", "v"], ["a", "b", "c", "t"], [1, 3, 3, 9])
+    rows = build_prefixes(joins, TargetSet(np.array([0, 0, 0, 1], bool), "t"))
+    effects = steps_to_bins(np.ones(STEPS))
+    model = LogisticModel(
+        np.array([0.3, -0.2, 0.7, 0.0]), -1.0, effects, Form(0.5, np.full(29, 100))
+    )
+    before, after, at_end = model.logits(rows, np.array([True, False]))
+    root = np.sqrt(1.25)
+    np.testing.assert_allclose(after - before, [0.3, -0.2 / root, 0.7 / root], rtol=1e-14)
+    # One step each: to two joins; tenure 2 (two steps); gap 2 (two steps); then to three joins.
+    np.testing.assert_allclose(before, [-1.0, *[-1.0 + 5.0 + 0.15 / root] * 2], rtol=1e-14)
+    expected = -1.0 + 6.0 + (0.15 - 0.2 + 0.7) / np.sqrt(0.25 + 2.0)
+    np.testing.assert_allclose(at_end, [-0.7, expected, expected], rtol=1e-14)
 
 
 def test_fill_linear__of_a_user_do_not_depend_on_the_others(rows):
@@ -67,7 +94,7 @@ def test_fill_linear__passes_over_users_without_rows(rows):
 
 
 def test_fill_linear__log_odds_are_those_of_every_model_and_zero_without_one(rows):
-    fold, (models, _, _) = draw_models(rows, 3)
+    fold, (models, _) = draw_models(rows, 3, plain=True)
     got = Logits(*(np.full(len(rows.group), np.nan) for _ in range(3)))
     fill_linear(rows, fold, models[:2], got)
     row_fold = fold[rows.user()]

@@ -346,7 +346,7 @@ def test_ranking__marks_p_values_that_do_not_hold_their_level() -> None:
 
 def test_ranking__shows_the_estimate_within_its_interval() -> None:
     """In numbers as printed: a ratio beside the interval of the ratio."""
-    headed = ("excess share who go on (percentage points)", "rate ratio")
+    headed = [measure_of(name).estimate.axis for name in ("spike", "self_controlled")]
     for table, head in zip(
         ranked_tables(with_rivals(tables("simulated")), top=5), headed, strict=True
     ):

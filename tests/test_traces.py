@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from distributed.protocol.pickle import dumps, loads
-from gateway.cli.real import config_for_log
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gateway.cli.app import app
+from gateway.cli.own_logs import config_for_log
 from gateway.errors import LogError
 from gateway.log import conversion, part_views
 from gateway.log.columns import Columns
@@ -292,10 +292,11 @@ def test_convert__takes_traces_under_any_name(tmp_path: Path) -> None:
 def test_detect__hands_the_names_of_columns_to_the_reader() -> None:
     config = config_for_log(
         Path("log.csv"), targets=None, named=["x"], detectors=None, horizon=None, seed=None,
-        settings=[], columns={"user": "who", "group": "what", "time": "day"},
-        optional={"source_column": "how", "inviter_column": "by", "seed_column": "from",
-                  "confirmed_column": "ok", "left_column": "gone", "from_column": None,
-                  "until_column": ""},
+        settings=[],
+        columns={"user": "who", "group": "what", "time": "day", "source_column": "how",
+                 "inviter_column": "by", "seed_column": "from",
+                 "confirmed_column": "ok", "left_column": "gone", "from_column": None,
+                 "until_column": ""},
     )  # fmt: skip
     assert config.log is not None
     assert config.log.columns == NAMES | {"observed_until": ""}

@@ -30,15 +30,20 @@ from gateway.analyses.join_sources import (
     pathways,
     recent_join_sources,
 )
+from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.analyses.note import analyse_note
 from gateway.analyses.published import COMPARISON_SCHEMA, Row, compare
 from gateway.analyses.record import Invitations, Record, Requests, record_of, top_groups, until
 
 __all__ = [
+    "ATTRACTS",
     "COMPARISON_SCHEMA",
+    "JUDGED",
     "MEANING",
     "PATHWAYS_SCHEMA",
+    "UNTOLD",
+    "VERDICTS",
     "Explanation",
     "Information",
     "Invitations",
@@ -60,6 +65,7 @@ __all__ = [
     "information_of",
     "invited_members",
     "join_sources",
+    "judge_groups",
     "label_times",
     "labelled_gateways",
     "nothing_ranked",

@@ -25,6 +25,7 @@ __all__ = [
     "detectable_ratio",
     "information_of",
     "nothing_ranked",
+    "speaker_for",
     "verdict_of",
 ]
 
@@ -131,6 +132,7 @@ _WHY: dict[Claim, str] = {
     "association": "no joiner of theirs can be compared",
     "change": "no joiner of theirs was seen both before and after the join while a target could "
     "be joined",
+    "trace": "too few joins came through them by users who join a target",
 }
 
 
@@ -355,7 +357,7 @@ def verdict_of(gateways: pa.Table) -> Verdict | None:
         As ``Detection.to_arrow`` of each detector, one below the other.
     """
     ran = set(gateways["detector"].unique().to_pylist())
-    association_by, change_by = (_speaker(ran, claim) for claim in ("association", "change"))
+    association_by, change_by = (speaker_for(ran, claim) for claim in ("association", "change"))
     if association_by is None or change_by is None:
         return None
     association, change = (
@@ -371,7 +373,8 @@ def verdict_of(gateways: pa.Table) -> Verdict | None:
     return Verdict(association_by, change_by, flagged, changed, untested)
 
 
-def _speaker(ran: set[str], claims: Claim) -> str | None:
+def speaker_for(ran: set[str], claims: Claim) -> str | None:
+    """Return the detector that speaks for a claim: of those that ran, the first that may."""
     measures = [measure_of(name) for name in DETECTORS if name in ran]
     able = [measure for measure in measures if measure.test and measure.claims == claims]
     able.sort(key=lambda measure: not measure.holds_level)

@@ -107,7 +107,8 @@ def detect(
         typer.Option(
             "--detector",
             metavar="NAME",
-            help="repeat for several; default: spike and self_controlled",
+            help="repeat for several; default: spike, self_controlled and, where the log says who "
+            "invited or what was recommended from, edges",
         ),
     ] = None,
     horizon: Annotated[

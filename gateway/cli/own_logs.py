@@ -16,9 +16,10 @@ from gateway.cli.terminal import TerminalTalk, complain, print_json
 from gateway.config import Config, LogSection, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import parse_duration, read_names
-from gateway.log.columns import Columns
+from gateway.log.columns import Columns, pieces_of
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
+from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
 from gateway.log.work import parse_size
 from gateway.results import draft_result
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "PartOptions", "change_alone", "config_for_log", "convert_and_show",
+__all__ = ["BOTH", "TRACES", "PartOptions", "change_alone", "config_for_log", "convert_and_show",
            "options_for_parts", "workers_for"]  # fmt: skip
 
-# What answers where no detector is named: one of association, one of change.
+# What answers where no detector is named: one of association, one of change; and one of
+# traces, where the log has some.
 BOTH = ("spike", "self_controlled")
+TRACES = "edges"
+_TRACED = ("inviter", "seed_group")
 
 
 def config_for_log(
@@ -73,7 +77,7 @@ def config_for_log(
         document["targets"]["skip_unknown"] = True
     if seed is not None:
         document["experiment"]["seed"] = seed
-    document["detect"] = {"detectors": list(detectors or BOTH)}
+    document["detect"] = {"detectors": list(detectors or _defaults(path, columns))}
     if horizon is not None:
         document["score"] = {"horizon": _duration(horizon)}
     try:
@@ -82,11 +86,27 @@ def config_for_log(
         raise ConfigError([_without_line(problem) for problem in error.problems]) from None
 
 
+def _defaults(path: Path, columns: Mapping[str, str | None] | None) -> tuple[str, ...]:
+    """Return the detectors that answer where none is named, by the columns of the log."""
+    try:
+        if (manifest := read_manifest(path)) is not None:
+            has_traces = any(Path(name).stem in _TRACED for name in manifest.digests)
+        else:
+            section = LogSection(path=str(path), **_given(columns))
+            names = Columns(**section.columns, time_format=section.time_format or "auto")
+            pieces = pieces_of(path, names)
+            has_traces = any(role in piece.roles for piece in pieces for role in _TRACED)
+    except (LogError, ConfigError):
+        # Reading the log says better what is wrong with it.
+        has_traces = False
+    return (*BOTH, TRACES) if has_traces else BOTH
+
+
 def change_alone(config: Config) -> Config | None:
     """Return the config with what needs no users to compare with; None unless both were to run."""
-    if config.detect.detectors != BOTH:
+    if config.detect.detectors[: len(BOTH)] != BOTH:
         return None
-    detect = config.detect.model_copy(update={"detectors": BOTH[1:]})
+    detect = config.detect.model_copy(update={"detectors": config.detect.detectors[1:]})
     return config.model_copy(update={"detect": detect})
 
 

@@ -142,6 +142,10 @@ def _said(result: Result) -> list[str]:
     verdict = verdict_of(result.table("gateways"))
     if verdict is not None:
         lines += [MEANING, *_named("both", verdict.both)]
+    rows = _rows(result, "verdicts")
+    for said in dict.fromkeys(row["verdict"] for row in rows):
+        groups = tuple(row["group"] for row in rows if row["verdict"] == said)
+        lines += _named(f"{said} ({len(groups):,})", groups)
     return lines
 
 
@@ -225,6 +229,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "summary": _summary(result),
         "reading": _rows(result, "reading"),
         **said,
+        "verdicts": _rows(result, "verdicts"),
         "top": [row for top in _tops(result).values() for row in top.to_pylist()],
         "evaluation": result.table("evaluation").to_pylist(),
         "interventions": _rows(result, "interventions"),

@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from gateway.config.rules import at_most, distinct
 from gateway.config.types import Count, Number, Positive, Proportion, Section, Window, setting
 
-__all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "FrequentistOptions",
+__all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "EdgesOptions", "FrequentistOptions",
            "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Options",
            "OrderOptions", "SelfControlledOptions", "SpikeOptions", "SurvivalOptions"]  # fmt: skip
 
@@ -194,6 +194,26 @@ class SelfControlledOptions(Options, section="self_controlled"):
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
 
 
+class EdgesOptions(Options, section="edges"):
+    """Odds that a join through a group is of a target against the same user's other joins."""
+
+    least_ratio: Number = setting(
+        2.0,
+        "odds ratio that a call must exceed; smaller ones have many groups that merely share "
+        "members with the targets",
+        ge=1,
+        le=1_000,
+    )
+    penalty: Number = setting(
+        4.0, "precision of the normal prior on log odds ratios", gt=0, le=1e12
+    )
+    min_joiners: Positive = setting(
+        5, "smallest number of joins through a ranked group, by users who join a target"
+    )
+    min_events: Positive = setting(3, "smallest number of target joins through a flagged group")
+    alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
+
+
 OPTIONS: Mapping[str, type[Options]] = {
     options.section: options
     for options in (
@@ -206,6 +226,7 @@ OPTIONS: Mapping[str, type[Options]] = {
         MatchingOptions,
         OrderOptions,
         SelfControlledOptions,
+        EdgesOptions,
     )
 }
 """The options of every detector, by the detector's name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -105,6 +105,7 @@ class Given:
         return Breach(Problem(self.name(key), text, self.say(key), hint=hint))
 
 
+@cache
 def _parts(key: Key | str) -> Key:
     if not isinstance(key, str):
         return key
@@ -129,13 +130,20 @@ def _default(model: Model, values: Any, key: Key) -> Any:
         values = values.get(part) if isinstance(values, Mapping) else None
         if field is None or (values is None and field.get_default() is None):
             return None
-        (model,) = _models_in(field.annotation) or (BaseModel,)
+        (model,) = _sections_in(model).get(str(part), (BaseModel,))
     found = model.model_fields.get(str(last))
     return None if found is None or found.is_required() else found.get_default()
 
 
+@cache
+def _sections_in(model: Model) -> dict[str, tuple[Model, ...]]:
+    """Return the keys of a section that hold sections, and what these may be."""
+    found = {name: _models_in(field.annotation) for name, field in model.model_fields.items()}
+    return {name: models for name, models in found.items() if models}
+
+
 def _models_in(annotation: Any) -> tuple[Model, ...]:
-    """Return the sections that a type is made of."""
+    """Return the models that a type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return (annotation,)
     return tuple(model for part in get_args(annotation) for model in _models_in(part))
@@ -170,8 +178,8 @@ def broken_rules(
     given = Given(model, values, path, unsure)
     for judge in getattr(model, "rules", ()):
         yield from judge(given)
-    for name, field in model.model_fields.items():
-        inner, value = _models_in(field.annotation), values.get(name)
+    for name, inner in _sections_in(model).items():
+        value = values.get(name)
         if isinstance(value, list | tuple):
             for index, item in enumerate(value):
                 of_its_kind = [kind for kind in inner if _is_of(kind, item)]

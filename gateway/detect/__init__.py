@@ -18,6 +18,7 @@ from gateway.config.detectors import (
 from gateway.detect.calling import detect
 from gateway.detect.coefficient import detect_coefficient
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
+from gateway.detect.edges import EdgesOptions, detect_edges
 from gateway.detect.frequentist import detect_frequentist
 from gateway.detect.hitting import detect_by_hitting
 from gateway.detect.markov_removal import detect_markov_removal
@@ -43,6 +44,7 @@ __all__ = [
     "Claim",
     "CoefficientOptions",
     "Detection",
+    "EdgesOptions",
     "Entry",
     "FrequentistOptions",
     "HittingOptions",
@@ -59,6 +61,7 @@ __all__ = [
     "detect_by_hitting",
     "detect_by_matching",
     "detect_coefficient",
+    "detect_edges",
     "detect_frequentist",
     "detect_markov_removal",
     "detect_order",

@@ -75,7 +75,9 @@ def detect_coefficient(
     options = options or CoefficientOptions()
     rows = _whole_histories(build_prefixes(joins, targets, seed=seed))
     everyone = np.ones(rows.n_users, np.bool_)
-    scorer = LogisticScorer(penalty=options.penalty, tolerance=options.tolerance)
+    scorer = LogisticScorer(
+        penalty=options.penalty, tolerance=options.tolerance, keep=None, covariates=False
+    )
     model = scorer.fit(rows, everyone)
     half = 1.96 / np.sqrt(_information(rows, model) + model.penalty)
     later = rows.label[_last_of_user(rows)] == 1

@@ -27,7 +27,7 @@ def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
     return np.bincount(group, minlength=n_groups).astype(np.int64)
 
 
-def sum_by_group(group: npt.NDArray[np.int32], x: Float64, n_groups: int) -> Float64:
+def sum_by_group(group: npt.NDArray[np.integer[Any]], x: Float64, n_groups: int) -> Float64:
     """Return the sum of x over the rows of each group, float64, shape (n_groups,)."""
     return np.bincount(group, weights=x, minlength=n_groups).astype(np.float64)
 

@@ -8,7 +8,7 @@ from typing import Literal
 __all__ = ["Claim", "Measure", "Quantity", "Unit"]
 
 Unit = Literal["", "share", "points"]
-Claim = Literal["association", "change"]
+Claim = Literal["association", "change", "trace"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Measure:
         not, nothing is flagged.
     claims
         ``association``: members go to targets more often than others. ``change``: the same
-        users do so more often after the join.
+        users do so more often after the join. ``trace``: joins that the platform says came
+        through the group are of targets more often than the same users' other joins.
     """
 
     detector: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
 from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
-__all__ = ["between_ranks", "order_statistics", "quantiles"]
+__all__ = ["quantiles"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -34,22 +32,16 @@ def quantiles(x: Float64, shares: npt.ArrayLike) -> Float64:
         In [0, 1], shape (k,).
     """
     wanted = np.atleast_1d(np.asarray(shares, np.float64))
-    return between_ranks(len(x), wanted, lambda ranks: order_statistics(x, ranks))
-
-
-def between_ranks(n: int, shares: Float64, values: Callable[[Int64], Float64]) -> Float64:
-    """Return the quantiles of n values, of which ``values`` gives those of some ranks from 0.
-
-    Interpolated as NumPy does: from the nearer end.
-    """
-    at = shares * (n - 1)
+    at = wanted * (len(x) - 1)
     lower = np.floor(at).astype(np.int64)
-    low, high = np.split(values(np.concatenate([lower, np.minimum(lower + 1, n - 1)])), 2)
+    ranks = np.concatenate([lower, np.minimum(lower + 1, len(x) - 1)])
+    low, high = np.split(_order_statistics(x, ranks), 2)
     gap, t = high - low, at - lower
+    # Interpolated as NumPy does: from the nearer end.
     return np.where(t < 0.5, low + gap * t, high - gap * (1.0 - t))
 
 
-def order_statistics(x: Float64, ranks: Int64) -> Float64:
+def _order_statistics(x: Float64, ranks: Int64) -> Float64:
     """Return the values of some ranks, from 0."""
     low, high = _usual_range(x)
     if low == high:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.config.detectors import OPTIONS, Options
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
+from gateway.detect.edges import EDGES, detect_edges
 from gateway.detect.frequentist import FREQUENTIST, detect_frequentist
 from gateway.detect.hitting import HITTING, detect_by_hitting
 from gateway.detect.markov_removal import (
@@ -95,6 +96,7 @@ _ENTRIES = (
         detect_self_controlled, SELF_CONTROLLED, "seed",
         cases_alone=True,
     ),
+    _entry(detect_edges, EDGES, cases_alone=True),
 )  # fmt: skip
 REGISTRY: Mapping[str, Entry] = {entry.measure.detector: entry for entry in _ENTRIES}
 """Every detector by name. A new one needs its line here and its options in

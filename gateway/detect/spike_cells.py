@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gateway.detect.quantiles import between_ranks, order_statistics, quantiles
+from gateway.detect.quantiles import quantiles
 from gateway.detect.spike_cells_kernels import (
     DECILES,
-    least_jumps,
-    mark_jumps,
+    add_shift,
     place_in_cells,
-    sizes_between,
     standardise,
+    sum_by_fold,
 )
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
@@ -32,12 +31,6 @@ _ROUNDING = 1e-9
 # not depend on the threads.
 _ROWS_PER_CHUNK = 1 << 18
 _MOST_CHUNKS = 16
-# Rows that tell about where a quantile is, of which at most one in so many is asked; and how
-# many of their standard errors it may be off.
-_SAMPLE, _ONE_IN, _ERRORS = 1 << 15, 32, 5.0
-# Rows that are looked at before those of interest are worked on.
-_ROOM = 1 << 10
-_LEAST_FLOAT = 5e-324
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +54,7 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
     """Return which rows rise by a z above zero and at or above a quantile of all rows' z.
 
     See ``standardised_jumps``; at the quantile itself too: it may be the largest value,
-    shared by many rows. z itself is not written out. It grows with the jump in a cell, in
-    floats too, so that each cell has a least jump whose z reaches a value.
+    shared by many rows, which rounding must not tell apart.
 
     Parameters
     ----------
@@ -71,24 +63,35 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
     """
     if not len(scores.before):
         return np.zeros(0, bool)
-    cells = _place(scores)
-    z = max(_quantile(cells, scores, quantile), _LEAST_FLOAT)
-    least = np.maximum(_least_jumps(cells, z), _LEAST_FLOAT)
-    # Where a row's cell stood, now stands whether it is a spike.
-    mark_jumps(_bounds(len(scores.before)), scores.before, scores.after, least, cells.cell)
-    return cells.cell.view(np.bool_)
+    z = standardised_jumps(scores)
+    least = float(quantiles(z, quantile)[0]) - _ROUNDING
+    found = np.empty(len(z), bool)
+    for rows, part in scores.parts():
+        rises = (z[rows] > _ROUNDING) & (part.after > part.before)
+        np.logical_and(z[rows] >= least, rises, out=found[rows])
+    return found
 
 
 def standardised_jumps(scores: Scores) -> Float64:
-    """Return z = (D - m_c) / s_c, zero in cells whose jumps do not vary, shape (n_rows,)."""
-    return _standardise(_place(scores), scores)
+    """Return the jumps D, standardised in cells and centred by fold, shape (n_rows,).
 
-
-def _standardise(cells: _Cells, scores: Scores) -> Float64:
+    z = (D - m_c) / s_c in cell c, zero in cells whose jumps do not vary. The users of a fold
+    share the weights that were learnt from the others: what all joiners of a group in a fold
+    have in common beyond its joiners elsewhere is the error of one fit. So z is moved, by
+    mean(z | g) - mean(z | g, fold): users with the same history get the same z.
+    """
+    cells, rows = _place(scores), scores.prefixes
     z = np.empty(len(cells.cell))
-    standardise(
-        _bounds(len(z)), cells.cell, scores.before, scores.after, cells.mean, cells.sd, z
-    )  # fmt: skip
+    bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
+    standardise(bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd, z)
+    total = np.zeros((int(scores.fold.max()) + 1, rows.n_groups))
+    if len(total) > 1:
+        count = np.zeros_like(total)
+        sum_by_fold(rows.offsets, scores.fold, rows.group, z, total, count)
+        mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1.0)
+        users = np.linspace(0, rows.n_users, _MOST_CHUNKS + 1).astype(np.int64)
+        shift = mean - total / np.maximum(count, 1.0)
+        add_shift(users, rows.offsets, scores.fold, rows.group, shift, z)
     return z
 
 
@@ -124,65 +127,6 @@ def _pooled(count: Int64, mean: Float64, spread: Float64) -> tuple[Int64, Float6
         s = s + squares + apart**2 * n * share
         n = total
     return n, m, s
-
-
-def _quantile(cells: _Cells, scores: Scores, share: float) -> float:
-    """Return a quantile of z: as ``quantiles`` of it, bit for bit."""
-    n = len(cells.cell)
-
-    def values(ranks: Int64) -> Float64:
-        below, found = _sizes_near(cells, scores, share)
-        if below <= ranks.min() and ranks.max() < below + len(found):
-            return np.asarray(np.sort(found)[ranks - below])
-        # The sample misled, or very many rows share the value.
-        return order_statistics(_standardise(cells, scores), ranks)
-
-    return float(between_ranks(n, np.array([share]), values)[0])
-
-
-def _sizes_near(cells: _Cells, scores: Scores, share: float) -> tuple[int, Float64]:
-    """Number of rows with z below those that are near a quantile, and the z of the latter.
-
-    None of the latter where they are very many.
-    """
-    n = len(cells.cell)
-    low, high, expected = _bracket(cells, scores, share)
-    bounds = _bounds(n)
-    room = int(2.0 * expected * np.diff(bounds).max()) + _ROOM
-    found, count = np.empty((_MOST_CHUNKS, room)), np.empty((_MOST_CHUNKS, 2), np.int64)
-    sizes_between(
-        bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd,
-        _least_jumps(cells, low), high, np.empty((_MOST_CHUNKS, _ROOM), np.int64), found, count,
-    )  # fmt: skip
-    if count[:, 1].max() > room:
-        return n, np.zeros(0)
-    parts = [z[:k] for z, k in zip(found, count[:, 1].tolist(), strict=True)]
-    return int(count[:, 0].sum()), np.concatenate(parts)
-
-
-def _bracket(cells: _Cells, scores: Scores, share: float) -> tuple[float, float, float]:
-    """From and to below which z a quantile very likely is, and the share of rows there."""
-    rows = slice(None, None, max(_ONE_IN, len(cells.cell) // _SAMPLE))
-    cell = cells.cell[rows]
-    jump, sd = scores.after[rows] - scores.before[rows], cells.sd[cell]
-    z = np.divide(jump - cells.mean[cell], sd, out=np.zeros(len(cell)), where=sd > 0.0)
-    z.sort()
-    margin = _ERRORS * np.sqrt(len(z) * share * (1.0 - share)) + 2.0
-    first, last = int(len(z) * share - margin), int(len(z) * share + margin)
-    low = z[first] if first >= 0 else -np.inf
-    high = np.nextafter(z[last], np.inf) if last < len(z) else np.inf
-    return float(low), float(high), 2.0 * margin / len(z)
-
-
-def _least_jumps(cells: _Cells, z: float) -> Float64:
-    """Return the least jump of each cell whose z is at least a value; 2 if none is."""
-    least = np.empty(len(cells.mean))
-    least_jumps(cells.mean, cells.sd, z, least)
-    return least
-
-
-def _bounds(n: int) -> Int64:
-    return np.linspace(0, n, _MOST_CHUNKS + 1).astype(np.int64)
 
 
 def chunk_count(rows: int, *, table: int = 0) -> int:

@@ -1,21 +1,18 @@
-"""Cells of jumps, their moments, and which jumps stand out in them."""
+"""Cells of jumps, their moments, and jumps standardised in them and centred by fold."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange
 
-__all__ = ["DECILES", "least_jumps", "mark_jumps", "place_in_cells", "sizes_between",
-           "standardise"]  # fmt: skip
+__all__ = ["DECILES", "add_shift", "place_in_cells", "standardise", "sum_by_fold"]
 
 DECILES = 9
 
 # Users whose rows go through all loops before the next ones': they stay in the second cache.
 _USERS = 256
 _STARTS_USER = 3
-_HIGHEST = (1 << 63) - 1
-_BEYOND = 2.0
 
 
 @inner_kernel
@@ -105,16 +102,10 @@ def place_in_cells(  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _size(jump, mean, sd):  # type: ignore[no-untyped-def]
-    """The one expression for z: a least jump is the least for it, to the last bit."""
-    return (jump - mean) / sd if sd > 0.0 else 0.0
-
-
-@inner_kernel
 def _standardise(cell, before, after, mean, sd, z):  # type: ignore[no-untyped-def]
     for i in range(len(cell)):
         c = cell[i]
-        z[i] = _size(after[i] - before[i], mean[c], sd[c])
+        z[i] = (after[i] - before[i] - mean[c]) / sd[c] if sd[c] > 0.0 else 0.0
 
 
 @parallel_kernel
@@ -126,90 +117,30 @@ def standardise(bounds, cell, before, after, mean, sd, z):  # type: ignore[no-un
 
 
 @inner_kernel
-def _in_order(bits):  # type: ignore[no-untyped-def]
-    """Turn the bits of floats into integers in the same order, and back."""
-    return bits ^ ((bits >> 63) & _HIGHEST)
-
-
-@inner_kernel
-def _least_jump(mean, sd, z):  # type: ignore[no-untyped-def]
-    """Halve the floats between two that no difference of probabilities reaches."""
-    low = _in_order(bits_of(-_BEYOND))
-    high = _in_order(bits_of(_BEYOND))
-    while low + 1 < high:
-        # Their mean, without their sum, which may be too large.
-        middle = (low & high) + ((low ^ high) >> 1)
-        if _size(float_of(_in_order(middle)), mean, sd) >= z:
-            high = middle
-        else:
-            low = middle
-    return float_of(_in_order(high))
+def _sum_fold(k, offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
+    for u in range(len(fold)):
+        if fold[u] == k:
+            for i in range(offsets[u], offsets[u + 1]):
+                total[group[i]] += z[i]
+                count[group[i]] += 1.0
 
 
 @parallel_kernel
-def least_jumps(mean, sd, z, least):  # type: ignore[no-untyped-def]
-    """Fill the least jump of each cell whose size is at least z, 2 where none is."""
-    for c in prange(len(least)):
-        least[c] = _least_jump(mean[c], sd[c], z)
+def sum_by_fold(offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
+    """Add up z and rows by group, fold by fold."""
+    for k in prange(len(total)):
+        _sum_fold(k, offsets, fold, group, z, total[k], count[k])
 
 
 @inner_kernel
-def _sizes_between(cell, before, after, mean, sd, start, high, row, found, count):  # type: ignore[no-untyped-def]
-    above = 0
-    n = 0
-    for first in range(0, len(cell), len(row)):
-        rows = np.uint64(0)
-        for i in range(first, min(first + len(row), len(cell))):
-            # Written before it is known whether it stays: nobody could guess that.
-            row[rows] = i
-            rows += np.uint64(after[i] - before[i] >= start[cell[i]])
-        above += np.int64(rows)
-        for k in range(np.int64(rows)):
-            i = row[k]
-            c = cell[i]
-            z = _size(after[i] - before[i], mean[c], sd[c])
-            if z < high:
-                if n < len(found):
-                    found[n] = z
-                n += 1
-    count[0] = len(cell) - above
-    count[1] = n
+def _add_shift(first, end, offsets, fold, group, shift, z):  # type: ignore[no-untyped-def]
+    for u in range(first, end):
+        for i in range(offsets[u], offsets[u + 1]):
+            z[i] += shift[fold[u], group[i]]
 
 
 @parallel_kernel
-def sizes_between(  # type: ignore[no-untyped-def]
-    bounds, cell, before, after, mean, sd, start, high, row, found, count
-):
-    """Fill, chunk by chunk, sizes below ``high`` of jumps from their cell's ``start`` on.
-
-    ``count``: of smaller jumps, and of those sizes, also where they are more than there is
-    room for.
-    """
+def add_shift(bounds, offsets, fold, group, shift, z):  # type: ignore[no-untyped-def]
+    """Add to each row's z what its fold and group say, chunk by chunk of users."""
     for c in prange(len(bounds) - 1):
-        first, end = bounds[c], bounds[c + 1]
-        _sizes_between(
-            cell[first:end],
-            before[first:end],
-            after[first:end],
-            mean,
-            sd,
-            start,
-            high,
-            row[c],
-            found[c],
-            count[c],
-        )
-
-
-@inner_kernel
-def _mark(before, after, least, cell):  # type: ignore[no-untyped-def]
-    for i in range(len(cell)):
-        cell[i] = after[i] - before[i] >= least[cell[i]]
-
-
-@parallel_kernel
-def mark_jumps(bounds, before, after, least, cell):  # type: ignore[no-untyped-def]
-    """Replace each row's cell by whether its jump is at least the cell's ``least``."""
-    for c in prange(len(bounds) - 1):
-        first, end = bounds[c], bounds[c + 1]
-        _mark(before[first:end], after[first:end], least, cell[first:end])
+        _add_shift(bounds[c], bounds[c + 1], offsets, fold, group, shift, z)

@@ -122,9 +122,9 @@ def caption_top_gateways(data: pa.Table) -> str:
     return (
         f"The {counted(data.num_rows, 'group')} that the detector "
         f"{measure.detector.replace('_', ' ')} ranks highest of "
-        f"{count(first(data, 'n_ranked'))}, by the {measure.score.name}: {measure.score.meaning} "
+        f"{count(first(data, 'n_ranked'))}, by the {measure.score.axis}: {measure.score.meaning} "
         f"(first number on the right; second: joiners). Dot: the "
-        f"{measure.estimate.name}{axis}: {measure.estimate.meaning}.{bar}{line}"
+        f"{measure.estimate.axis}{axis}: {measure.estimate.meaning}.{bar}{line}"
         f"{level or flagged}{colour}"
     )
 

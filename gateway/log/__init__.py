@@ -6,14 +6,13 @@ row, the column, the rule and the value.
 
 from __future__ import annotations
 
-from gateway.log.files import Format, format_of, write_parquet
+from gateway.log.files import write_parquet
 from gateway.log.mapped import file_digest
 from gateway.log.name_lists import read_names
-from gateway.log.read_report import ReadReport, Remark, read_report
+from gateway.log.read_report import ReadReport, Remark
 from gateway.log.ticks import (
     Duration,
     Tick,
-    instants,
     parse_duration,
     say_duration,
     ticks_in,
@@ -21,16 +20,12 @@ from gateway.log.ticks import (
 
 __all__ = [
     "Duration",
-    "Format",
     "ReadReport",
     "Remark",
     "Tick",
     "file_digest",
-    "format_of",
-    "instants",
     "parse_duration",
     "read_names",
-    "read_report",
     "say_duration",
     "ticks_in",
     "write_parquet",

@@ -17,7 +17,7 @@ from gateway.log.files import format_of, parquet_batches, parquet_parts, parquet
 from gateway.log.messages import complaint, listed, nearest, shown
 from gateway.log.times import TimeFormat
 
-__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "as_table", "frame_library", "option_of",
+__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "frame_library", "option_of",
            "pieces_of", "pieces_of_frame"]  # fmt: skip
 
 WINDOW = ("observed_from", "observed_until")
@@ -146,7 +146,7 @@ def pieces_of(path: Path, columns: Columns) -> list[Piece]:
 
 def pieces_of_frame(frame: Any, columns: Columns, where: object) -> list[Piece]:
     """Return a data frame as the one piece of a log; otherwise as ``pieces_of``."""
-    table = as_table(frame, wanted=lambda names: columns.among(names, where).values(), where=where)
+    table = _as_table(frame, wanted=lambda names: columns.among(names, where).values(), where=where)
     roles = columns.among(table.column_names, where)
     chosen = table.select(list(roles.values()))
 
@@ -182,26 +182,17 @@ def _parquet_piece(path: Path, columns: Columns) -> Piece:
     return Piece(path, roles, batches, schema.metadata or {})
 
 
-def as_table(
+def _as_table(
     frame: Any, *, wanted: Callable[[Sequence[str]], Iterable[str]], where: object
 ) -> pa.Table:
-    """Return a data frame as an Arrow table.
+    """Return the wanted columns of a data frame as an Arrow table.
 
-    Parameters
-    ----------
-    frame
-        A pyarrow table, a mapping of names to columns, a pandas or polars data frame, or
-        anything else with the Arrow C stream interface.
-    wanted
-        Tells which of the columns there are is wanted; only they are converted, so that
-        no other column can fail to be.
-    where
-        What the frame is called in messages.
+    Only they are converted, so that no other column can fail to be.
 
     Raises
     ------
     LogError
-        If it is none of these, a wanted column is not there, or one is of mixed types.
+        If it is no frame, a wanted column is not there, or one is of mixed types.
     """
     if isinstance(frame, pa.Table):
         return frame

@@ -15,21 +15,12 @@ from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import WINDOW, Columns, pieces_of
 from gateway.log.files import digest_of
-from gateway.log.in_memory import (
-    DAY,
-    all_of,
-    code_sources,
-    left_since,
-    shifted,
-    told_by,
-    window_of_users,
-)
+from gateway.log.in_memory import DAY, Unit, all_of, code_sources, settled, shifted, told_by
 from gateway.log.invariants import DTYPES, SOURCES
 from gateway.log.log_table import Told, not_restored
 from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
 from gateway.log.messages import complaint
 from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
-from gateway.log.sorting import canonical
 from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
@@ -242,9 +233,8 @@ class _Merge:
 
     def __init__(self, folder: Path, seen: _Seen) -> None:
         self._folder, self._seen = folder, seen
-        self._size = seen.per_tick
-        self._origin = seen.origin // self._size
-        self._tick: Tick = "day" if self._size > 1 else seen.tick
+        size = seen.per_tick
+        self._unit = Unit("day" if size > 1 else seen.tick, size, seen.origin // size)
         self._ranks: dict[str, AnyArray] = {}
         self._columns: dict[str, ColumnWriter] = {}
 
@@ -272,7 +262,7 @@ class _Merge:
         if inviters.schema is not None:
             self._resolve(inviters, memory)
         manifest = Manifest(
-            tick=self._tick, origin=self._origin, last=seen.last // self._size - self._origin,
+            tick=self._unit.tick, origin=self._unit.origin, last=self._unit.since(seen.last),
             users=names["users"].length, groups=names["groups"].length,
             joins=self._columns["group"].length, rows=seen.rows, sources=sources,
             digests={path.name: digest_of(path) for path in sorted(folder.glob("*.npy"))},
@@ -294,31 +284,25 @@ class _Merge:
             role: rows[role].to_numpy() for role in rows.column_names[1:] if role != "inviter"
         }
         is_join = columns["group"] >= 0
-        for role in WINDOW:
-            if role in columns:
-                ticks = columns.pop(role) // self._size - self._origin
-                found = window_of_users(
-                    role, ticks[is_join], user[is_join], users=users,
-                    there=(user[~is_join], ticks[~is_join]), where=self._seen.path,
-                    tick=self._tick, origin=self._origin,
-                )  # fmt: skip
-                self._writer(role).append(found)
         if "inviter" in rows.column_names:
             invited = Numbering()
             columns["inviter"] = invited.add(_coded(rows, "inviter"))
             by = invited.finish()
+        there = {role: (user[~is_join], self._unit.since(columns[role][~is_join]))
+                 for role in WINDOW if role in columns}  # fmt: skip
         others = {role: values[is_join] for role, values in columns.items()}
         for role, rank in self._ranks.items():
             if role in others:
                 others[role] = rank[others[role]]
-        if "left" in others:
-            others["left"] = left_since(others["left"], self._size, self._origin)
         group, ticks = others.pop("group"), others.pop("time")
-        time = shifted(ticks // self._size, -self._origin, "time")
-        offsets, joins = canonical(user[is_join], group, time, n_users=len(users), others=others)
+        time = shifted(ticks // self._unit.size, -self._unit.origin, "time")
+        joins = settled(
+            user[is_join], group, time, others, users=users, unit=self._unit, there=there,
+            where=self._seen.path,
+        )  # fmt: skip
+        self._writer("offsets").append(self._writer("group").length + joins.pop("offsets")[1:])
         if "inviter" in others:
             inviters.add(self._mentions(users, joins["inviter"], by, writer.length))
-        self._writer("offsets").append(self._writer("group").length + offsets[1:])
         for name, values in joins.items():
             self._writer(name).append(values)
         writer.append(users)

@@ -1,29 +1,29 @@
-"""A log that fits into memory: its rows numbered as they come, sorted when all are there."""
+"""From rows to the fields of a log: numbered as they come, sorted when all are there."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from gateway.arrays import AnyArray, Int32, Int64, Ints, UInt8
+from gateway.arrays import AnyArray, Bool, Int32, Int64, Ints, UInt8
 from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import WINDOW, Columns, Piece
 from gateway.log.invariants import SOURCES, STAYS
 from gateway.log.log_table import Told, not_restored, told_in
 from gateway.log.messages import complaint, listed, shown
-from gateway.log.numbering import Coded, Numbering
+from gateway.log.numbering import Coded, Dense, Numbering, dense_ids, whole_numbers
 from gateway.log.sorting import canonical
 from gateway.log.ticks import Tick, in_words
 from gateway.log.times import are_midnights, check_span
 
-__all__ = ["DAY", "all_of", "code_sources", "left_since", "narrow", "read_fields", "shifted",
-           "told_by", "window_of_users"]  # fmt: skip
+__all__ = ["DAY", "Unit", "all_of", "code_sources", "fields_of_arrays", "read_fields", "settled",
+           "shifted", "told_by"]  # fmt: skip
 
 _LIMITS = np.iinfo(np.int32)
 _MOST_SOURCES = 256
@@ -104,36 +104,29 @@ class _Rows:
         time, user, group = (columns.pop(role) for role in ("time", "user", "group"))
         ends = first + int(time.min()), first + int(time.max())
         check_span(where, *ends, tick=self._tick)
-        tick, size, origin = self._tick, 1, ends[0]
+        unit = Unit(self._tick, 1, ends[0])
         if told is not None:
-            if tick != told.tick or np.isin(idle, user).any():
+            if unit.tick != told.tick or np.isin(idle, user).any():
                 raise ValueError("its tick, or who joined nothing, contradicts its rows")
-            origin = told.origin
-        elif tick == "second" and self._are_days(time, columns):
-            tick, size, origin = "day", DAY, origin // DAY
+            unit = unit._replace(origin=told.origin)
+        elif unit.tick == "second" and self._are_days(time, columns):
+            unit = Unit("day", DAY, ends[0] // DAY)
             time //= DAY
-        since = shifted(time, first // size - origin, "time")
-        windows = {role: columns.pop(role) // size - origin for role in WINDOW if role in columns}
-        there = self._there(windows, idle, since, columns.get("inviter"))
-        fields: dict[str, Any] = {"observed_from": None} | {
-            role: window_of_users(
-                role, ticks, user, users=users, there=there.get(role), where=where, tick=tick,
-                origin=origin,
-            )
-            for role, ticks in windows.items()
-        }  # fmt: skip
-        if "observed_until" not in fields:
-            end = narrow(np.array([ends[1] // size - origin]), "observed_until")
-            fields["observed_until"] = np.repeat(end, len(users))
-        if "left" in columns:
-            columns["left"] = left_since(columns["left"], size, origin)
+        since = shifted(time, unit.since(first), "time")
         sources = SOURCES if told is None else told.sources
         if "source" in columns:
             code, sources = code_sources(names, sources, where)
             columns["source"] = code[columns["source"]]
-        offsets, joins = canonical(user, group, since, n_users=len(users), others=columns)
-        return joins | fields | {
-            "offsets": offsets, "users": users, "groups": groups, "tick": tick, "origin": origin,
+        windows = [role for role in WINDOW if role in columns]
+        there = self._there(windows, idle, since, columns.get("inviter"))
+        found = settled(
+            user, group, since, columns, users=users, unit=unit, there=there, where=where
+        )
+        if "observed_until" not in found:
+            end = narrow(np.array([unit.since(ends[1])]), "observed_until")
+            found["observed_until"] = np.repeat(end, len(users))
+        return {"observed_from": None} | found | {
+            "users": users, "groups": groups, "tick": unit.tick, "origin": unit.origin,
             "sources": sources, "rows_read": len(user),
         }  # fmt: skip
 
@@ -190,9 +183,65 @@ def narrow(ticks: Ints, what: str) -> Int32:
     return shifted(ticks, 0, what)
 
 
-def left_since(ticks: Int64, size: int, origin: int) -> Int32:
-    """Return when members left since the origin, of which ``size`` ticks are one."""
-    return narrow(np.where(ticks == NEVER, STAYS, ticks // size - origin), "left")
+class Unit(NamedTuple):
+    """Tick and origin of a log, and how many ticks of what was read are one of the log's."""
+
+    tick: Tick
+    size: int
+    origin: int
+
+    def since(self, ticks: Any) -> Any:
+        """Return ticks of what was read, since 1970, as ticks since the origin."""
+        return ticks // self.size - self.origin
+
+
+def settled(
+    user: Int32,
+    group: Int32,
+    time: Int32,
+    columns: Mapping[str, AnyArray],
+    *,
+    users: pa.StringArray,
+    unit: Unit,
+    there: Mapping[str, tuple[Int32, Ints]],
+    where: object,
+) -> dict[str, Any]:
+    """Return the columns of a log, or of some of its users, from those of its rows.
+
+    Parameters
+    ----------
+    user, group, time
+        Ids, and ticks since the origin.
+    columns
+        What else the log has: windows and leavings in ticks since 1970.
+    users
+        Names of the users.
+    unit
+        Of the log.
+    there
+        Users without a row, and ticks since the origin at which they were there, by kind
+        of window.
+    where
+        What the log is called in messages.
+
+    Raises
+    ------
+    LogError
+        If a user has several windows, or a tick does not fit into 32 bits.
+    """
+    others = {role: values for role, values in columns.items() if role not in WINDOW}
+    if "left" in others:
+        gone = others["left"]
+        others["left"] = narrow(np.where(gone == NEVER, STAYS, unit.since(gone)), "left")
+    windows = {
+        role: _window_of_users(
+            role, unit.since(columns[role]), user, users=users, there=there.get(role),
+            where=where, unit=unit,
+        )
+        for role in WINDOW if role in columns
+    }  # fmt: skip
+    offsets, joins = canonical(user, group, time, n_users=len(users), others=others)
+    return {"offsets": offsets} | joins | windows
 
 
 def code_sources(
@@ -224,33 +273,19 @@ def code_sources(
     return np.array([*(place[name] for name in names), 0], np.uint8), sources
 
 
-def window_of_users(
+def _window_of_users(
     role: str,
     ticks: Int64,
     user: Int32,
     *,
     users: pa.StringArray,
     there: tuple[Int32, Ints] | None,
+    unit: Unit,
     where: object,
-    tick: Tick,
-    origin: int,
 ) -> Int32:
-    """Return the one value of each user, int32, shape (n_users,).
+    """Return the one value of each user, int32, shape (n_users,), from that of each row.
 
-    Parameters
-    ----------
-    role
-        ``observed_from`` or ``observed_until``.
-    ticks, user
-        Of each row, ticks since ``origin``.
-    users
-        Their names.
-    there
-        Ids of users and ticks at which they were there, for those who have no row.
-    where
-        What the log is called in messages.
-    tick, origin
-        Of the log.
+    Who has no row was there from the first of the ticks in ``there`` to the last.
 
     Raises
     ------
@@ -265,8 +300,86 @@ def window_of_users(
     differs = found[user] != ticks
     if differs.any():
         which = user[differs].min()
-        own = ticks[user == which] + origin
-        got = " and ".join(in_words([own.min(), own.max()], tick))
+        own = ticks[user == which] + unit.origin
+        got = " and ".join(in_words([own.min(), own.max()], unit.tick))
         what = f"{role} of user {shown(users[which].as_py())}"
         raise complaint(where, what, "must be the same in every row of the user", got=got)
     return narrow(found, role)
+
+
+def fields_of_arrays(
+    user: Any,
+    group: Any,
+    time: Any,
+    *,
+    users: Any,
+    groups: Any,
+    sources: tuple[str, ...],
+    observed: tuple[Any, Any],
+    **optional: Any,
+) -> dict[str, Any]:
+    """Return the fields of the log of some arrays, as ``JoinLog.from_arrays`` takes them."""
+    by_user = dense_ids(user, names=users, letter="u", what="user", mentioned=optional["inviter"])
+    by_group = dense_ids(
+        group, names=groups, letter="g", what="group", mentioned=optional["seed_group"]
+    )
+    ticks = whole_numbers(time, "time")
+    others: dict[str, AnyArray | None] = {
+        "source": _codes(optional["source"], sources),
+        "confirmed": _flags(optional["confirmed"]),
+        "inviter": by_user.mentioned,
+        "seed_group": by_group.mentioned,
+        "left": None if optional["left"] is None else narrow(
+            whole_numbers(optional["left"], "left"), "left"
+        ),
+    }  # fmt: skip
+    known = {name: column for name, column in others.items() if column is not None}
+    _check_lengths({"user": by_user.ids, "group": by_group.ids, "time": ticks, **known})
+    first, last = observed
+    windows = {
+        "observed_from": None if first is None else _window(first, by_user, "observed_from"),
+        "observed_until": _window(ticks.max() if last is None else last, by_user, "observed_until"),
+    }
+    offsets, joins = canonical(
+        by_user.ids, by_group.ids, narrow(ticks, "time"), n_users=len(by_user.names), others=known
+    )
+    return joins | windows | {
+        "offsets": offsets, "users": by_user.names, "groups": by_group.names, "sources": sources,
+        "rows_read": len(ticks),
+    }  # fmt: skip
+
+
+def _codes(source: Any, sources: Sequence[str]) -> UInt8 | None:
+    if source is None:
+        return None
+    codes = whole_numbers(source, "source")
+    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(sources):
+        got = f"{codes.min()} to {codes.max()}"
+        raise LogError(f"source must index the {len(sources)} known sources; got {got}")
+    return codes.astype(np.uint8)
+
+
+def _flags(confirmed: Any) -> Bool | None:
+    if confirmed is None:
+        return None
+    flags = np.asarray(confirmed)
+    if flags.ndim != 1 or flags.dtype != np.bool_:
+        raise LogError("the joins cannot be used: confirmed must be a bool array in one dimension")
+    return flags
+
+
+def _check_lengths(columns: Mapping[str, AnyArray]) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise LogError(f"columns must be of one length; got {lengths}")
+    if lengths["user"] == 0:
+        raise LogError("a log must hold at least one join; got none")
+
+
+def _window(given: Any, users: Dense, what: str) -> Int32:
+    """Return one tick for each user, in order of their names."""
+    ticks = whole_numbers(np.atleast_1d(np.asarray(given)), what)
+    if len(ticks) not in (1, len(users.names)):
+        rule = f"must be one value or one for each of {len(users.names)} users"
+        raise LogError(f"{what} {rule}; got {len(ticks)}")
+    return narrow(np.broadcast_to(ticks, len(users.names))[users.order], what)

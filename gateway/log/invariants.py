@@ -12,15 +12,7 @@ import pyarrow.compute as pc
 from gateway.arrays import AnyArray, Bool, Int32, Int64
 from gateway.log.ticks import LARGEST_TICK, Tick
 
-__all__ = [
-    "DTYPES",
-    "PER_USER",
-    "STAYS",
-    "check_names",
-    "check_rows",
-    "check_windows",
-    "checked_columns",
-]
+__all__ = ["DTYPES", "PER_USER", "SOURCES", "STAYS", "check_names", "checked_columns"]
 
 # Rows or users that are checked at a time: what is compared takes room beside the log.
 _BATCH = 1 << 20
@@ -89,30 +81,16 @@ def checked_columns(columns: Mapping[str, Any]) -> dict[str, AnyArray]:
             "seed_group": (-1, len(groups)),
         },
     )
-    check_rows(views["offsets"], views["group"], views["time"])
+    _check_rows(views["offsets"], views["group"], views["time"])
     if "left" in views:
-        check_left(views["time"], views["left"])
+        _check_left(views["time"], views["left"])
     first, last = views.get("observed_from"), views["observed_until"]
-    check_windows(views["offsets"], views["time"], first, last)
+    _check_windows(views["offsets"], views["time"], first, last)
     return views
 
 
-def check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
-    """Check that the rows of a log are in canonical order.
-
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_users + 1,).
-    group, time
-        int32, shape (n_joins,).
-
-    Raises
-    ------
-    ValueError
-        If the offsets are not those of the rows, or the rows of a user do not stand by
-        time and then group.
-    """
+def _check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
+    """Check offsets, and that the rows of a user stand by time and then group."""
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(group):
         raise ValueError(f"offsets must run from 0 to the number of joins, {len(group)}")
     if (offsets[1:] < offsets[:-1]).any():
@@ -138,14 +116,8 @@ def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> Boo
     return in_order
 
 
-def check_left(time: Int32, left: Int32) -> None:
-    """Check that everybody left after they joined.
-
-    Raises
-    ------
-    ValueError
-        If somebody did not.
-    """
+def _check_left(time: Int32, left: Int32) -> None:
+    """Check that everybody left after they joined."""
     for first in range(0, len(time), _BATCH):
         joined, gone = time[first : first + _BATCH], left[first : first + _BATCH]
         wrong = (gone <= joined) & (gone != STAYS)
@@ -154,22 +126,8 @@ def check_left(time: Int32, left: Int32) -> None:
             raise ValueError(f"left must be later than time; for join {row} it is not")
 
 
-def check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
-    """Check that every user was observed when they joined.
-
-    Parameters
-    ----------
-    offsets, time
-        As in ``check_rows``.
-    first, last
-        int32, shape (n_users,): first and last tick of the observation; the first may be
-        unknown.
-
-    Raises
-    ------
-    ValueError
-        If a user's observation ends before it starts, or a join lies outside it.
-    """
+def _check_windows(offsets: Int64, time: Int32, first: Int32 | None, last: Int32) -> None:
+    """Check that every user was observed when they joined; a first tick may be unknown."""
     if first is not None and (first > last).any():
         user = int(np.argmax(first > last))
         raise ValueError(f"observed_from must not be after observed_until; it is for user {user}")

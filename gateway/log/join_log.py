@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import AnyArray, Bool, Int32, Int64, UInt8
+from gateway.arrays import Bool, Int32, Int64, UInt8
 from gateway.errors import LogError
 from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
 from gateway.log.files import format_of, write_parquet
-from gateway.log.in_memory import narrow, read_fields
+from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
 from gateway.log.log_table import table_of
 from gateway.log.mapped import read_manifest
 from gateway.log.messages import complaint
-from gateway.log.numbering import Dense, dense_ids, numbered_names, whole_numbers
+from gateway.log.numbering import numbered_names
 from gateway.log.part_views import Views
 from gateway.log.read_report import ReadReport, read_report
-from gateway.log.sorting import canonical, count_values
+from gateway.log.sorting import count_values
 from gateway.log.ticks import Tick, instants, parse_duration
 from gateway.log.times import TimeFormat
 
@@ -188,34 +188,12 @@ class JoinLog(Views):
         >>> joins.users.to_pylist(), joins.group.tolist(), joins.time.tolist()
         (['ann', 'eve'], [1, 0, 1], [2, 3, 5])
         """
-        by_user = dense_ids(user, names=users, letter="u", what="user", mentioned=inviter)
-        by_group = dense_ids(group, names=groups, letter="g", what="group", mentioned=seed_group)
-        ticks = whole_numbers(time, "time")
-        optional = {
-            "source": None if source is None else _codes(source, sources),
-            "confirmed": None if confirmed is None else _flags(confirmed),
-            "inviter": by_user.mentioned,
-            "seed_group": by_group.mentioned,
-            "left": None if left is None else narrow(whole_numbers(left, "left"), "left"),
-        }
-        others = {name: column for name, column in optional.items() if column is not None}
-        _check_rows({"user": by_user.ids, "group": by_group.ids, "time": ticks, **others})
-        last = ticks.max() if observed_until is None else observed_until
-        first = None if observed_from is None else _window(observed_from, by_user, "observed_from")
-        last = _window(last, by_user, "observed_until")
-        offsets, joined = canonical(
-            by_user.ids, by_group.ids, narrow(ticks, "time"), n_users=len(by_user.names),
-            others=others,
-        )  # fmt: skip
-        found: dict[str, Any] = {
-            **joined, "offsets": offsets, "users": by_user.names, "groups": by_group.names,
-            "tick": tick, "origin": int(origin), "observed_from": first, "observed_until": last,
-            "sources": tuple(sources), "rows_read": len(ticks),
-        }  # fmt: skip
-        try:
-            return cls(**found)
-        except ValueError as error:
-            raise LogError(f"the joins cannot be used: {error}") from error
+        found = fields_of_arrays(
+            user, group, time, users=users, groups=groups, sources=tuple(sources),
+            observed=(observed_from, observed_until), source=source, confirmed=confirmed,
+            inviter=inviter, seed_group=seed_group, left=left,
+        ) | {"tick": tick, "origin": int(origin)}  # fmt: skip
+        return cls._made(found)
 
     @classmethod
     def read(  # noqa: PLR0913  (one name for each column of the log)
@@ -301,7 +279,10 @@ class JoinLog(Views):
 
     @classmethod
     def _of(cls, pieces: Sequence[Piece], columns: Columns, where: object) -> Self:
-        found = read_fields(pieces, columns, where)
+        return cls._made(read_fields(pieces, columns, where))
+
+    @classmethod
+    def _made(cls, found: dict[str, Any]) -> Self:
         try:
             return cls(**found)
         except ValueError as error:
@@ -406,38 +387,6 @@ class JoinLog(Views):
             If the file cannot be written.
         """
         write_parquet(self.to_arrow(), path)
-
-
-def _codes(source: npt.ArrayLike, sources: Sequence[str]) -> UInt8:
-    codes = whole_numbers(source, "source")
-    if codes.min(initial=0) < 0 or codes.max(initial=0) >= len(sources):
-        got = f"{codes.min()} to {codes.max()}"
-        raise LogError(f"source must index the {len(sources)} known sources; got {got}")
-    return codes.astype(np.uint8)
-
-
-def _flags(confirmed: npt.ArrayLike) -> Bool:
-    flags = np.asarray(confirmed)
-    if flags.ndim != 1 or flags.dtype != np.bool_:
-        raise LogError("the joins cannot be used: confirmed must be a bool array in one dimension")
-    return flags
-
-
-def _check_rows(columns: Mapping[str, AnyArray]) -> None:
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) > 1:
-        raise LogError(f"columns must be of one length; got {lengths}")
-    if lengths["user"] == 0:
-        raise LogError("a log must hold at least one join; got none")
-
-
-def _window(given: npt.ArrayLike, users: Dense, what: str) -> Int32:
-    """Return one tick for each user, in order of their names."""
-    ticks = whole_numbers(np.atleast_1d(np.asarray(given)), what)
-    if len(ticks) not in (1, len(users.names)):
-        rule = f"must be one value or one for each of {len(users.names)} users"
-        raise LogError(f"{what} {rule}; got {len(ticks)}")
-    return narrow(np.broadcast_to(ticks, len(users.names))[users.order], what)
 
 
 def _same(ours: Any, theirs: Any) -> bool:

@@ -22,7 +22,7 @@ from gateway.log.invariants import SOURCES, STAYS
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick, instants
 
-__all__ = ["Told", "named", "not_restored", "table_of", "told_in"]
+__all__ = ["Told", "not_restored", "table_of", "told_in"]
 
 MARK = b"gateway.join_log"
 _FORMAT = 1
@@ -30,16 +30,8 @@ _FORMAT = 1
 _CHUNK = 1 << 20
 
 
-def named(ids: AnyArray, names: pa.StringArray) -> pa.ChunkedArray:
-    """Return the name of each id, null for -1.
-
-    Parameters
-    ----------
-    ids
-        Integers, shape (n,), in [-1, len(names)).
-    names
-        Names.
-    """
+def _named(ids: AnyArray, names: pa.StringArray) -> pa.ChunkedArray:
+    """Return the name of each id, null for -1."""
     pieces = [ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK)]
     chunks = [names.take(pa.array(piece, mask=piece < 0)) for piece in pieces]
     return pa.chunked_array(chunks, type=pa.string())
@@ -63,8 +55,8 @@ def table_of(fields: Mapping[str, Any]) -> pa.Table:
     users, groups = fields["users"], fields["groups"]
     user = np.repeat(np.arange(len(users)), np.diff(fields["offsets"]))
     columns: dict[str, Any] = {
-        "user": named(user, users),
-        "group": named(fields["group"], groups),
+        "user": _named(user, users),
+        "group": _named(fields["group"], groups),
         "time": _instants(fields, fields["time"]),
     }
     if fields["source"] is not None:
@@ -76,7 +68,7 @@ def table_of(fields: Mapping[str, Any]) -> pa.Table:
         columns["confirmed"] = pa.array(fields["confirmed"])
     for name, names in (("inviter", users), ("seed_group", groups)):
         if fields[name] is not None:
-            columns[name] = named(fields[name], names)
+            columns[name] = _named(fields[name], names)
     if fields["left"] is not None:
         gone = pa.array(fields["left"].astype(np.int64) + fields["origin"],
                         mask=fields["left"] == STAYS)  # fmt: skip

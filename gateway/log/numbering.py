@@ -109,6 +109,7 @@ class Numbering:
         names = names.cast(pa.string())
         order = text_order(names)
         self._renumber(inverse(order))
+        self._issued.clear()
         return names.take(pa.array(order))
 
     def _merge(self) -> pa.Array:

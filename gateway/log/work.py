@@ -32,7 +32,7 @@ _UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=
 # What libraries take beside the work, whatever it is (docs/logs.md: measured).
 _RESERVE = 2**25
 # Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
-_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 32, 600
+_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
 
 
 def parse_size(text: str) -> int:

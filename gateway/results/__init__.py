@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from gateway.results.crates import write_crate
 from gateway.results.drafts import Draft, draft_result, scratch_folder, settle
-from gateway.results.journal import Journal, read_journal
 from gateway.results.locks import (
     Lock,
     is_cache_filled,
@@ -39,6 +38,7 @@ from gateway.results.sweeps import (
     resident_mib,
     result_files,
 )
+from gateway.results.writing import Journal, read_journal
 
 __all__ = [
     "Difference",

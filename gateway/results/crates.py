@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.results.names import CONFIG, METADATA, STATUS
-from gateway.results.ownership import claim
+from gateway.results.ownership import CONFIG, METADATA, STATUS, claim
 from gateway.results.results import Result, open_result
 
 __all__ = ["METADATA", "write_crate"]

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gateway.errors import ResultError
-from gateway.results.names import (
+from gateway.results.ownership import (
     ASIDE,
     CONFIG,
     DRAFT,
@@ -28,9 +28,6 @@ from gateway.results.names import (
     FORMAT,
     PROVENANCE,
     STATUS,
-    transient,
-)
-from gateway.results.ownership import (
     discard_draft,
     hold_draft,
     is_draft,
@@ -40,6 +37,7 @@ from gateway.results.ownership import (
     refuse_strangers,
     remove_folder,
     strangers,
+    transient,
 )
 from gateway.results.writing import sync_path
 

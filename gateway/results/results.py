@@ -17,8 +17,7 @@ from gateway.config import Config, config_digest, parse_config
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
-from gateway.results.names import CONFIG, PROVENANCE, STATUS
-from gateway.results.ownership import claim
+from gateway.results.ownership import CONFIG, PROVENANCE, STATUS, claim
 from gateway.results.writing import replace_file
 
 __all__ = [

@@ -30,12 +30,20 @@ import pyarrow.parquet as pq
 
 from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
-from gateway.results.journal import Journal, read_journal
 from gateway.results.locks import Lock, is_lock, is_locked
-from gateway.results.names import CONFIG, STATUS, is_key, is_made, is_partial, transient
-from gateway.results.ownership import owned_files, remove_file, remove_folder
+from gateway.results.ownership import (
+    CONFIG,
+    STATUS,
+    is_key,
+    is_made,
+    is_partial,
+    owned_files,
+    remove_file,
+    remove_folder,
+    transient,
+)
 from gateway.results.results import load_config, read_config_text, result_id, stands
-from gateway.results.writing import replace_file, replacing
+from gateway.results.writing import Journal, read_journal, replace_file, replacing
 
 __all__ = [
     "Failure",

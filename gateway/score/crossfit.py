@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
+from gateway._numba import threads_at_most
 from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -31,6 +32,8 @@ Int8 = npt.NDArray[np.int8]
 Mask = npt.NDArray[np.bool_]
 # Parts into which the training users of a fold are cut to calibrate.
 INNER_FOLDS = 3
+# A kernel of fewer rows is done before a second thread is awake.
+_ROWS_PER_THREAD = 100_000
 _COLUMNS = ("before", "after", "expected", "at_end")
 
 
@@ -45,8 +48,10 @@ class Scores:
     prefixes
         The rows that the arrays below speak of.
     before
-        Probability before the join, shape (n_rows,): after the joins before its block;
-        before a user's first block, the base rate of the training users' first blocks.
+        Probability without the join's group, shape (n_rows,). Of the logistic scorer: at the
+        same time and number of joins, a group of weight zero in its place, so that ``after``
+        less ``before`` is the group's part of the jump. Of any other: after the joins before
+        its block; before a user's first block, the base rate of the training users' first ones.
     after
         Probability after the join, shape (n_rows,).
     expected
@@ -152,7 +157,10 @@ def score_joins(
     outcome = new_column("outcome", np.int8, n)
     learnt: list[_Learnt] = []
     # One BLAS thread: a threaded sum adds in another order.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with (
+        threadpool_limits(limits=1, user_api="blas"),
+        threads_at_most(max(1, n // _ROWS_PER_THREAD)),
+    ):
         present = np.unique(fold)
         for k in present:
             tuned = scorer.tune(prefixes, fold != k)
@@ -188,7 +196,10 @@ def _check_outcomes(prefixes: Prefixes, fold: Int8) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Learnt:
-    """What scores the users of a fold; ``base``: probability before a user's first block."""
+    """What scores the users of a fold.
+
+    ``base``: probability before a user's first block, where the model does not know it.
+    """
 
     model: Model
     calibrate: Calibrator
@@ -224,15 +235,20 @@ def _learn(
     first_outcomes(offsets, ends, label, first)
     known = first[training & (first >= 0)]
     base = (float(known.sum()) + 0.5) / (len(known) + 1.0)
-    line = (1.0, 0.0)
     if isinstance(calibrate, Line):
-        line = (calibrate.slope, calibrate.intercept)
+        slope, intercept = calibrate.slope, calibrate.intercept
     else:
+        slope, intercept = 1.0, 0.0
         for _, rows, _ in prefixes.parts():
             p = calibrate(room.before[rows])
             room.before[rows] = logit(np.clip(p, CLIP, 1 - CLIP))
-    around = np.array([*line, logit(base)])
-    expectation = fit_expectation(prefixes, training, room.before, around)
+    if not isinstance(model, LogisticModel):
+        # What makes the base rate's log-odds of it.
+        at_base = (logit(base) - intercept) / slope if slope else 0.0
+        for _, rows, some in prefixes.parts():
+            room.before[rows][some.blocks_before() == 0] = at_base
+    line = np.array([slope, intercept])
+    expectation = fit_expectation(prefixes, training, room.before, line)
     return _Learnt(model, calibrate, base, expectation)
 
 
@@ -258,7 +274,7 @@ def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[_Learnt], into: Logi
     lines = [one.calibrate for one in learnt if isinstance(one.calibrate, Line)]
     if len(linear) == len(lines) == len(models):
         lines_ = np.array([(line.slope, line.intercept) for line in lines])
-        fill_linear(prefixes, which, linear, into, lines=lines_, first=base)
+        fill_linear(prefixes, which, linear, into, lines=lines_)
         return
     _fill_logits(prefixes, which, models, into)
     for users, rows, part in prefixes.parts():
@@ -266,5 +282,6 @@ def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[_Learnt], into: Logi
         for k, one in enumerate(learnt):
             for column in into:
                 column[rows][of_row == k] = one.calibrate(column[rows][of_row == k])
-        first = part.blocks_before() == 0
-        into.before[rows][first] = base[of_row[first]]
+        if not linear:
+            first = part.blocks_before() == 0
+            into.before[rows][first] = base[of_row[first]]

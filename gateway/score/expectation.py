@@ -76,10 +76,9 @@ def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) 
     users
         bool, shape (n_users,): who teaches.
     z
-        Logit before each row's block, out of part, shape (n_rows,).
+        Logit before each row, out of part, shape (n_rows,).
     line
-        Slope and intercept that make log-odds of z, and the log-odds before a user's first
-        block, shape (3,).
+        Slope and intercept that make log-odds of z, shape (2,).
     """
     p = prefixes
     part = min(1.0, MOST_ROWS / max(len(p.group), 1))

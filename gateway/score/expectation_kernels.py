@@ -59,7 +59,7 @@ def _add_rows(n, positive, z, theta, at, gradient, hessian):  # type: ignore[no-
 def _expectation_user(  # type: ignore[no-untyped-def]
     first, end, time, starts_block, label, z, line, edges, theta, at, gradient, hessian
 ):
-    """``line``: slope and intercept of the calibrator, and the logit before the first block."""
+    """``line``: slope and intercept of the calibrator."""
     i = first
     blocks = 0
     while i < end:
@@ -71,7 +71,7 @@ def _expectation_user(  # type: ignore[no-untyped-def]
                 n += 1
                 positive += label[j]
         if n > 0:
-            x = line[2] if blocks == 0 else line[0] * z[i] + line[1]
+            x = line[0] * z[i] + line[1]
             _columns(blocks, stop - i, time[i], time[i] - time[first], edges, at)
             _add_rows(n, positive, x, theta, at, gradient, hessian)
         blocks += 1

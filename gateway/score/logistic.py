@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from gateway.score.descent import minimise
 from gateway.score.logistic_kernels import fill_around
-from gateway.score.prefix_loss import PrefixLoss
+from gateway.score.prefix_loss import (
+    STEPS,
+    Form,
+    PrefixLoss,
+    bins_to_steps,
+    cells,
+    steps_to_bins,
+)
+from gateway.score.prefix_loss_kernels import CALENDAR
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 
@@ -31,19 +40,32 @@ HOLD_OUT_SALT = 2.0**20
 _LOOSER_PATH, _LOOSER_INNER = 10.0, 100.0
 
 
+# What is left of a group's weight after one more block. Between .7 and .95 the AUC of seven
+# real logs and a simulated one moves by a few thousandths (docs/measured.md).
+KEEP = 0.9
+
+
 @dataclass(frozen=True, eq=False)
 class LogisticModel:
     """Fitted weights.
 
-    In a bag-of-groups model the jump of the log-odds at a join *is* the weight of the
-    group joined, the same for every user; only the jump of the probability differs.
+    The log-odds after a block are the intercept, the weights of the groups joined so far, each
+    times ``form.keep`` for every block since, divided by the root of the sum of squares of those
+    factors, and the effects of the covariates. The group's part of the jump at a join is its
+    weight divided by that root: the weight itself at a first join, and by and by
+    sqrt(1 - keep^2) of it. In the plain bag of groups it is the weight, for every user alike.
 
     Parameters
     ----------
     weights
         float64, shape (n_groups,): log-odds per group; zero for target groups.
     intercept
-        Log-odds of the empty prefix.
+        Log-odds of a first join of a group of weight zero, at the start of the calendar.
+    effects
+        Log-odds of each bin of joins so far, tenure, gap and calendar, in this order; the first
+        of each is zero.
+    form
+        How weights add up, and where the calendar is cut.
     penalty
         L2 penalty of the fit.
     evaluations
@@ -54,6 +76,8 @@ class LogisticModel:
 
     weights: Float64
     intercept: float
+    effects: Float64 = field(default_factory=lambda: steps_to_bins(np.zeros(STEPS)))
+    form: Form = field(default_factory=lambda: Form(None, None))
     penalty: float = 0.0
     evaluations: int = 0
     converged: bool = True
@@ -72,12 +96,11 @@ def fill_linear(
     into: Logits,
     *,
     lines: Float64 | None = None,
-    first: Float64 | None = None,
 ) -> None:
     """Fill the log-odds around every row, each user's by one of some models.
 
-    All users in one go, in order: columns are then written line by line of the memory, each
-    line once.
+    Before a row stand the log-odds as if a group of weight zero were joined in its place: at
+    the same covariates, so that the difference is the group's part of the jump.
 
     Parameters
     ----------
@@ -93,20 +116,21 @@ def fill_linear(
     lines
         Slope and intercept of each model's calibrator, shape (n_models, 2). With it,
         probabilities are filled in place of log-odds.
-    first
-        Probability before the first block of a user, by model, shape (n_models,); only with
-        ``lines``.
     """
-    w = np.zeros((len(models) + 1, prefixes.n_groups))
-    intercept = np.zeros(len(w))
+    n = len(models) + 1
+    w, factors = np.zeros((n, prefixes.n_groups)), np.ones((n, 2))
+    cuts = np.full((n, CALENDAR - 1), np.iinfo(np.int64).max)
+    nothing = cells(steps_to_bins(np.zeros(STEPS)), 0.0)
+    early, late = (np.tile(x, (n, 1)) for x in nothing)
     for k, model in enumerate(models):
-        w[k], intercept[k] = model.weights, model.intercept
-    as_logits = lines is None
-    if lines is None or first is None:
-        lines, first = np.tile([1.0, 0.0], (len(w), 1)), intercept
+        w[k], factors[k] = model.weights, model.form.factors
+        early[k], late[k] = cells(model.effects, model.intercept)
+        if model.form.cuts is not None:
+            cuts[k] = model.form.cuts
+    given = np.tile([1.0, 0.0], (n, 1)) if lines is None else lines
     fill_around(
-        prefixes.offsets, which, prefixes.group, prefixes.starts_block, w, intercept, lines, first,
-        as_logits, *into,
+        prefixes.offsets, which, prefixes.group, prefixes.time, w, early, late, factors, cuts,
+        given, lines is None, *into,
     )  # fmt: skip
 
 
@@ -130,14 +154,25 @@ class LogisticScorer:
     most_rows
         Rows that are enough to choose among penalties half a decade apart: of a longer log
         a sample of the users chooses, by a hash of their names, that holds about so many.
+    keep
+        What is left of a group's weight after one more block, in (0, 1], with the sum divided
+        by the root of the sum of squared factors; None: the sum as it is.
+    covariates
+        Whether logits have effects of the number of joins so far, the time since the first one
+        and since the last block, and calendar time, in bins that are steps of a random walk.
     start
         Where fits begin; None for zero weights and the base rate.
+    form
+        Learnt by ``tune``; None lets a fit learn it.
     """
 
     penalty: float | None = None
     tolerance: float = 1e-7
     most_rows: int = 8_000_000
+    keep: float | None = KEEP
+    covariates: bool = True
     start: LogisticModel | None = None
+    form: Form | None = None
     name: str = "logistic"
 
     def tune(self, prefixes: Prefixes, users: Mask) -> LogisticScorer:
@@ -147,23 +182,29 @@ class LogisticScorer:
         before, and ends when the loss on held-out users has risen twice in a row. The fit with
         the penalty chosen is where the scorer begins from then on.
         """
+        form = self.form or self._learn_form(prefixes, users)
         if self.penalty is not None:
-            return self
+            return replace(self, form=form)
         share = np.modf(prefixes.chance * HOLD_OUT_SALT)[0]
         part = min(1.0, self.most_rows / max(len(prefixes.group), 1))
         held_out = users & (share < part * HOLD_OUT)
         learnt = users & (share >= HOLD_OUT) & (share < HOLD_OUT + part * (1.0 - HOLD_OUT))
-        outcome = PrefixLoss(prefixes, held_out, penalty=0.0)
-        loss = PrefixLoss(prefixes, learnt, penalty=0.0)
+        outcome = PrefixLoss(prefixes, held_out, penalty=0.0, form=form)
+        loss = PrefixLoss(prefixes, learnt, penalty=0.0, form=form)
         model, path, losses = self.start, [], []
         for penalty in reversed(PENALTIES):
             model = _fit(loss.at(penalty), tolerance=_LOOSER_PATH * self.tolerance, start=model)
             path.append(model)
-            losses.append(outcome(model.weights, model.intercept)[0])
+            losses.append(_loss_of(outcome, model))
             if len(losses) - int(np.argmin(losses)) > 2:
                 break
         best = path[int(np.argmin(losses))]
-        return replace(self, penalty=best.penalty, start=best)
+        return replace(self, penalty=best.penalty, start=best, form=form)
+
+    def _learn_form(self, prefixes: Prefixes, users: Mask) -> Form:
+        if self.covariates:
+            return Form.learn(prefixes, users, keep=self.keep)
+        return Form(self.keep, None)
 
     def near(self, model: LogisticModel) -> LogisticScorer:
         """Return the scorer for models of most of the same users that only calibrate ``model``.
@@ -175,25 +216,46 @@ class LogisticScorer:
     def fit(self, prefixes: Prefixes, users: Mask) -> LogisticModel:
         """Fit on the training rows of ``users``."""
         tuned = self.tune(prefixes, users)
-        loss = PrefixLoss(prefixes, users, penalty=float(tuned.penalty or 0.0))
+        loss = PrefixLoss(prefixes, users, penalty=float(tuned.penalty or 0.0), form=tuned.form)
         return _fit(loss, tolerance=self.tolerance, start=tuned.start)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return what knows the loaded libraries: to find them takes longer than a small fit."""
+    return ThreadpoolController()
+
+
+def _loss_of(loss: PrefixLoss, model: LogisticModel) -> float:
+    """Return the loss of a model, without the penalty of its steps."""
+    steps = bins_to_steps(model.effects)
+    return loss(model.weights, model.intercept, steps)[0] - loss.penalty_of_steps(steps)
 
 
 def _fit(loss: PrefixLoss, *, tolerance: float, start: LogisticModel | None) -> LogisticModel:
     """Minimise from ``start``, or from zero weights and the base rate."""
-    scale = 1.0 / np.sqrt(loss.curvature())
-    x0 = np.zeros(len(scale)) if start is None else np.append(start.weights, start.intercept)
+    n = loss.n_groups
+    # Without covariates there is nothing to step over.
+    free = n + 1 if loss.form.cuts is None else n + 1 + STEPS
+    scale = 1.0 / np.sqrt(loss.curvature()[:free])
+    x0 = np.zeros(n + 1 + STEPS)
     if start is None:
         rate = loss.base_rate()
-        x0[-1] = np.log(rate / (1.0 - rate))
+        x0[n] = np.log(rate / (1.0 - rate))
+    else:
+        x0 = np.concatenate([start.weights, [start.intercept], bins_to_steps(start.effects)])
 
     def scaled(x: Float64) -> tuple[float, Float64]:
         x = x * scale
-        value, gradient, slope = loss(x[:-1], float(x[-1]))
-        return value, np.append(gradient, slope) * scale
+        steps = x[n + 1 :] if free > n + 1 else None
+        value, gradient, slope, by_step = loss(x[:n], float(x[n]), steps)
+        return value, np.concatenate([gradient, [slope], by_step])[:free] * scale
 
     # One BLAS thread: a threaded product adds in another order.
-    with threadpool_limits(limits=1, user_api="blas"):
-        found = minimise(scaled, x0 / scale, tolerance=tolerance)
-    x = found.x * scale
-    return LogisticModel(x[:-1], float(x[-1]), loss.penalty, found.evaluations, found.converged)
+    with _libraries().limit(limits=1, user_api="blas"):
+        found = minimise(scaled, x0[:free] / scale, tolerance=tolerance)
+    x0[:free] = found.x * scale
+    return LogisticModel(
+        x0[:n], float(x0[n]), steps_to_bins(x0[n + 1 :]), loss.form, loss.penalty,
+        found.evaluations, found.converged,
+    )  # fmt: skip

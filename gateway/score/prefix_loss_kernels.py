@@ -1,14 +1,17 @@
-"""All-prefix logistic regression on packed rows: one 32-bit code for each.
+"""All-prefix logistic regression on packed rows: two 32-bit codes for each.
 
-For user u with rows i = 1, 2, ... the logit of the prefix that ends at row i is
-z_i = b + w[g_1] + ... + w[g_i], a running sum forward. The weight w[g_j] stands in every
-logit from row j on, so its gradient is the running sum of residuals *backward* from the
-user's end to j. No prefix is ever written out.
+For user u with rows i = 1, 2, ... in blocks (ticks), the logit of the prefix that ends at row i
+is z_i = b + q_i s_i + effects of its covariates. s_i is a running sum forward: of the weights
+w[g] of the groups joined, each times ``keep`` for every later block; q_i = 1 / sqrt(sum of the
+squares of those factors). The weight w[g_j] stands in every logit from row j on, so its
+gradient is the running sum of residuals *backward* from the user's end to j, with the same
+factors. No prefix is ever written out.
 
-A code holds the group and three bits: whether the row starts a user, has a known outcome
-to train on, and which. A block of whole users goes through three loops: running sums of
-weights forward, exponentials for all rows side by side (in the processor's vector registers),
-running sums of residuals backward.
+A code holds the group and four bits: whether the row starts a user, starts a block, has a known
+outcome to train on, and which. The other code holds two cells: number of joins so far by time
+since the first one, and time since the last block by calendar time. A block of whole users goes
+through loops: running sums of weights forward, exponentials for all rows side by side (in the
+processor's vector registers), running sums of residuals backward.
 """
 
 from __future__ import annotations
@@ -18,14 +21,21 @@ import numpy as np
 from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
 
 __all__ = [
-    "GROUP", "LABEL", "MOST_LOGIT", "TRAINS", "add_chunks", "chunk_losses", "count_flags",
-    "count_later", "exponential", "sigmoid", "trim_users", "write_codes",
+    "BLOCK", "CALENDAR", "GAPS", "GROUP", "JOINS", "LABEL", "MOST_LOGIT", "TENURES", "TRAINS",
+    "add_chunks", "calendar_bin", "chunk_losses", "count_flags", "count_later", "exponential",
+    "joins_bin", "sigmoid", "time_bin", "trim_users", "write_cells", "write_codes",
 ]  # fmt: skip
 
-# Bits of a code: the group's, then two flags; the sign is that the row starts a user.
+# Bits of a code: the group's, then three flags; the sign is that the row starts a user.
+BLOCK = 28
 TRAINS = 29
 LABEL = 30
-GROUP = (1 << TRAINS) - 1
+GROUP = (1 << BLOCK) - 1
+# Numbers of bins: of joins so far, of ticks since the first, of ticks since the last block (none
+# before the first one), and of calendar time.
+JOINS, TENURES, GAPS, CALENDAR = 32, 34, 34, 30
+_CELL = 16
+_LOW = (1 << _CELL) - 1
 _STARTS = -(1 << 31)
 # exp(-700) is still a normal number.
 MOST_LOGIT = 700.0
@@ -86,18 +96,69 @@ def trim_users(offsets, ends_block, label, users, length):  # type: ignore[no-un
 
 
 @parallel_kernel
-def write_codes(offsets, group, ends_block, label, first, code):  # type: ignore[no-untyped-def]
+def write_codes(offsets, group, starts_block, ends_block, label, first, code):  # type: ignore[no-untyped-def]
     """Write each user's codes from ``first`` on."""
     for u in prange(len(offsets) - 1):
         for j in range(first[u + 1] - first[u]):
             i = offsets[u] + j
             c = np.int64(group[i])
+            c |= np.int64(starts_block[i]) << BLOCK
             if ends_block[i] and label[i] >= 0:
                 c |= 1 << TRAINS
                 c |= np.int64(label[i]) << LABEL
             if j == 0:
                 c += _STARTS
             code[first[u] + j] = c
+
+
+@inner_kernel
+def _exponent(n):  # type: ignore[no-untyped-def]
+    """Floor of the logarithm to base 2 of a positive integer below 2^53."""
+    return (bits_of(np.float64(n)) >> 52) - 1023
+
+
+@inner_kernel
+def joins_bin(n):  # type: ignore[no-untyped-def]
+    """Bin of a number of joins from 1 on: 1, 2, 3, 4 to 5, 6 to 7, 8 to 11, ..."""
+    k = _exponent(n)
+    if k == 0:
+        return np.int64(0)
+    return min(2 * k - 1 + ((n >> (k - 1)) & 1), JOINS - 1)
+
+
+@inner_kernel
+def time_bin(ticks):  # type: ignore[no-untyped-def]
+    """Bin of a time: 0, 1, 2 to 3, 4 to 7, ..."""
+    return np.int64(0) if ticks <= 0 else _exponent(ticks) + 1
+
+
+@inner_kernel
+def calendar_bin(cuts, tick):  # type: ignore[no-untyped-def]
+    """Number of cuts that are not above a tick."""
+    n = 0
+    for k in range(len(cuts)):
+        n += cuts[k] <= tick
+    return n
+
+
+@parallel_kernel
+def write_cells(offsets, time, first, cuts, cell):  # type: ignore[no-untyped-def]
+    """Write the two cells of each row at the end of its block, as ``write_codes``."""
+    for u in prange(len(offsets) - 1):
+        last = np.int64(0)
+        gap = np.int64(0)
+        late = np.int64(0)
+        begun = np.int64(0)
+        for j in range(first[u + 1] - first[u]):
+            t = np.int64(time[offsets[u] + j])
+            if j == 0:
+                begun = t
+            if j == 0 or t != last:
+                gap = np.int64(0) if j == 0 else time_bin(t - last)
+                late = gap * CALENDAR + calendar_bin(cuts, t)
+            last = t
+            early = joins_bin(j + 1) * TENURES + time_bin(t - begun)
+            cell[first[u] + j] = np.uint32(early | late << _CELL)
 
 
 @inner_kernel
@@ -116,12 +177,28 @@ def _block_end(code, start, end, room):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _forward(code, w, b, z):  # type: ignore[no-untyped-def]
-    s = b
+def _forward(code, w, keep, spread, z, scale):  # type: ignore[no-untyped-def]
+    """Fill running sums, and what they are divided by, squared: 1 where ``spread`` is 0."""
+    s = 0.0
+    q = 0.0
     for j in range(len(code)):
         c = code[j]
-        s = (b if c < 0 else s) + w[c & GROUP]
+        f = 0.0 if c < 0 else (keep if (c >> BLOCK) & 1 else 1.0)
+        s = s * f + w[c & GROUP]
+        q = q * f * f + spread
         z[j] = s
+        scale[j] = q + (1.0 - spread)
+
+
+@inner_kernel
+def _logits(cell, early, late, z, scale):  # type: ignore[no-untyped-def]
+    for j in range(len(cell)):
+        x = 1.0 / np.sqrt(scale[j])
+        scale[j] = x
+        z[j] *= x
+    for j in range(len(cell)):
+        c = cell[j]
+        z[j] += early[c & _LOW] + late[c >> _CELL]
 
 
 @inner_kernel
@@ -145,13 +222,21 @@ def _residuals(code, z, loss, product, slope):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _backward(code, residual, gradient):  # type: ignore[no-untyped-def]
+def _backward(code, residual, scale, keep, gradient):  # type: ignore[no-untyped-def]
     r = 0.0
     for j in range(len(code) - 1, -1, -1):
         c = code[j]
-        r += residual[j]
+        r += residual[j] * scale[j]
         gradient[c & GROUP] += r
-        r = 0.0 if c < 0 else r
+        r = 0.0 if c < 0 else (r * keep if (c >> BLOCK) & 1 else r)
+
+
+@inner_kernel
+def _add_cells(cell, residual, early, late):  # type: ignore[no-untyped-def]
+    for j in range(len(cell)):
+        c = cell[j]
+        early[c & _LOW] += residual[j]
+        late[c >> _CELL] += residual[j]
 
 
 @inner_kernel
@@ -168,17 +253,23 @@ def _zero(x):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _chunk_loss(code, start, end, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
+def _chunk_loss(  # type: ignore[no-untyped-def]
+    code, cell, start, end, w, early, late, keep, spread, z, scale, lanes, gradient, by_early,
+    by_late, totals,
+):  # fmt: skip
     """Go through the blocks of a chunk; ``lanes`` holds loss, product and slope by place."""
     _zero(gradient)
+    _zero(by_early)
+    _zero(by_late)
     room = lanes.shape[1]
     for j in range(room):
         lanes[0, j], lanes[1, j], lanes[2, j] = 0.0, 1.0, 0.0
     rounds = 0
     while start < end:
         stop = _block_end(code, start, end, room)
-        block = code[start:stop]
-        _forward(block, w, b, z)
+        block, cells = code[start:stop], cell[start:stop]
+        _forward(block, w, keep, spread, z, scale)
+        _logits(cells, early, late, z, scale)
         for first in range(0, len(block), room):
             last = min(first + room, len(block))
             _residuals(block[first:last], z[first:last], lanes[0], lanes[1], lanes[2])
@@ -186,7 +277,8 @@ def _chunk_loss(code, start, end, w, b, z, lanes, gradient, totals):  # type: ig
             if rounds == _ROUNDS:
                 _take_logarithms(lanes[0], lanes[1])
                 rounds = 0
-        _backward(block, z, gradient)
+        _backward(block, z, scale, keep, gradient)
+        _add_cells(cells, z, by_early, by_late)
         start = stop
     _take_logarithms(lanes[0], lanes[1])
     loss = 0.0
@@ -199,10 +291,19 @@ def _chunk_loss(code, start, end, w, b, z, lanes, gradient, totals):  # type: ig
 
 
 @parallel_kernel
-def chunk_losses(code, bounds, w, b, z, lanes, gradient, totals):  # type: ignore[no-untyped-def]
-    """Fill loss and intercept's slope (``totals``) and gradient of each chunk of rows."""
+def chunk_losses(  # type: ignore[no-untyped-def]
+    code, cell, bounds, w, early, late, keep, spread, z, scale, lanes, gradient, by_early, by_late,
+    totals,
+):  # fmt: skip
+    """Fill loss and intercept's slope (``totals``) and gradients of each chunk of rows.
+
+    ``early`` and ``late``: effects of the two cells, the intercept in the first one.
+    """
     for c in prange(len(bounds) - 1):
-        _chunk_loss(code, bounds[c], bounds[c + 1], w, b, z[c], lanes[c], gradient[c], totals[c])
+        _chunk_loss(
+            code, cell, bounds[c], bounds[c + 1], w, early, late, keep, spread, z[c], scale[c],
+            lanes[c], gradient[c], by_early[c], by_late[c], totals[c],
+        )  # fmt: skip
 
 
 @inner_kernel
@@ -225,32 +326,43 @@ def add_chunks(gradient, penalty, w, total):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _chunk_later(code, count):  # type: ignore[no-untyped-def]
+def _chunk_later(code, start, end, keep, spread, w, room, z, scale, count):  # type: ignore[no-untyped-def]
     _zero(count)
-    n = 0
-    for i in range(len(code) - 1, -1, -1):
-        c = code[i]
-        n += (c >> TRAINS) & 1
-        count[c & GROUP] += n
-        n = 0 if c < 0 else n
+    while start < end:
+        stop = _block_end(code, start, end, room)
+        block = code[start:stop]
+        _forward(block, w, keep, spread, z, scale)
+        n = 0.0
+        for j in range(len(block) - 1, -1, -1):
+            c = block[j]
+            n += ((c >> TRAINS) & 1) / scale[j]
+            count[c & GROUP] += n
+            n = 0.0 if c < 0 else (n * keep * keep if (c >> BLOCK) & 1 else n)
+        start = stop
 
 
 @parallel_kernel
-def count_later(code, bounds, count):  # type: ignore[no-untyped-def]
-    """Count for each group the training rows whose prefix contains it, chunk by chunk."""
+def count_later(code, bounds, keep, spread, w, room, z, scale, count):  # type: ignore[no-untyped-def]
+    """Add up for each group its squared factors in the training rows' logits, by chunk."""
     for c in prange(len(bounds) - 1):
-        _chunk_later(code[bounds[c] : bounds[c + 1]], count[c])
+        _chunk_later(
+            code, bounds[c], bounds[c + 1], keep, spread, w, room, z[c], scale[c], count[c]
+        )
 
 
 @inner_kernel
-def _chunk_flags(code, flags):  # type: ignore[no-untyped-def]
+def _chunk_flags(code, cell, flags, early, late):  # type: ignore[no-untyped-def]
     for j in range(len(code)):
-        flags[0] += (code[j] >> TRAINS) & 1
+        on = (code[j] >> TRAINS) & 1
+        flags[0] += on
         flags[1] += (code[j] >> LABEL) & 1
+        early[cell[j] & _LOW] += on
+        late[cell[j] >> _CELL] += on
 
 
 @parallel_kernel
-def count_flags(code, bounds, flags):  # type: ignore[no-untyped-def]
-    """Add up, chunk by chunk: rows to train on, and those with outcome 1."""
+def count_flags(code, cell, bounds, flags, early, late):  # type: ignore[no-untyped-def]
+    """Add up, chunk by chunk: rows to train on, those with outcome 1, and the former by cell."""
     for c in prange(len(bounds) - 1):
-        _chunk_flags(code[bounds[c] : bounds[c + 1]], flags[c])
+        rows = slice(bounds[c], bounds[c + 1])
+        _chunk_flags(code[rows], cell[rows], flags[c], early[c], late[c])

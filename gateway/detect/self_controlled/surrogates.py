@@ -7,6 +7,8 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import gamma
@@ -136,7 +138,8 @@ def choose_surrogates(
 
     plain = statistics(targets.mask, candidate)
     usual = _agreement(plain, plain)
-    best, most = none, max(usual + _margin(usual, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
+    by_chance = 2.0 / math.sqrt(max(int(candidate.sum()), 1))
+    best, most = none, max(usual + _margin(usual, plain), by_chance)
     for chosen in sets:
         found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
         agreement = _agreement(found, plain)
@@ -147,8 +150,8 @@ def choose_surrogates(
 
 def _margin(agreement: float, plain: Float64) -> float:
     """Two standard errors of a correlation over the groups known in both halves."""
-    known = np.count_nonzero(np.isfinite(plain).all(axis=0))
-    return 2.0 * (1.0 - agreement**2) / float(np.sqrt(max(known, 1)))
+    known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
+    return 2.0 * (1.0 - agreement**2) / math.sqrt(max(known, 1))
 
 
 def _statistics(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import isinf
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
@@ -159,6 +160,7 @@ def verdict(result: Result) -> Section | None:
     if found is not None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
         blocks += _verdict_tables(result, found)
+    blocks += _judged(result)
     blocks += [_sentence(line) for line in said]
     return Section("verdict", "Verdict", blocks) if blocks else None
 
@@ -197,3 +199,49 @@ def _verdict_tables(result: Result, found: Verdict) -> list[Table]:
 
 def _yes(flagged: bool) -> str:
     return "yes" if flagged else "no"
+
+
+def _judged(result: Result) -> list[str | Table]:
+    """What change, traces and association say together of the first groups."""
+    rows = result.rows("verdicts")
+    if not rows:
+        return []
+    columns = [
+        names("group", itemgetter("group")),
+        words("verdict", itemgetter("verdict")),
+        *(
+            Column(label, f"odds ratio and 95 % interval: {title}", cell=partial(_ratio_cell, of))
+            for of, label, title in _LEADS
+        ),
+        Column("averted", "target joins through the group that would not have been", cell=_averted),
+    ]
+    caption = "What change, traces and association together say of each group that was flagged."
+    bodies = [Body(rows_of(columns, rows[: result.top]))]
+    return [_JUDGED_MEANING, Table("verdicts", caption, columns, bodies, is_sortable=True)]
+
+
+_JUDGED_MEANING: Final = (
+    "A group changes people where the same users go to targets more often after joining it; it "
+    "leads them by recommendation or invitation where joins that came through it are of targets "
+    "more often than the same users' other joins; it attracts people where its joiners go to "
+    "targets more often than others, and all effects that can be seen are small."
+)
+_LEADS: Final = (
+    ("change", "change", "after the join against before"),
+    ("seed", "recommended", "joins recommended because of the group"),
+    ("member", "invited", "joins that members were invited to"),
+    ("fellow", "by a fellow", "joins that fellow members invited to"),
+)
+
+
+def _averted(row: Stored) -> Cell:
+    averted = row["averted"]
+    return Cell(MISSING if averted is None else decimal(averted, digits=0), averted)
+
+
+def _ratio_cell(of: str, row: Stored) -> Cell:
+    ends: list[Any] = [row[f"{of}_ratio{end}"] for end in ("", "_low", "_high")]
+    if None in ends:
+        return Cell(MISSING, None)
+    said = ["\N{INFINITY}" if isinf(x) else decimal(x, digits=2) for x in ends]
+    return Cell(f"{said[0]} ({said[1]}\N{EN DASH}{said[2]})", ends[0])

@@ -1,0 +1,5 @@
+"""Which groups the platform's own traces say joins of targets came through."""
+
+from gateway.detect.edges.detector import EDGES, EdgesOptions, detect_edges, traces_of
+
+__all__ = ["EDGES", "EdgesOptions", "detect_edges", "traces_of"]
