@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from gateway.arrays import UInt64
 
 __all__ = ["hash_names"]
 
-UInt64 = npt.NDArray[np.uint64]
 
 # Below so many names a kernel is not worth loading.
 _MANY = 1 << 15

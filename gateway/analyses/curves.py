@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
@@ -23,9 +24,6 @@ __all__ = [
     "probability_curves",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 CURVES_SCHEMA = pa.schema(
     [

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
+from gateway.arrays import Float64, Int64
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate.ranking import table_of
@@ -27,8 +28,6 @@ __all__ = [
     "explain_top",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 REACH = 10
 MOST_NEXT = 10

@@ -43,6 +43,7 @@ from gateway.analyses.proportions import (
 )
 from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
 from gateway.analyses.record import NEVER, Record
+from gateway.arrays import Float64, Int64, Mask
 
 __all__ = [
     "Curve",
@@ -55,9 +56,6 @@ __all__ = [
 ]
 
 TOLERANCE = 0.01
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 _Z = float(norm.ppf(0.975))
 
 

@@ -21,6 +21,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record, until
+from gateway.arrays import Float64, Int64
 from gateway.evaluate.ranking import table_of
 
 __all__ = [
@@ -32,8 +33,6 @@ __all__ = [
     "size_matched",
 ]
 
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
 
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.

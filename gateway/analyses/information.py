@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import betaincinv
 from scipy.stats import binom
 
+from gateway.arrays import Int64
 from gateway.detect import DETECTORS, Claim, Detection, measure_of
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 POWER = 0.8
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

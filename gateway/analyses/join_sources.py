@@ -19,6 +19,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record
+from gateway.arrays import Int64, Mask
 from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
 
@@ -32,8 +33,6 @@ __all__ = [
     "recent_join_sources",
 ]
 
-Mask = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 
 REST = "all others"
 """Sources that the note's table does not name, taken together."""

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Int64
 from gateway.log.join_log import JoinLog
 
 __all__ = ["LogShape", "log_shape"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 # P(another join given k joins) for k from 1 to so many.
 LAST_K = 5

@@ -11,16 +11,13 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.log.sorting import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
 
 __all__ = ["Histories", "OddsRatio", "common_odds_ratio"]
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 _Z = 1.959963984540054

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Int32, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
@@ -24,9 +25,6 @@ from gateway.world.model import NEVER
 
 __all__ = ["NEVER", "Invitations", "Record", "Requests", "record_of", "top_groups", "until"]
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Column = TypeVar("Column", Int32, npt.NDArray[np.uint8], Mask)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Mask
 from gateway.check.planting import Planted, Planting, eligible, plant
 from gateway.check.rearranging import (
     Rearranged,
@@ -27,7 +28,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["Measured", "Run", "measure_log"]
 
-Mask = npt.NDArray[np.bool_]
 Run = Callable[[JoinLog, TargetSet], Mapping[str, Detection]]
 """Runs every detector on a log; findings by name of the detector."""
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.check.rows import relogged
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration, ticks_in
@@ -28,9 +29,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["MECHANISMS", "PLACES", "Mechanism", "Place", "Planted", "Planting", "eligible", "plant"]
 
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 Place = Literal["anywhere", "aligned", "large", "small"]
 Mechanism = Literal["influence", "recommender", "inviter"]

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Int32
 from gateway.check.rows import is_among, pairs, relogged
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
@@ -34,7 +35,6 @@ __all__ = [
     "sample_users",
 ]
 
-Int32 = npt.NDArray[np.int32]
 Fate = Literal["kept", "moved", "dropped"]
 
 _TRACES = ("source", "confirmed", "inviter", "seed_group", "left")

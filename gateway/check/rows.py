@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Int64
 from gateway.log.join_log import JoinLog
 from gateway.log.sorting import TIE_BREAKERS, canonical
 
 __all__ = ["is_among", "pairs", "relogged"]
 
-Int64 = npt.NDArray[np.int64]
 
 _PER_JOIN = ("group", "time", *TIE_BREAKERS)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Mask
 from gateway.config import Config
 from gateway.config.interventions import (
     GysjSeedFilterSection,
@@ -33,7 +33,6 @@ from gateway.talk import SILENT, Talk
 
 __all__ = ["acted_on", "arm_sections", "as_intervention", "live_arms"]
 
-Mask = npt.NDArray[np.bool_]
 
 _NUMBERS = ("averted", "share_averted", "benign_lost", "cost")
 _ARM_SCHEMA = pa.schema(

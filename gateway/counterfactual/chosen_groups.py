@@ -10,14 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Float64, Mask
 from gateway.config.interventions import OnGroupsSection
 from gateway.counterfactual.pinning import earlier_findings
 from gateway.world import GATEWAYS, LOOK_ALIKES, Role
 
 __all__ = ["Known", "choose_groups", "groups_in_roles", "largest"]
-
-Mask = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

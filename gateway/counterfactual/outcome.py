@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Int64, Mask
 from gateway.log.join_log import numbered_names
 from gateway.simulate import Comparison, History, joins_by_user, paired_total
 from gateway.simulate.occasion_kernels import UNCONFIRMED
@@ -17,8 +17,6 @@ from gateway.world import Role
 
 __all__ = ["Kinds", "arm_row", "cost_per_averted", "source_rows", "user_rows"]
 
-Mask = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
 

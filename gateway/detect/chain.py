@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.findings import sum_by_group
 from gateway.log.join_log import JoinLog
 from gateway.score import Prefixes, build_prefixes
@@ -16,8 +17,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["Chain", "build_chain", "solve_forward", "solve_visits"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 # Sums of probabilities are exact to about 1e-16 a term; iterating further changes nothing.
 _PRECISION = 1e-13

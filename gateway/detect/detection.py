@@ -12,13 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.measure import Measure
 from gateway.log.columns import frame_library
 
 __all__ = ["UNRANKED", "Detection", "rank_groups"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 UNRANKED = 0
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.measure import Measure
 from gateway.detect.significance import benjamini_hochberg
@@ -17,9 +18,6 @@ from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
 __all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64
 from gateway.config.detectors import FrequentistOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
@@ -20,8 +20,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["FREQUENTIST", "FrequentistOptions", "detect_frequentist"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 FREQUENTIST = Measure(
     detector="frequentist",

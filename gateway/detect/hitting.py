@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
+from gateway.arrays import Float64
 from gateway.config.detectors import HittingOptions
 from gateway.detect.chain import Chain, build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
@@ -17,7 +17,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["HITTING", "HittingOptions", "detect_by_hitting"]
 
-Float64 = npt.NDArray[np.float64]
 
 _NEARNESS = Quantity(
     "hitting probability or PageRank",

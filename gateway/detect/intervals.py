@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, gamma
 
+from gateway.arrays import Float64
+
 __all__ = ["clopper_pearson", "garwood"]
 
-Float64 = npt.NDArray[np.float64]
 Number = npt.NDArray[Any]
 _TAIL = 0.025
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from gateway.arrays import Float64
 from gateway.config.detectors import MarkovRemovalOptions
 from gateway.detect.chain import build_chain, solve_forward, solve_visits
 from gateway.detect.detection import Detection
@@ -18,7 +19,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["MARKOV_REMOVAL", "MarkovRemovalOptions", "detect_markov_removal", "mean_returns"]
 
-Float64 = npt.NDArray[np.float64]
 
 _EFFECT = Quantity(
     "removal effect",

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from gateway.arrays import Float64, Int64
 from gateway.config.detectors import MatchingOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
@@ -22,8 +23,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["MATCHING", "MatchingOptions", "detect_by_matching"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 MATCHING = Measure(
     detector="matching",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
 __all__ = ["quantiles"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 _BINS = 1 << 13
 _CHUNKS = 16

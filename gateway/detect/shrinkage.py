@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64
+
 __all__ = [
     "beta_prior",
     "gamma_prior",
@@ -16,7 +18,6 @@ __all__ = [
     "tells_nothing",
 ]
 
-Float64 = npt.NDArray[np.float64]
 Number = npt.NDArray[Any]
 # A spread between groups below this, relative to its mean, counts as none: full shrinkage.
 _LEAST_SPREAD = 1e-9

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binom, false_discovery_control
 
+from gateway.arrays import Float64
 from gateway.detect.shrinkage import ratio
 
 __all__ = ["benjamini_hochberg", "binomial_bound"]
 
-Float64 = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer[Any]]
 
 

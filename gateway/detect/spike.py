@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.config.detectors import SpikeOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
@@ -30,9 +30,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["SPIKE", "Rule", "SpikeOptions", "detect_spikes", "find_spikes"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 
 SPIKE = Measure(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.quantiles import quantiles
 from gateway.detect.spike_cells_kernels import (
     DECILES,
@@ -20,9 +21,6 @@ from gateway.score.prefixes import POSITION_EDGES
 
 __all__ = ["chunk_count", "standardised_jumps", "standardised_spikes"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 _DECILES = np.arange(1, DECILES + 1) / (DECILES + 1)
 # A spread that is only rounding, relative to the mean of the cell.

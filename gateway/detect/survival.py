@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import SurvivalOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
@@ -26,10 +26,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["SURVIVAL", "Clock", "SurvivalOptions", "detect_survival"]
 
-Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Clock = Literal["calendar", "tenure"]
 
 SURVIVAL = Measure(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm, rankdata
 
+from gateway.arrays import Float64, Mask
 from gateway.detect import REGISTRY, UNRANKED, Detection, detectors_for, run_detector
 from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
@@ -27,8 +28,6 @@ __all__ = [
     "split_by_time",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 PUBLISHED: Mapping[str, tuple[float, float]] = {
     "frequentist": (0.64, 0.83),

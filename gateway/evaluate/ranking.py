@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import false_discovery_control, norm, spearmanr
 
+from gateway.arrays import Float64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.randomness import Purpose, generator
 
@@ -28,8 +29,6 @@ __all__ = [
     "table_of",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 # A metric as a function of which groups there are: positions, repeated in a bootstrap.
 Measure = Callable[[npt.NDArray[np.int64]], float]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.arrays import Bool
+from gateway.arrays import Mask
 from gateway.errors import LogError
 from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, option_of
 from gateway.log.messages import Place, complaint, shown
@@ -48,7 +48,7 @@ class Block:
     where: object
     times: Mapping[str, Times]
     names: Mapping[str, Coded]
-    confirmed: Bool | None
+    confirmed: Mask | None
 
     def __len__(self) -> int:
         return len(self.names["user"].codes)
@@ -201,7 +201,7 @@ def _is_broken(value: bytes | None) -> bool:
     return False
 
 
-def _check_filled(missing: Bool, place: Place) -> None:
+def _check_filled(missing: Mask, place: Place) -> None:
     if missing.any():
         raise place.error("must not be empty", got=place.row("nothing", missing))
 
@@ -235,15 +235,15 @@ def _decoded(column: pa.Array, place: Place) -> pa.Array:
     return _text(column, place) if _is_text(column.type) else column
 
 
-def _missing_in(column: pa.Array) -> Bool:
+def _missing_in(column: pa.Array) -> Mask:
     empty = pc.is_null(column, nan_is_null=True)
     if pa.types.is_string(column.type):
         empty = pc.or_kleene(empty, pc.equal(column, ""))
-    missing: Bool = empty.to_numpy(zero_copy_only=False)
+    missing: Mask = empty.to_numpy(zero_copy_only=False)
     return missing
 
 
-def _flags(column: pa.Array, place: Place) -> Bool:
+def _flags(column: pa.Array, place: Place) -> Mask:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):

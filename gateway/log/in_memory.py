@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from gateway.arrays import AnyArray, Bool, Int32, Int64, Ints, UInt8
+from gateway.arrays import AnyArray, Int32, Int64, Ints, Mask, UInt8
 from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import WINDOW, Columns, Piece
@@ -359,7 +359,7 @@ def _codes(source: Any, sources: Sequence[str]) -> UInt8 | None:
     return codes.astype(np.uint8)
 
 
-def _flags(confirmed: Any) -> Bool | None:
+def _flags(confirmed: Any) -> Mask | None:
     if confirmed is None:
         return None
     flags = np.asarray(confirmed)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.arrays import AnyArray, Bool, Int32, Int64
+from gateway.arrays import AnyArray, Int32, Int64, Mask
 from gateway.log.ticks import LARGEST_TICK, Tick
 
 __all__ = ["DTYPES", "PER_USER", "SOURCES", "STAYS", "check_names", "checked_columns"]
@@ -103,7 +103,7 @@ def _check_rows(offsets: Int64, group: Int32, time: Int32) -> None:
             raise ValueError(f"joins of a user must stand by time, then group; join {row} does not")
 
 
-def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> Bool:
+def _are_in_order(offsets: Int64, group: Int32, time: Int32, rows: slice) -> Mask:
     """Whether each of some rows belongs after the one before it, or to another user."""
     before = slice(max(rows.start - 1, 0), rows.stop - 1)
     here = slice(before.start + 1, rows.stop)

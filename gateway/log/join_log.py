@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Bool, Int32, Int64, UInt8
+from gateway.arrays import Int32, Int64, Mask, UInt8
 from gateway.errors import LogError
 from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
 from gateway.log.files import format_of, write_parquet
@@ -108,7 +108,7 @@ class JoinLog(Views):
     observed_from: Int32 | None
     observed_until: Int32
     source: UInt8 | None = None
-    confirmed: Bool | None = None
+    confirmed: Mask | None = None
     inviter: Int32 | None = None
     seed_group: Int32 | None = None
     left: Int32 | None = None

@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 
-from gateway.arrays import Bool
+from gateway.arrays import Mask
 from gateway.errors import LogError, Problem
 
 __all__ = ["Place", "complaint", "listed", "nearest", "shown"]
@@ -97,7 +97,7 @@ class Place:
         """Return the error that says: the column broke the rule."""
         return complaint(self.where, self.what, rule, got=got, hint=hint or self.hint)
 
-    def row(self, value: str, bad: Bool) -> str:
+    def row(self, value: str, bad: Mask) -> str:
         """Return ``value in data row 7, and 3 more rows`` for the rows that are bad."""
         count, row = int(np.count_nonzero(bad)), self.first_row + int(np.argmax(bad)) + 1
         more = f", and {count - 1} more row{'s' if count != 2 else ''}"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.arrays import Bool, Int64, Ints
+from gateway.arrays import Int64, Ints, Mask
 from gateway.errors import LogError
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.ticks import LARGEST_TICK, Tick, in_words
@@ -128,7 +128,7 @@ def parse_times(column: pa.Array, place: Place, *, form: TimeFormat = "auto") ->
     return Times(days, "date")
 
 
-def _days_of(numbers: Int64) -> tuple[Int64, Bool]:
+def _days_of(numbers: Int64) -> tuple[Int64, Mask]:
     """Return days since 1970-01-01 of dates written YYYYMMDD, and which numbers are none."""
     year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
     known = (year >= 1) & (year <= 9_999) & (month >= 1) & (month <= 12)
@@ -245,8 +245,8 @@ def _ticks(text: pa.Array, kind: Kind) -> Int64:
     return _numbers((times.cast(pa.int32()) if kind == "date" else times).cast(pa.int64()))
 
 
-def _fits(column: pa.Array, kind: Kind) -> Bool:
-    fits: Bool = pc.match_substring_regex(column, _PATTERNS[kind]).to_numpy(zero_copy_only=False)
+def _fits(column: pa.Array, kind: Kind) -> Mask:
+    fits: Mask = pc.match_substring_regex(column, _PATTERNS[kind]).to_numpy(zero_copy_only=False)
     return fits
 
 
@@ -255,15 +255,15 @@ def _kind_of(value: str) -> Kind | None:
     return next((kind for kind in _PATTERNS if _fits(text, kind)[0]), None)
 
 
-def _of_no_kind(column: pa.Array) -> Bool:
-    of_none: Bool = ~np.any([_fits(column, kind) for kind in _PATTERNS], axis=0)
+def _of_no_kind(column: pa.Array) -> Mask:
+    of_none: Mask = ~np.any([_fits(column, kind) for kind in _PATTERNS], axis=0)
     return of_none
 
 
-def _impossible(column: pa.Array, kind: Kind) -> Bool:
+def _impossible(column: pa.Array, kind: Kind) -> Mask:
     """Return where a value looks like a time but is none, such as 2020-02-30."""
     impossible = [value for value in pc.unique(column).to_pylist() if not _castable(value, kind)]
-    among: Bool = pc.is_in(column, value_set=pa.array(impossible)).to_numpy(zero_copy_only=False)
+    among: Mask = pc.is_in(column, value_set=pa.array(impossible)).to_numpy(zero_copy_only=False)
     return among
 
 
@@ -275,12 +275,12 @@ def _castable(value: str, kind: Kind) -> bool:
     return True
 
 
-def _unreadable(column: pa.Array, bad: Bool, place: Place) -> LogError:
+def _unreadable(column: pa.Array, bad: Mask, place: Place) -> LogError:
     value = column[int(np.argmax(bad))].as_py()
     return place.error(_READABLE, got=place.row(shown(value), bad))
 
 
-def _mixed(column: pa.Array, bad: Bool, kind: Kind, place: Place) -> LogError:
+def _mixed(column: pa.Array, bad: Mask, kind: Kind, place: Place) -> LogError:
     value = column[int(np.argmax(bad))].as_py()
     other = _kind_of(value)
     if other is None:

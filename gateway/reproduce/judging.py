@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses.log_shape import log_shape
+from gateway.arrays import Float64
 from gateway.config import Config, config_digest
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.pipeline import obtain_inputs
@@ -187,9 +187,6 @@ def _judged(claims: Sequence[Claim], measured: Mapping[str, float]) -> pa.Table:
         within = abs(got - claim.expected) <= claim.tolerance + _ROUNDING
         rows.append({**named, "measured": None if math.isnan(got) else got, "within": within})
     return pa.Table.from_pylist(rows, schema=CLAIMS_SCHEMA)
-
-
-Float64 = npt.NDArray[np.float64]
 
 
 def metric_of(claim: Claim, table: pa.Table, *, groups: pa.Table | None = None) -> float:

@@ -11,14 +11,13 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.base import clone
 
+from gateway.arrays import Int64, Mask
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 from gateway.score.states import block_bounds
 
 __all__ = ["SklearnModel", "SklearnScorer", "expand_prefixes"]
 
-Mask = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 _CLIP = 1e-12
 
 

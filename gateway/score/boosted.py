@@ -11,6 +11,7 @@ from scipy.special import logit
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
+from gateway.arrays import Float64, Mask
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 from gateway.score.states import (
@@ -24,8 +25,6 @@ from gateway.score.states import (
 
 __all__ = ["FEATURES", "BoostedModel", "BoostedScorer"]
 
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 FEATURES = ("joins", "blocks", "tenure", "gap", "mean", "highest", "last")
 # Parts of the training users: the groups' values for one are learnt from the others.

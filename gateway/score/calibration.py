@@ -11,13 +11,12 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from gateway.arrays import Float64, Mask
 from gateway.score.calibration_kernels import line_sums
 
 __all__ = ["CHUNKS", "CLIP", "Calibration", "Calibrator", "Line", "chunks_of", "fit_calibrator",
            "newton"]  # fmt: skip
 
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Calibration = Literal["none", "platt", "isotonic"]
 Calibrator = Callable[[Float64], Float64]
 

@@ -12,6 +12,7 @@ from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from gateway._numba import threads_at_most
+from gateway.arrays import Float64, Int8, Mask
 from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -27,9 +28,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["INNER_FOLDS", "Scores", "assign_folds", "score_joins"]
 
-Float64 = npt.NDArray[np.float64]
-Int8 = npt.NDArray[np.int8]
-Mask = npt.NDArray[np.bool_]
 # Parts into which the training users of a fold are cut to calibrate.
 INNER_FOLDS = 3
 # A kernel of fewer rows is done before a second thread is awake.

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
+
+from gateway.arrays import Float64
 
 __all__ = ["Minimum", "minimise"]
 
-Float64 = npt.NDArray[np.float64]
 # Value and gradient at a point.
 Loss = Callable[[Float64], tuple[float, Float64]]
 

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.score.calibration import CHUNKS, CLIP, chunks_of, newton
 from gateway.score.expectation_kernels import expectation_sums, expected_rows
 from gateway.score.prefixes import POSITION_EDGES, Prefixes
 
 __all__ = ["Expectation", "expectation_edges", "expectation_gradient", "fit_expectation"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
 # quantiles of calendar time and of the time since the user's first join.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
+from gateway.arrays import Float64, Int8, Mask
 from gateway.score.descent import minimise
 from gateway.score.logistic_kernels import fill_around
 from gateway.score.prefix_loss import (
@@ -26,9 +26,6 @@ from gateway.score.scorer import Logits
 
 __all__ = ["PENALTIES", "LogisticModel", "LogisticScorer", "fill_linear"]
 
-Float64 = npt.NDArray[np.float64]
-Int8 = npt.NDArray[np.int8]
-Mask = npt.NDArray[np.bool_]
 
 # Half decades, which is as finely as the held-out loss can tell penalties apart.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)

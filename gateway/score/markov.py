@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 
+from gateway.arrays import Float64, Mask
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 from gateway.score.states import block_before, block_mean
 
 __all__ = ["MarkovModel", "MarkovScorer"]
-
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.errors import LogError
 from gateway.score.prefix_loss_kernels import (
     CALENDAR,
@@ -28,9 +29,6 @@ from gateway.score.prefixes import Prefixes
 
 __all__ = ["Form", "PrefixLoss", "bins_to_steps", "cells", "pack_rows", "steps_to_bins"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # Rows that go through the loops of a kernel together: their logits stay in the first cache.
 ROOM = 256

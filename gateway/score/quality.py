@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import binomtest, t
 
+from gateway.arrays import Float64, Int64
 from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes
 from gateway.score.states import block_mean
 
@@ -22,8 +23,6 @@ __all__ = [
     "reliability_table",
 ]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 # Probabilities of outcome 0, and of outcome 1, each in order.
 _ByOutcome = tuple[Float64, Float64]
 _EPSILON = float(np.finfo(np.float64).eps)

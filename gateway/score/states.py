@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64
 from gateway.score.prefixes import Prefixes
 
 __all__ = [
@@ -18,9 +18,6 @@ __all__ = [
     "running_maximum",
     "running_sum",
 ]
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 class Running(NamedTuple):

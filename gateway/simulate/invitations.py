@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Int32, Int64
 from gateway.log.join_log import numbered_names
 from gateway.randomness import Stream
 from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
 from gateway.simulate.tables import LETTER, Policies, Stage, Table, owners
 
 __all__ = ["InvitationLog", "list_invitations"]
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

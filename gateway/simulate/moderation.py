@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
+from gateway.arrays import Float64
 from gateway.config.platform import ModerationSection
 from gateway.randomness import Purpose, generator
 from gateway.simulate.occasion_kernels import NEVER
@@ -16,8 +17,6 @@ from gateway.simulate.tables import Labels
 from gateway.world import World
 
 __all__ = ["Moderation", "Strikes", "months_of"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

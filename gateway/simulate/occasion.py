@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64
 from gateway.simulate.occasion_kernels import HELD_FROM_GYSJ, HELD_FROM_PYMI
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import Recommender
@@ -28,7 +29,6 @@ from gateway.world.model import NEVER
 
 __all__ = ["MOST_TOPICS", "build_stage", "put_labels"]
 
-Float64 = npt.NDArray[np.float64]
 
 # Topics that a group's mix may hold.
 MOST_TOPICS = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Int64, Mask
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
 from gateway.simulate.platform import History, Progress, live_through
 from gateway.simulate.policies import Intervention
@@ -20,8 +21,6 @@ __all__ = [
     "paired_total",
 ]
 
-Mask = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32, Int64
 from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, Stream, generator
 from gateway.world.friendships_kernels import (
@@ -30,7 +31,7 @@ from gateway.world.friendships_kernels import (
     rename,
     sort_rows,
 )
-from gateway.world.model import Float64, Friendships, Int32, Int64, Users
+from gateway.world.model import Friendships, Users
 
 __all__ = ["draw_friendships"]
 

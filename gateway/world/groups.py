@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from gateway.arrays import Float32, Float64, Int32
 from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import GATEWAYS, Float32, Float64, Groups, Int32, Role, topic_shares
+from gateway.world.model import GATEWAYS, Groups, Role, topic_shares
 
 __all__ = ["draw_groups"]
 

@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float32, Float64, Int32, Int64
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
 
@@ -23,11 +24,6 @@ __all__ = [
     "World",
     "topic_shares",
 ]
-
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 
 
 # A day that does not come: a drift that never begins, a cell not written yet, a label not given.

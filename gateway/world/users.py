@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from gateway.arrays import Float32, Float64, Int32, Int64
 from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
-from gateway.world.model import NEVER, Arms, Float32, Float64, Int32, Int64, Users, topic_shares
+from gateway.world.model import NEVER, Arms, Users, topic_shares
 
 __all__ = ["draw_users"]
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.edges.conditional_kernels import (
     count_masses,
     fill_chances,
@@ -28,9 +29,6 @@ from gateway.score.descent import minimise
 
 __all__ = ["Effects", "Fit", "Pairs", "Slots", "estimate_effects", "fit_slots", "pairs_of"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
+from gateway.arrays import Float64, Int64
 from gateway.config.detectors import EdgesOptions
 from gateway.detect.detection import Detection
 from gateway.detect.edges.conditional import estimate_effects, fit_slots, pairs_of
@@ -30,9 +31,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["EDGES", "EdgesOptions", "detect_edges", "traces_of"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 EDGES = Measure(
     detector="edges",

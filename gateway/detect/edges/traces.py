@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Int32, Int64, Mask
 from gateway.detect.edges.conditional import Slots
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
@@ -15,9 +16,6 @@ from gateway.targets import TargetSet
 __all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of",
            "sender_classes", "slots_of"]  # fmt: skip
 
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 FORMS = ("seed", "member", "fellow")
 """How a join can come through a group: recommended because of it, invited because the

@@ -10,12 +10,11 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.slots import Slots
 
 __all__ = ["BOUND", "find_aliases", "merge_aliases"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 BOUND = 0.8
 """Correlation in the information from which on two groups count as one."""

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.self_controlled.before_kernels import add_near
 from gateway.detect.self_controlled.slots import Slots
 from gateway.detect.significance import benjamini_hochberg
 
 __all__ = ["GRADES", "NearEffects", "grade_calls", "near_effects"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 GRADES = ("called", "robust", "contradicted")
 """What a call may be; a group that is not called has no grade."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm
 
+from gateway.arrays import Int64, Mask
 from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
@@ -29,9 +30,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["SELF_CONTROLLED", "detect_self_controlled"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 # What is held at once for each join of a user with an event (docs/logs.md: measured).
 _BYTES_PER_JOIN = 150

@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
+from gateway.arrays import Float64, Mask
 from gateway.detect.self_controlled.fit import BACKGROUND, JointFit
 from gateway.detect.self_controlled.likelihood import Likelihood, OwnSums
 
 __all__ = ["OwnEffects", "bulk_scale", "own_effects"]
 
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 # exp(30) is beyond any ratio; there the likelihood is flat.
 _FAR = 30.0

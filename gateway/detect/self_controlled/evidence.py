@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import NearEffects, near_effects
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects
@@ -20,9 +20,6 @@ from gateway.log.join_log import JoinLog
 
 __all__ = ["Evidence", "gather_evidence"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 _Found = TypeVar("_Found", OwnEffects, NearEffects)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
+from gateway.arrays import Float64
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 
 __all__ = ["JointFit", "fit_joint"]
 
-Float64 = npt.NDArray[np.float64]
 
 # Where the search for the penalty starts, and its range: a standard deviation of log ratios
 # of 2 to 0.01.

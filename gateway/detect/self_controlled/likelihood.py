@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.likelihood_kernels import (
     add_background,
     add_loss,
@@ -17,8 +17,6 @@ from gateway.detect.self_controlled.slots import Slots
 
 __all__ = ["Likelihood", "OwnSums", "Point"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 # Work is cut into a fixed number of chunks of cases, whatever the number of threads, so
 # that sums are made in the same order. Those of each group and each number of the

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from gateway.arrays import Float64
 
 __all__ = ["Prior", "fit_prior"]
 
-Float64 = npt.NDArray[np.float64]
 
 # Standard deviations of log ratios that are looked at: below the least the groups are alike.
 _SPREADS = np.geomspace(3e-3, 5.0, 60)

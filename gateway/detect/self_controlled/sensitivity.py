@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
+from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.slots import Slots
 
 __all__ = ["CHECKS", "Check", "check_assumptions", "e_values", "say_checks"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 # A larger share of slots with an event is no rare outcome (VanderWeele 2017).
 _RARE = 0.15

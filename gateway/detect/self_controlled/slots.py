@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.randomness import name_uniforms
@@ -30,10 +31,6 @@ from gateway.randomness import name_uniforms
 __all__ = ["Clock", "RiskWindow", "Slots", "build_slots", "cases_of", "event_ticks",
            "select_cases"]  # fmt: skip
 
-Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 Clock = Literal["joins", "calendar"]
 
 POSITIONS = 16

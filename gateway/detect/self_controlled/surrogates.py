@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import gamma
 
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.findings import add_up
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
@@ -32,10 +32,6 @@ from gateway.targets import TargetSet
 
 __all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Int32 = npt.NDArray[np.int32]
-Mask = npt.NDArray[np.bool_]
 
 # Affinities at which the set may be cut; 1 is that of the targets among themselves.
 LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)

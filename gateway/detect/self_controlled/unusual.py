@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
+
+from gateway.arrays import Int64
 
 __all__ = ["most_usual_joins"]
 
-Int64 = npt.NDArray[np.int64]
 
 # So many users of a log would lie beyond the bound if the distribution went on as it began.
 _EXPECTED_BEYOND = 0.05

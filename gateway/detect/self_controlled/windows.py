@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gateway.arrays import Mask
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots
@@ -13,7 +14,6 @@ from gateway.log.work import over_parts
 
 __all__ = ["choose_window", "ladder"]
 
-Mask = npt.NDArray[np.bool_]
 
 # Windows in time: so many halvings of the usual span of a history.
 _HALVINGS = 6
