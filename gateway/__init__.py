@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gateway.check.calling import check as check
     from gateway.detect.calling import detect as detect
     from gateway.log import read_names as read_names
     from gateway.log.join_log import JoinLog as JoinLog
@@ -32,6 +33,7 @@ __all__ = [
     "JoinLog",
     "TargetSet",
     "__version__",
+    "check",
     "detect",
     "draw_world",
     "load_config",
@@ -54,8 +56,8 @@ _HOME = {
     "read_names": "gateway.log",
     "run": "gateway.publish",
 }
-# Packages that can themselves be called: gateway.detect(...), gateway.simulate(...).
-_CALLABLE = ("detect", "simulate")
+# Packages that can themselves be called: gateway.check(...), gateway.detect(...).
+_CALLABLE = ("check", "detect", "simulate")
 
 
 def __getattr__(name: str) -> Any:

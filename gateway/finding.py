@@ -18,9 +18,11 @@ from gateway.analyses import (
     explain_top,
     probability_curves,
 )
+from gateway.check import measure_log
 from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
+from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_training
 from gateway.score import (
@@ -36,6 +38,7 @@ from gateway.talk import Talk
 from gateway.targets import TargetSet
 
 __all__ = [
+    "check_tables",
     "explain_one",
     "leading",
     "run_detectors",
@@ -131,6 +134,31 @@ def run_detectors(
 def leading(detections: Mapping[str, Detection]) -> Detection:
     """Return the detection that report and figures speak of: the note's, else the first."""
     return detections.get("spike") or next(iter(detections.values()))
+
+
+def check_tables(
+    config: Config, inputs: Inputs, *, talk: Talk, scratch: Path | None
+) -> dict[str, pa.Table]:
+    """Return what the detectors of a config say of the log that its ``[check]`` makes of one.
+
+    Returns
+    -------
+    dict
+        ``evaluation`` and ``summary``, and ``planted`` where gateways were.
+    """
+    if config.check is None:
+        raise ValueError("the config has no [check]")
+
+    def run(joins: JoinLog, targets: TargetSet) -> dict[str, Detection]:
+        scores = score_where_needed(config, joins, targets, talk=talk, scratch=scratch)
+        return run_detectors(config, joins, targets, scores, talk=talk)
+
+    measured = measure_log(
+        inputs.joins, inputs.targets, config.check, seed=config.experiment.seed, run=run
+    )
+    said = text_table({**say_inputs(config, inputs), **measured.summary})
+    tables = {"evaluation": measured.evaluation, "summary": said}
+    return tables if measured.truth is None else {**tables, "planted": measured.truth}
 
 
 def score_tables(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,15 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = ["Inputs", "as_known", "groups_table", "obtain_inputs", "with_named_groups"]
+__all__ = [
+    "Inputs",
+    "as_known",
+    "groups_table",
+    "obtain_inputs",
+    "say_inputs",
+    "text_table",
+    "with_named_groups",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,3 +197,42 @@ def _world_columns(world: World) -> dict[str, Any]:
         "country": pa.array(country.tolist(), pa.string()),
         "created": pa.array(groups.created),
     }
+
+
+def say_inputs(config: Config, inputs: Inputs) -> dict[str, str | int]:
+    """Return what terminal and report say of a log and its targets, by key."""
+    joins, horizon = inputs.joins, config.score.horizon
+    until = "until the end of the log"
+    if horizon is not None:
+        until = say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
+    return {
+        "experiment": config.experiment.name,
+        "n_users": joins.n_users,
+        "n_groups": joins.n_groups,
+        "n_joins": joins.n_joins,
+        "tick": joins.tick,
+        "span": _span(joins),
+        "n_targets": int(inputs.targets.mask.sum()),
+        "target_rule": inputs.targets.description,
+        "horizon": until,
+        "source": "simulated" if config.log is None else Path(config.log.path).name,
+    }
+
+
+def text_table(said: Mapping[str, str | int]) -> pa.Table:
+    """Return what is said, by key, as a table of text."""
+    return pa.table(
+        {"key": list(said), "value": [str(value) for value in said.values()]},
+        schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
+    )
+
+
+def _span(joins: JoinLog) -> str:
+    """First and last tick of the log, as dates where they are."""
+    ends = [tick + joins.origin for tick in joins.span]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    if joins.tick == "integer":
+        return f"{ends[0]} to {ends[1]}"
+    unit = timedelta(days=1) if joins.tick == "day" else timedelta(seconds=1)
+    first, last = ((epoch + end * unit).date().isoformat() for end in ends)
+    return f"{first} to {last}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gateway.detect import Detection
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
+    check_tables,
     explain_one,
     leading,
     run_detectors,
@@ -35,9 +36,16 @@ from gateway.finding import (
     score_where_needed,
     scorer_quality,
 )
-from gateway.inputs import Inputs, as_known, groups_table, obtain_inputs, with_named_groups
-from gateway.log import Duration, file_digest, say_duration, ticks_in
-from gateway.log.join_log import JoinLog
+from gateway.inputs import (
+    Inputs,
+    as_known,
+    groups_table,
+    obtain_inputs,
+    say_inputs,
+    text_table,
+    with_named_groups,
+)
+from gateway.log import file_digest, ticks_in
 from gateway.log.work import current_work, scratch_folder
 from gateway.provenance import describe_environment, peak_memory_mib
 from gateway.results import (
@@ -122,19 +130,12 @@ def execute(
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
-        seen = as_known(config, inputs)
-        joins, targets = seen.joins, seen.targets
         cost: dict[str, float] = {}
         with scratch_folder(draft.folder) as scratch:
-            scores = score_where_needed(
-                config, joins, targets, talk=talk, cost=cost, scratch=scratch
-            )
-            detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-            tables = _tables(config, seen, scores, detections, talk)
+            tables = _compute(config, inputs, talk=talk, cost=cost, scratch=scratch)
         if left_out is not None:
             said = pa.table({"key": ["left_out"], "value": [left_out]})
             tables["summary"] = pa.concat_tables([tables["summary"], said])
-        tables |= _note(config, inputs, detections, talk)
         for name, table in tables.items():
             if keep is None or name in keep:
                 draft.write_table(name, table)
@@ -147,6 +148,20 @@ def execute(
         wall = round(time.monotonic() - begun, 2)
         draft.write_status("run", wall_seconds=wall)
     return open_result(final)
+
+
+def _compute(
+    config: Config, inputs: Inputs, *, talk: Talk, cost: dict[str, float], scratch: Path | None
+) -> dict[str, pa.Table]:
+    """Score, detect and evaluate, on the log or on the one that ``[check]`` makes of it."""
+    seen = as_known(config, inputs)
+    if config.check is not None:
+        return check_tables(config, seen, talk=talk, scratch=scratch)
+    joins, targets = seen.joins, seen.targets
+    scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
+    detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    tables = _tables(config, seen, scores, detections, talk)
+    return tables | _note(config, inputs, detections, talk)
 
 
 def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:
@@ -309,34 +324,17 @@ def _summary(
     config: Config, inputs: Inputs, detections: dict[str, Detection], gateways: pa.Table
 ) -> pa.Table:
     """What terminal and report say first, as text."""
-    joins, found = inputs.joins, leading(detections)
-    horizon = config.score.horizon
+    found = leading(detections)
     said = {
-        "experiment": config.experiment.name,
-        "n_users": joins.n_users,
-        "n_groups": joins.n_groups,
-        "n_joins": joins.n_joins,
-        "tick": joins.tick,
-        "span": _span(joins),
-        "n_targets": int(inputs.targets.mask.sum()),
-        "target_rule": inputs.targets.description,
-        "horizon": "until the end of the log" if horizon is None else _said(horizon, joins),
+        **say_inputs(config, inputs),
         "detector": found.detector,
         "n_ranked": int((found.rank > 0).sum()),
         "n_flagged": int(found.flagged.sum()),
-        "source": "simulated" if config.log is None else Path(config.log.path).name,
         **_said_of_log(config, inputs, detections),
     }
     if (verdict := verdict_of(gateways)) is not None:
         said |= {"agreement": verdict.agreement, "verdict": verdict.text}
-    return pa.table(
-        {"key": list(said), "value": [str(value) for value in said.values()]},
-        schema=pa.schema([("key", pa.string()), ("value", pa.string())]),
-    )
-
-
-def _said(horizon: Duration, joins: JoinLog) -> str:
-    return say_duration(ticks_in(horizon, joins.tick, what="score.horizon"), joins.tick)
+    return text_table(said)
 
 
 def _said_of_log(
@@ -375,17 +373,6 @@ def _said_of_log(
 
 def _or_undefined(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else "undefined"
-
-
-def _span(joins: JoinLog) -> str:
-    """First and last tick of the log, as dates where they are."""
-    ends = [tick + joins.origin for tick in joins.span]
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    if joins.tick == "integer":
-        return f"{ends[0]} to {ends[1]}"
-    unit = timedelta(days=1) if joins.tick == "day" else timedelta(seconds=1)
-    first, last = ((epoch + end * unit).date().isoformat() for end in ends)
-    return f"{first} to {last}"
 
 
 def _provenance(config: Config, begun: float, spent: float) -> dict[str, Any]:

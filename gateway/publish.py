@@ -8,19 +8,33 @@ from typing import Any
 
 import pyarrow as pa
 
-from gateway.config import Config, config_to_toml
+from gateway.check import summarise_check
+from gateway.config import Config, config_to_toml, parse_config
+from gateway.errors import ResultError
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
+from gateway.provenance import describe_environment
 from gateway.report import render_report, tex_tables
-from gateway.results import Draft, Result, open_result, open_tables, stands
+from gateway.results import (
+    Draft,
+    Result,
+    SweepFolder,
+    is_sweep,
+    open_result,
+    open_tables,
+    stands,
+)
 from gateway.talk import SILENT, Talk
 
-__all__ = ["redraw", "run"]
+__all__ = ["conclude_check", "redraw", "run"]
 
 DRAWN = 30
 """Groups in a figure that ranks them, where no config says."""
 LISTED = 100
 """Groups of each detector in the report's ranking: as many as the note works with."""
+
+CHECKED = "check.log"
+"""Column of a sweep's evaluation that says which log of a check a row is of."""
 
 Figures = Mapping[str, tuple[str, str]]
 
@@ -67,15 +81,16 @@ def run(
 def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     """Draw figures, LaTeX tables and report of a stored result again, from its tables alone.
 
-    A folder of tables that is no run (a sweep's) gets its figures and LaTeX tables.
+    A folder of tables that is no run (a sweep's) gets its figures and LaTeX tables, and its
+    report where it is that of a check.
 
     Raises
     ------
     ResultError
         When the folder holds no tables, or a report is wanted of what is no run.
     """
-    if not report_only and not stands(Path(folder)):
-        return _redraw_tables(Path(folder))
+    if not stands(Path(folder)) and (not report_only or is_checked(Path(folder))):
+        return _redraw_tables(Path(folder), report_only=report_only)
     result = open_result(folder)
     tables = result.tables()
     files, figures = _draw(tables, top=result.config.figures.top)
@@ -84,9 +99,40 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     return result
 
 
-def _redraw_tables(folder: Path) -> Result:
+def conclude_check(folder: str | Path) -> Result:
+    """Summarise the logs of a check that are there, and draw its figure and report.
+
+    Raises
+    ------
+    ResultError
+        When the folder is no sweep's, or none of its points is done.
+    """
+    place = SweepFolder(Path(folder))
+    evaluation = place.sweep_table("evaluation")
+    if evaluation is None or CHECKED not in evaluation.column_names:
+        raise ResultError(f"{folder} holds no log of a check")
+    place.write_sweep_table("check", summarise_check(evaluation))
+    return redraw(folder)
+
+
+def is_checked(folder: Path) -> bool:
+    """Tell whether a folder is that of a check which has been summarised."""
+    return is_sweep(folder) and (folder / "check.parquet").is_file()
+
+
+def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
     result = open_tables(folder)
-    files, _ = _draw(result.tables(), top=DRAWN)
+    tables = result.tables()
+    if is_checked(folder):
+        # The logs of a check are not worlds of one kind, of which means could be drawn.
+        tables = {name: tables[name] for name in ("check", "summary")}
+    files, figures = _draw(tables, top=DRAWN)
+    if report_only:
+        files = {}
+    if is_checked(folder):
+        text = SweepFolder(folder).config_text()
+        config = parse_config(text, name=str(folder / "sweep.toml"))
+        files["report.html"] = _report(tables, figures, config, describe_environment())
     result.rewrite(files)
     return result
 

@@ -8,8 +8,39 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.analyses.curves import EVENT_STUDY_SCHEMA
+from gateway.check import PLACES, summarise_check
 
 DETECTORS = ("self_controlled", "spike", "frequentist", "markov_removal")
+
+
+def check_table(*, nulls: int = 30) -> pa.Table:
+    """Return what a check says of two detectors, of which one claims change."""
+    rows = []
+
+    def add(detector: str, log: str, place: tuple[str, float], **metrics: float) -> None:
+        head = {"detector": detector, "log": log, "where": place[0], "ratio": place[1]}
+        rows.extend({**head, "metric": key, "value": value} for key, value in metrics.items())
+
+    for i, detector in enumerate(("spike", "self_controlled")):
+        add(
+            detector, "time_reversed", ("anywhere", 1.0), n_tested=50.0, n_forwards=9.0,
+            n_backwards=10.0, n_both_ways=4.0, rank_correlation=0.53 - 1.5 * i,
+        )  # fmt: skip
+        for log in ("labels_permuted", "permuted_within_users", "placebo_targets"):
+            for k in range(nulls):
+                calls = 3.0 if log == "permuted_within_users" and i == 0 else float(k == 0)
+                add(
+                    detector, log, ("anywhere", 1.0), n_tested=50.0, n_flagged=calls,
+                    n_small_q=calls, n_small_p=2.0, n_intervals=50.0, n_holding=48.0,
+                )  # fmt: skip
+        for where, ratio, k in product(PLACES, (2.0, 4.0, 8.0), range(3)):
+            found = min(10.0, ratio + k + 2 * i)
+            add(
+                detector, "planted", (where, ratio), n_tested=50.0, n_flagged=found + 2.0,
+                n_planted=10.0, n_found=found, average_precision=found / 12.0,
+                **({"n_planted_intervals": 10.0, "n_planted_holding": 9.0} if i else {}),
+            )  # fmt: skip
+    return summarise_check(pa.Table.from_pylist(rows))
 
 
 def event_study_table(rng: np.random.Generator, *, truth: bool) -> pa.Table:

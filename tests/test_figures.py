@@ -38,7 +38,7 @@ from gateway.figures.labels import label
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
 from gateway.wording import shorten
 from tests.result_tables import HOSTILE, result_tables, with_rivals
-from tests.study_tables import sweep_evaluation
+from tests.study_tables import check_table, sweep_evaluation
 
 ROOT = Path(__file__).parents[1]
 BY_NAME = {figure.NAME: figure for figure in FIGURES}
@@ -47,11 +47,12 @@ NEED_TRUTH = {
     "precision_recall", "direct_effects", "interventions", "join_sources", "pathways",
     "exposure_contrast",
     "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
+    "check_power",
 }  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
 WIDE = {
     "probability_curves", "interventions", "signal_correlations", "benchmark", "dose_response",
-    "phase_diagram", "pathways",
+    "phase_diagram", "pathways", "check_power",
 }  # fmt: skip
 
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
@@ -59,7 +60,7 @@ each_figure = pytest.mark.parametrize("figure", FIGURES, ids=NAMES)
 
 @cache
 def simulated() -> Mapping[str, pa.Table]:
-    return result_tables(n_groups=500)
+    return {**result_tables(n_groups=500), "check": check_table()}
 
 
 @cache
@@ -69,7 +70,8 @@ def real() -> Mapping[str, pa.Table]:
 
 @cache
 def hostile() -> Mapping[str, pa.Table]:
-    return result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
+    tables = result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
+    return {**tables, "check": check_table()}
 
 
 def plotted(name: str, tables: Mapping[str, pa.Table] | None = None, **options: Any) -> pa.Table:
@@ -529,8 +531,9 @@ def test_draw__refuses_axes_without_a_place() -> None:
 _DIGESTS = """
 import hashlib, json, sys
 from tests.result_tables import HOSTILE, result_tables
+from tests.study_tables import check_table
 from gateway.figures import FIGURES, csv_bytes, render
-tables = result_tables(names=HOSTILE, n_groups=1_700, n_panels=2)
+tables = {**result_tables(names=HOSTILE, n_groups=1_700, n_panels=2), "check": check_table()}
 digests = {}
 for figure in FIGURES:
     data = figure.plotted(tables)

@@ -8,10 +8,11 @@ import pytest
 
 PUBLIC = {
     "gateway": [
-        "JoinLog", "TargetSet", "__version__", "detect", "draw_world", "load_config",
+        "JoinLog", "TargetSet", "__version__", "check", "detect", "draw_world", "load_config",
         "named_targets", "open_result", "read_names", "run", "simulate",
     ],
     "gateway.analyses": [
+        "ATTRACTS", "JUDGED", "UNTOLD", "VERDICTS", "judge_groups",
         "COMPARISON_SCHEMA", "Explanation", "Information", "Invitations", "MEANING", "OddsRatio",
         "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "Verdict", "analyse_note",
         "common_odds_ratio", "compare", "detectable_ratio", "entity_model", "event_study",
@@ -21,12 +22,19 @@ PUBLIC = {
         "pymi_holdout", "pymk_arms", "recent_join_sources", "record_of",
         "signal_correlations", "top_groups", "until", "verdict_of",
     ],
+    "gateway.check": [
+        "CHECK_SCHEMA", "Check", "Design", "LOGS", "MECHANISMS", "Measured", "PLACES", "Planted",
+        "Planting", "QUICK", "Rearranged", "THOROUGH", "check", "fails", "limits_of", "logs_of",
+        "measure_log", "paragraph_of", "permute_labels", "permute_within_users",
+        "placebo_targets", "plant", "reverse_time", "sample_users", "summarise_check",
+        "verdict_of_check",
+    ],
     "gateway.detect": [
         "Claim", "CoefficientOptions", "DETECTORS", "Detection", "EdgesOptions", "Entry",
         "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions",
         "Measure", "OrderOptions", "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
-        "UNRANKED", "compare_users", "detect", "detect_by_hitting",
+        "UNRANKED", "compare_users", "detect", "detectors_for", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_edges", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",
@@ -35,6 +43,7 @@ PUBLIC = {
         "EVALUATION_SCHEMA", "PREDICTION_SCHEMA", "auc_with_interval", "predict_later",
         "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
         "evaluate_planted", "evaluation_table", "mean_interval", "precision_at",
+        "spearman_among", "table_of",
         "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.reproduce": [
@@ -57,6 +66,7 @@ PUBLIC = {
     ],
     "gateway.sweep": [
         "ENGINES", "EngineOptions", "FolderComparison", "Outcome", "Plan", "Point", "Status",
+        "check_plan",
         "SweepStoppedError", "compare_folders", "folder_status", "read_plan", "resume_sweep",
         "run_sweep", "stored_plan",
     ],

@@ -22,11 +22,11 @@ import pyarrow as pa
 from gateway.check.rows import relogged
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration, ticks_in
-from gateway.log.join_log import SOURCES, JoinLog
+from gateway.log.join_log import SOURCES, STAYS, JoinLog
 from gateway.randomness import Purpose, generator
 from gateway.targets import TargetSet
 
-__all__ = ["MECHANISMS", "PLACES", "Mechanism", "Place", "Planted", "Planting", "plant"]
+__all__ = ["MECHANISMS", "PLACES", "Mechanism", "Place", "Planted", "Planting", "eligible", "plant"]
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -198,6 +198,7 @@ def plant(joins: JoinLog, targets: TargetSet, planting: Planting, *, seed: int) 
     group = _targets_of(joins, targets, user, time, rng)
     placed = group >= 0
     further = {
+        "left": np.full(len(user), STAYS, np.int32),
         "group": group, "time": time, "inviter": inviter,
         "source": np.full(len(user), SOURCES.index(_SOURCE[planting.mechanism])),
         "confirmed": np.ones(len(user), np.bool_),
@@ -227,22 +228,26 @@ def _chosen(
     joins: JoinLog, targets: TargetSet, planting: Planting, rng: np.random.Generator
 ) -> Mask:
     """Draw the gateways."""
-    size = joins.sizes()
-    eligible = np.flatnonzero(~targets.mask & (size >= planting.min_joiners))
-    if len(eligible) < planting.count:
+    size, groups = joins.sizes(), eligible(joins, targets, planting.min_joiners)
+    if len(groups) < planting.count:
         raise GatewayError(
-            f"{planting.count:,} gateways cannot be planted: {len(eligible):,} groups beside the "
+            f"{planting.count:,} gateways cannot be planted: {len(groups):,} groups beside the "
             f"targets have {planting.min_joiners:,} members"
         )
     if planting.where != "anywhere":
         aligned = planting.where == "aligned"
         by = _share_of_cases(joins, targets) if aligned else size.astype(np.float64)
         by = -by if planting.where == "small" else by
-        first = np.lexsort((rng.random(len(eligible)), -by[eligible]))
-        eligible = eligible[first[: max(planting.count, len(eligible) // _QUARTER)]]
+        first = np.lexsort((rng.random(len(groups)), -by[groups]))
+        groups = groups[first[: max(planting.count, len(groups) // _QUARTER)]]
     gateway = np.zeros(joins.n_groups, np.bool_)
-    gateway[rng.choice(np.sort(eligible), planting.count, replace=False)] = True
+    gateway[rng.choice(np.sort(groups), planting.count, replace=False)] = True
     return gateway
+
+
+def eligible(joins: JoinLog, targets: TargetSet, min_joiners: int) -> Int64:
+    """Return the groups beside the targets that have so many members."""
+    return np.flatnonzero(~targets.mask & (joins.sizes() >= min_joiners))
 
 
 def _share_of_cases(joins: JoinLog, targets: TargetSet) -> Float64:

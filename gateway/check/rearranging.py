@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from gateway.check.rows import is_among, pairs, relogged
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
-from gateway.randomness import Purpose, generator
+from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.targets import TargetSet
 
 __all__ = [
@@ -30,12 +31,13 @@ __all__ = [
     "permute_within_users",
     "placebo_targets",
     "reverse_time",
+    "sample_users",
 ]
 
 Int32 = npt.NDArray[np.int32]
 Fate = Literal["kept", "moved", "dropped"]
 
-_TRACES = ("source", "confirmed", "inviter", "seed_group")
+_TRACES = ("source", "confirmed", "inviter", "seed_group", "left")
 # Groups like a target in size, of which its placebo is one.
 _LIKE = 10
 # Rounds of exchanges after which the joins that are left have no place, and such rounds in a
@@ -83,8 +85,9 @@ def permute_labels(joins: JoinLog, *, seed: int) -> Rearranged:
     Returns
     -------
     Rearranged
-        ``source``, ``confirmed`` and ``inviter`` are kept; ``seed_group`` points at an
-        earlier join of the same user, and takes the label that this join now has.
+        ``source``, ``confirmed``, ``inviter`` and ``left`` are kept with user and time;
+        ``seed_group`` points at an earlier join of the same user, and takes the label that
+        this join now has.
     """
     rng = generator(seed, Purpose.PERMUTED_LABELS)
     user = joins.user()
@@ -115,7 +118,8 @@ def reverse_time(joins: JoinLog) -> Rearranged:
     Returns
     -------
     Rearranged
-        ``seed_group`` and ``inviter`` are dropped: they would point into the future.
+        ``seed_group`` and ``inviter`` are dropped, as they would point into the future, and
+        ``left``, before which nobody would have joined.
     """
     first, last = joins.span
     until = joins.observed_until
@@ -125,9 +129,9 @@ def reverse_time(joins: JoinLog) -> Rearranged:
         observed_from=(first + last - until).astype(np.int32) if known else None,
         observed_until=np.full(joins.n_users, last, np.int32) if joins.observed_from is None
         else (first + last - joins.observed_from).astype(np.int32),
-        inviter=None, seed_group=None,
+        inviter=None, seed_group=None, left=None,
     )  # fmt: skip
-    return Rearranged(log, _fates(joins, inviter="dropped", seed_group="dropped"))
+    return Rearranged(log, _fates(joins, inviter="dropped", seed_group="dropped", left="dropped"))
 
 
 def placebo_targets(joins: JoinLog, targets: TargetSet, *, seed: int) -> TargetSet:
@@ -160,6 +164,33 @@ def placebo_targets(joins: JoinLog, targets: TargetSet, *, seed: int) -> TargetS
         mask[ids.pop(chosen)] = True
         sizes.pop(chosen)
     return TargetSet(mask, f"{len(wanted)} groups like the targets in size, drawn with seed {seed}")
+
+
+def sample_users(joins: JoinLog, count: int, *, seed: int) -> JoinLog:
+    """Return the log of ``count`` users, drawn by their names; of all, where there are no more.
+
+    An inviter who is not among them is nobody.
+    """
+    if joins.n_users <= count:
+        return joins
+    chosen = np.zeros(joins.n_users, np.bool_)
+    chosen[np.argsort(name_uniforms(joins.users, seed=seed), kind="stable")[:count]] = True
+    rows = chosen[joins.user()]
+    number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
+    columns = {name: getattr(joins, name) for name in ("group", "time", *_TRACES)}
+    columns = {name: None if of is None else of[rows] for name, of in columns.items()}
+    if columns["inviter"] is not None:
+        columns["inviter"] = np.where(columns["inviter"] < 0, -1, number[columns["inviter"]])
+        columns["inviter"] = columns["inviter"].astype(np.int32)
+    return replace(
+        joins,
+        offsets=np.append(0, np.cumsum(np.diff(joins.offsets)[chosen])),
+        users=joins.users.filter(pa.array(chosen)),
+        observed_from=None if joins.observed_from is None else joins.observed_from[chosen],
+        observed_until=joins.observed_until[chosen],
+        rows_read=None,
+        **columns,
+    )
 
 
 def _fates(joins: JoinLog, **fate: Fate) -> dict[str, Fate]:
@@ -203,7 +234,7 @@ def _alone(values: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 def _relabelled(joins: JoinLog, group: Int32) -> Rearranged:
     """Return the log with another group at each join; without those that have none, -1."""
     user, kept = joins.user(), group >= 0
-    columns = {name: getattr(joins, name) for name in ("time", "source", "confirmed", "inviter")}
+    columns = {name: getattr(joins, name) for name in ("time", *_TRACES)}
     columns["group"] = group
     columns["seed_group"] = None if joins.seed_group is None else _moved_seeds(joins, user, group)
     log = relogged(

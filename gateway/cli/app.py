@@ -11,9 +11,12 @@ import typer
 
 from gateway import __version__
 from gateway.cli.arguments import (
+    CheckOut,
     ConfigFile,
+    Detector,
     Engine,
     Force,
+    Horizon,
     Json,
     Memory,
     NamesDetectors,
@@ -22,7 +25,12 @@ from gateway.cli.arguments import (
     Scheduler,
     Seed,
     Settings,
+    SkipUnknown,
     SweepOut,
+    Target,
+    TargetsColumn,
+    TargetsFile,
+    TargetsWhere,
     Threads,
     Workers,
     WorkerThreads,
@@ -81,40 +89,13 @@ def run(
 def detect(
     columns: dict[str, str | None],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
-    targets: Annotated[
-        Path | None,
-        typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
-    ] = None,
-    targets_column: Annotated[
-        str | None,
-        typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
-    ] = None,
-    targets_where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
-        ),
-    ] = None,
-    skip_unknown: Annotated[
-        bool,
-        typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks"),
-    ] = False,
-    target: Annotated[
-        list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
-    ] = None,
-    detector: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--detector",
-            metavar="NAME",
-            help="repeat for several; default: spike, self_controlled and, where the log says who "
-            "invited or what was recommended from, edges",
-        ),
-    ] = None,
-    horizon: Annotated[
-        str | None,
-        typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends"),
-    ] = None,
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    horizon: Horizon = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
@@ -159,6 +140,59 @@ def detect(
         config, out=out, threads=threads, as_json=as_json, force=force, parts=parts,
         fallback=None if detector else change_alone(config),
     )  # fmt: skip
+
+
+@app.command(cls=NamesDetectors)
+@of_a_log
+def check(
+    columns: dict[str, str | None],
+    joins: Annotated[
+        Path,
+        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or the result of one"),
+    ],
+    targets: TargetsFile = None,
+    targets_column: TargetsColumn = None,
+    targets_where: TargetsWhere = None,
+    skip_unknown: SkipUnknown = False,
+    target: Target = None,
+    detector: Detector = None,
+    horizon: Horizon = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
+    ] = False,
+    settings: Settings = None,
+    out: CheckOut = None,
+    seed: Seed = None,
+    engine: Engine = "processes",
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    threads: WorkerThreads = 1,
+    as_json: Json = False,
+) -> None:
+    """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
+    from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.own_logs import config_for_log, config_of_result  # noqa: PLC0415
+    from gateway.sweep import EngineOptions  # noqa: PLC0415
+
+    options = EngineOptions(engine, workers, threads, scheduler)
+    if targets is None and not target:
+        config = config_of_result(joins, detectors=detector, seed=seed, settings=settings or [])
+    else:
+        config = config_for_log(
+            joins,
+            targets=targets,
+            targets_column=targets_column,
+            targets_where=targets_where or (),
+            skip_unknown=skip_unknown,
+            named=target or [],
+            detectors=detector,
+            columns=columns,
+            horizon=horizon,
+            seed=seed,
+            settings=settings or [],
+        )
+    code = check_and_show(config, thorough=thorough, folder=out, options=options, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()

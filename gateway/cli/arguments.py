@@ -14,9 +14,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["ConfigFile", "Engine", "Force", "Json", "Memory", "NamesDetectors", "Out", "ResultDir",
-           "Scheduler", "Seed", "Settings", "SweepOut", "Threads", "WorkerThreads", "Workers",
-           "of_a_log", "overrides_of"]  # fmt: skip
+__all__ = ["CheckOut", "ConfigFile", "Detector", "Engine", "Force", "Horizon", "Json", "Memory",
+           "NamesDetectors", "Out", "ResultDir", "Scheduler", "Seed", "Settings", "SkipUnknown",
+           "SweepOut", "Target", "TargetsColumn", "TargetsFile", "TargetsWhere", "Threads",
+           "WorkerThreads", "Workers", "of_a_log", "overrides_of"]  # fmt: skip
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
 ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
@@ -50,6 +51,42 @@ Workers = Annotated[
 ]
 WorkerThreads = Annotated[
     int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
+]
+CheckOut = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="default: results/<log>/check, or check-thorough"),
+]
+TargetsFile = Annotated[
+    Path | None,
+    typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
+]
+TargetsColumn = Annotated[
+    str | None,
+    typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
+]
+TargetsWhere = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
+    ),
+]
+SkipUnknown = Annotated[
+    bool, typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks")
+]
+Target = Annotated[
+    list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
+]
+Detector = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME",
+        help="repeat for several; default: spike, self_controlled and, where the log says who "
+        "invited or what was recommended from, edges",
+    ),
+]
+Horizon = Annotated[
+    str | None, typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends")
 ]
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 

@@ -24,7 +24,8 @@ from gateway.sweep import (
     run_sweep,
 )
 
-__all__ = ["list_points", "rerun_and_compare", "show_comparison", "show_status", "sweep_and_show"]
+__all__ = ["SOME_FAILED", "STOPPED", "list_points", "rerun_and_compare", "show_comparison",
+           "show_status", "sweep_and_show"]  # fmt: skip
 
 # Exit codes of ``gateway sweep`` and ``gateway resume``.
 STOPPED, SOME_FAILED = 1, 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from gateway.cli.terminal import TerminalTalk, complain, print_json
-from gateway.config import Config, LogSection, parse_config
+from gateway.config import Config, LogSection, config_to_toml, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import parse_duration, read_names
 from gateway.log.columns import Columns, pieces_of
@@ -22,20 +23,21 @@ from gateway.log.join_log import JoinLog
 from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
 from gateway.log.work import parse_size
-from gateway.results import draft_result
+from gateway.results import draft_result, open_result, stands
 
 if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "TRACES", "PartOptions", "change_alone", "config_for_log", "convert_and_show",
-           "options_for_parts", "workers_for"]  # fmt: skip
+__all__ = ["BOTH", "TRACES", "PartOptions", "change_alone", "config_for_log", "config_of_result",
+           "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.
 BOTH = ("spike", "self_controlled")
 TRACES = "edges"
 _TRACED = ("inviter", "seed_group")
+_NO_TARGET = "no target group: give --targets FILE or --target GROUP"
 
 
 def config_for_log(
@@ -67,7 +69,7 @@ def config_for_log(
     )  # fmt: skip
     wanted = [*listed, *named]
     if not wanted:
-        raise LogError("no target group: give --targets FILE or --target GROUP")
+        raise LogError(_NO_TARGET)
     document: dict[str, dict[str, object]] = {
         "experiment": {"name": _slug(path)},
         "log": {"path": str(path), **_given(columns)},
@@ -100,6 +102,26 @@ def _defaults(path: Path, columns: Mapping[str, str | None] | None) -> tuple[str
         # Reading the log says better what is wrong with it.
         has_traces = False
     return (*BOTH, TRACES) if has_traces else BOTH
+
+
+def config_of_result(
+    folder: Path, *, detectors: Sequence[str] | None, seed: int | None, settings: Sequence[str]
+) -> Config:
+    """Return the config of a stored result, with other detectors or another seed where asked.
+
+    Raises
+    ------
+    GatewayError
+        When the folder holds no result: a log needs target groups.
+    """
+    if not stands(folder):
+        raise LogError(_NO_TARGET)
+    document = tomllib.loads(config_to_toml(open_result(folder).config))
+    if detectors:
+        document["detect"] = {"detectors": list(detectors)}
+    if seed is not None:
+        document["experiment"]["seed"] = seed
+    return parse_config(tomli_w.dumps(document), overrides=settings)
 
 
 def change_alone(config: Config) -> Config | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, create_model
 
+from gateway.config.checked_log import CheckSection
 from gateway.config.detectors import OPTIONS, DetectSection
 from gateway.config.interventions import INTERVENTION_RULES, Interventions, TruthSection
 from gateway.config.platform import ModerationSection, SimulationSection, WorldSection
@@ -352,4 +353,5 @@ class Config(_WithDetectors):
         (), "what other platforms do, each arm beside the factual one; order has no meaning"
     )
     note: NoteSection | None = None
+    check: CheckSection | None = None
     sweep: SweepSection | None = None

@@ -16,6 +16,8 @@ from gateway.evaluate.ranking import (
     precision_at,
     recall_at,
     share_at,
+    spearman_among,
+    table_of,
 )
 from gateway.evaluate.replicates import mean_interval, summarise_replicates
 
@@ -33,6 +35,8 @@ __all__ = [
     "predict_later",
     "recall_at",
     "share_at",
+    "spearman_among",
     "split_by_time",
     "summarise_replicates",
+    "table_of",
 ]

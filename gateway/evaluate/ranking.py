@@ -105,7 +105,7 @@ def _share_among(member: Mask, among: Mask) -> float:
     return np.count_nonzero(member & among) / n if n else float("nan")
 
 
-def _spearman_among(x: Float64, y: Float64, among: Mask) -> float:
+def spearman_among(x: Float64, y: Float64, among: Mask) -> float:
     """Return Spearman's rank correlation within a mask; NaN where it is not defined."""
     x, y = x[among], y[among]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -244,7 +244,7 @@ def _role_measures(
         measures[f"recall_at_{k}"] = _at_top(recall_at, score, gateway, k)
         for name in sorted(set(role.tolist()) - set(GATEWAY_ROLES)):
             measures[f"share_{name}_at_{k}"] = _at_top(share_at, score, role == name, k)
-    measures["spearman_strength"] = lambda i: _spearman_among(
+    measures["spearman_strength"] = lambda i: spearman_among(
         score[i], strength[i], (gateway & ranked)[i]
     )
     measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
@@ -358,8 +358,8 @@ def _effect_measures(
         ),
         "ndcg": lambda i: ndcg(score[i], gain[i], None),
         "ndcg_at_100": lambda i: ndcg(score[i], gain[i], 100),
-        "spearman": lambda i: _spearman_among(score[i], effect[i], ranked[i]),
-        "spearman_clear": lambda i: _spearman_among(score[i], effect[i], (ranked & clear)[i]),
+        "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),
+        "spearman_clear": lambda i: spearman_among(score[i], effect[i], (ranked & clear)[i]),
         "precision_flagged": lambda i: _share_among(clear[i], flagged[i]),
         "n_clear": lambda i: float(np.count_nonzero(clear[i])),
     }

@@ -8,7 +8,7 @@ figure is first used; importing ``gateway.figures`` costs nothing.
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
  'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
- 'reliability', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
+ 'reliability', 'check_power', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
  'signal_correlations']
 """
 
@@ -97,6 +97,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("dose_response", "causal_effects"),
     StoredFigure("phase_diagram", "across_worlds"),
     StoredFigure("reliability", "accuracy"),
+    StoredFigure("check_power", "check_power"),
     StoredFigure("join_sources", "note_figures"),
     StoredFigure("pathways", "pathways"),
     StoredFigure("exposure_contrast", "note_figures"),

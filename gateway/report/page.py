@@ -44,6 +44,7 @@ _TITLES: Mapping[str, str] = {
     "label_times": "Labels of the top gateway groups over time",
     "signal_correlations": "Correlations of group signals, published and simulated",
     "reliability": "Reliability of the scorer",
+    "check_power": "How strong a gateway must be to be found on this log",
 }
 
 

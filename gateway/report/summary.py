@@ -11,7 +11,16 @@ import pyarrow.compute as pc
 
 from gateway.detect import REGISTRY
 from gateway.evaluate.replicates import compare_detectors, is_sweep
-from gateway.wording import MISSING, count, counted, decimal, interval, percent
+from gateway.wording import (
+    AUC_WORDS,
+    MISSING,
+    count,
+    counted,
+    decimal,
+    interval,
+    percent,
+    scorer_shortfalls,
+)
 
 __all__ = [
     "ANALYSES",
@@ -142,6 +151,9 @@ _ASSOCIATION = (
 )
 
 
+_CHECKED = "This page says how far each detector can be trusted on this log; it names no gateway."
+
+
 @dataclass(frozen=True)
 class Tile:
     """One number that a reader looks for first."""
@@ -153,12 +165,16 @@ class Tile:
 
 def lede(result: Result) -> str:
     """Return the summary: the log, the target set, the scorer, the ranking."""
+    if "check" in result.tables:
+        return f"{_log(result)} {_targets(result)}"
     parts = [_log(result), _targets(result), _scorer(result), _ranking(result), _rivals(result)]
     return " ".join(part for part in parts if part)
 
 
 def confusion(result: Result) -> str:
     """Return the one sentence that says how far to trust the ranking."""
+    if "check" in result.tables:
+        return _CHECKED
     share = result.planted("share_homophily_at_50").value
     if share is None or not result.has_truth():
         return f"{_ASSOCIATION} {CAVEAT}"
@@ -184,6 +200,8 @@ def _others(result: Result) -> str:
 
 def tiles(result: Result) -> list[Tile]:
     """Return the key figures; those that need a planted truth only where there is one."""
+    if "check" in result.tables:
+        return []
     auc = result.scorer("auc")
     flagged = Tile(
         "groups flagged",
@@ -237,17 +255,24 @@ def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
     if result.detectors() and not result.has_scorer():
         return "No scorer was trained: no detector asked for one."
-    floor = result.scorer("auc_without_groups").value
-    without = (
-        ""
-        if floor is None
-        else f"; without any knowledge of the groups, from the number of joins so far and the "
-        f"calendar alone, it is {decimal(floor)}"
-    )
-    return (
+    texts = {
+        "auc_without_groups": "from the number of joins so far and the calendar",
+        "auc_joins_so_far": "from the number of joins so far alone",
+        "auc_last_group": "from the rate of the last group alone",
+    }
+    measures = {name: result.scorer(name).value for name in AUC_WORDS}
+    beside = [
+        f"{text} it is {decimal(measures[name])}"
+        for name, text in texts.items()
+        if measures[name] is not None
+    ]
+    said = [
         "After each join, the scorer tells users who go on to join a target from the others with "
-        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{without}."
-    )
+        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{'; ' if beside else ''}"
+        f"{', '.join(beside)}.",
+        *scorer_shortfalls(measures),
+    ]
+    return " ".join(said)
 
 
 def _ranking(result: Result) -> str:

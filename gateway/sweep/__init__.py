@@ -21,7 +21,7 @@ from __future__ import annotations
 from gateway.sweep.comparison import FolderComparison, compare_folders
 from gateway.sweep.driver import Outcome, resume_sweep, run_sweep
 from gateway.sweep.engines import ENGINES, EngineOptions
-from gateway.sweep.plan import Plan, Point, read_plan, stored_plan
+from gateway.sweep.plan import Plan, Point, check_plan, read_plan, stored_plan
 from gateway.sweep.status import Status, folder_status
 from gateway.sweep.tasks import SweepStoppedError
 
@@ -34,6 +34,7 @@ __all__ = [
     "Point",
     "Status",
     "SweepStoppedError",
+    "check_plan",
     "compare_folders",
     "folder_status",
     "read_plan",

@@ -10,13 +10,14 @@ from typing import Any
 
 import tomli_w
 
+from gateway.check import Design, logs_of
 from gateway.config import Config, SweepSection
 from gateway.log import file_digest
 from gateway.pipeline import pin_inputs
 from gateway.results import SweepFolder, read_config_text, result_id
 from gateway.sweep.design import Variants, parse_points
 
-__all__ = ["Plan", "Point", "read_plan", "stored_plan"]
+__all__ = ["Plan", "Point", "check_plan", "read_plan", "stored_plan"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,29 @@ def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
     """
     text = read_config_text(Path(path))
     return _plan(parse_points(text, name=str(path), overrides=overrides))
+
+
+def check_plan(config: Config, design: Design) -> Plan:
+    """Return the plan of a check: a point for each log that a design makes of the config's.
+
+    What ``[check]`` of the config says otherwise, such as ``users``, holds for every log.
+
+    Raises
+    ------
+    GatewayError
+        When the log cannot be read.
+    """
+    logs = logs_of(design, seed=config.experiment.seed)
+    over = {
+        "check.log": [log.log for log in logs],
+        "check.where": [log.where for log in logs],
+        "check.ratio": [log.ratio for log in logs],
+        "experiment.seed": [log.seed for log in logs],
+    }
+    document = config.model_dump(exclude_none=True)
+    document["check"] = {"log": "planted"} | document.get("check", {})
+    document["sweep"] = {"design": "zip", "over": over}
+    return _plan(parse_points(tomli_w.dumps(document), name="[check]"))
 
 
 def stored_plan(folder: str | Path) -> Plan:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.report.content import Section
+from gateway.report.sections.check import check
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
 from gateway.report.sections.explanations import explained, explanations
 from gateway.report.sections.note_claims import claims
@@ -21,7 +22,7 @@ __all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]
 
 SectionFunction = Callable[[Result], Section | None]
 
-BEFORE_FIGURES: tuple[SectionFunction, ...] = (verdict, claims)
+BEFORE_FIGURES: tuple[SectionFunction, ...] = (check, verdict, claims)
 """What a reader sees first after the summary."""
 
 SECTIONS: tuple[SectionFunction, ...] = (

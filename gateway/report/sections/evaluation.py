@@ -41,6 +41,11 @@ _METRICS: Mapping[str, tuple[str, Form]] = {
         "AUC without any knowledge of the groups: joins so far, calendar",
         decimal,
     ),
+    "auc_joins_so_far": ("AUC of the number of joins so far alone", decimal),
+    "auc_last_group": ("AUC of the rate of the last group alone", decimal),
+    "auc_any_time": ("AUC against a target join at any later time", decimal),
+    "auc_any_time_joins_so_far": ("the same of the number of joins so far alone", decimal),
+    "auc_any_time_last_group": ("the same of the rate of the last group alone", decimal),
     "log_loss": ("log-loss, nats", lambda x: decimal(x, digits=4)),
     "brier": ("Brier score", lambda x: decimal(x, digits=4)),
     "base_rate": ("base rate: share of joins that a target join follows", percent),
@@ -83,8 +88,10 @@ def evaluation(result: Result) -> Section | None:
     )
 
 
-def scorer(result: Result) -> Section:
-    """Return metric, value and interval of the scorer."""
+def scorer(result: Result) -> Section | None:
+    """Return metric, value and interval of the scorer; None for a check, which has none."""
+    if "check" in result.tables:
+        return None
     rows = [row for row in result.evaluations() if row["detector"].startswith(SCORER)]
     columns = [_METRIC, *_numbers("value")]
     said: str | Table = "The result holds no evaluation of the scorer."

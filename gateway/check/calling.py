@@ -1,0 +1,134 @@
+"""The one call that says how far detectors can be trusted on a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
+from gateway.check.measuring import measure_log
+from gateway.check.summary import summarise_check
+from gateway.check.words import limits_of, paragraph_of
+from gateway.detect import DETECTORS, REGISTRY, Detection, detect
+from gateway.errors import GatewayError, Problem
+from gateway.log import Duration
+from gateway.log.join_log import JoinLog
+from gateway.score import score_joins
+from gateway.talk import SILENT, Talk
+from gateway.targets import TargetSet
+
+__all__ = ["Check", "check"]
+
+Detector = str | Callable[[JoinLog, TargetSet], Detection]
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """How far detectors can be trusted on a log.
+
+    Parameters
+    ----------
+    table
+        A row for each detector, kind of log and measure; see ``summarise_check``.
+    paragraph
+        What was done and what came out, fit for a paper.
+    limits
+        What may not be claimed, in sentences.
+    """
+
+    table: pa.Table
+    paragraph: str
+    limits: Sequence[str]
+
+    def to_arrow(self) -> pa.Table:
+        """Return the table."""
+        return self.table
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas frame."""
+        return self.table.to_pandas()
+
+
+def check(
+    joins: JoinLog,
+    targets: TargetSet,
+    *,
+    detectors: Sequence[Detector] = ("spike", "self_controlled"),
+    thorough: bool = False,
+    design: Design | None = None,
+    horizon: Duration | None = None,
+    seed: int = 1,
+    talk: Talk = SILENT,
+) -> Check:
+    """Check how far detectors can be trusted on a log, here and now.
+
+    Labels are permuted over all joins and within users, time runs backwards, other groups
+    of like size are targets, and gateways of known strength are planted. ``gateway check``
+    does the same on many processes, and can be resumed.
+
+    Parameters
+    ----------
+    joins, targets
+        The log and the target set.
+    detectors
+        Names from ``DETECTORS``, or functions of a log and a target set that give a
+        ``Detection``.
+    thorough
+        Whether many logs of each kind are made, or few.
+    design
+        Just how many; over ``thorough``.
+    horizon
+        Time within which a target join counts; see ``detect``.
+    seed
+        Of the first log of each kind.
+    talk
+        Who hears of the progress.
+
+    Raises
+    ------
+    GatewayError
+        For an unknown detector, or a log on which the check cannot be run.
+    """
+    run = _runner(detectors, horizon=horizon, seed=seed)
+    logs = logs_of(design or (THOROUGH if thorough else QUICK), seed=seed)
+    rows: list[dict[str, Any]] = []
+    with talk.stage("checking", len(logs)) as advance:
+        for i, log in enumerate(logs):
+            measured = measure_log(joins, targets, log.section(), seed=log.seed, run=run)
+            place = {"log": log.log, "where": log.where, "ratio": log.ratio}
+            rows += [{**place, **row} for row in measured.evaluation.to_pylist()]
+            advance(i + 1)
+    table = summarise_check(pa.Table.from_pylist(rows))
+    counts = {
+        "n_joins": joins.n_joins, "n_users": joins.n_users, "n_groups": joins.n_groups,
+        "n_targets": targets.count,
+    }  # fmt: skip
+    said = {key: str(value) for key, value in counts.items()}
+    found = table.to_pylist()
+    return Check(table, paragraph_of(found, said), limits_of(found))
+
+
+def _runner(
+    detectors: Sequence[Detector], *, horizon: Duration | None, seed: int
+) -> Callable[[JoinLog, TargetSet], Mapping[str, Detection]]:
+    for detector in detectors:
+        if isinstance(detector, str) and detector not in DETECTORS:
+            rule = f"must be one of {', '.join(DETECTORS)}, or a function"
+            raise GatewayError(str(Problem("detectors", rule, repr(detector))))
+
+    def run(joins: JoinLog, targets: TargetSet) -> Mapping[str, Detection]:
+        scores = None
+        if any(isinstance(name, str) and REGISTRY[name].needs_scores for name in detectors):
+            scores = score_joins(joins, targets, horizon=horizon, seed=seed)
+        found = [
+            detect(joins, targets, detector=detector, scores=scores, horizon=horizon, seed=seed)
+            if isinstance(detector, str)
+            else detector(joins, targets)
+            for detector in detectors
+        ]
+        return {one.detector: one for one in found}
+
+    return run

@@ -1,0 +1,212 @@
+"""What a check shows in plain words: a paragraph for a paper, and what may not be claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.check.summary import ALLOWED, NULLS, POWER, answers_to, fails
+from gateway.detect import DETECTORS, measure_of
+
+__all__ = ["LOGS", "Row", "limits_of", "paragraph_of", "verdict_of_check"]
+
+Row = Mapping[str, Any]
+
+LOGS = {
+    "labels_permuted": "labels permuted over all joins",
+    "permuted_within_users": "each user's groups permuted among that user's joins",
+    "time_reversed": "time reversed",
+    "placebo_targets": "placebo targets",
+    "planted": "planted gateways",
+}
+"""What each kind of log is called."""
+
+
+def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
+    """Return what was done and what came out, in sentences that a paper can hold.
+
+    Parameters
+    ----------
+    rows
+        Of the table that ``summarise_check`` gives.
+    summary
+        Of the log as it is: ``n_joins``, ``n_users``, ``n_groups``, ``n_targets``.
+    """
+    log = ", ".join(
+        f"{int(summary[key]):,} {key[2:]}" for key in ("n_joins", "n_users", "n_groups")
+        if key in summary
+    )  # fmt: skip
+    targets = f"; {int(summary['n_targets']):,} target groups" if "n_targets" in summary else ""
+    begin = f"We checked {_listing(_detectors(rows))} on this log ({log}{targets})."
+    parts = [_null_words(rows, null) for null in NULLS]
+    parts += [_reversed_words(rows), *(_planted_words(rows, name) for name in _detectors(rows))]
+    return " ".join([begin, *(part for part in parts if part)])
+
+
+def limits_of(rows: Sequence[Row]) -> list[str]:
+    """Return what may not be claimed after this check, a sentence or two for each reason."""
+    said = [line for name in _detectors(rows) for line in _limits_of_one(rows, name)]
+    said.append(
+        "Neither null holds what changes with time in a user: that a level is held there does not "
+        "show that a call is causal. Planted gateways multiply a member's rate of target joins "
+        "for good; one that acts otherwise may be found more or less often."
+    )
+    few = [
+        row["n"]
+        for row in rows
+        if row["metric"] == "share_of_logs_with_calls" and row["log"] in NULLS
+    ]
+    if few and min(few) < _ENOUGH:
+        said.append(
+            f"With {min(few)} permutations a detector that calls in "
+            f"{_percent(1.0 - 0.025 ** (1.0 / min(few)))} of such logs may show none: more of "
+            "them are needed before it can be said that a level is held."
+        )
+    return said
+
+
+# Permuted logs from which a share of 1 in 20 can be told from none.
+_ENOUGH = 72
+
+
+def verdict_of_check(rows: Sequence[Row], detector: str, log: str) -> str:
+    """Return in a few words what a detector's calls on one kind of log are worth."""
+    measure = measure_of(detector)
+    if log == "placebo_targets":
+        return "background"
+    if not measure.holds_level:
+        return "flags nobody"
+    if log not in answers_to(measure):
+        return "association stays"
+    if log in fails(rows, detector):
+        return "fails"
+    return "as allowed"
+
+
+def _detectors(rows: Sequence[Row]) -> list[str]:
+    names = dict.fromkeys(row["detector"] for row in rows)
+    order = {name: place for place, name in enumerate(DETECTORS)}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def _of(rows: Sequence[Row], **keys: Any) -> list[Row]:
+    return [row for row in rows if all(row[key] == value for key, value in keys.items())]
+
+
+def _one(rows: Sequence[Row], **keys: Any) -> Row | None:
+    return next(iter(_of(rows, **keys)), None)
+
+
+def _null_words(rows: Sequence[Row], log: str) -> str:
+    said = []
+    for row in _of(rows, log=log, metric="share_of_logs_with_calls"):
+        n, k = row["n"], round(row["value"] * row["n"])
+        measure = measure_of(row["detector"])
+        which = f"{row['detector']} called a group in {k} of {n} ({_interval(row)})"
+        if not measure.holds_level:
+            which = f"{row['detector']}, whose level is not held, flags nobody"
+        elif log not in answers_to(measure):
+            which += ": association stays there, and it claims no more"
+        said.append(which)
+    return f"With {LOGS[log]}, {'; '.join(said)}." if said else ""
+
+
+def _reversed_words(rows: Sequence[Row]) -> str:
+    said = []
+    for name in _detectors(rows):
+        if measure_of(name).claims != "association":
+            continue
+        values = {row["metric"]: row["value"] for row in _of(
+            rows, log="time_reversed", detector=name)}  # fmt: skip
+        correlation = values.get("rank_correlation")
+        if correlation is None:
+            continue
+        calls = ""
+        if "calls_forwards" in values:
+            calls = (
+                f"called {values['calls_forwards']:,.0f} groups forwards and "
+                f"{values['calls_backwards']:,.0f} backwards, "
+                f"{values['calls_both_ways']:,.0f} of them both ways, "
+            )
+        said.append(f"{name} {calls}with a rank correlation of {_two(correlation)}")
+    return f"With time reversed, {'; '.join(said)}." if said else ""
+
+
+def _planted_words(rows: Sequence[Row], name: str) -> str:
+    mine = _of(rows, log="planted", detector=name, where="anywhere")
+    power = sorted(_of(mine, metric="power"), key=lambda row: row["ratio"])
+    precision = sorted(_of(mine, metric="average_precision"), key=lambda row: row["ratio"])
+    if not precision:
+        return ""
+    ratios = _listing([f"{row['ratio']:g}" for row in precision])
+    said = (
+        f"Of gateways planted anywhere that multiply their members' rate of target joins by "
+        f"{ratios}, {name} "
+    )
+    if power and measure_of(name).holds_level:
+        said += f"found {_listing([_percent(row['value']) for row in power])} (of "
+        said += f"{_listing([str(row['n']) for row in power])} planted groups); its "
+    else:
+        said += "has an "
+    said += f"average precision {'was' if 'found' in said else 'of'} "
+    said += _listing([_two(row["value"]) for row in precision])
+    coverage = _of(mine, metric="coverage")
+    holding = sum(row["value"] * row["n"] for row in coverage)
+    n = sum(row["n"] for row in coverage)
+    if n:
+        said += f", and {_percent(holding / n)} of its 95 % intervals held the planted ratio"
+    return f"{said}."
+
+
+def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
+    measure, said = measure_of(name), []
+    if measure.claims == "association":
+        said.append(
+            f"{name} measures association: that members of a group go to targets more often than "
+            "others. Its calls may not be read as what a group does to its members."
+        )
+        row = _one(rows, log="permuted_within_users", detector=name,
+                   metric="share_of_logs_with_calls")  # fmt: skip
+        if row is not None and measure.holds_level and row["value"] > 0:
+            said.append(
+                f"It calls groups in {round(row['value'] * row['n'])} of {row['n']} logs in which "
+                "the order of each user's joins is random and nothing leads anywhere."
+            )
+    broken = [LOGS[log] for log in fails(rows, name)]
+    if broken:
+        said.append(
+            f"With {_listing(broken)}, {name} calls groups in more than 1 log in "
+            f"{1 / ALLOWED:.0f}: no call of it on this log may be claimed."
+        )
+    least = _one(rows, log="planted", detector=name, where="anywhere", metric="least_ratio")
+    if least is not None and measure.holds_level:
+        strongest = max(
+            row["ratio"] for row in _of(rows, log="planted", detector=name, metric="power")
+        )
+        found = least["value"]
+        said.append(
+            f"That {name} does not call a group does not show that it is no gateway: "
+            + (
+                f"a planted ratio of {found:.2g} is needed to be found with power {POWER:g}."
+                if found is not None and found == found  # noqa: PLR0124  (NaN)
+                else f"even a planted ratio of {strongest:g} is found with less than power "
+                f"{POWER:g}."
+            )
+        )
+    return said
+
+
+def _listing(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _interval(row: Row) -> str:
+    return f"95 % interval {_percent(row['ci_low'])} to {_percent(row['ci_high'])}"
+
+
+def _percent(value: float) -> str:
+    return f"{100.0 * value:.{0 if value in {0.0, 1.0} else 1}f} %"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"

@@ -1,0 +1,269 @@
+"""What a check measures, sums up, says and stores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import gateway
+from gateway.check import (
+    LOGS,
+    QUICK,
+    THOROUGH,
+    Design,
+    fails,
+    limits_of,
+    logs_of,
+    measure_log,
+    paragraph_of,
+    sample_users,
+    summarise_check,
+    verdict_of_check,
+)
+from gateway.check.summary import least_ratio
+from gateway.config import parse_config
+from gateway.config.checked_log import CheckSection
+from gateway.detect import detect
+from gateway.errors import GatewayError
+from gateway.log.join_log import JoinLog
+from gateway.publish import conclude_check, redraw
+from gateway.sweep import EngineOptions, check_plan, run_sweep
+from gateway.targets import TargetSet
+from tests.study_tables import check_table
+from tests.worlds import linked_log
+
+SMALL = Design(nulls=2, placebos=1, ratios=(6.0,), plantings=1, aligned=0, by_size=0)
+SUMMARY = {"n_joins": "45583", "n_users": "24631", "n_groups": "602", "n_targets": "100"}
+
+
+def log_and_targets() -> tuple[JoinLog, TargetSet]:
+    joins = linked_log(4, users=400, groups=16, days=200)
+    return joins, TargetSet(np.arange(16) < 3, "three groups")
+
+
+def fast(joins: JoinLog, targets: TargetSet):
+    names = ("frequentist", "order")
+    return {name: detect(joins, targets, detector=name, min_joiners=5) for name in names}
+
+
+def value(table: pa.Table, **keys: object) -> tuple[float, float, float, int]:
+    (row,) = [r for r in table.to_pylist() if all(r[k] == v for k, v in keys.items())]
+    return row["value"], row["ci_low"], row["ci_high"], row["n"]
+
+
+# What is measured of one log ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_measure_log__counts_what_the_detectors_say(log):
+    joins, targets = log_and_targets()
+    section = CheckSection(log=log, ratio=6.0, gateways=3, min_joiners=5)
+    got = measure_log(joins, targets, section, seed=3, run=fast)
+    rows = {(r["detector"], r["metric"]): r["value"] for r in got.evaluation.to_pylist()}
+    assert set(got.evaluation["truth"].to_pylist()) == {log}
+    tested = rows["frequentist", "n_tested"]
+    assert 0 < tested <= 13
+    if log == "time_reversed":
+        assert (
+            rows["frequentist", "n_forwards"] == fast(joins, targets)["frequentist"].flagged.sum()
+        )
+        assert -1.0 <= rows["frequentist", "rank_correlation"] <= 1.0
+    else:
+        assert 0 <= rows["frequentist", "n_flagged"] <= rows["frequentist", "n_small_q"] <= tested
+        # A detector that does not hold its level flags nobody, whatever its p-values.
+        assert rows["order", "n_flagged"] == 0
+    if log == "planted":
+        assert got.truth is not None
+        assert int(got.summary["n_added"]) == sum(got.truth["added"].to_pylist()) > 0
+        assert rows["frequentist", "n_planted"] == 3
+        assert 0.0 < rows["frequentist", "average_precision"] <= 1.0
+    else:
+        assert got.truth is None
+
+
+def test_measure_log__counts_intervals_that_hold_no_effect():
+    joins, targets = log_and_targets()
+    section = CheckSection(log="permuted_within_users")
+    got = measure_log(joins, targets, section, seed=3, run=fast).evaluation.to_pylist()
+    rows = {r["metric"]: r["value"] for r in got if r["detector"] == "order"}
+    assert rows["n_intervals"] == 13
+    assert 11 <= rows["n_holding"] <= 13
+
+
+def test_measure_log__needs_groups_to_plant_in():
+    joins, targets = log_and_targets()
+    section = CheckSection(log="planted", ratio=2.0, min_joiners=500)
+    with pytest.raises(GatewayError, match="0 groups beside the targets have 500 members"):
+        measure_log(joins, targets, section, seed=1, run=fast)
+
+
+def test_sample_users__keeps_the_joins_of_some_whoever_else_is_there():
+    joins = linked_log(5, users=50)
+    inviter = (joins.user() + 1) % joins.n_users
+    joins = JoinLog.from_arrays(
+        joins.user(), joins.group, joins.time, users=joins.users.to_pylist(),
+        groups=joins.groups.to_pylist(), inviter=inviter,
+    )  # fmt: skip
+    got = sample_users(joins, 20, seed=4)
+    assert got.n_users == 20
+    kept = [joins.users.to_pylist().index(name) for name in got.users.to_pylist()]
+    rows = np.isin(joins.user(), kept)
+    assert (got.group == joins.group[rows]).all()
+    assert (got.time == joins.time[rows]).all()
+    names = np.append(got.users.to_pylist(), "nobody")
+    expected = [
+        joins.users[int(v)].as_py() if v in kept else "nobody" for v in inviter[rows]
+    ]  # fmt: skip
+    assert names[got.inviter].tolist() == expected
+    # Who is drawn does not depend on those who are not.
+    assert sample_users(sample_users(joins, 30, seed=4), 20, seed=4).equals(got)
+    assert sample_users(joins, 50, seed=4) is joins
+
+
+# What all logs say together -----------------------------------------------------------------
+
+
+def test_summarise__gives_exact_intervals_of_false_calls():
+    table = check_table(nulls=10)
+    # One of ten: Clopper and Pearson (1934), from the published tables .0025 to .445.
+    got = value(
+        table, detector="self_controlled", log="labels_permuted", metric="share_of_logs_with_calls"
+    )
+    assert got == (0.1, pytest.approx(0.0025, abs=5e-5), pytest.approx(0.445, abs=5e-4), 10)
+    # Of association nothing is asked where each user's groups are permuted.
+    within = [r for r in table.to_pylist() if r["log"] == "permuted_within_users"]
+    assert "coverage" not in {r["metric"] for r in within if r["detector"] == "spike"}
+    got = value(table, detector="self_controlled", log="permuted_within_users", metric="coverage")
+    assert got[0] == pytest.approx(0.96)
+    assert got[3] == 500
+
+
+def test_summarise__pools_planted_groups_and_finds_the_least_ratio():
+    table = check_table()
+    where = {"detector": "spike", "log": "planted", "where": "anywhere"}
+    # Found 2, 3, 4 of 10 at ratio 2; 4, 5, 6 at 4; 8, 9, 10 at 8.
+    assert value(table, **where, ratio=2.0, metric="power")[::3] == (0.3, 30)
+    assert value(table, **where, ratio=8.0, metric="power")[0] == pytest.approx(0.9)
+    assert value(table, **where, ratio=4.0, metric="average_precision")[0] == pytest.approx(5 / 12)
+    # .5 at 4 and .9 at 8: three quarters of the way over the logarithm.
+    assert value(table, **where, metric="least_ratio")[0] == pytest.approx(4 * 2**0.75)
+    got = value(table, **{**where, "detector": "self_controlled"}, ratio=2.0, metric="coverage")
+    assert got[0] == pytest.approx(0.9)
+
+
+def test_least_ratio__is_nothing_where_the_power_is_never_reached():
+    assert np.isnan(least_ratio([(2.0, 0.1), (8.0, 0.79)]))
+    assert least_ratio([(2.0, 0.9), (8.0, 1.0)]) == 2.0
+    # After a fall the first crossing counts.
+    assert least_ratio([(2.0, 0.8), (4.0, 0.2), (8.0, 0.9)]) == 2.0
+
+
+@pytest.mark.parametrize(("false", "broken"), [(3, ()), (5, ("permuted_within_users",))])
+def test_fails__from_where_one_in_twenty_is_below_the_interval(false, broken):
+    rows = []
+    for seed in range(30):
+        counts = {"n_tested": 40.0, "n_flagged": float(seed < false), "n_small_q": 0.0,
+                  "n_small_p": 2.0, "n_intervals": 0.0, "n_holding": 0.0}  # fmt: skip
+        rows += [
+            {"detector": name, "log": "permuted_within_users", "where": "anywhere", "ratio": 1.0,
+             "metric": metric, "value": count}
+            for name in ("spike", "self_controlled")
+            for metric, count in counts.items()
+        ]  # fmt: skip
+    table = summarise_check(pa.Table.from_pylist(rows)).to_pylist()
+    assert fails(table, "self_controlled") == broken
+    assert fails(table, "spike") == ()
+    expected = "fails" if broken else "as allowed"
+    assert verdict_of_check(table, "self_controlled", "permuted_within_users") == expected
+    assert verdict_of_check(table, "spike", "permuted_within_users") == "association stays"
+    said = " ".join(limits_of(table))
+    assert ("no call of it on this log may be claimed" in said) == bool(broken)
+
+
+def test_words__say_association_and_the_numbers():
+    rows = check_table().to_pylist()
+    said = paragraph_of(rows, SUMMARY)
+    assert "45,583 joins, 24,631 users, 602 groups; 100 target groups" in said
+    assert "spike called a group in 1 of 30 (95 % interval 0.1 % to 17.2 %)" in said
+    assert "spike called a group in 30 of 30" in said
+    assert "association stays there, and it claims no more" in said
+    assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
+    assert "rank correlation of 0.53" in said
+    assert "self_controlled found 50.0 %, 70.0 % and 100 %" in said
+    assert "self_controlled called 9 groups forwards" not in said
+    limits = limits_of(rows)
+    assert any("may not be read as what a group does to its members" in line for line in limits)
+    assert any("a planted ratio of 6.7 is needed" in line for line in limits)
+
+
+# Whole checks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("design", "most"), [(QUICK, 29), (THOROUGH, 301)])
+def test_logs_of__are_as_many_as_the_design_says_and_none_twice(design, most):
+    logs = logs_of(design, seed=5)
+    assert len(set(logs)) == len(logs) == most
+    assert min(log.seed for log in logs) == 5
+
+
+def test_check__takes_detectors_of_others_and_depends_on_the_seed_alone():
+    joins, targets = log_and_targets()
+
+    def mine(joins: JoinLog, targets: TargetSet):
+        return detect(joins, targets, detector="frequentist", min_joiners=5)
+
+    got = gateway.check(joins, targets, detectors=[mine, "order"], design=SMALL, seed=2)
+    again = gateway.check(joins, targets, detectors=[mine, "order"], design=SMALL, seed=2)
+    other = gateway.check(joins, targets, detectors=[mine, "order"], design=SMALL, seed=3)
+    assert got.table.equals(again.table)
+    assert not got.table.equals(other.table)
+    assert {"frequentist", "order"} == set(got.table["detector"].to_pylist())
+    assert "frequentist" in got.paragraph
+    with pytest.raises(GatewayError, match="must be one of spike"):
+        gateway.check(joins, targets, detectors=["guess"])
+
+
+def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
+    joins, targets = log_and_targets()
+    joins.to_parquet(tmp_path / "log.parquet")
+    config = parse_config(
+        f"""
+        [experiment]
+        name = "checked"
+        [log]
+        path = "{tmp_path / "log.parquet"}"
+        [targets]
+        groups = {targets.names(joins)}
+        [detect]
+        detectors = ["frequentist", "order"]
+        [check]
+        log = "planted"
+        gateways = 3
+        """.replace("'", '"')
+    )
+    plan = check_plan(config, SMALL)
+    assert len(plan.points) == 7
+    assert {point.config.check.gateways for point in plan.points} == {3}
+    first = run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
+    assert (first.n_done, first.n_computed, first.n_failed) == (7, 7, 0)
+    result = conclude_check(tmp_path / "c")
+    table = result.table("check")
+    assert value(
+        table, detector="order", log="labels_permuted", metric="share_of_logs_with_calls"
+    )[::3] == (0.0, 2)  # fmt: skip
+    page = (tmp_path / "c" / "report.html").read_text()
+    assert "What may not be claimed" in page
+    assert "Scorer" not in page
+    assert (tmp_path / "c" / "figures" / "check_power.svg").is_file()
+    assert (tmp_path / "c" / "tables" / "check-nulls.tex").is_file()
+    again = run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
+    assert (again.n_done, again.n_computed) == (7, 0)
+    (tmp_path / "c" / "report.html").unlink()
+    redraw(tmp_path / "c", report_only=True)
+    assert (tmp_path / "c" / "report.html").read_text() == page
+    # In memory the same logs give the same table.
+    here = gateway.check(
+        joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1
+    ).table.filter(pa.compute.not_equal(table["log"], "planted"))
+    assert here.equals(table.filter(pa.compute.not_equal(table["log"], "planted")))
