@@ -120,6 +120,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "no prior": {"prior": "none"},
     "model null": {"null": "model"},
     "no aliases": {"aliases": "none"},
+    "no strata": {"user_strata": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
     "auto window": {"risk_window": "auto"},

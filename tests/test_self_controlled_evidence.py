@@ -24,6 +24,7 @@ from gateway.detect.self_controlled.sensitivity import (
     say_checks,
 )
 from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
+from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.detect.self_controlled.unusual import most_usual_joins
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
@@ -369,6 +370,58 @@ def test_unusual__without_a_distribution_nobody_is():
     assert most_usual_joins(np.append(np.full(950, 3), np.full(50, 900))) == np.inf
 
 
+@functools.cache
+def two_countries() -> tuple[JoinLog, TargetSet]:
+    """Each with groups of its own; targets rise over time in one and fall in the other."""
+    rng = np.random.default_rng(10)
+    rows = []
+    for u in range(1200):
+        side, targets, others = u % 2, rng.permutation(40), rng.permutation(60)
+        for t in range(14):
+            hit = rng.random() < 1 / (1 + np.exp(1.0 - (2 * side - 1) * (t - 7) * 0.35))
+            home = side if rng.random() < 0.9 else 1 - side
+            rows.append((u, targets[t] if hit else 40 + 60 * home + others[t], t))
+    user, group, time = np.array(rows).T
+    joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(160)])
+    return joins, TargetSet(np.arange(160) < 40, "targets")
+
+
+def test_strata__agree_with_dense_matrices_and_find_the_countries():
+    joins, targets = two_countries()
+    slots = build_slots(joins, targets.mask, ~targets.mask)
+    got = two_kinds(slots)
+    case = np.repeat(np.arange(slots.n_cases), np.diff(slots.offsets))
+    joined = np.zeros((slots.n_cases, 161))
+    np.add.at(joined, (case, slots.group), 1)
+    joined = joined[:, 40:160]
+    scaled = joined / np.sqrt(np.outer(joined.sum(1), joined.sum(0)))
+    _, size, vectors = np.linalg.svd(scaled, full_matrices=False)
+    assert size[1] > 1.25 * size[2]
+    side = joined @ (vectors[1] / np.sqrt(joined.sum(0)))
+    np.testing.assert_array_equal(got, np.sign(side) != np.sign(side[0]))
+    country = slots.user % 2
+    assert np.mean(got == (country != country[0])) > 0.99
+
+
+def test_strata__users_of_one_kind_are_not_split():
+    rng = np.random.default_rng(11)
+    joins = JoinLog.from_arrays(
+        np.repeat(np.arange(900), 12), rng.integers(0, 120, 10_800), rng.integers(0, 90, 10_800)
+    )
+    outcome = np.arange(120) < 20
+    assert two_kinds(build_slots(joins, outcome, ~outcome)) is None
+    assert two_kinds(slots_of("x a . b x", "b x . a x")) is None
+
+
+def test_strata__each_kind_has_its_own_pieces():
+    slots = replace(slots_of("x a .", ". b x"), stratum=np.array([0, 1, 3, 2, 4, 5], np.uint16),
+                    n_positions=2, n_pieces=3)  # fmt: skip
+    got = split_calendar(slots, np.array([False, True]))
+    # Position 0 or 1 times six pieces, three for each kind.
+    assert got.n_pieces == 6
+    assert got.stratum.tolist() == [0, 1, 6, 5, 10, 11]
+
+
 # The whole detector ----------------------------------------------------------------------
 
 
@@ -472,21 +525,10 @@ def test_detector__on_the_calendar_there_is_no_grade_and_no_check():
 
 @pytest.mark.compiled
 def test_detector__a_wider_null_widens_test_and_interval_alike():
-    # Two countries with groups of their own; targets rise over time in one and fall in the
-    # other. One calendar holds neither, and nothing has an effect.
-    rng = np.random.default_rng(10)
-    rows = []
-    for u in range(1200):
-        side, targets, others = u % 2, rng.permutation(40), rng.permutation(60)
-        for t in range(14):
-            hit = rng.random() < 1 / (1 + np.exp(1.0 - (2 * side - 1) * (t - 7) * 0.35))
-            rows.append((u, targets[t] if hit else 40 + 60 * side + others[t], t))
-    user, group, time = np.array(rows).T
-    joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(160)])
-    targets = TargetSet(np.arange(160) < 40, "targets")
+    joins, targets = two_countries()
 
     def found(null: str) -> Detection:
-        options = SelfControlledOptions(surrogates="none", null=null, min_joiners=5)
+        options = SelfControlledOptions(surrogates="none", null=null, user_strata="none")
         return detect_self_controlled(joins, targets, options=options)
 
     plain, wide = found("model"), found("bulk")
@@ -500,3 +542,19 @@ def test_detector__a_wider_null_widens_test_and_interval_alike():
     z = wide.extra["z"]
     clear = np.isfinite(z) & (np.abs(np.abs(z) - 1.959964) > 1e-3)
     np.testing.assert_array_equal(excludes[clear], np.abs(z[clear]) > 1.959964)
+
+
+@pytest.mark.compiled
+def test_detector__countries_have_their_own_calendars():
+    joins, targets = two_countries()
+
+    def spread(strata: str) -> tuple[float, Detection]:
+        options = SelfControlledOptions(surrogates="none", null="model", user_strata=strata)
+        found = detect_self_controlled(joins, targets, options=options)
+        return float(np.nanstd(found.extra["z"])), found
+
+    (one, _), (two, found) = spread("none"), spread("auto")
+    # 120 statistics: their standard deviation has a relative error of 1 / sqrt(240) = .065.
+    assert one > 1.5
+    assert two == pytest.approx(1.0, abs=0.2)
+    assert any("two kinds" in note for note in found.notes)

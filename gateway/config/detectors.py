@@ -188,6 +188,11 @@ class SelfControlledOptions(Options, section="self_controlled"):
     aliases: Literal["auto", "none"] = setting(
         "auto", "auto: groups that the same users join in the same ticks are called as one"
     )
+    user_strata: Literal["auto", "none"] = setting(
+        "auto",
+        "auto: where users are clearly of two kinds by what they join, such as two countries, "
+        "each has its own calendar",
+    )
     unusual_users: Literal["auto", "keep"] = setting(
         "auto",
         "auto: users with far more joins than the log's own distribution lets expect, such as "

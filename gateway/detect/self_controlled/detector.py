@@ -142,7 +142,8 @@ def detect_self_controlled(
     gather = partial(
         gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
         bulk=options.null == "bulk",
-        aliases=options.aliases == "auto", before=options.second_contrast == "before",
+        aliases=options.aliases == "auto", strata=options.user_strata == "auto",
+        before=options.second_contrast == "before",
         most_joins=most,
     )  # fmt: skip
     found = gather(targets.mask | surrogate)
@@ -185,7 +186,7 @@ def detect_self_controlled(
         detection.flagged, detection.p_value, norm.sf(found.near.z), found.near.z,
         alias=found.alias, alpha=options.alpha,
     )  # fmt: skip
-    notes = (*_set_aside(joins, most), *say_checks(found.checks))
+    notes = (*_set_aside(joins, most), *_say_kinds(found.second_kind), *say_checks(found.checks))
     if given is None:
         notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
     return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
@@ -197,6 +198,14 @@ def _names(joins: JoinLog, alias: Int64) -> npt.NDArray[np.object_]:
     together = np.flatnonzero((np.bincount(alias, minlength=len(alias)) > 1)[alias])
     names[together] = joins.groups.take(pa.array(alias[together])).to_pylist()
     return names
+
+
+def _say_kinds(share: float) -> tuple[str, ...]:
+    if share == 0.0:
+        return ()
+    less = min(share, 1.0 - share)
+    return (f"users are of two kinds by what they join ({less:.0%} and {1 - less:.0%} of those "
+            "who join a target), each with its own calendar",)  # fmt: skip
 
 
 def _set_aside(joins: JoinLog, most: float) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.prior import fit_prior
 from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
 from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots, select_cases
+from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
 
 __all__ = ["Evidence", "gather_evidence"]
@@ -38,6 +39,9 @@ class Evidence:
         Group that stands for the alias set of each; itself, if it is alone.
     checks
         Of the assumptions; none on the calendar.
+    second_kind
+        Share of the cases that are of the second of two kinds, with a calendar of its own; 0
+        where there is one.
     event_share
         Share of the cases' slots that hold an event.
     """
@@ -49,6 +53,7 @@ class Evidence:
     near: NearEffects
     alias: Int64
     checks: tuple[Check, ...]
+    second_kind: float
     event_share: float
 
     @property
@@ -107,6 +112,7 @@ def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be 
     penalty: float | None,
     bulk: bool,
     aliases: bool,
+    strata: bool,
     before: bool,
     most_joins: float,
 ) -> Evidence:
@@ -124,6 +130,8 @@ def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be 
         Whether the bulk of all groups widens the null.
     aliases
         Whether groups that are joined together count as one.
+    strata
+        Whether two kinds of users, where there are two, have calendars of their own.
     before
         Whether to hold the slots after a join against those just before it.
     most_joins
@@ -137,6 +145,9 @@ def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be 
     if aliases:
         alias = find_aliases(slots)
         slots = merge_aliases(slots, alias)
+    kinds = two_kinds(slots) if strata else None
+    if kinds is not None:
+        slots = split_calendar(slots, kinds)
     likelihood = Likelihood(slots)
     fit = fit_joint(likelihood, penalty=penalty)
     own = own_effects(likelihood, fit, bulk=bulk)
@@ -150,6 +161,7 @@ def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be 
         near=_spread(near, alias),
         alias=alias,
         checks=checks,
+        second_kind=0.0 if kinds is None else float(kinds.mean()),
         event_share=float(slots.events.sum()) / n_slots if slots.exact else 0.0,
     )
 
