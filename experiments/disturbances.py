@@ -118,6 +118,7 @@ KINDS: Mapping[str, Kind] = {
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "all": {},
     "no prior": {"prior": "none"},
+    "model null": {"null": "model"},
     "no aliases": {"aliases": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},

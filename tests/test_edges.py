@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from gateway.cli.real import config_for_log
 from scipy.stats import binom, norm
 
 import gateway
 from gateway._numba import set_threads, threads
 from gateway.analyses import judge_groups
+from gateway.cli.own_logs import config_for_log
 from gateway.detect import EdgesOptions, detect_edges
 from gateway.detect.edges import conditional, traces
 from gateway.detect.edges.conditional import Slots, estimate_effects, fit_slots, pairs_of
@@ -425,9 +425,8 @@ def test_verdict__needs_the_detector_of_traces():
 def test_edges__is_among_the_defaults_where_the_log_has_traces(tmp_path, header, options, expected):
     path = tmp_path / "log.csv"
     path.write_text(header + "\n" + "a,b,1,c\n"[: 2 * header.count(",") + 1] + "\n")
-    columns = {"user": "user", "group": "group", "time": "time"}
     config = config_for_log(
-        path, targets=None, named=["b"], detectors=None, columns=columns, optional=options,
-        horizon=None, seed=None, settings=(),
+        path, targets=None, named=["b"], detectors=None, columns=options, horizon=None, seed=None,
+        settings=(),
     )  # fmt: skip
     assert ("edges" in config.detect.detectors) == expected

@@ -66,6 +66,7 @@ PUBLIC = {
     ],
     "gateway.sweep": [
         "ENGINES", "EngineOptions", "FolderComparison", "Outcome", "Plan", "Point", "Status",
+        "check_plan",
         "SweepStoppedError", "compare_folders", "folder_status", "read_plan", "resume_sweep",
         "run_sweep", "stored_plan",
     ],

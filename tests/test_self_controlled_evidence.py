@@ -13,6 +13,7 @@ import naive_evidence
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
+from gateway.detect.self_controlled.effects import bulk_scale
 from gateway.detect.self_controlled.prior import Prior, fit_prior
 from gateway.detect.self_controlled.sensitivity import (
     CHECKS,
@@ -205,6 +206,30 @@ def test_grade__without_a_second_contrast_nothing_is_robust():
     nothing = np.full(2, np.nan)
     got = grade_calls(np.array([True, False]), np.array([1e-9, 0.9]), nothing, nothing, alpha=0.05)
     assert got.tolist() == ["called", None]
+
+
+# The bulk --------------------------------------------------------------------------------
+
+
+def test_bulk__is_the_spread_of_the_lower_half():
+    rng = np.random.default_rng(8)
+    z, variance = rng.normal(0, 1.6, 20_000), np.full(20_000, 9.0)
+    # The root of a mean of 10,000 squares has a relative error of 1 / sqrt(20,000) = .007.
+    assert bulk_scale(z, variance) == pytest.approx(1.6, rel=0.03)
+    # Gateways in the upper half, one group in ten, move it by the shift of the median alone.
+    z[:2000] = 8.0
+    assert bulk_scale(z, variance) == pytest.approx(1.6, rel=0.08)
+
+
+def test_bulk__never_narrows_and_needs_a_bulk():
+    rng = np.random.default_rng(9)
+    assert bulk_scale(rng.normal(0, 0.5, 500), np.full(500, 9.0)) == 1.0
+    wide = rng.normal(0, 3.0, 500)
+    assert bulk_scale(wide[:49], np.full(49, 9.0)) == 1.0
+    assert bulk_scale(wide, np.full(500, 1.0)) == 1.0
+    # By hand: median 0, below it 25 times -2, and 25 zeros: sqrt(2 x 25 x 4 / 75) = 1.633.
+    by_hand = np.repeat([-2.0, 0.0, 5.0], 25)
+    assert bulk_scale(by_hand, np.full(75, 2.0)) == pytest.approx(np.sqrt(200 / 75))
 
 
 # Aliases ---------------------------------------------------------------------------------
@@ -443,3 +468,35 @@ def test_detector__on_the_calendar_there_is_no_grade_and_no_check():
     found = found_in(clock="calendar")
     assert set(found.extra["grade"]) <= {"called", None}
     assert found.notes == ()
+
+
+@pytest.mark.compiled
+def test_detector__a_wider_null_widens_test_and_interval_alike():
+    # Two countries with groups of their own; targets rise over time in one and fall in the
+    # other. One calendar holds neither, and nothing has an effect.
+    rng = np.random.default_rng(10)
+    rows = []
+    for u in range(1200):
+        side, targets, others = u % 2, rng.permutation(40), rng.permutation(60)
+        for t in range(14):
+            hit = rng.random() < 1 / (1 + np.exp(1.0 - (2 * side - 1) * (t - 7) * 0.35))
+            rows.append((u, targets[t] if hit else 40 + 60 * side + others[t], t))
+    user, group, time = np.array(rows).T
+    joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(160)])
+    targets = TargetSet(np.arange(160) < 40, "targets")
+
+    def found(null: str) -> Detection:
+        options = SelfControlledOptions(surrogates="none", null=null, min_joiners=5)
+        return detect_self_controlled(joins, targets, options=options)
+
+    plain, wide = found("model"), found("bulk")
+    tested = np.isfinite(plain.extra["z"]) & (np.abs(plain.extra["z"]) > 0.1)
+    factor = plain.extra["z"][tested] / wide.extra["z"][tested]
+    np.testing.assert_allclose(factor, factor[0], rtol=1e-9)
+    assert factor[0] > 1.2
+    assert plain.flagged.sum() > 0 == wide.flagged.sum()
+    excludes = (wide.ci_low > 1) | (wide.ci_high < 1)
+    # At the very edge the search for the end of the interval stops within 1e-5.
+    z = wide.extra["z"]
+    clear = np.isfinite(z) & (np.abs(np.abs(z) - 1.959964) > 1e-3)
+    np.testing.assert_array_equal(excludes[clear], np.abs(z[clear]) > 1.959964)
