@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,12 @@ from scipy.special import expit
 from gateway._numba import threads
 from gateway.detect.spike import SpikeOptions, _sums_by_group, find_spikes
 from gateway.score import LogisticModel, Logits, Prefixes, Scores
-from gateway.score.logistic import fill_linear
+from gateway.score.logistic import KEEP, fill_linear
+from gateway.score.prefix_loss import Form
 from gateway.score.prefixes import POSITION_EDGES
 
 Float64 = npt.NDArray[np.float64]
-LINE, BASE, INTERCEPT = np.array([1.1, 0.2]), 0.02, -3.5
+LINE, INTERCEPT = np.array([1.1, 0.2]), -3.5
 
 
 def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
@@ -45,12 +47,12 @@ def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
     return rows, rng.normal(0.0, 0.3, groups)
 
 
-def ours(rows: Prefixes, w: Float64) -> Float64:
-    """By kernels."""
+def ours(rows: Prefixes, w: Float64, form: Form | None = None) -> Float64:
+    """By kernels; ``form``: the default scorer's, or the plain bag of groups."""
     before, after, at_end = columns = Logits(*(np.empty(len(rows.group)) for _ in range(3)))
     fold = np.zeros(rows.n_users, np.int8)
-    model = LogisticModel(w, INTERCEPT)
-    fill_linear(rows, fold, [model], columns, lines=LINE[None], first=np.array([BASE]))
+    model = LogisticModel(w, INTERCEPT, form=form or Form(None, None))
+    fill_linear(rows, fold, [model], columns, lines=LINE[None])
     scores = Scores(rows, before, after, before, at_end, fold, (), "")
     return _sums_by_group(scores, find_spikes(scores, options=SpikeOptions()))
 
@@ -63,8 +65,7 @@ def peer(rows: Prefixes, w: Float64) -> Float64:
     first = np.flatnonzero(rows.starts_block)[block]
     z_before = z[first] - start
     p = [expit(LINE[0] * (x + INTERCEPT) + LINE[1]) for x in (z_before, z_before + w[rows.group])]
-    before, after = np.where(first == np.repeat(rows.offsets[:-1], np.diff(rows.offsets)),
-                             BASE, p[0]), p[1]  # fmt: skip
+    before, after = p
     jump = after - before
     cuts = np.unique(np.quantile(before, np.arange(1, 10) / 10))
     cell = rows.position() * (len(cuts) + 1) + np.searchsorted(cuts, before)
@@ -91,8 +92,12 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="measure NumPy beside it")
     options = parser.parse_args()
     rows, w = draw(options.joins, options.groups)
-    sides = {"kernels": ours} | ({"numpy": peer} if options.peer else {})
-    ours(rows, w)
+    form = Form.learn(rows, np.ones(rows.n_users, bool), keep=KEEP)
+    # The peer knows the bag of groups alone.
+    sides = (
+        {"kernels": ours, "numpy": peer} if options.peer else {"kernels": partial(ours, form=form)}
+    )
+    sides["kernels"](rows, w)
     best: dict[str, float] = {}
     found: dict[str, Float64] = {}
     for _ in range(options.rounds):

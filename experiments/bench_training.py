@@ -46,7 +46,7 @@ def measure(side: str, users: int, joins: float, penalty: float) -> dict[str, fl
     everybody = np.ones(rows.n_users, bool)
     memory = allocated(side, rows, penalty)
     if side != "scikit-learn":
-        scorer = LogisticScorer(penalty=penalty)
+        scorer = LogisticScorer(penalty=penalty, keep=None, covariates=False)
         scorer.fit(rows, everybody)
         begun = time.perf_counter()
         model = scorer.fit(rows, everybody)
@@ -74,7 +74,7 @@ def allocated(side: str, rows: Prefixes, penalty: float) -> float:
     if side == "scikit-learn":
         fit_expanded(rows, penalty)
     else:
-        LogisticScorer(penalty=penalty).fit(rows, everybody)
+        LogisticScorer(penalty=penalty, keep=None, covariates=False).fit(rows, everybody)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     return peak

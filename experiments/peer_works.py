@@ -118,7 +118,9 @@ def _training_input(scale: float) -> Arrays:
     given, targets = _plain_log(joins // 14, 4_000, joins)
     rows = build_prefixes(log_of(*_columns(given), groups=4_000), targets)
     everybody = np.ones(rows.n_users, bool)
-    model = LogisticScorer(penalty=PENALTY, tolerance=1e-3).fit(rows, everybody)
+    model = LogisticScorer(penalty=PENALTY, tolerance=1e-3, keep=None, covariates=False).fit(
+        rows, everybody
+    )
     return given | {"offsets": rows.offsets, "group": rows.group, "trains": rows.trains,
                     "label": rows.label, "penalty": np.array(PENALTY),
                     "weights": model.weights, "intercept": np.array(model.intercept)}  # fmt: skip

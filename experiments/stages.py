@@ -38,7 +38,8 @@ from gateway.score import (
     score_joins,
 )
 from gateway.score import build_prefixes as layout
-from gateway.score.logistic import fill_linear
+from gateway.score.logistic import KEEP, fill_linear
+from gateway.score.prefix_loss import Form
 from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.targets import named_targets
 from gateway.world import Role, World, draw_world
@@ -119,7 +120,8 @@ def _prefix_layout(size: Size) -> Prepared:
 
 def _training_evaluation(size: Size) -> Prepared:
     rows = _prefixes(size)
-    loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY)
+    form = Form.learn(rows, _everybody(rows), keep=KEEP)
+    loss = PrefixLoss(rows, _everybody(rows), penalty=PENALTY, form=form)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     return Prepared(lambda: loss(w, -3.0), lambda: len(rows.group))
 
@@ -146,11 +148,12 @@ def _scoring(size: Size) -> Prepared:
     rows = _prefixes(size)
     w = np.random.default_rng(2).normal(0.0, 0.1, size.groups)
     fold = np.zeros(rows.n_users, np.int8)
-    model, line, first = LogisticModel(w, -3.0), np.array([[1.1, 0.2]]), np.array([0.02])
+    form = Form.learn(rows, _everybody(rows), keep=KEEP)
+    model, line = LogisticModel(w, -3.0, form=form), np.array([[1.1, 0.2]])
 
     def work() -> None:
         columns = Logits(*(np.empty(len(rows.group)) for _ in range(3)))
-        fill_linear(rows, fold, [model], columns, lines=line, first=first)
+        fill_linear(rows, fold, [model], columns, lines=line)
 
     return Prepared(work, lambda: len(rows.group))
 

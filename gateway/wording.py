@@ -293,9 +293,11 @@ def scorer_shortfalls(measures: Mapping[str, float | None]) -> list[str]:
         ):
             other = measures.get(f"{name}_{baseline}")
             if own is not None and other is not None and own < other:
-                when = "at any later time" if name == "auc_any_time" else "later"
+                when = "later"
+                if name == "auc_any_time":
+                    when = "at any later time, which the scorer was not trained for"
                 found.append(
-                    f"The scorer knows too little here: {text} better who joins a target {when} "
-                    f"(AUC {other:.3f} against {own:.3f})."
+                    f"The scorer is below a trivial predictor: {text} better who joins a target "
+                    f"{when} (AUC {other:.3f} against {own:.3f})."
                 )
     return found

@@ -223,7 +223,7 @@ def test_summary__says_when_the_scorer_is_below_a_trivial_predictor() -> None:
     trivial = "the rate of the last group alone tells better who joins a target later"
     assert trivial not in lede(Result(tables("real")))
     got = scorer_shortfalls({"auc": 0.6, "auc_last_group": 0.7, "auc_joins_so_far": 0.6})
-    assert got == [f"The scorer knows too little here: {trivial} (AUC 0.700 against 0.600)."]
+    assert got == [f"The scorer is below a trivial predictor: {trivial} (AUC 0.700 against 0.600)."]
 
 
 def test_summary__says_of_what_the_base_rate_is_a_rate() -> None:

@@ -303,7 +303,8 @@ def test_scores__a_users_own_outcome_does_not_enter_its_score(calibration):
     same = [order.index(pair) for pair in mine]
     assert len(rows) > 3
     for name in ("before", "after", "at_end", "expected"):
-        np.testing.assert_array_equal(getattr(a, name)[rows], getattr(b, name)[same])
+        # Sums over the other users are cut into chunks by all rows, whose number has changed.
+        np.testing.assert_allclose(getattr(a, name)[rows], getattr(b, name)[same], rtol=1e-14)
 
 
 def test_assign_folds__depend_on_the_name_alone(log):

@@ -67,7 +67,9 @@ def fit(given: Arrays) -> Answer:
     everybody = np.ones(rows.n_users, bool)
 
     def work() -> dict[str, Any]:
-        model = LogisticScorer(penalty=float(given["penalty"])).fit(rows, everybody)
+        model = LogisticScorer(penalty=float(given["penalty"]), keep=None, covariates=False).fit(
+            rows, everybody
+        )
         return {"weights": model.weights, "intercept": model.intercept,
                 "evaluations": model.evaluations}  # fmt: skip
 
@@ -77,7 +79,7 @@ def fit(given: Arrays) -> Answer:
 def score(given: Arrays) -> Answer:
     rows = _rows(given)
     everybody = np.ones(rows.n_users, bool)
-    model = LogisticModel(given["weights"], float(given["intercept"]), 1.0, 1, converged=True)
+    model = LogisticModel(given["weights"], float(given["intercept"]))
     return lambda: {"logit": model.logits(rows, everybody).at_end}
 
 

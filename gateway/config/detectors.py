@@ -32,7 +32,7 @@ _FALSE_DISCOVERY = "false-discovery rate of the flags (Benjamini-Hochberg)"
 
 
 class SpikeOptions(Options, section="spike"):
-    """The note's method: spikes of P(target | joins so far), D = p_i - p_{i-1}."""
+    """The note's method: spikes of P(target | joins so far), the group's part of the jump."""
 
     rules = (at_most("min_spiking", "min_joiners"),)
 

@@ -69,6 +69,11 @@ def detect_spikes(
 ) -> Detection:
     r"""Rank groups by the shrunken share of their joiners whose probability spikes.
 
+    *Jump.* D = ``Scores.after`` - ``Scores.before``. With the logistic scorer it is the group's
+    part of the jump: the probability after the join less that at the same time and number of
+    joins with a group of weight zero, an average one, in its place. What moves at every join,
+    whichever group is joined, is on both sides. With any other scorer it is p_i - p_{i-1}.
+
     *Score.* k_g of n_g scored joiners spike. The share is shrunk towards the pooled one
     by an empirical-Bayes beta-binomial model: score = (k_g + a) / (n_g + a + b), with a
     and b by moments with weights n_g (Kleinman 1973).
@@ -91,8 +96,9 @@ def detect_spikes(
 
     *When it misleads.* A group that merely attracts users who were going anyway has a
     high score and a small p-value too: membership is news about the user, whether or not
-    it changes the user. In a bag-of-groups model the jump of the raw log-odds is the
-    group's coefficient, the same for all its joiners in a fold but at their first join.
+    it changes the user. In the logistic scorer the jump of the raw log-odds is the group's
+    weight over the spread of the history, the same for all its joiners in a fold who joined at
+    a like place.
 
     Parameters
     ----------
