@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 import gateway
-from gateway.detect import DETECTORS, REGISTRY
+from gateway.detect import DETECTORS, REGISTRY, detectors_for
 from gateway.log.join_log import JoinLog
 from gateway.score import LogisticScorer, score_joins
 from gateway.targets import TargetSet
@@ -43,18 +43,19 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200_000)
     parser.add_argument("--groups", type=int, default=100_000)
     parser.add_argument("--joins", type=float, default=15.0)
-    parser.add_argument("--detector", choices=DETECTORS, nargs="*", default=list(DETECTORS))
+    parser.add_argument("--detector", choices=DETECTORS, nargs="*", default=None)
     given = parser.parse_args()
     joins = large_log(given.users, given.groups, given.joins)
+    names = given.detector or detectors_for(joins)
     targets = TargetSet(
         np.arange(joins.n_groups) % (joins.n_groups // TARGETS) == 0, "every so-manieth"
     )
     print(joins, f"{targets.count} targets")
     begun, scores = time.process_time(), None
-    if any(REGISTRY[name].needs_scores for name in given.detector):
+    if any(REGISTRY[name].needs_scores for name in names):
         scores = score_joins(joins, targets, scorer=LogisticScorer(penalty=100.0), folds=2)
         print(f"{'scores (2 folds)':>16}: {time.process_time() - begun:6.1f} s")
-    for name in given.detector:
+    for name in names:
         begun = time.process_time()
         options = {"penalty": 100.0} if name == "coefficient" else {}
         found = gateway.detect(joins, targets, detector=name, scores=scores, **options)

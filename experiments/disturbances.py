@@ -118,10 +118,11 @@ KINDS: Mapping[str, Kind] = {
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "all": {},
     "no prior": {"prior": "none"},
+    "model null": {"null": "model"},
     "no aliases": {"aliases": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
-    "30 days": {"risk_window": "30d"},
+    "auto window": {"risk_window": "auto"},
 }
 
 

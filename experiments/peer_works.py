@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gateway.detect.self_controlled.cases import Cases, build_cases, list_events
-from gateway.detect.self_controlled.multivariate import ConditionalLoss
 
 from experiments.synthetic import draw_log, log_of, targets_of
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.slots import Slots, build_slots, select_cases
 from gateway.results import load_config
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes
 from gateway.targets import TargetSet
@@ -27,8 +27,7 @@ Answer = Mapping[str, npt.NDArray[Any]]
 Agree = Callable[[Arrays, Answer, Answer], str]
 
 PENALTY = 100.0
-CASE_COLUMNS = ("offsets", "group", "sign", "partner", "length", "events", "first_length",
-                "first_events", "user")  # fmt: skip
+CASE_COLUMNS = ("offsets", "group", "fresh", "stratum", "length", "events", "until", "user")
 THRESHOLD, BASE = 0.05, 0.02
 
 
@@ -204,29 +203,27 @@ def _conditional_input(scale: float) -> Arrays:
     log, targets = log_of(offsets, group, time, groups=500), targets_of(500)
     columns = np.argsort(-log.sizes() * ~targets.mask)[:20]
     candidate = np.isin(np.arange(500), columns)
-    cases = build_cases(log, list_events(log, targets.mask, first_only=True), candidate)
-    given: Arrays = {f"case_{name}": getattr(cases, name) for name in CASE_COLUMNS}
-    return given | _intervals(cases, columns) | {"n_groups": np.array(500), "columns": columns}
+    slots = build_slots(log, targets.mask, candidate, clock="calendar")
+    slots = select_cases(slots, slots.counts() == 1)
+    given: Arrays = {f"case_{name}": getattr(slots, name) for name in CASE_COLUMNS}
+    numbers = {"n_groups": np.array(500), "n_pieces": np.array(slots.n_pieces)}
+    return given | _intervals(slots, columns) | numbers | {"columns": columns}
 
 
-def _intervals(cases: Cases, columns: npt.NDArray[np.int64]) -> Arrays:
-    """A row for every interval of a case that has some length and whose case has its event."""
-    n, n_rows = len(cases.user), len(cases.group)
-    case = np.concatenate([np.arange(n), np.repeat(np.arange(n), np.diff(cases.offsets))])
-    length = np.concatenate([cases.first_length, cases.length])
-    events = np.concatenate([cases.first_events, cases.events])
-    column = np.full(cases.n_groups, -1)
+def _intervals(slots: Slots, columns: npt.NDArray[np.int64]) -> Arrays:
+    """A row for every slot of some length: its case, and the groups joined in earlier ticks."""
+    n = len(slots.group)
+    case = np.repeat(np.arange(slots.n_cases), np.diff(slots.offsets))
+    column = np.full(slots.n_groups + 1, len(columns))
     column[columns] = np.arange(len(columns))
-    step = np.zeros((n + n_rows, len(columns)))
-    step[n + np.arange(n_rows), column[cases.group]] = cases.sign
-    order = np.argsort(case, kind="stable")
-    case, length, events = case[order], length[order], events[order]
-    total = np.cumsum(step[order], axis=0)
-    first = np.searchsorted(case, case)
-    exposure = total - total[first]
-    has_event = np.bincount(case, events) > 0
-    kept = (length > 0) & has_event[case]
-    return {"case": case[kept], "length": length[kept], "events": events[kept],
+    joined = np.zeros((n + 1, len(columns) + 1))
+    joined[np.arange(1, n + 1), column[slots.group]] = 1.0
+    upto = np.cumsum(joined, axis=0)[:, :-1]
+    tick = np.maximum.accumulate(np.where(slots.fresh, np.arange(n), 0))
+    exposure = upto[tick] - upto[slots.offsets[case]]
+    kept = slots.length > 0
+    events = slots.events[kept].astype(np.float64)
+    return {"case": case[kept], "length": slots.length[kept], "events": events,
             "exposure": exposure[kept]}  # fmt: skip
 
 
@@ -238,12 +235,17 @@ def _conditional_size(given: Arrays) -> str:
 def _same_beta(given: Arrays, ours: Answer, theirs: Answer) -> str:
     """The minimum is one: whose gradient is smaller there is nearer to it."""
     columns = {name: given[f"case_{name}"] for name in CASE_COLUMNS}
-    loss = ConditionalLoss(Cases(**columns, n_groups=int(given["n_groups"]), n_tied=0), penalty=0.0)
+    slots = Slots(
+        **columns, n_groups=int(given["n_groups"]), n_positions=1,
+        n_pieces=int(given["n_pieces"]), exact=False,
+    )  # fmt: skip
+    likelihood, nothing = Likelihood(slots), Point.zero(slots)
     steep = []
     for answer in (ours, theirs):
         beta = np.zeros(int(given["n_groups"]))
         beta[given["columns"]] = answer["beta"]
-        steep.append(float(np.abs(loss(beta)[1]).max()))
+        point = Point(beta, nothing.position, nothing.calendar)
+        steep.append(float(np.abs(likelihood.loss(point)[1][given["columns"]]).max()))
     largest = _largest(ours["beta"], theirs["beta"])
     return f"beta: {largest}; gradient left: {steep[0]:.0e}, theirs {steep[1]:.0e}"
 

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from gateway.check import permute_labels, permute_within_users
-from gateway.detect import DETECTORS, REGISTRY, Detection, run_detector
+from gateway.detect import REGISTRY, Detection, detectors_for, run_detector
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from gateway.targets import TargetSet
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("groups", type=Path)
     parser.add_argument("--category", default="Tech")
     parser.add_argument("--times", type=int, default=30)
-    parser.add_argument("--detectors", nargs="+", default=list(DETECTORS))
+    parser.add_argument("--detectors", nargs="+", default=None)
     parser.add_argument("--within", action="store_true")
     given = parser.parse_args()
     permute = permute_within_users if given.within else permute_labels
@@ -62,7 +62,8 @@ def main() -> None:
     for seed in range(given.times):
         log = permute(joins, seed=seed).joins
         for horizon in (HORIZON, None):
-            names = [n for n in given.detectors if horizon is None or REGISTRY[n].uses_horizon]
+            wanted = given.detectors or detectors_for(log)
+            names = [n for n in wanted if horizon is None or REGISTRY[n].uses_horizon]
             for d in detections(log, targets, horizon, names):
                 key = d.detector, "none" if horizon is None else str(horizon)
                 tested = ~np.isnan(d.p_value)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.detect import Quantity
 
 __all__ = [
+    "AUC_WORDS",
     "MISSING",
     "NOT_HELD",
     "count",
@@ -23,6 +24,7 @@ __all__ = [
     "percent",
     "points",
     "printable",
+    "scorer_shortfalls",
     "share",
     "shorten",
     "significant",
@@ -260,3 +262,40 @@ def tested(value: float | None, *, level_held: bool | None) -> str:
     """
     text = p_value(value)
     return f"{text} {NOT_HELD}" if level_held is False and value is not None else text
+
+
+AUC_WORDS: Mapping[str, str] = {
+    "auc": "AUC of the scorer",
+    "auc_joins_so_far": "AUC of the number of joins so far alone",
+    "auc_last_group": "AUC of the rate of the last group alone",
+    "auc_without_groups": "AUC of the number of joins so far and the calendar",
+    "auc_any_time": "AUC of the scorer against a target join at any later time",
+    "auc_any_time_joins_so_far": "the same, of the number of joins so far alone",
+    "auc_any_time_last_group": "the same, of the rate of the last group alone",
+}
+"""What each area under the curve is of: the scorer, and what anything learnt should beat."""
+
+
+def scorer_shortfalls(measures: Mapping[str, float | None]) -> list[str]:
+    """Return a sentence for each trivial predictor that tells outcomes apart better.
+
+    Parameters
+    ----------
+    measures
+        Measures of the scorer by name.
+    """
+    found = []
+    for name in ("auc", "auc_any_time"):
+        own = measures.get(name)
+        for baseline, text in (
+            ("joins_so_far", "the number of joins so far alone tells"),
+            ("last_group", "the rate of the last group alone tells"),
+        ):
+            other = measures.get(f"{name}_{baseline}")
+            if own is not None and other is not None and own < other:
+                when = "at any later time" if name == "auc_any_time" else "later"
+                found.append(
+                    f"The scorer knows too little here: {text} better who joins a target {when} "
+                    f"(AUC {other:.3f} against {own:.3f})."
+                )
+    return found

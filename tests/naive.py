@@ -447,11 +447,12 @@ def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, 
         rows = range(joins.offsets[u], joins.offsets[u + 1])
         mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
 
-        def exposed(t, mine=mine):
+        def exposed(t, mine=mine, rows=rows):
             found = set()
-            for s, g in mine:
+            for i, (s, g) in zip(rows, mine, strict=True):
                 between = sum(s < r < t for r, _ in mine)
                 lasts = (not ticks or t <= s + ticks) and (not n_joins or between < n_joins)
+                lasts &= joins.left is None or t < joins.left[i]
                 if candidate[g] and s < t and lasts:
                     found.add(g)
             return found

@@ -6,11 +6,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy.stats import binom, norm
 
 import gateway
 from gateway._numba import set_threads, threads
+from gateway.analyses import judge_groups
+from gateway.cli.own_logs import config_for_log
 from gateway.detect import EdgesOptions, detect_edges
 from gateway.detect.edges import conditional, traces
 from gateway.detect.edges.conditional import Slots, estimate_effects, fit_slots, pairs_of
@@ -345,3 +349,84 @@ def test_detection__of_a_log_without_traces_is_refused_in_one_line():
     joins = JoinLog.from_arrays([0, 0, 1], [0, 1, 1], [1, 2, 3])
     with pytest.raises(LogError, match=r"seed_group or inviter.*has neither"):
         gateway.detect(joins, TargetSet(np.array([True, False]), "a"), detector="edges")
+
+
+# The verdict -----------------------------------------------------------------------------
+
+
+def evidence(
+    *,
+    edges: dict[str, dict[str, float]],
+    changes: str = "",
+    associated: str = "",
+    limits: dict[str, float] | None = None,
+) -> pa.Table:
+    """Findings on groups a to f: p-values of the forms where edges flags, and who else flags."""
+    rows = []
+    for g in "abcdef":
+        form = {
+            f"{f}_{name}": None for f in traces.FORMS
+            for name in ("p_value", "ratio", "ratio_low", "ratio_high", "averted")
+        }  # fmt: skip
+        for f, p in edges.get(g, {}).items():
+            form |= {f"{f}_p_value": p, f"{f}_ratio": 4.0, f"{f}_ratio_low": 3.0}
+            form |= {f"{f}_ratio_high": (limits or {}).get(g, 5.0), f"{f}_averted": 6.0}
+        p = edges.get(g, {})
+        least = min(p.values(), default=1.0) * max(len(p), 1)
+        rows.append({"detector": "edges", "group": g, "flagged": least < 0.01, "p_value": least}
+                    | form)  # fmt: skip
+        high = (limits or {}).get(g, 5.0)
+        rows.append({"detector": "self_controlled", "group": g, "flagged": g in changes,
+                     "p_value": 0.5, "estimate": 1.5, "ci_low": 1.0, "ci_high": high})  # fmt: skip
+        rows.append({"detector": "spike", "group": g, "flagged": g in associated, "p_value": 0.5})
+    columns = {name for row in rows for name in row}
+    return pa.Table.from_pylist([{name: row.get(name) for name in columns} for row in rows])
+
+
+def test_verdict__names_what_each_group_does():
+    table = evidence(
+        edges={"a": {"seed": 1e-6, "fellow": 0.4}, "b": {"member": 1e-5}, "d": {"seed": 0.4}},
+        changes="bc", associated="adef", limits={"e": 1.8},
+    )  # fmt: skip
+    got = {row["group"]: row["verdict"] for row in judge_groups(table).to_pylist()}
+    assert got == {
+        "b": "changes people and leads by invitation",
+        "c": "changes people",
+        "a": "leads by recommendation",
+        "e": "attracts people",
+        "d": "cannot be told",
+        "f": "cannot be told",
+    }
+    assert list(got)[:2] == ["b", "c"]
+    assert list(got)[2:4] == ["a", "e"]
+
+
+def test_verdict__counts_what_is_averted_once_for_each_way():
+    table = evidence(edges={"a": {"seed": 1e-6, "member": 1e-6, "fellow": 1e-6}})
+    assert judge_groups(table)["averted"].to_pylist() == [12.0]
+
+
+def test_verdict__needs_the_detector_of_traces():
+    table = evidence(edges={})
+    assert judge_groups(table).num_rows == 0
+    assert judge_groups(table.filter(pc.not_equal(table["detector"], "edges"))) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "expected"),
+    [
+        ("user,group,time", {}, False),
+        ("user,group,time,inviter", {}, True),
+        ("user,group,time,host", {}, False),
+        ("user,group,time,host", {"inviter_column": "host"}, True),
+        ("user,group,time,seed_group", {"seed_column": ""}, False),
+    ],
+)
+def test_edges__is_among_the_defaults_where_the_log_has_traces(tmp_path, header, options, expected):
+    path = tmp_path / "log.csv"
+    path.write_text(header + "\n" + "a,b,1,c\n"[: 2 * header.count(",") + 1] + "\n")
+    config = config_for_log(
+        path, targets=None, named=["b"], detectors=None, columns=options, horizon=None, seed=None,
+        settings=(),
+    )  # fmt: skip
+    assert ("edges" in config.detect.detectors) == expected

@@ -12,6 +12,7 @@ PUBLIC = {
         "named_targets", "open_result", "read_names", "run", "simulate",
     ],
     "gateway.analyses": [
+        "ATTRACTS", "JUDGED", "UNTOLD", "VERDICTS", "judge_groups",
         "COMPARISON_SCHEMA", "Explanation", "Information", "Invitations", "MEANING", "OddsRatio",
         "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "Verdict", "analyse_note",
         "common_odds_ratio", "compare", "detectable_ratio", "entity_model", "event_study",
@@ -33,7 +34,7 @@ PUBLIC = {
         "FrequentistOptions", "HittingOptions", "MarkovRemovalOptions", "MatchingOptions",
         "Measure", "OrderOptions", "Quantity", "REGISTRY", "measure_of",
         "SelfControlledOptions", "detect_self_controlled", "SpikeOptions", "SurvivalOptions",
-        "UNRANKED", "compare_users", "detect", "detect_by_hitting",
+        "UNRANKED", "compare_users", "detect", "detectors_for", "detect_by_hitting",
         "detect_by_matching", "detect_coefficient", "detect_edges", "detect_frequentist",
         "detect_markov_removal", "detect_order", "detect_spikes", "detect_survival",
         "find_spikes", "rank_groups", "run_detector",

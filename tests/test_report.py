@@ -30,7 +30,7 @@ from gateway.report.sections.explanations import explained
 from gateway.report.sections.note_claims import claims
 from gateway.report.sections.top_groups import ranking, verdict
 from gateway.report.summary import CAVEAT, Result, Tile, confusion, lede, tiles
-from gateway.wording import MISSING, name, share
+from gateway.wording import MISSING, name, scorer_shortfalls, share
 from tests.result_tables import HOSTILE, claim_tables, result_tables, with_rivals
 
 CONFIG = '[experiment]\nname = "quickstart" # <b>not bold</b>\n'
@@ -214,10 +214,16 @@ def test_summary__claims_no_cause_without_truth(result: Mapping[str, pa.Table]) 
 def test_summary__shows_a_missing_metric_as_a_dash() -> None:
     got = lede(Result(without_metric("auc", "precision_at_50")))
     assert f"AUC of {MISSING};" in got
-    assert "without any knowledge of the groups" not in lede(
-        Result(without_metric("auc_without_groups"))
-    )
+    assert "the calendar it is" in got
+    assert "the calendar it is" not in lede(Result(without_metric("auc_without_groups")))
     assert f"and {MISSING} of its top 50 are gateways" in got
+
+
+def test_summary__says_when_the_scorer_is_below_a_trivial_predictor() -> None:
+    trivial = "the rate of the last group alone tells better who joins a target later"
+    assert trivial not in lede(Result(tables("real")))
+    got = scorer_shortfalls({"auc": 0.6, "auc_last_group": 0.7, "auc_joins_so_far": 0.6})
+    assert got == [f"The scorer knows too little here: {trivial} (AUC 0.700 against 0.600)."]
 
 
 def test_summary__says_of_what_the_base_rate_is_a_rate() -> None:

@@ -438,6 +438,51 @@ def test_auc_without_groups__is_that_of_shares_by_joins_so_far_and_calendar():
     assert got.ci_low > 0.55
 
 
+@pytest.mark.parametrize("horizon", [None, 12])
+def test_baselines__are_those_of_plain_counts(horizon):
+    """Row by row, with scikit-learn's area; with a horizon, also against any later time."""
+    joins = random_log(3, users=300)
+    targets = first_groups(joins, 2)
+    scores = score_joins(joins, targets, horizon=horizon)
+    found = {q.metric: q.value for q in scores.quality}
+    ever = build_prefixes(joins, targets)
+    names = {"auc": scores.prefixes} | ({"auc_any_time": ever} if horizon else {})
+    assert ("auc_any_time" in found) == (horizon is not None)
+    for name, rows in names.items():
+        known = rows.trains
+        user, fold = rows.user(), scores.fold[rows.user()]
+        own, last, so_far = [], [], []
+        for k in range(5):
+            others, at = known & (fold != k), np.flatnonzero(known & (fold == k))
+            seen = rows.resolved & (fold != k)
+            weight = seen / rows.block_size()
+            hits = weight * (rows.label == 1)
+            base = (hits.sum() + 0.5) / (weight.sum() + 1)
+            share = [
+                (hits[rows.group == g].sum() + 20 * base) / (weight[rows.group == g].sum() + 20)
+                for g in range(rows.n_groups)
+            ]
+            tied = [(user == user[i]) & (rows.time == rows.time[i]) for i in at]
+            p = [np.mean([share[g] for g in rows.group[mine]]) for mine in tied]
+            y = rows.label[at]
+            last.append(roc_auc_score(y, p))
+            own.append(roc_auc_score(y, scores.at_end[at]))
+            position = np.searchsorted(
+                [1, 2, 3, 4, 6, 9, 13, 20, 40],
+                np.arange(len(user)) - rows.offsets[user] + 1,
+                "right",
+            )
+            rate = [
+                (rows.label[others & (position == b)].sum() + rows.label[others].mean())
+                / (np.sum(others & (position == b)) + 1)
+                for b in range(10)
+            ]
+            so_far.append(roc_auc_score(y, np.array(rate)[position[at]]))
+        assert found[name] == pytest.approx(np.mean(own), rel=1e-12)
+        assert found[f"{name}_last_group"] == pytest.approx(np.mean(last), rel=1e-12)
+        assert found[f"{name}_joins_so_far"] == pytest.approx(np.mean(so_far), rel=1e-12)
+
+
 def test_reliability__bins_hold_everything_and_equal_predictions_stay_together():
     rng = np.random.default_rng(0)
     p = np.repeat([0.1, 0.3, 0.7], 100)

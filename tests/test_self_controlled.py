@@ -20,7 +20,7 @@ from gateway.detect.self_controlled.slots import RiskWindow, build_slots, select
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
 from gateway.detect.self_controlled.windows import choose_window
 from gateway.errors import GatewayError, LogError
-from gateway.log.join_log import JoinLog
+from gateway.log.join_log import STAYS, JoinLog
 from gateway.targets import TargetSet
 from tests import naive
 from tests.worlds import first_groups, random_log
@@ -70,14 +70,18 @@ def clocked_log(seed, beta, *, users=1_500, joins=12, targets=20, share=0.15, ti
 # Likelihood ------------------------------------------------------------------------------
 
 
-def small_log():
+def small_log(leaving=False):
     joins = random_log(3, users=25, groups=9, days=14)
-    return replace(joins, observed_from=np.full(25, joins.time.min(), np.int32))
+    rng = np.random.default_rng(4)
+    stay = np.where(rng.random(joins.n_joins) < 0.5, 1 + rng.integers(6, size=joins.n_joins), STAYS)
+    left = np.minimum(joins.time.astype(np.int64) + stay, STAYS).astype(np.int32)
+    known = np.full(25, joins.time.min(), np.int32)
+    return replace(joins, observed_from=known, left=left if leaving else None)
 
 
-def small_case(clock, window=RiskWindow()):  # noqa: B008  (frozen)
+def small_case(clock, window=RiskWindow(), leaving=False):  # noqa: B008  (frozen)
     """A random log with many ties, its slots, the twin's, and a random point."""
-    joins = small_log()
+    joins = small_log(leaving)
     outcome = np.arange(9) < 2
     slots = build_slots(joins, outcome, ~outcome, clock=clock, window=window)
     twin = naive.self_controlled_slots(
@@ -104,15 +108,17 @@ def fine_calendar(monkeypatch):
 
 
 WINDOWS = [
-    ("joins", RiskWindow()), ("joins", RiskWindow(ticks=4)), ("joins", RiskWindow(joins=2)),
-    ("calendar", RiskWindow()), ("calendar", RiskWindow(ticks=4)),
+    ("joins", RiskWindow(), False), ("joins", RiskWindow(ticks=4), False),
+    ("joins", RiskWindow(joins=2), False), ("joins", RiskWindow(), True),
+    ("joins", RiskWindow(joins=3), True), ("calendar", RiskWindow(), False),
+    ("calendar", RiskWindow(ticks=4), False), ("calendar", RiskWindow(ticks=4), True),
 ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("fine_calendar")
-@pytest.mark.parametrize(("clock", "window"), WINDOWS)
-def test_loss__equals_the_twin_and_its_gradient_the_differences(clock, window):
-    slots, twin, point = small_case(clock, window)
+@pytest.mark.parametrize(("clock", "window", "leaving"), WINDOWS)
+def test_loss__equals_the_twin_and_its_gradient_the_differences(clock, window, leaving):
+    slots, twin, point = small_case(clock, window, leaving)
     assert slots.n_cases == len(twin)
     assert slots.n_pieces > 1
     joins, outcome = small_log(), np.arange(9) < 2
@@ -134,9 +140,9 @@ def test_loss__equals_the_twin_and_its_gradient_the_differences(clock, window):
 
 
 @pytest.mark.usefixtures("fine_calendar")
-@pytest.mark.parametrize(("clock", "window"), WINDOWS)
-def test_own__equals_the_count_of_all_ways(clock, window):
-    slots, twin, point = small_case(clock, window)
+@pytest.mark.parametrize(("clock", "window", "leaving"), WINDOWS)
+def test_own__equals_the_count_of_all_ways(clock, window, leaving):
+    slots, twin, point = small_case(clock, window, leaving)
     calendar = calendar_of(slots, point, small_log(), np.arange(9) < 2)
     theta = np.stack([np.zeros(9), point.beta, np.linspace(-3, 3, 9)])
     got = Likelihood(slots).own(point, theta)

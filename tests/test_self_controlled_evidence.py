@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from scipy.stats import false_discovery_control, hypergeom, multivariate_normal, norm
 
 import naive_evidence
+from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
+from gateway.detect.self_controlled.effects import bulk_scale
 from gateway.detect.self_controlled.prior import Prior, fit_prior
 from gateway.detect.self_controlled.sensitivity import (
     CHECKS,
@@ -23,6 +26,7 @@ from gateway.detect.self_controlled.sensitivity import (
 from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
 from gateway.detect.self_controlled.unusual import most_usual_joins
 from gateway.log.join_log import JoinLog
+from gateway.targets import TargetSet
 from worlds import random_log
 
 
@@ -204,6 +208,30 @@ def test_grade__without_a_second_contrast_nothing_is_robust():
     assert got.tolist() == ["called", None]
 
 
+# The bulk --------------------------------------------------------------------------------
+
+
+def test_bulk__is_the_spread_of_the_lower_half():
+    rng = np.random.default_rng(8)
+    z, variance = rng.normal(0, 1.6, 20_000), np.full(20_000, 9.0)
+    # The root of a mean of 10,000 squares has a relative error of 1 / sqrt(20,000) = .007.
+    assert bulk_scale(z, variance) == pytest.approx(1.6, rel=0.03)
+    # Gateways in the upper half, one group in ten, move it by the shift of the median alone.
+    z[:2000] = 8.0
+    assert bulk_scale(z, variance) == pytest.approx(1.6, rel=0.08)
+
+
+def test_bulk__never_narrows_and_needs_a_bulk():
+    rng = np.random.default_rng(9)
+    assert bulk_scale(rng.normal(0, 0.5, 500), np.full(500, 9.0)) == 1.0
+    wide = rng.normal(0, 3.0, 500)
+    assert bulk_scale(wide[:49], np.full(49, 9.0)) == 1.0
+    assert bulk_scale(wide, np.full(500, 1.0)) == 1.0
+    # By hand: median 0, below it 25 times -2, and 25 zeros: sqrt(2 x 25 x 4 / 75) = 1.633.
+    by_hand = np.repeat([-2.0, 0.0, 5.0], 25)
+    assert bulk_scale(by_hand, np.full(75, 2.0)) == pytest.approx(np.sqrt(200 / 75))
+
+
 # Aliases ---------------------------------------------------------------------------------
 
 
@@ -339,3 +367,136 @@ def test_unusual__worked_by_hand():
 def test_unusual__without_a_distribution_nobody_is():
     assert most_usual_joins(np.array([1, 2, 3, 1000])) == np.inf
     assert most_usual_joins(np.append(np.full(950, 3), np.full(50, 900))) == np.inf
+
+
+# The whole detector ----------------------------------------------------------------------
+
+
+@functools.cache
+def gateway_log(bots: int = 0) -> tuple[JoinLog, TargetSet]:
+    """900 users of 16 joins. After g60, joined together with g61, targets g00 to g39 are four
+    times as likely; bots join 300 groups at random."""
+    rng = np.random.default_rng(6)
+    user, group, time = [], [], []
+    for u in range(900):
+        others, targets = rng.permutation(np.arange(62, 400)), rng.permutation(40)
+        place, t = rng.integers(3, 12), 0
+        for s in range(16 + rng.integers(-4, 5)):
+            t += rng.integers(1, 9)
+            names = [targets[s]] if rng.random() < (0.4 if s > place else 0.12) else [others[s]]
+            names = [60, 61] if s == place and u % 2 else names
+            user += [u] * len(names)
+            group += names
+            time += [t] * len(names)
+    for u in range(900, 900 + bots):
+        user += [u] * 300
+        group += rng.choice(400, 300, replace=False).tolist()
+        time += rng.integers(0, 120, 300).tolist()
+    names = [f"g{i:02}" if i < 100 else f"h{i}" for i in range(400)]
+    joins = JoinLog.from_arrays(np.array(user), np.array(group), np.array(time), groups=names)
+    return joins, TargetSet(np.array([n < "g40" for n in joins.groups.to_pylist()]), "targets")
+
+
+def found_in(bots: int = 0, **options: str) -> Detection:
+    joins, targets = gateway_log(bots)
+    chosen = SelfControlledOptions(surrogates="none", **options)
+    return detect_self_controlled(joins, targets, options=chosen)
+
+
+@pytest.mark.compiled
+def test_detector__calls_groups_that_are_joined_together_as_one():
+    table = found_in().to_arrow()
+    first = table.slice(0, 2).to_pydict()
+    assert first["group"] == ["g60", "g61"]
+    assert first["alias"] == ["g60", "g60"]
+    assert first["rank"] == [1, 1]
+    assert first["flagged"] == [True, True]
+    assert first["grade"] == ["robust", "robust"]
+    assert first["p_value"][0] == first["p_value"][1]
+    assert table["alias"].null_count == table.num_rows - 2
+    assert table["grade"].null_count == table.num_rows - table["flagged"].to_pylist().count(True)
+    limit = first["ci_low"][0]
+    joins, targets = gateway_log()
+    share = targets.mask[joins.group].mean()
+    # More than 15 % of the joins are events: the limit of an odds ratio counts as its root.
+    assert share > 0.15
+    root = np.sqrt(limit)
+    assert first["e_value"][0] == pytest.approx(root + np.sqrt(root * (root - 1)))
+
+
+@pytest.mark.compiled
+def test_detector__without_aliases_each_group_has_half_of_the_effect():
+    both, one = found_in(), found_in(aliases="none", prior="none")
+    assert one.extra["alias"].tolist() == [None] * len(one.groups)
+    pair = [g in ("g60", "g61") for g in one.groups.to_pylist()]
+    whole = float(both.score[pair][0])
+    np.testing.assert_allclose(one.score[pair], [one.score[pair][0]] * 2, atol=1e-4)
+    assert one.score[pair][0] < 0.7 * whole
+
+
+@pytest.mark.compiled
+def test_detector__prior_moves_scores_and_no_call():
+    plain, informed = found_in(prior="none"), found_in()
+    np.testing.assert_array_equal(plain.p_value, informed.p_value)
+    np.testing.assert_array_equal(plain.flagged, informed.flagged)
+    ranked = plain.rank > 0
+    assert not np.allclose(plain.score[ranked], informed.score[ranked])
+
+
+@pytest.mark.compiled
+def test_detector__sets_bots_aside_and_names_them():
+    with_bots, kept = found_in(bots=7), found_in(bots=7, unusual_users="keep")
+    note = with_bots.notes[0]
+    assert note.endswith("joins are set aside: u0000900, u0000901, u0000902, u0000903, u0000904 "
+                         "and 2 others")  # fmt: skip
+    assert "set aside" not in " ".join(kept.notes)
+    alone = found_in()
+    top = with_bots.groups.to_pylist().index("g60")
+    assert with_bots.extra["observed"][top] == alone.extra["observed"][top]
+    assert kept.extra["observed"][top] > alone.extra["observed"][top]
+
+
+@pytest.mark.compiled
+def test_detector__without_a_second_contrast_no_call_is_robust():
+    found = found_in(second_contrast="none")
+    assert set(found.extra["grade"][found.flagged]) == {"called"}
+    assert np.isnan(found.extra["z_near"]).all()
+
+
+@pytest.mark.compiled
+def test_detector__on_the_calendar_there_is_no_grade_and_no_check():
+    found = found_in(clock="calendar")
+    assert set(found.extra["grade"]) <= {"called", None}
+    assert found.notes == ()
+
+
+@pytest.mark.compiled
+def test_detector__a_wider_null_widens_test_and_interval_alike():
+    # Two countries with groups of their own; targets rise over time in one and fall in the
+    # other. One calendar holds neither, and nothing has an effect.
+    rng = np.random.default_rng(10)
+    rows = []
+    for u in range(1200):
+        side, targets, others = u % 2, rng.permutation(40), rng.permutation(60)
+        for t in range(14):
+            hit = rng.random() < 1 / (1 + np.exp(1.0 - (2 * side - 1) * (t - 7) * 0.35))
+            rows.append((u, targets[t] if hit else 40 + 60 * side + others[t], t))
+    user, group, time = np.array(rows).T
+    joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(160)])
+    targets = TargetSet(np.arange(160) < 40, "targets")
+
+    def found(null: str) -> Detection:
+        options = SelfControlledOptions(surrogates="none", null=null, min_joiners=5)
+        return detect_self_controlled(joins, targets, options=options)
+
+    plain, wide = found("model"), found("bulk")
+    tested = np.isfinite(plain.extra["z"]) & (np.abs(plain.extra["z"]) > 0.1)
+    factor = plain.extra["z"][tested] / wide.extra["z"][tested]
+    np.testing.assert_allclose(factor, factor[0], rtol=1e-9)
+    assert factor[0] > 1.2
+    assert plain.flagged.sum() > 0 == wide.flagged.sum()
+    excludes = (wide.ci_low > 1) | (wide.ci_high < 1)
+    # At the very edge the search for the end of the interval stops within 1e-5.
+    z = wide.extra["z"]
+    clear = np.isfinite(z) & (np.abs(np.abs(z) - 1.959964) > 1e-3)
+    np.testing.assert_array_equal(excludes[clear], np.abs(z[clear]) > 1.959964)

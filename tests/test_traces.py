@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from gateway.analyses import until
 from gateway.cli.app import app
 from gateway.cli.own_logs import config_for_log
 from gateway.errors import LogError
@@ -158,6 +159,19 @@ def test_parts__hold_traces_and_the_ids_of_inviters_in_the_whole_log(
         assert all(part.sources == joins.sources for part in parts)
         assert all(loads(dumps(part)).equals(part) for part in parts)
         assert all(replace(part).equals(part) for part in parts)
+
+
+def test_until__knows_no_leaving_of_a_later_day() -> None:
+    sources = (*SOURCES, "qr code")
+    joins = JoinLog.from_arrays(
+        [0, 0, 1], [0, 1, 0], [0, 5, 2], left=[3, 9, 8], source=[11, 0, 11], sources=sources
+    )
+    seen = until(joins, 8)
+    assert seen.left is not None
+    assert seen.left.tolist() == [3, STAYS, STAYS]
+    assert seen.sources == sources
+    assert until(joins, 9).equals(replace(joins, left=np.array([3, STAYS, 8], np.int32),
+                                          observed_until=joins.observed_until))  # fmt: skip
 
 
 # Laws --------------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gateway.detect.self_controlled.cases import Cases
-from gateway.detect.self_controlled.multivariate import fit_groups
+import numpy.typing as npt
 from protocol import Arrays, serve
+from scipy.optimize import minimize
 
 from experiments.synthetic import log_of
 from gateway.detect import SpikeOptions, detect_markov_removal, detect_spikes, detect_survival
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.slots import Slots
 from gateway.log.join_log import JoinLog
 from gateway.results import load_config
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, build_prefixes
@@ -96,14 +98,22 @@ def survival(given: Arrays) -> Answer:
 
 
 def conditional(given: Arrays) -> Answer:
-    names = ("offsets", "group", "sign", "partner", "length", "events", "first_length",
-             "first_events", "user")  # fmt: skip
-    columns = {name: given[f"case_{name}"] for name in names}
-    cases = Cases(**columns, n_groups=int(given["n_groups"]), n_tied=0)
+    names = ("offsets", "group", "fresh", "stratum", "length", "events", "until", "user")
+    slots = Slots(
+        **{name: given[f"case_{name}"] for name in names}, n_groups=int(given["n_groups"]),
+        n_positions=1, n_pieces=int(given["n_pieces"]), exact=False,
+    )  # fmt: skip
+    likelihood, columns = Likelihood(slots), given["columns"]
+    point = Point.zero(slots)
+
+    def loss(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        point.beta[columns] = x
+        value, gradient = likelihood.loss(point)
+        return value, gradient[columns]
 
     def work() -> dict[str, Any]:
-        beta = fit_groups(cases, penalty=0.0, tolerance=1e-13).beta
-        return {"beta": beta[given["columns"]]}
+        found = minimize(loss, np.zeros(len(columns)), jac=True, options={"gtol": 1e-9})
+        return {"beta": found.x}
 
     return work
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest, norm
 from scipy.stats.contingency import relative_risk
 
+from gateway.detect.self_controlled.sensitivity import e_values
+
 __all__ = [
     "Share",
     "clustered_share",
@@ -114,8 +116,7 @@ def e_value(ratio: float, interval: Interval) -> tuple[float, float]:
 
 
 def _e_value(ratio: float) -> float:
-    above = ratio if ratio >= 1 else 1 / ratio
-    return above + math.sqrt(above * (above - 1))
+    return float(e_values(np.array([max(ratio, 1 / ratio)]), event_share=0.0)[0])
 
 
 def two_sided_p(one: Share, other: Share) -> float:

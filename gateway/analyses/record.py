@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.detect import UNRANKED, Detection
-from gateway.log.join_log import JoinLog
+from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
 from gateway.simulate.moderation import months_of
 from gateway.simulate.occasion_kernels import UNCONFIRMED
@@ -155,14 +155,14 @@ class Record:
 
 
 def until(joins: JoinLog, day: int) -> JoinLog:
-    """Return the log as it stood before a day: later joins are not there, nor observed.
+    """Return the log as it stood before a day: what came later is not there, nor observed.
 
     Users and groups keep their ids; users who came later have no joins.
     """
     seen = joins.time < day
     counts = np.bincount(joins.user()[seen], minlength=joins.n_users)
     last = np.int32(day - 1)
-
+    left = _cut(joins.left, seen)
     return JoinLog(
         offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         group=joins.group[seen],
@@ -179,6 +179,8 @@ def until(joins: JoinLog, day: int) -> JoinLog:
         confirmed=_cut(joins.confirmed, seen),
         inviter=_cut(joins.inviter, seen),
         seed_group=_cut(joins.seed_group, seen),
+        left=None if left is None else np.where(left < day, left, np.int32(STAYS)),
+        sources=joins.sources,
     )
 
 

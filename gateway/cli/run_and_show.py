@@ -23,6 +23,7 @@ from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
 from gateway.report.sections.top_groups import ranked_columns
 from gateway.results import Result, open_result, stands
+from gateway.wording import AUC_WORDS, scorer_shortfalls
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
@@ -185,20 +186,21 @@ def _rule(detector: str, config: Config) -> str:
 def _headlines(result: Result) -> list[str]:
     """The measures that a reader should see beside the rankings."""
     named = {
-        ("outcome", "auc"): "AUC of the scorer",
-        ("outcome", "auc_without_groups"): "AUC without any knowledge of the groups",
+        **{("outcome", metric): text for metric, text in AUC_WORDS.items()},
         ("planted", "average_precision"): "average precision against planted gateways",
         ("planted", "precision_at_50"): "precision at 50",
         ("planted", "share_homophily_at_50"): "homophily look-alikes in the top 50",
     }
     rows = result.table("evaluation").to_pylist()
     several = len(result.config.detect.detectors) > 1
-    return [
+    lines = [
         f"{_of(row, several)}{text}: {or_undefined(row['value'])}"
         for key, text in named.items()
         for row in rows
         if (row["truth"], row["metric"]) == key
     ]
+    outcomes = {row["metric"]: row["value"] for row in rows if row["truth"] == "outcome"}
+    return lines + scorer_shortfalls(outcomes)
 
 
 def _of(row: dict[str, Any], several: bool) -> str:

@@ -59,7 +59,7 @@ class Section(BaseModel):
     def __init_subclass__(cls, *, section: str = "", **more: Any) -> None:
         """Name the section for the messages about one that stands alone."""
         super().__init_subclass__(**more)
-        cls.section = section
+        cls.section = section or cls.section
 
     @model_validator(mode="wrap")
     @classmethod

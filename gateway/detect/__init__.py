@@ -30,6 +30,7 @@ from gateway.detect.registry import (
     REGISTRY,
     Entry,
     compare_users,
+    detectors_for,
     measure_of,
     run_detector,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "detect_self_controlled",
     "detect_spikes",
     "detect_survival",
+    "detectors_for",
     "find_spikes",
     "measure_of",
     "rank_groups",

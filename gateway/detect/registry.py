@@ -34,6 +34,7 @@ __all__ = [
     "REGISTRY",
     "Entry",
     "compare_users",
+    "detectors_for",
     "measure_of",
     "run_detector",
 ]
@@ -103,6 +104,12 @@ REGISTRY: Mapping[str, Entry] = {entry.measure.detector: entry for entry in _ENT
 ``gateway.config.detectors``; tests/test_detectors.py then runs every law on it."""
 
 DETECTORS: tuple[str, ...] = tuple(REGISTRY)
+
+
+def detectors_for(joins: JoinLog) -> tuple[str, ...]:
+    """Return the detectors that a log has the columns for: those of traces need some."""
+    has_traces = joins.seed_group is not None or joins.inviter is not None
+    return tuple(n for n in DETECTORS if has_traces or REGISTRY[n].measure.claims != "trace")
 
 
 def measure_of(detector: str) -> Measure:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm, rankdata
 
-from gateway.detect import DETECTORS, REGISTRY, UNRANKED, Detection, run_detector
+from gateway.detect import REGISTRY, UNRANKED, Detection, detectors_for, run_detector
 from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -137,7 +137,7 @@ def predict_later(
     joins: JoinLog,
     targets: TargetSet,
     *,
-    detectors: Sequence[str] = DETECTORS,
+    detectors: Sequence[str] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     share: float = 0.5,
     horizon: Duration | None = None,
@@ -159,7 +159,7 @@ def predict_later(
     joins, targets
         The log and the target set.
     detectors
-        Names of detectors.
+        Names of detectors; None for all that the log has the columns for.
     options
         Options of some of them by name.
     share, horizon
@@ -181,7 +181,7 @@ def predict_later(
     scores = score_joins(split.past, targets, horizon=horizon, seed=seed)
     rows = [_row(split, "joins", "count", np.diff(split.past.offsets).astype(np.float64)),
             _row(split, "scorer", "last", _last_probability(scores))]  # fmt: skip
-    for name in detectors:
+    for name in detectors_for(split.past) if detectors is None else detectors:
         given = scores if REGISTRY[name].needs_scores else None
         found = run_detector(
             name, split.past, targets, scores=given, horizon=horizon, seed=seed,

@@ -11,7 +11,16 @@ import pyarrow.compute as pc
 
 from gateway.detect import REGISTRY
 from gateway.evaluate.replicates import compare_detectors, is_sweep
-from gateway.wording import MISSING, count, counted, decimal, interval, percent
+from gateway.wording import (
+    AUC_WORDS,
+    MISSING,
+    count,
+    counted,
+    decimal,
+    interval,
+    percent,
+    scorer_shortfalls,
+)
 
 __all__ = [
     "ANALYSES",
@@ -246,17 +255,24 @@ def _scorer(result: Result) -> str:
     auc = result.scorer("auc")
     if result.detectors() and not result.has_scorer():
         return "No scorer was trained: no detector asked for one."
-    floor = result.scorer("auc_without_groups").value
-    without = (
-        ""
-        if floor is None
-        else f"; without any knowledge of the groups, from the number of joins so far and the "
-        f"calendar alone, it is {decimal(floor)}"
-    )
-    return (
+    texts = {
+        "auc_without_groups": "from the number of joins so far and the calendar",
+        "auc_joins_so_far": "from the number of joins so far alone",
+        "auc_last_group": "from the rate of the last group alone",
+    }
+    measures = {name: result.scorer(name).value for name in AUC_WORDS}
+    beside = [
+        f"{text} it is {decimal(measures[name])}"
+        for name, text in texts.items()
+        if measures[name] is not None
+    ]
+    said = [
         "After each join, the scorer tells users who go on to join a target from the others with "
-        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{without}."
-    )
+        f"an AUC of {decimal(auc.value)}{_in_brackets(auc)}{'; ' if beside else ''}"
+        f"{', '.join(beside)}.",
+        *scorer_shortfalls(measures),
+    ]
+    return " ".join(said)
 
 
 def _ranking(result: Result) -> str:

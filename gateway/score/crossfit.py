@@ -21,7 +21,7 @@ from gateway.score.expectation import Expectation, fit_expectation
 from gateway.score.expectation_kernels import first_outcomes, training_outcomes
 from gateway.score.logistic import LogisticModel, LogisticScorer, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes, columns_in
-from gateway.score.quality import Quality, measure_scores, without_groups
+from gateway.score.quality import Quality, measure_baselines, measure_scores
 from gateway.score.scorer import Logits, Model, Scorer
 from gateway.targets import TargetSet
 
@@ -62,7 +62,7 @@ class Scores:
     fold
         int8, shape (n_users,).
     quality
-        Measures of ``at_end`` against the outcomes, out of fold, and ``auc_without_groups``.
+        Measures of ``at_end`` against the outcomes, out of fold, and of trivial predictors.
     scorer
         Name of the scorer.
     """
@@ -169,7 +169,7 @@ def score_joins(
     for k, one in zip(present, learnt, strict=True):
         one.expectation.fill(prefixes, fold == k, columns["before"], columns["expected"])
     quality = measure_scores(prefixes, columns["at_end"], fold, new_column=new_column)
-    quality += without_groups(prefixes, fold)
+    quality += measure_baselines(prefixes, columns["at_end"], fold, new_column=new_column)
     return Scores(prefixes, **columns, fold=fold, quality=quality, scorer=scorer.name)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gateway.log.join_log import JoinLog
 from gateway.log.work import new_column
 from gateway.randomness import name_uniforms
-from gateway.score.prefixes_kernels import cut_at_target, lay_out
+from gateway.score.prefixes_kernels import NEVER, cut_at_target, lay_out
 from gateway.targets import TargetSet
 
 __all__ = ["POSITION_EDGES", "UNRESOLVED", "NewColumn", "Prefixes", "build_prefixes", "columns_in"]
@@ -67,6 +67,9 @@ class Prefixes:
         float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits.
     n_groups
         Number of groups of the log.
+    reached
+        bool, shape (n_users,): who ever joins a target, whatever the horizon; None where it
+        is not known.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -78,6 +81,7 @@ class Prefixes:
     join: npt.NDArray[np.int64]
     chance: npt.NDArray[np.float64]
     n_groups: int
+    reached: npt.NDArray[np.bool_] | None = None
 
     @property
     def n_users(self) -> int:
@@ -108,6 +112,21 @@ class Prefixes:
         first = np.append(self.time, np.int32(0))[self.offsets[:-1]].astype(np.int64)
         return self.time - first[self.user()]
 
+    def at_any_time(self, new_column: NewColumn = _in_memory) -> Prefixes:
+        """Return the rows labelled without a horizon: whether a target is ever joined.
+
+        Raises
+        ------
+        ValueError
+            Where it is not known who ever joins one.
+        """
+        if self.reached is None:
+            raise ValueError("it is not known who joins a target later")
+        label = new_column("label_at_any_time", np.int8, len(self.group))
+        for users, rows, part in self.parts():
+            label[rows] = np.repeat(self.reached[users], np.diff(part.offsets))
+        return replace(self, label=label)
+
     def of_users(self, chosen: npt.NDArray[np.bool_]) -> Prefixes:
         """Return the rows of some users alone; ``chosen``: bool, shape (n_users,)."""
         counts = np.diff(self.offsets)
@@ -116,6 +135,7 @@ class Prefixes:
             self,
             offsets=np.concatenate([[0], np.cumsum(counts[chosen])]).astype(np.int64),
             chance=self.chance[chosen],
+            reached=None if self.reached is None else self.reached[chosen],
             **{name: getattr(self, name)[row] for name in _ROWS},
         )
 
@@ -132,11 +152,9 @@ class Prefixes:
             offsets = self.offsets[first : last + 1]
             users, rows = slice(first, last), slice(int(offsets[0]), int(offsets[-1]))
             columns = {name: getattr(self, name)[rows] for name in _ROWS}
-            yield (
-                users,
-                rows,
-                replace(self, offsets=offsets - offsets[0], chance=self.chance[users], **columns),
-            )
+            columns["reached"] = None if self.reached is None else self.reached[users]
+            columns |= {"offsets": offsets - offsets[0], "chance": self.chance[users]}
+            yield users, rows, replace(self, **columns)
 
     @property
     def resolved(self) -> npt.NDArray[np.bool_]:
@@ -187,4 +205,5 @@ def build_prefixes(
         -1 if horizon is None else horizon, offsets, *columns.values(),
     )  # fmt: skip
     chance = name_uniforms(joins.users, seed=seed)
-    return Prefixes(offsets, **columns, chance=chance, n_groups=joins.n_groups)
+    reached = first_target != NEVER
+    return Prefixes(offsets, **columns, chance=chance, n_groups=joins.n_groups, reached=reached)

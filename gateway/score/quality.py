@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,15 @@ import pyarrow as pa
 from scipy.stats import binomtest, t
 
 from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes
+from gateway.score.states import block_mean
 
-__all__ = ["Quality", "measure_quality", "measure_scores", "reliability_table", "without_groups"]
+__all__ = [
+    "Quality",
+    "measure_baselines",
+    "measure_quality",
+    "measure_scores",
+    "reliability_table",
+]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -25,6 +32,8 @@ _POSITIONS = len(POSITION_EDGES) + 1
 # Calendar bins of the predictor that knows no group, and rows to each cell of it.
 _CALENDAR_BINS = 30
 _ROWS_PER_CELL = 100
+# Joins at the base rate that are added to a last group's.
+_LAST_PRIOR = 20.0
 
 
 @dataclass(frozen=True)
@@ -155,16 +164,100 @@ def _total(of: Callable[[Float64], Float64], x: Float64) -> float:
 _MEASURES = {"auc": _auc, "log_loss": _log_loss, "brier": _brier}
 
 
-def without_groups(prefixes: Prefixes, fold: npt.NDArray[np.integer]) -> tuple[Quality, ...]:
-    """Return the measure ``auc_without_groups``; ``fold``: of each user."""
-    time = np.concatenate([part.time[part.trains] for _, _, part in prefixes.parts()])
-    bins = int(np.clip(len(time) // (_ROWS_PER_CELL * _POSITIONS), 1, _CALENDAR_BINS))
-    cuts = np.unique(np.quantile(time, np.arange(1, bins) / bins, overwrite_input=True))
+def measure_baselines(
+    prefixes: Prefixes, p: Float64, fold: npt.NDArray[np.int8], *, new_column: NewColumn
+) -> tuple[Quality, ...]:
+    """Return the AUC of predictors that anything learnt should beat; none without an outcome.
+
+    ``auc_without_groups``: from the number of joins so far and the calendar.
+    ``auc_joins_so_far``: from the number of joins so far alone. ``auc_last_group``: the share of
+    the outcome after joins of the last group. All learn from the users of the other folds, each
+    with the base rate added. With a horizon, ``auc_any_time`` and its like are the AUC of the
+    same scores, and of the baselines, against whether a target is joined at any later time.
+
+    Parameters
+    ----------
+    prefixes
+        All rows.
+    p
+        The scorer's probabilities at the ends of blocks, shape (n_rows,).
+    fold
+        Of each user.
+    new_column
+        Makes columns to work in.
+    """
+    found = (
+        *_by_time(prefixes, fold, "auc_without_groups", calendar=True),
+        *_trivial(prefixes, fold, "auc", new_column),
+    )
+    if prefixes.reached is None or prefixes.trains.sum() == 0:
+        return found
+    ever = prefixes.at_any_time(new_column)
+    if all(np.array_equal(a.label, b.label) for (_, _, a), (_, _, b) in
+           zip(prefixes.parts(), ever.parts(), strict=True)):  # fmt: skip
+        return found
+    auc = _auc_alone(ever, p, fold, "auc_any_time", new_column)
+    return (*found, *auc, *_trivial(ever, fold, "auc_any_time", new_column))
+
+
+def _trivial(
+    prefixes: Prefixes, fold: npt.NDArray[np.int8], name: str, new_column: NewColumn
+) -> tuple[Quality, ...]:
+    """Both trivial predictors against the labels of some rows."""
+    last = _last_group_shares(prefixes, fold, new_column)
+    return (
+        *_by_time(prefixes, fold, f"{name}_joins_so_far", calendar=False),
+        *_auc_alone(prefixes, last, fold, f"{name}_last_group", new_column),
+    )
+
+
+def _auc_alone(
+    prefixes: Prefixes, p: Float64, fold: npt.NDArray[np.int8], name: str, new_column: NewColumn
+) -> tuple[Quality, ...]:
+    measured = measure_scores(prefixes, p, fold, new_column=new_column)
+    return tuple(replace(q, metric=name) for q in measured if q.metric == "auc")
+
+
+def _last_group_shares(
+    prefixes: Prefixes, fold: npt.NDArray[np.int8], new_column: NewColumn
+) -> Float64:
+    """Share of outcome 1 after joins of each row's last group, learnt from the other folds.
+
+    The mean over the groups of a block, each of whose joins count as one in all;
+    ``_LAST_PRIOR`` joins at the base rate are added.
+    """
+    shape = int(fold.max(initial=0)) + 1, prefixes.n_groups
+    n, k = np.zeros(shape), np.zeros(shape)
+    for users, _, part in prefixes.parts():
+        known = part.resolved
+        row_fold = np.repeat(fold[users], np.diff(part.offsets))[known].astype(np.int64)
+        at, weight = row_fold * shape[1] + part.group[known], 1.0 / part.block_size()[known]
+        n += np.bincount(at, weight, n.size).reshape(shape)
+        k += np.bincount(at, weight * (part.label[known] == 1), n.size).reshape(shape)
+    n, k = n.sum(axis=0) - n, k.sum(axis=0) - k
+    base = (k.sum(axis=1, keepdims=True) + 0.5) / (n.sum(axis=1, keepdims=True) + 1.0)
+    share = (k + _LAST_PRIOR * base) / (n + _LAST_PRIOR)
+    found = new_column("last_group", np.float64, len(prefixes.group))
+    for users, rows, part in prefixes.parts():
+        own = share[np.repeat(fold[users], np.diff(part.offsets)), part.group]
+        found[rows] = block_mean(part, own)
+    return found
+
+
+def _by_time(
+    prefixes: Prefixes, fold: npt.NDArray[np.integer], name: str, *, calendar: bool
+) -> tuple[Quality, ...]:
+    """Return the AUC of shares by the number of joins so far, and the calendar where asked."""
+    cuts = np.zeros(0)
+    if calendar:
+        time = np.concatenate([part.time[part.trains] for _, _, part in prefixes.parts()])
+        bins = int(np.clip(len(time) // (_ROWS_PER_CELL * _POSITIONS), 1, _CALENDAR_BINS))
+        cuts = np.unique(np.quantile(time, np.arange(1, bins) / bins, overwrite_input=True))
     folds = int(fold.max()) + 1
     counts = [
         _count_cells(part, fold[users], cuts, folds=folds) for users, _, part in prefixes.parts()
     ]
-    return _auc_without_groups(np.sum(counts, axis=0))
+    return _auc_by_cell(name, np.sum(counts, axis=0))
 
 
 def _count_cells(
@@ -195,19 +288,20 @@ def _count_cells(
     return np.bincount(at, minlength=int(np.prod(shape))).reshape(folds, -1, 2)
 
 
-def _auc_without_groups(counts: Int64) -> tuple[Quality, ...]:
-    """Return the AUC of a predictor that knows no group, in a tuple; none without an outcome.
+def _auc_by_cell(name: str, counts: Int64) -> tuple[Quality, ...]:
+    """Return the AUC of the share of outcome 1 in each cell, in a tuple; none without an outcome.
 
     Who came earlier has longer to go on until the log ends, and who has joined much so far
     is at another place in the history: both tell outcomes apart without any group, most of
-    all without a horizon. The predictor is the share of outcome 1 in a cell among the users
-    of the other folds, one row of the base rate added. An AUC of a scorer means knowledge of
-    groups only where it is above this one; since the scorer sees no calendar, it can be below.
+    all without a horizon. The share is that among the users of the other folds, one row of the
+    base rate added.
 
     Parameters
     ----------
+    name
+        Of the measure.
     counts
-        From ``count_cells``, shape (folds, n_cells, 2).
+        From ``_count_cells``, shape (folds, n_cells, 2).
     """
     counts = counts[counts.sum(axis=(1, 2)) > 0]
     total = counts.sum(axis=0)
@@ -218,7 +312,6 @@ def _auc_without_groups(counts: Int64) -> tuple[Quality, ...]:
     # A single fold has nobody else to learn from: the same value for all.
     base = others[..., 1].sum(axis=1, keepdims=True) / np.maximum(n[..., 0], 1.0)
     p = (others[..., 1] + base) / (others.sum(axis=2) + 1.0)
-    name = "auc_without_groups"
     if len(counts) < 2 or not counts.sum(axis=1).all():
         return (Quality(name, _auc_of_cells(p.ravel(), counts.reshape(-1, 2))),)
     return (_over_folds(name, np.array([_auc_of_cells(*k) for k in zip(p, counts, strict=True)])),)

@@ -69,6 +69,7 @@ class _Seen:
         found = {
             "joins": self.n_joins, "targets": self.n_targets, "ratio": self.ratio,
             "ratio_low": self.low, "ratio_high": self.high, "p_value": self.p,
+            "score": self.beta,
         }  # fmt: skip
         for end, ratio in (("", self.ratio), ("_low", self.low), ("_high", self.high)):
             found[f"averted{end}"] = self.n_targets * _fraction(ratio)
@@ -154,9 +155,10 @@ def detect_edges(
     Detection
         With the extra columns ``least_ratio``, ``form`` (of the estimate) and, for each of
         the forms: ``joins``, ``targets`` (through the group), ``ratio``, ``ratio_low``,
-        ``ratio_high``, ``p_value``, ``averted``, ``averted_low``, ``averted_high``: how many
-        of the target joins through g would not have been, targets x (1 - 1 / ratio), the
-        attributable fraction among the exposed. NaN in a form that cannot be seen.
+        ``ratio_high``, ``p_value``, ``score``, ``averted``, ``averted_low``,
+        ``averted_high``: how many of the target joins through g would not have been, targets
+        x (1 - 1 / ratio), the attributable fraction among the exposed. NaN in a form that
+        cannot be seen.
 
     Raises
     ------

@@ -112,10 +112,11 @@ def detect_self_controlled(
         ``observed`` and ``expected`` (events of joiners after the join; their mean without an
         effect, given the effects of the others), ``z`` (standard normal without an effect),
         ``z_near`` (see ``near_effects``), ``grade`` (see ``grade_calls``), ``dispersion`` (of
-        events of one user that go together), ``n_cases`` (joiners whose events could have
-        fallen on either side), ``surrogate``, ``alias`` (the group that stands for those joined
-        together with it, see ``find_aliases``), ``e_value`` (see ``e_values``). ``notes`` name
-        the users who are set aside, and what became of the checks of the assumptions.
+        events of one user that go together, and of the bulk), ``n_cases`` (joiners whose
+        events could have fallen on either side), ``surrogate``, ``alias`` (the group that
+        stands for those joined together with it, see ``find_aliases``), ``e_value`` (see
+        ``e_values``). ``notes`` name the users who are set aside, and what became of the checks
+        of the assumptions.
 
     Raises
     ------
@@ -142,6 +143,7 @@ def detect_self_controlled(
     most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
     gather = partial(
         gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
+        bulk=options.null == "bulk",
         aliases=options.aliases == "auto", before=options.second_contrast == "before",
         most_joins=most,
     )  # fmt: skip

@@ -101,13 +101,14 @@ class Evidence:
         )  # fmt: skip
 
 
-def gather_evidence(
+def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be turned off)
     joins: JoinLog,
     outcome: Mask,
     *,
     clock: Clock,
     window: RiskWindow,
     penalty: float | None,
+    bulk: bool,
     aliases: bool,
     before: bool,
     most_joins: float,
@@ -122,6 +123,8 @@ def gather_evidence(
         bool, shape (n_groups,): whose joins are events; all others are candidates.
     clock, window, penalty
         As in ``build_slots`` and ``fit_joint``.
+    bulk
+        Whether the bulk of all groups widens the null.
     aliases
         Whether groups that are joined together count as one.
     before
@@ -139,7 +142,7 @@ def gather_evidence(
         slots = merge_aliases(slots, alias)
     likelihood = Likelihood(slots)
     fit = fit_joint(likelihood, penalty=penalty)
-    own = own_effects(likelihood, fit)
+    own = own_effects(likelihood, fit, bulk=bulk)
     near, checks = _around(likelihood, fit, own, before=before)
     n_slots = max(int(np.count_nonzero(slots.length)), 1)
     return Evidence(

@@ -2,7 +2,8 @@
 
 An *event* is a join of an outcome group (a target, or a surrogate of one); a *case* is a
 user with an event; users without one say nothing about what raises a user's rate. A case
-is *exposed* to group g in the ticks after its join of g.
+is *exposed* to group g in the ticks after its join of g, until it leaves g where the log
+tells that.
 
 On the clock of joins a slot is a join of the case, and holds an event or none. On the
 calendar a slot is a run of ticks, and holds any number. Within a tick nobody knows the
@@ -255,6 +256,7 @@ def _cut_joins(
     sizes = np.diff(part.offsets)
     kept = np.repeat(cases, sizes)
     group, time = part.group[kept], part.time[kept].astype(np.int64)
+    left = None if part.left is None else part.left[kept].astype(np.int64)
     offsets = _starts(sizes[cases])
     case = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     fresh = np.ones(len(group), bool)
@@ -269,7 +271,7 @@ def _cut_joins(
         stratum=(_bin(position) * n_pieces + calendar.piece(time)).astype(np.uint16),
         length=((time >= calendar.first) & (time <= calendar.last)).astype(np.float64),
         events=outcome[group].astype(np.int32),
-        until=_ends_of_joins(offsets, case, time, fresh, window),
+        until=_ends_of_joins(offsets, case, time, fresh, window, left),
         user=np.flatnonzero(cases),
     )
     return _without_silent(_in_stretches(rows)), part.n_users
@@ -282,21 +284,32 @@ def _bin(position: Int64) -> Int64:
 
 
 def _ends_of_joins(
-    offsets: Int64, case: Int64, time: Int64, fresh: Mask, window: RiskWindow
+    offsets: Int64,
+    case: Int64,
+    time: Int64,
+    fresh: Mask,
+    window: RiskWindow,
+    left: Int64 | None,
 ) -> Int32:
     """Return the row within its case before which each exposure ends."""
-    if not window.ends or len(case) == 0:
+    if (not window.ends and left is None) or len(case) == 0:
         return np.empty(0, np.int32)
-    end = offsets[case + 1]
-    starts = np.append(np.flatnonzero(fresh), len(case))
+    until = end = offsets[case + 1]
+    base, width = int(time.min()), int(np.ptp(time)) + 2
+    key = case * width + (time - base)
+
+    def first_at(tick: Int64) -> Int64:
+        return np.searchsorted(key, case * width + np.minimum(tick - base, width - 1))
+
     if window.ticks:
-        base, width = int(time.min()), int(np.ptp(time)) + window.ticks + 2
-        key = case * width + (time - base)
-        until = np.searchsorted(key, key + window.ticks, side="right")
-    else:
+        until = first_at(time + window.ticks + 1)
+    if window.joins:
+        starts = np.append(np.flatnonzero(fresh), len(case))
         after = starts[np.searchsorted(starts, np.arange(len(case)), side="right")]
         reached = np.minimum(after + window.joins, end)
         until = starts[np.searchsorted(starts, reached)]
+    if left is not None:
+        until = np.minimum(until, first_at(left))
     return (np.minimum(until, end) - offsets[case]).astype(np.int32)
 
 
@@ -399,6 +412,8 @@ def _cut_calendar(
     kept = case >= 0
     case, group, time = case[kept], part.group[kept], part.time[kept].astype(np.int64)
     over = time + window.ticks + 1 if window.ticks else np.full(len(time), _NEVER)
+    if part.left is not None:
+        over = np.minimum(over, part.left[kept])
     # An exposure that began before the window counts if it ends within it: it is known from
     # a row before the first tick, which is no slot.
     known = (time >= first[case]) | ((over > first[case]) & (over <= last[case]))
@@ -406,8 +421,9 @@ def _cut_calendar(
     joined = np.maximum(time, first[case] - 1)[exposed]
     exposures = _Exposures(case[exposed], group[exposed], joined, over[exposed])
     hit = outcome[group] & (time >= first[case]) & (time <= last[case])
+    ends = bool(window.ticks) or part.left is not None
     rows = _calendar_rows(
-        calendar, first, last, exposures, (case[hit], time[hit]), len(outcome), users
+        calendar, first, last, exposures, ends, (case[hit], time[hit]), len(outcome), users
     )
     n = np.add.reduceat(np.append(rows.events, 0), rows.offsets[:-1]) if len(users) else users
     return _selected(rows, n > 0), part.n_users
@@ -418,6 +434,7 @@ def _calendar_rows(
     first: Int64,
     last: Int64,
     exposures: _Exposures,
+    exposures_end: bool,
     events: tuple[Int64, Int64],
     nobody: int,
     users: Int64,
@@ -455,7 +472,7 @@ def _calendar_rows(
     group[row] = x.group[order]
     offsets = _starts(np.bincount(of, n_rows, minlength=len(users)).astype(np.int64))
     until = np.empty(0, np.int32)
-    if (x.over < _NEVER).any():
+    if exposures_end:
         until = np.repeat(np.diff(offsets), np.diff(offsets)).astype(np.int32)
         ending = order[ends[order]]
         stop = begin[np.searchsorted(cells, key(x.case[ending], x.over[ending]))]

@@ -138,7 +138,8 @@ def choose_surrogates(
 
     plain = statistics(targets.mask, candidate)
     usual = _agreement(plain, plain)
-    best, most = none, max(usual + _margin(usual, plain), 2.0 / np.sqrt(max(candidate.sum(), 1)))
+    by_chance = 2.0 / math.sqrt(max(int(candidate.sum()), 1))
+    best, most = none, max(usual + _margin(usual, plain), by_chance)
     for chosen in sets:
         found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
         agreement = _agreement(found, plain)
