@@ -255,6 +255,7 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     page = (tmp_path / "c" / "report.html").read_text()
     assert "What may not be claimed" in page
     assert "Scorer" not in page
+    assert "ranking" not in page
     assert (tmp_path / "c" / "figures" / "check_power.svg").is_file()
     assert (tmp_path / "c" / "tables" / "check-nulls.tex").is_file()
     again = run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
