@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from gateway.check import summarise_check
-from gateway.config import Config, config_to_toml, parse_config
-from gateway.errors import ResultError
+from gateway.check import is_of_check, summarise_check
+from gateway.config import Config, config_to_toml
+from gateway.errors import ConfigError, Problem
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
 from gateway.provenance import describe_environment
@@ -24,17 +24,15 @@ from gateway.results import (
     open_tables,
     stands,
 )
+from gateway.sweep import stored_plan
 from gateway.talk import SILENT, Talk
 
-__all__ = ["conclude_check", "redraw", "run"]
+__all__ = ["redraw", "run"]
 
 DRAWN = 30
 """Groups in a figure that ranks them, where no config says."""
 LISTED = 100
 """Groups of each detector in the report's ranking: as many as the note works with."""
-
-CHECKED = "check.log"
-"""Column of a sweep's evaluation that says which log of a check a row is of."""
 
 Figures = Mapping[str, tuple[str, str]]
 
@@ -72,6 +70,9 @@ def run(
     Result
         The stored result, open.
     """
+    if config.check is not None:
+        rule = "makes one log of a check, which has no page of its own"
+        raise ConfigError([Problem("[check]", rule, hint="use 'gateway check' or 'gateway sweep'")])
     return execute(
         config, folder=folder, force=force, n_threads=n_threads, talk=talk,
         illustrate=_illustrate, left_out=left_out,
@@ -89,7 +90,7 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     ResultError
         When the folder holds no tables, or a report is wanted of what is no run.
     """
-    if not stands(Path(folder)) and (not report_only or is_checked(Path(folder))):
+    if not stands(Path(folder)):
         return _redraw_tables(Path(folder), report_only=report_only)
     result = open_result(folder)
     tables = result.tables()
@@ -99,39 +100,21 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     return result
 
 
-def conclude_check(folder: str | Path) -> Result:
-    """Summarise the logs of a check that are there, and draw its figure and report.
-
-    Raises
-    ------
-    ResultError
-        When the folder is no sweep's, or none of its points is done.
-    """
-    place = SweepFolder(Path(folder))
-    evaluation = place.sweep_table("evaluation")
-    if evaluation is None or CHECKED not in evaluation.column_names:
-        raise ResultError(f"{folder} holds no log of a check")
-    place.write_sweep_table("check", summarise_check(evaluation))
-    return redraw(folder)
-
-
-def is_checked(folder: Path) -> bool:
-    """Tell whether a folder is that of a check which has been summarised."""
-    return is_sweep(folder) and (folder / "check.parquet").is_file()
-
-
 def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
+    """Draw what the tables of a sweep allow, and the page of a check, after summing it up."""
     result = open_tables(folder)
     tables = result.tables()
-    if is_checked(folder):
+    is_check = is_sweep(folder) and is_of_check(tables.get("evaluation"))
+    if report_only and not is_check:
+        return open_result(folder)  # which says why there can be no report
+    if is_check:
+        place, config = SweepFolder(folder), stored_plan(folder).config
+        place.write_sweep_table("check", summarise_check(tables["evaluation"]))
         # The logs of a check are not worlds of one kind, of which means could be drawn.
-        tables = {name: tables[name] for name in ("check", "summary")}
+        tables = {"check": result.table("check"), "summary": tables["summary"]}
     files, figures = _draw(tables, top=DRAWN)
-    if report_only:
-        files = {}
-    if is_checked(folder):
-        text = SweepFolder(folder).config_text()
-        config = parse_config(text, name=str(folder / "sweep.toml"))
+    files = {} if report_only else files
+    if is_check:
         files["report.html"] = _report(tables, figures, config, describe_environment())
     result.rewrite(files)
     return result

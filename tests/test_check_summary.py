@@ -27,7 +27,7 @@ from gateway.config.checked_log import CheckSection
 from gateway.detect import detect
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
-from gateway.publish import conclude_check, redraw
+from gateway.publish import redraw, run
 from gateway.sweep import EngineOptions, check_plan, run_sweep
 from gateway.targets import TargetSet
 from tests.study_tables import check_table
@@ -247,7 +247,7 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     assert {point.config.check.gateways for point in plan.points} == {3}
     first = run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
     assert (first.n_done, first.n_computed, first.n_failed) == (7, 7, 0)
-    result = conclude_check(tmp_path / "c")
+    result = redraw(tmp_path / "c")
     table = result.table("check")
     assert value(
         table, detector="order", log="labels_permuted", metric="share_of_logs_with_calls"
@@ -255,6 +255,7 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     page = (tmp_path / "c" / "report.html").read_text()
     assert "What may not be claimed" in page
     assert "Scorer" not in page
+    assert "ranking" not in page
     assert (tmp_path / "c" / "figures" / "check_power.svg").is_file()
     assert (tmp_path / "c" / "tables" / "check-nulls.tex").is_file()
     again = run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
@@ -262,6 +263,8 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     (tmp_path / "c" / "report.html").unlink()
     redraw(tmp_path / "c", report_only=True)
     assert (tmp_path / "c" / "report.html").read_text() == page
+    with pytest.raises(GatewayError, match=r"\[check\] makes one log of a check"):
+        run(plan.points[0].config, folder=tmp_path / "r")
     # In memory the same logs give the same table.
     here = gateway.check(
         joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1

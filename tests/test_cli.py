@@ -80,6 +80,7 @@ def test_help__lists_the_jobs(tmp_path):
     for command in (
         "run",
         "detect",
+        "check",
         "simulate",
         "rerun",
         "figures",
@@ -137,6 +138,26 @@ def test_detect__reads_other_column_names_and_a_targets_file(tmp_path, answer):
     assert done.returncode == 0, done.stderr
 
 
+def test_check__says_how_far_a_detector_can_be_trusted_and_goes_on_where_it_stopped(
+    tmp_path, answer
+):
+    log(tmp_path / "log.csv", many_rows())
+    words = ("check", "log.csv", "--target", "bad", "--detector", "frequentist",
+             "--engine", "serial", "--out", "c")  # fmt: skip
+    done = answer(*words)
+    assert done.returncode == 0, done.stderr
+    assert "What may not be claimed:" in done.stdout
+    assert "permuted within users" in done.stdout
+    assert (tmp_path / "c" / "report.html").is_file()
+    said = json.loads(answer(*words, "--json").stdout)
+    assert said["paragraph"] in done.stdout
+    nulls = {row["log"]: row["n"] for row in said["check"]
+             if row["metric"] == "share_of_logs_with_calls"}  # fmt: skip
+    assert nulls["labels_permuted"] == nulls["permuted_within_users"] == 10
+    computed = (tmp_path / "c" / "execution.jsonl").read_text().count('"finished"')
+    assert computed == 29
+
+
 def test_detect__escapes_what_strangers_wrote(tmp_path, answer):
     nasty = "\x1b[31m<script>alert(1)</script> $x^2$ [bold]"
     rows = [row.replace(",a,", f',"{nasty}",') for row in many_rows()]
@@ -181,6 +202,9 @@ def test_bad_log__ends_in_a_message_exit_2_and_nothing_written(tmp_path, answer,
         (["figures", "nowhere"], "does not exist"),
         (["report", "nowhere"], "does not exist"),
         (["detect", "nowhere.csv", "--target", "x"], "nowhere.csv"),
+        (["check", "nowhere.csv", "--target", "x"], "nowhere.csv"),
+        (["check", "nowhere.csv"], "no target group: give --targets FILE or --target GROUP"),
+        (["check", "nowhere.csv", "--target", "x", "--engine", "slow"], "must be one of serial"),
         (["run"], "CONFIG"),
         (["dance"], "dance"),
         (["run", "small.toml", "--threads", "0"], "--threads"),

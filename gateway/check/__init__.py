@@ -19,7 +19,7 @@ from gateway.check.rearranging import (
     reverse_time,
     sample_users,
 )
-from gateway.check.summary import CHECK_SCHEMA, fails, summarise_check
+from gateway.check.summary import CHECK_SCHEMA, fails, is_of_check, summarise_check
 from gateway.check.words import LOGS, limits_of, paragraph_of, verdict_of_check
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Rearranged",
     "check",
     "fails",
+    "is_of_check",
     "limits_of",
     "logs_of",
     "measure_log",

@@ -14,7 +14,8 @@ from gateway.detect import Measure, measure_of
 from gateway.detect.intervals import clopper_pearson
 from gateway.evaluate import mean_interval, table_of
 
-__all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails", "summarise_check"]
+__all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails",
+           "is_of_check", "summarise_check"]  # fmt: skip
 
 CHECK_SCHEMA = pa.schema(
     [
@@ -66,6 +67,11 @@ def fails(rows: Sequence[Mapping[str, Any]], detector: str) -> tuple[str, ...]:
         and row["ci_low"] is not None
         and row["ci_low"] > ALLOWED
     )
+
+
+def is_of_check(evaluation: pa.Table | None) -> bool:
+    """Tell whether an evaluation, if there is one, is that of a sweep over logs of a check."""
+    return evaluation is not None and "check.log" in evaluation.column_names
 
 
 def summarise_check(evaluation: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_c
 from gateway.cli.folders import SOME_FAILED, STOPPED
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
 from gateway.config import Config
-from gateway.publish import conclude_check
+from gateway.publish import redraw
 from gateway.results import Result
 from gateway.sweep import EngineOptions, SweepStoppedError, check_plan, run_sweep
 
@@ -31,7 +31,7 @@ def check_and_show(
         complain(f"the check has stopped: {said}\ngo on with the same command")
         return STOPPED
     if outcome.n_done:
-        _show(conclude_check(place), as_json=as_json)
+        _show(redraw(place), as_json=as_json)
     if outcome.n_failed:
         complain(f"{outcome.n_failed:,} logs failed: see {place / 'failed'}")
         return SOME_FAILED

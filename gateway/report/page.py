@@ -109,7 +109,8 @@ def render_report(
         tiles=tiles(result),
         figures=[_shown(key, svg, caption) for key, (svg, caption) in figures.items()],
         first=_made(BEFORE_FIGURES, result),
-        sections=_made(SECTIONS, result),
+        # A check names no groups: it is all of its page.
+        sections=[] if "check" in tables else _made(SECTIONS, result),
         config_toml=config_toml,
         provenance=provenance_rows(provenance),
         # The page's own files, written by us: they hold nothing of the result.
