@@ -97,14 +97,18 @@ def test_numbers__keep_to_their_ranges(name):
 
 
 @cache
-def even_log() -> tuple[JoinLog, TargetSet]:
-    """Groups that differ by chance alone, or not at all: a prior fitted to them collapses."""
+def even_log(*, early: bool = False) -> tuple[JoinLog, TargetSet]:
+    """Groups that differ by chance alone, or not at all: a prior fitted to them collapses.
+
+    ``early``: a third of the target joins come before all others, as a contrast within users
+    needs.
+    """
     user, k = np.repeat(np.arange(100), 2), np.arange(200)
     group, half = (k // 2 + k % 2 * 2) % 5 + 1, np.arange(0, 100, 2)
     joins = JoinLog.from_arrays(
         np.concatenate([user, half]),
         np.concatenate([group, np.zeros(50, int)]),
-        np.concatenate([np.tile([1, 2], 100), np.where(half % 3 == 0, 0, 5)]),
+        np.concatenate([np.tile([1, 2], 100), np.where(early & (half % 3 == 0), 0, 5)]),
         observed_from=0,
         observed_until=6,
     )
@@ -113,7 +117,11 @@ def even_log() -> tuple[JoinLog, TargetSet]:
 
 def logs() -> list[tuple[JoinLog, TargetSet]]:
     several = [linked_log(seed, users=120, days=days) for seed, days in ((1, 15), (2, 300))]
-    return [*((joins, first_groups(joins, 2)) for joins in several), even_log(), example()[:2]]
+    return [
+        *((joins, first_groups(joins, 2)) for joins in several),
+        even_log(early=True),
+        example()[:2],
+    ]
 
 
 @each_detector

@@ -75,8 +75,9 @@ def test_detect__a_horizon_means_the_same_in_days_and_in_seconds(detector: str) 
     seconds = _in_seconds(days)
     assert seconds.tick == "second"
     forms = [(days, 10), (seconds, "10d"), (seconds, "240h"), (seconds, timedelta(days=10))]
+    least = {"min_joiners": 1} | ({"min_spiking": 1} if detector == "spike" else {})
     found = [
-        gateway.detect(log, first_groups(log, 2), detector=detector, horizon=horizon, min_joiners=1)
+        gateway.detect(log, first_groups(log, 2), detector=detector, horizon=horizon, **least)
         for log, horizon in forms
     ]
     for other in found[1:]:
