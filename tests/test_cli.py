@@ -310,11 +310,12 @@ def test_run__without_planted_gateways_says_what_is_undefined(tmp_path, answer):
 
 
 def test_detect__where_everybody_joins_a_target_answers_by_what_needs_no_others(tmp_path, answer):
-    """Thirty users join x, then y, some of them the target between, some after."""
+    """Thirty users join x, some of them the target before it; one in three has more joins."""
     rows = [
         f"u{u:02d},{group},{day}"
         for u in range(30)
-        for group, day in (("a", 1), ("x", 20), ("bad", 10 + u), ("y", 60))
+        for group, day in (("a", 1), ("x", 20), ("bad", 10 + u), ("y", 60), ("b", 5), ("c", 15))
+        if u % 3 == 0 or group not in "bc"
     ]
     log(tmp_path / "log.csv", rows)
     done = answer("detect", "log.csv", "--target", "bad", "--out", "r", "--json")
