@@ -86,8 +86,9 @@ def _assert_same(got: Detection, expected: Detection) -> None:
 )
 def test_spikes__are_the_same_mapped(folder, tmp_path, options) -> None:
     whole, scores, log, mapped = _both(folder, tmp_path)
-    expected = detect(whole, _targets(whole), scores=scores, min_joiners=1, **options)
-    got = detect(log, _targets(log), scores=mapped, min_joiners=1, **options)
+    options = options | {"min_joiners": 1, "min_spiking": 1}
+    expected = detect(whole, _targets(whole), scores=scores, **options)
+    got = detect(log, _targets(log), scores=mapped, **options)
     _assert_same(got, expected)
     assert expected.to_arrow()["score"].to_numpy().any()
 
