@@ -24,7 +24,6 @@ from gateway.results import (
     open_tables,
     stands,
 )
-from gateway.sweep import stored_plan
 from gateway.talk import SILENT, Talk
 
 __all__ = ["redraw", "run"]
@@ -108,6 +107,8 @@ def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
     if report_only and not is_check:
         return open_result(folder)  # which says why there can be no report
     if is_check:
+        from gateway.sweep import stored_plan  # noqa: PLC0415  (a run needs no sweep)
+
         place, config = SweepFolder(folder), stored_plan(folder).config
         place.write_sweep_table("check", summarise_check(tables["evaluation"]))
         # The logs of a check are not worlds of one kind, of which means could be drawn.

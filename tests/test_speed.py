@@ -23,8 +23,8 @@ SLOWER = 3
 # it, which busy neighbours raised by up to a third. The rest of either is for processors that
 # compare an exponential with a read from memory in another way.
 BOUNDS = {
-    "train, one evaluation": 2.1,
-    "score": 1.9,
+    "train, one evaluation": 4.1,
+    "score": 10.3,
     "spike": 9.0,
     "self-controlled, one evaluation": 5.0,
     "simulate": 1_300.0,
