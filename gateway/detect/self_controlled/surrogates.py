@@ -105,7 +105,7 @@ def choose_surrogates(
     statistics over the groups; both ways round. A set that stands for the targets brings
     news about them, and the correlation rises; one that does not drowns them, and it
     falls. The best set is taken if its correlation is above that of target joins alone, and
-    above zero, by two standard errors: a set that does not help does harm. No truth enters.
+    above zero, by one standard error: a set that does not help does harm. No truth enters.
     Of more than ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
 
     Parameters
@@ -134,7 +134,7 @@ def choose_surrogates(
 
     plain = statistics(targets.mask, candidate)
     usual = _agreement(plain, plain)
-    by_chance = 2.0 / math.sqrt(max(int(candidate.sum()), 1))
+    by_chance = 1.0 / math.sqrt(max(int(candidate.sum()), 1))
     best, most = none, max(usual + _margin(usual, plain), by_chance)
     for chosen in sets:
         found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
@@ -145,9 +145,9 @@ def choose_surrogates(
 
 
 def _margin(agreement: float, plain: Float64) -> float:
-    """Two standard errors of a correlation over the groups known in both halves."""
+    """Standard error of a correlation over the groups known in both halves."""
     known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
-    return 2.0 * (1.0 - agreement**2) / math.sqrt(max(known, 1))
+    return (1.0 - agreement**2) / math.sqrt(max(known, 1))
 
 
 def _statistics(
