@@ -44,9 +44,10 @@ from gateway import analyses
 from gateway.config import Config, config_to_toml
 from gateway.detect import detect_spikes
 from gateway.errors import LogError
+from gateway.finding import scorer_of
 from gateway.pipeline import obtain_inputs
 from gateway.results import load_config
-from gateway.score import LogisticScorer, score_joins
+from gateway.score import score_joins
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
 from gateway.world import World
 
@@ -105,7 +106,7 @@ def found_record(config: Config) -> tuple[analyses.Record, World]:
     joins = analyses.until(platform.joins, note.workflow_day)
     scores = score_joins(
         joins, platform.targets,
-        scorer=LogisticScorer(penalty=config.score.penalty, tolerance=config.score.tolerance),
+        scorer=scorer_of(config),
         horizon=config.score.horizon, folds=config.score.folds,
         calibration=config.score.calibration, seed=config.experiment.seed,
     )  # fmt: skip

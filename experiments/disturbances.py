@@ -118,7 +118,7 @@ KINDS: Mapping[str, Kind] = {
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "all": {},
     "no prior": {"prior": "none"},
-    "model null": {"null": "model"},
+    "no inflation": {"inflation": "none"},
     "no aliases": {"aliases": "none"},
     "no strata": {"user_strata": "none"},
     "unusual kept": {"unusual_users": "keep"},

@@ -34,6 +34,7 @@ from gateway.score import (
     reliability_table,
     score_joins,
 )
+from gateway.score.logistic import KEEP
 from gateway.talk import Talk
 from gateway.targets import TargetSet
 
@@ -44,6 +45,7 @@ __all__ = [
     "run_detectors",
     "score_tables",
     "score_where_needed",
+    "scorer_of",
     "scorer_quality",
 ]
 
@@ -88,7 +90,7 @@ def _train(
         return score_joins(
             joins,
             targets,
-            scorer=_scorer(config),
+            scorer=scorer_of(config),
             horizon=options.horizon,
             folds=options.folds,
             calibration=options.calibration,
@@ -97,13 +99,18 @@ def _train(
         )
 
 
-def _scorer(config: Config) -> Scorer:
+def scorer_of(config: Config) -> Scorer:
+    """Return the scorer of a config."""
     options = config.score
     if options.scorer == "boosted":
         return BoostedScorer()
     if options.scorer == "markov":
         return MarkovScorer()
-    return LogisticScorer(penalty=options.penalty, tolerance=options.tolerance)
+    keep = KEEP if options.covariates else None
+    return LogisticScorer(
+        penalty=options.penalty, tolerance=options.tolerance, keep=keep,
+        covariates=options.covariates,
+    )  # fmt: skip
 
 
 def run_detectors(

@@ -499,8 +499,7 @@ def test_config__durations_of_a_world_are_days() -> None:
 def test_config_json_schema__knows_ranges_defaults_and_meanings() -> None:
     schema = config_json_schema()
     text = json.dumps(schema)
-    assert '": null' not in text
-    assert '"type": "null"' not in text
+    assert "null" not in text
     assert schema["required"] == ["experiment", "targets"]
     got = schema["$defs"]["SpikeOptions"]["properties"]["quantile"]
     assert (got["exclusiveMinimum"], got["exclusiveMaximum"], got["default"]) == (0.0, 1.0, 0.95)

@@ -527,11 +527,11 @@ def test_detector__on_the_calendar_there_is_no_grade_and_no_check():
 def test_detector__a_wider_null_widens_test_and_interval_alike():
     joins, targets = two_countries()
 
-    def found(null: str) -> Detection:
-        options = SelfControlledOptions(surrogates="none", null=null, user_strata="none")
+    def found(inflation: str) -> Detection:
+        options = SelfControlledOptions(surrogates="none", inflation=inflation, user_strata="none")
         return detect_self_controlled(joins, targets, options=options)
 
-    plain, wide = found("model"), found("bulk")
+    plain, wide = found("none"), found("bulk")
     tested = np.isfinite(plain.extra["z"]) & (np.abs(plain.extra["z"]) > 0.1)
     factor = plain.extra["z"][tested] / wide.extra["z"][tested]
     np.testing.assert_allclose(factor, factor[0], rtol=1e-9)

@@ -174,11 +174,11 @@ class SelfControlledOptions(Options, section="self_controlled"):
         "as far as the log shows that the two go together; none: no effect. Calls do not depend "
         "on it",
     )
-    null: Literal["bulk", "model"] = setting(
+    inflation: Literal["bulk", "none"] = setting(
         "bulk",
-        "of the test. model: the likelihood's, with the events of one user that go together; "
-        "bulk: as much wider as the lower half of all groups is spread wider than that, such as "
-        "where users have trends of their own",
+        "of the test and the interval. none: those of the likelihood, with the events of one user "
+        "that go together; bulk: as much wider as the lower half of all groups is spread wider "
+        "than that, such as where users have trends of their own",
     )
     second_contrast: Literal["before", "none"] = setting(
         "before",

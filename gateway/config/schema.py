@@ -181,6 +181,11 @@ class ScoreSection(Section):
         gt=0,
         le=1e12,
     )
+    covariates: bool = setting(
+        True,
+        "logistic: number of joins so far, tenure, gap and calendar beside the groups, whose "
+        "weights fade with later joins; false = the note's plain bag of groups",
+    )
     horizon: Duration | None = setting(
         None, '"180d", or ticks of the log; left out = until the log ends'
     )

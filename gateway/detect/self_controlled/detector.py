@@ -141,7 +141,7 @@ def detect_self_controlled(
     most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
     gather = partial(
         gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
-        bulk=options.null == "bulk",
+        bulk=options.inflation == "bulk",
         aliases=options.aliases == "auto", strata=options.user_strata == "auto",
         before=options.second_contrast == "before",
         most_joins=most,
