@@ -12,7 +12,6 @@ from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.score.prefix_loss_kernels import (
     CALENDAR,
     TENURES,
-    calendar_bin,
     joins_bin,
     sigmoid,
     time_bin,
@@ -32,6 +31,7 @@ def _fill_user(group, time, w, early, late, keep, spread, cuts, line, before, af
     s = 0.0
     q = 0.0
     i = 0
+    piece = 0
     while i < n:
         tick = np.int64(time[i])
         stop = i + 1
@@ -39,13 +39,25 @@ def _fill_user(group, time, w, early, late, keep, spread, cuts, line, before, af
             stop += 1
         gap = np.int64(0) if i == 0 else time_bin(tick - np.int64(time[i - 1]))
         tenure = time_bin(tick - np.int64(time[0]))
-        rest = late[gap * CALENDAR + calendar_bin(cuts, tick)]
+        while piece < len(cuts) and cuts[piece] <= tick:
+            piece += 1
+        rest = late[gap * CALENDAR + piece]
         level = early[joins_bin(i + 1) * TENURES + tenure] + rest
         if i > 0:
             s *= keep
             q *= keep * keep
         scale = 1.0 / np.sqrt(q + 1.0)
         z = slope * (s * scale + level) + intercept
+        if stop == i + 1:
+            # The block ends where its only row does.
+            s += w[group[i]]
+            q += spread
+            before[i] = z
+            z = slope * (s * scale + level) + intercept
+            after[i] = z
+            at_end[i] = z
+            i = stop
+            continue
         total = 0.0
         for j in range(i, stop):
             x = w[group[j]]

@@ -48,7 +48,10 @@ SELF_CONTROLLED = Measure(
         no_effect=1.0,
     ),
     score=Quantity(
-        "shrunken log odds ratio", "logarithm of the odds ratio, shrunken towards no effect"
+        "expected log odds ratio",
+        "posterior mean of the logarithm of the odds ratio, given these joins and, as far as the "
+        "log shows that the two go together, the group's association with the targets; it ranks, "
+        "and no call depends on it",
     ),
     joiners="joiners",
     events="joiners who join a target later",
