@@ -549,7 +549,7 @@ def test_detector__countries_have_their_own_calendars():
     joins, targets = two_countries()
 
     def spread(strata: str) -> tuple[float, Detection]:
-        options = SelfControlledOptions(surrogates="none", null="model", user_strata=strata)
+        options = SelfControlledOptions(surrogates="none", inflation="none", user_strata=strata)
         found = detect_self_controlled(joins, targets, options=options)
         return float(np.nanstd(found.extra["z"])), found
 

@@ -24,7 +24,7 @@ SLOWER = 3
 # compare an exponential with a read from memory in another way.
 BOUNDS = {
     "train, one evaluation": 4.1,
-    "score": 10.3,
+    "score": 7.7,
     "spike": 9.0,
     "self-controlled, one evaluation": 5.0,
     "simulate": 1_300.0,

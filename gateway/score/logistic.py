@@ -117,11 +117,11 @@ def fill_linear(
     n = len(models) + 1
     w, factors = np.zeros((n, prefixes.n_groups)), np.ones((n, 2))
     cuts = np.full((n, CALENDAR - 1), np.iinfo(np.int64).max)
-    nothing = cells(steps_to_bins(np.zeros(STEPS)), 0.0)
-    early, late = (np.tile(x, (n, 1)) for x in nothing)
+    tables = [cells(model.effects, model.intercept) for model in models]
+    # Nobody's model has nothing to look up.
+    early, late = (np.stack([*of_models, of_models[0]]) for of_models in zip(*tables, strict=True))
     for k, model in enumerate(models):
         w[k], factors[k] = model.weights, model.form.factors
-        early[k], late[k] = cells(model.effects, model.intercept)
         if model.form.cuts is not None:
             cuts[k] = model.form.cuts
     given = np.tile([1.0, 0.0], (n, 1)) if lines is None else lines

@@ -24,77 +24,72 @@ USERS = 256
 
 
 @inner_kernel
-def _fill_user(group, time, w, early, late, keep, spread, cuts, line, before, after, at_end):  # type: ignore[no-untyped-def]
-    """Fill logits. s: sum of the weights so far, q: of their squared factors."""
-    slope, intercept = line[0], line[1]
-    n = len(group)
-    s = 0.0
-    q = 0.0
-    i = 0
-    piece = 0
-    while i < n:
-        tick = np.int64(time[i])
-        stop = i + 1
-        while stop < n and time[stop] == tick:
-            stop += 1
-        gap = np.int64(0) if i == 0 else time_bin(tick - np.int64(time[i - 1]))
-        tenure = time_bin(tick - np.int64(time[0]))
-        while piece < len(cuts) and cuts[piece] <= tick:
-            piece += 1
-        rest = late[gap * CALENDAR + piece]
-        level = early[joins_bin(i + 1) * TENURES + tenure] + rest
-        if i > 0:
-            s *= keep
-            q *= keep * keep
-        scale = 1.0 / np.sqrt(q + 1.0)
-        z = slope * (s * scale + level) + intercept
-        if stop == i + 1:
-            # The block ends where its only row does.
-            s += w[group[i]]
-            q += spread
-            before[i] = z
-            z = slope * (s * scale + level) + intercept
-            after[i] = z
-            at_end[i] = z
-            i = stop
+def _fill_users(  # type: ignore[no-untyped-def]
+    offsets, which, u, end, group, time, w, early, late, factors, cuts, lines, before, after, at_end
+):
+    """Fill logits. s: sum of the weights so far, q: of their squared factors.
+
+    Whole arrays and places in them: to cut out a user's parts takes as long as her rows.
+    """
+    for v in range(u, end):
+        a, b = offsets[v], offsets[v + 1]
+        k = which[v]
+        if k == len(w) - 1:
+            before[a:b] = 0.0
+            after[a:b] = 0.0
+            at_end[a:b] = 0.0
             continue
-        total = 0.0
-        for j in range(i, stop):
-            x = w[group[j]]
-            total += x
-            before[j] = z
-            after[j] = slope * ((s + x) * scale + level) + intercept
-        s += total
-        q += spread * (stop - i)
-        level = early[joins_bin(stop) * TENURES + tenure] + rest
-        x = s * (1.0 / np.sqrt(q + (1.0 - spread))) + level
-        for j in range(i, stop):
-            at_end[j] = slope * x + intercept
-        i = stop
+        keep, spread = factors[k, 0], factors[k, 1]
+        slope, intercept = lines[k, 0], lines[k, 1]
+        s = 0.0
+        q = 0.0
+        i = a
+        piece = 0
+        while i < b:
+            tick = np.int64(time[i])
+            stop = i + 1
+            while stop < b and time[stop] == tick:
+                stop += 1
+            gap = np.int64(0) if i == a else time_bin(tick - np.int64(time[i - 1]))
+            tenure = time_bin(tick - np.int64(time[a]))
+            while piece < CALENDAR - 1 and cuts[k, piece] <= tick:
+                piece += 1
+            rest = late[k, gap * CALENDAR + piece]
+            level = early[k, joins_bin(i + 1 - a) * TENURES + tenure] + rest
+            if i > a:
+                s *= keep
+                q *= keep * keep
+            scale = 1.0 / np.sqrt(q + 1.0)
+            z = slope * (s * scale + level) + intercept
+            if stop == i + 1:
+                # The block ends where its only row does.
+                s += w[k, group[i]]
+                q += spread
+                before[i] = z
+                z = slope * (s * scale + level) + intercept
+                after[i] = z
+                at_end[i] = z
+                i = stop
+                continue
+            total = 0.0
+            for j in range(i, stop):
+                x = w[k, group[j]]
+                total += x
+                before[j] = z
+                after[j] = slope * ((s + x) * scale + level) + intercept
+            s += total
+            q += spread * (stop - i)
+            level = early[k, joins_bin(stop - a) * TENURES + tenure] + rest
+            x = s * (1.0 / np.sqrt(q + (1.0 - spread))) + level
+            for j in range(i, stop):
+                at_end[j] = slope * x + intercept
+            i = stop
 
 
 @inner_kernel
 def _sigmoids(x):  # type: ignore[no-untyped-def]
     for j in range(len(x)):
         x[j] = sigmoid(x[j])
-
-
-@inner_kernel
-def _fill_users(  # type: ignore[no-untyped-def]
-    offsets, which, group, time, w, early, late, factors, cuts, lines, before, after, at_end
-):
-    for u in range(len(which)):
-        a, b = offsets[u] - offsets[0], offsets[u + 1] - offsets[0]
-        k = which[u]
-        if k == len(w) - 1:
-            before[a:b] = 0.0
-            after[a:b] = 0.0
-            at_end[a:b] = 0.0
-        elif a < b:
-            _fill_user(
-                group[a:b], time[a:b], w[k], early[k], late[k], factors[k, 0], factors[k, 1],
-                cuts[k], lines[k], before[a:b], after[a:b], at_end[a:b],
-            )  # fmt: skip
 
 
 @parallel_kernel
@@ -111,8 +106,8 @@ def fill_around(  # type: ignore[no-untyped-def]
         u, end = k * USERS, min((k + 1) * USERS, len(which))
         a, b = offsets[u], offsets[end]
         _fill_users(
-            offsets[u : end + 1], which[u:end], group[a:b], time[a:b], w, early, late, factors,
-            cuts, lines, before[a:b], after[a:b], at_end[a:b],
+            offsets, which, u, end, group, time, w, early, late, factors, cuts, lines, before,
+            after, at_end,
         )  # fmt: skip
         if not as_logits:
             _sigmoids(before[a:b])
