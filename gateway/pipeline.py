@@ -31,6 +31,7 @@ from gateway.finding import (
     check_tables,
     explain_one,
     leading,
+    permuted_calls,
     run_detectors,
     score_tables,
     score_where_needed,
@@ -160,7 +161,14 @@ def _compute(
     joins, targets = seen.joins, seen.targets
     scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
     detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    permuted, detections = permuted_calls(
+        config, joins, targets, detections, talk=talk, cost=cost
+    )
     tables = _tables(config, seen, scores, detections, talk)
+    if permuted is not None:
+        tables["permuted"] = permuted.to_arrow()
+        said = text_table({"permuted": permuted.line()})
+        tables["summary"] = pa.concat_tables([tables["summary"], said])
     return tables | _note(config, inputs, detections, talk)
 
 

@@ -262,3 +262,8 @@ class DetectSection(Section):
     detectors: tuple[DetectorName, ...] = setting(
         ("spike",), "detectors, each once", min_length=1, strict=False
     )
+    permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
+        None,
+        "of a log that was read: permutations of each null, in which nothing is to be found, that "
+        "the detectors see beside it; left out = 3, 0 = none",
+    )

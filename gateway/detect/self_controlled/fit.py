@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
-from threadpoolctl import threadpool_limits
 
 from gateway.arrays import Float64
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.score.descent import one_blas_thread
 
 __all__ = ["JointFit", "fit_joint"]
 
@@ -153,8 +153,7 @@ def _minimise(
 
     ends = np.full(len(begin), np.inf)
     ends[: likelihood.slots.n_groups] = _BOUND
-    # One BLAS thread: a threaded dot product adds in another order.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         found = minimize(
             scaled, begin / scale, jac=True, method="L-BFGS-B",
             bounds=Bounds(-ends / scale, ends / scale),
