@@ -161,9 +161,7 @@ def _compute(
     joins, targets = seen.joins, seen.targets
     scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
     detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
-    permuted, detections = permuted_calls(
-        config, joins, targets, detections, talk=talk, cost=cost
-    )
+    permuted, detections = permuted_calls(config, joins, targets, detections, talk=talk, cost=cost)
     tables = _tables(config, seen, scores, detections, talk)
     if permuted is not None:
         tables["permuted"] = permuted.to_arrow()

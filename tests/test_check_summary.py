@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,6 +19,7 @@ from gateway.check import (
     logs_of,
     measure_log,
     paragraph_of,
+    permute_few,
     sample_users,
     summarise_check,
     verdict_of_check,
@@ -24,10 +27,11 @@ from gateway.check import (
 from gateway.check.summary import least_ratio
 from gateway.config import parse_config
 from gateway.config.checked_log import CheckSection
-from gateway.detect import detect
+from gateway.detect import detect, measure_of
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
 from gateway.publish import redraw, run
+from gateway.score import assign_folds
 from gateway.sweep import EngineOptions, check_plan, run_sweep
 from gateway.targets import TargetSet
 from tests.study_tables import check_table
@@ -116,6 +120,9 @@ def test_sample_users__keeps_the_joins_of_some_whoever_else_is_there():
         joins.users[int(v)].as_py() if v in kept else "nobody" for v in inviter[rows]
     ]  # fmt: skip
     assert names[got.inviter].tolist() == expected
+    # The folds of a cross-fit with the same seed are not what is drawn by.
+    many = sample_users(linked_log(5, users=3000), 300, seed=4)
+    assert (np.bincount(assign_folds(many, folds=5, seed=4), minlength=5) > 30).all()
     # Who is drawn does not depend on those who are not.
     assert sample_users(sample_users(joins, 30, seed=4), 20, seed=4).equals(got)
     assert sample_users(joins, 50, seed=4) is joins
@@ -195,6 +202,124 @@ def test_words__say_association_and_the_numbers():
     limits = limits_of(rows)
     assert any("may not be read as what a group does to its members" in line for line in limits)
     assert any("a planted ratio of 6.7 is needed" in line for line in limits)
+
+
+# A few permuted logs beside every run -------------------------------------------------------
+
+
+def flagging(which: dict[str, set[int]], seen: list[tuple[str, ...]]):
+    """Detectors that flag a group in the runs whose numbers are named."""
+
+    def run(joins: JoinLog, targets: TargetSet, names):
+        seen.append(tuple(names))
+        found = detect(joins, targets, detector="frequentist", min_joiners=5)
+        flag = np.arange(joins.n_groups) == 3
+        here = len(seen) - 1
+        return {n: replace(found, flagged=flag & (here in which.get(n, ()))) for n in names}
+
+    return run
+
+
+def permuted_by(which: dict[str, set[int]], *, count: int = 2):
+    joins, targets = log_and_targets()
+    seen: list[tuple[str, ...]] = []
+    measures = [measure_of(name) for name in ("frequentist", "self_controlled", "order", "hitting")]
+    got = permute_few(
+        joins, targets, measures=measures, run=flagging(which, seen), seed=1, count=count
+    )
+    return got, seen
+
+
+def test_permute_few__each_sees_the_strictest_null_it_answers_to():
+    got, seen = permuted_by({"frequentist": {1}})
+    # order does not hold its level and flags nobody; hitting tests nothing.
+    assert seen == [("frequentist",)] * 2 + [("self_controlled",)] * 2
+    rows = {(r["detector"], r["log"]): r for r in got.to_arrow().to_pylist()}
+    assert set(rows) == {
+        ("frequentist", "labels_permuted"), ("self_controlled", "permuted_within_users")
+    }  # fmt: skip
+    row = rows["frequentist", "labels_permuted"]
+    # Clopper and Pearson, 1 of 2: 1 - .975^.5 and its mirror.
+    assert (row["n_logs"], row["n_with_calls"]) == (2, 1)
+    assert row["ci_low"] == pytest.approx(1 - 0.975**0.5)
+    assert row["ci_high"] == pytest.approx(0.975**0.5)
+    assert not got.failing
+    assert "still 99 % of such logs may have calls" in got.line()
+
+
+def test_permute_few__marks_only_what_the_evidence_refutes():
+    # 2 of 2: the lower limit is .025^.5 = .16; 1 of 1 it would be .025, which refutes nothing.
+    assert permuted_by({"self_controlled": {2, 3}})[0].failing == {"self_controlled"}
+    assert permuted_by({"self_controlled": {1}}, count=1)[0].failing == set()
+    assert permuted_by({"self_controlled": {3}})[0].failing == set()
+    said = permuted_by({"self_controlled": {2, 3}})[0].line()
+    assert "self_controlled calls in 2 of 2" in said
+    assert "its flags are marked as not held" in said
+
+
+def test_permute_few__says_why_a_log_cannot_be_permuted():
+    joins, targets = log_and_targets()
+
+    def run(*_):
+        raise GatewayError("nobody is left")
+
+    got = permute_few(joins, targets, measures=[measure_of("spike")], run=run, seed=1)
+    assert got.line() == "permuted logs cannot be used: nobody is left"
+    assert got.to_arrow().num_rows == 0
+
+
+def test_permute_few__takes_few_users_of_a_large_log():
+    joins = linked_log(4, users=6000, groups=16, days=200)
+    seen = []
+
+    def run(log, targets, _):
+        seen.append(log)
+        return fast(log, targets)
+
+    got = permute_few(
+        joins, TargetSet(np.arange(16) < 3, "three"), measures=[measure_of("frequentist")],
+        run=run, seed=1,
+    )  # fmt: skip
+    # About five thousand joins and a fiftieth of the log's.
+    assert joins.n_joins > 30_000
+    for log in seen:
+        assert log.n_users == got.n_users
+        assert log.n_joins == pytest.approx(5000 + joins.n_joins / 50, rel=0.05)
+    assert set(seen[0].users.to_pylist()) != set(seen[1].users.to_pylist())
+    assert f"({got.n_users:,} of {joins.n_users:,} users)" in got.line()
+
+
+def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
+    joins, targets = log_and_targets()
+    joins.to_parquet(tmp_path / "log.parquet")
+    text = f"""
+        [experiment]
+        name = "marked"
+        [log]
+        path = "{tmp_path / "log.parquet"}"
+        [targets]
+        groups = {targets.names(joins)}
+        [detect]
+        detectors = ["frequentist"]
+        [frequentist]
+        alpha = 0.95
+        """.replace("'", '"')
+    result = run(parse_config(text), folder=tmp_path / "r")
+    (row,) = result.table("permuted").to_pylist()
+    assert (row["n_with_calls"], row["fails"]) == (2, True)
+    gateways = result.table("gateways")
+    flagged = gateways.filter(gateways["flagged"])
+    assert flagged.num_rows > 0
+    assert not any(flagged["level_held"].to_pylist())
+    said = {r["key"]: r["value"] for r in result.table("summary").to_pylist()}["permuted"]
+    assert "frequentist calls in 2 of 2" in said
+    assert "yes (not held)" in (tmp_path / "r" / "report.html").read_text()
+    assert "yes (not held)" in (tmp_path / "r" / "tables" / "ranked.tex").read_text()
+    # None of these where it is not wanted.
+    off = parse_config(text, overrides=["detect.permutations=0"])
+    result = run(off, folder=tmp_path / "off")
+    assert "permuted" not in result.table_names
+    assert all(result.table("gateways")["level_held"].to_pylist())
 
 
 # Whole checks -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A few permutations of each null beside every run on a log: a detector that fails is marked."""
+"""A few permuted logs beside every run on a log: a detector that fails is marked."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from gateway.targets import TargetSet
 
 __all__ = ["PERMUTED", "PERMUTED_SCHEMA", "Permuted", "permute_few"]
 
-PERMUTED = 3
-"""Permutations of each null: two that call of three refute a level, none shows that it is held."""
+PERMUTED = 2
+"""Permutations of each null. Calls in both refute a level of 1 in 20 (a detector that holds it
+calls in both of 400 pairs); no number so small can show that it is held."""
 
 PERMUTED_SCHEMA = pa.schema(
     [
@@ -36,9 +37,9 @@ PERMUTED_SCHEMA = pa.schema(
 )
 """Columns of ``Permuted.to_arrow``: the last is the number of users of each log."""
 
-# Joins of all permuted logs together, so that they take no more than a tenth of a run: so many,
-# which cost less than figures and report, and this share of the log's own.
-_FREE, _SHARE = 20_000, 0.05
+# Joins of a permuted log: so many, which cost little beside figures and report, and this part of
+# the log's own. With two of each null they take no more than a tenth of a run.
+_FEW, _PART = 5_000, 50
 
 RunSome = Callable[[JoinLog, TargetSet, Sequence[str]], Mapping[str, Detection]]
 """Runs some detectors on a log; findings by name."""
@@ -51,7 +52,7 @@ class Permuted:
     Parameters
     ----------
     calls
-        Whether each log holds a call, by detector and null, of the nulls that it answers to.
+        Whether each log holds a call, by detector and null.
     n_users, of_users
         Users of each permuted log, and of the log itself.
     unusable
@@ -97,19 +98,14 @@ class Permuted:
                 for row in rows
                 if row["log"] == log
             ]
-            said += [f"{LOGS[log]}: {', '.join(mine)}"] if mine else []
-        failing = sorted(self.failing)
-        if failing:
-            end = (
-                f"{', '.join(failing)}: more than 1 log in 20, so flags are marked as not held"
-            )
+            said += [f"{LOGS[log]}, {', '.join(mine)}"] if mine else []
+        if self.failing:
+            names = ", ".join(sorted(self.failing))
+            end = f"{names}: in more than 1 log of 20, so its flags are marked as not held"
         else:
             most = max(row["ci_high"] for row in rows)
-            end = (
-                f"so few allow for calls in up to {100 * most:.0f} % of such logs; gateway check "
-                "tells more"
-            )
-        return f"nothing to find ({users}): {'; '.join(said)} ({end})"
+            end = f"still {100 * most:.0f} % of such logs may have calls: see gateway check"
+        return f"where nothing is to be found ({users}): {'; '.join(said)} ({end})"
 
 
 def permute_few(
@@ -123,11 +119,12 @@ def permute_few(
 ) -> Permuted:
     """Let detectors look at a few logs in which there is nothing for them to find.
 
-    Each sees the nulls that it answers to: labels permuted over all joins, and, if it claims
-    more than association, the groups of each user permuted among that user's joins. On a large
-    log each permutation is of other users, drawn by name, and of so few that all together hold
-    a twentieth of the log's joins and some thousands more. A level that fails on such a sample
-    fails; one that is not seen to fail may do so on the whole log, where more is tested.
+    Each sees the strictest null that it answers to: labels permuted over all joins, or, if it
+    claims more than association, the groups of each user permuted among that user's joins (a
+    permutation over all joins is one of these, of random groups). On a large log each
+    permutation is of other users, drawn by name, with a fiftieth of the log's joins and some
+    thousands more. A level that fails on such a sample fails; one that is not seen to fail may
+    do so on the whole log, where more is tested.
 
     Parameters
     ----------
@@ -143,13 +140,12 @@ def permute_few(
         Permutations of each null.
     """
     some = [one for one in measures if one.test and one.holds_level]
-    room = (_FREE + _SHARE * joins.n_joins) / max(count * len(NULLS), 1)
-    share = min(1.0, room / max(joins.n_joins, 1))
-    n_users = max(2, int(share * joins.n_users))
+    room = _FEW + joins.n_joins // _PART
+    n_users = min(joins.n_users, max(2, room * joins.n_users // max(joins.n_joins, 1)))
     calls: dict[tuple[str, str], list[bool]] = {}
     try:
         for log, permute in zip(NULLS, (permute_labels, permute_within_users), strict=True):
-            names = [one.detector for one in some if log in answers_to(one)]
+            names = [one.detector for one in some if log == answers_to(one)[-1]]
             for i in range(count if names else 0):
                 sample = sample_users(joins, n_users, seed=seed + i)
                 found = run(permute(sample, seed=seed + i).joins, targets, names)
@@ -157,4 +153,4 @@ def permute_few(
                     calls.setdefault((name, log), []).append(bool(found[name].flagged.any()))
     except GatewayError as error:
         return Permuted({}, n_users, joins.n_users, str(error))
-    return Permuted(calls, min(n_users, joins.n_users), joins.n_users)
+    return Permuted(calls, n_users, joins.n_users)

@@ -265,5 +265,5 @@ class DetectSection(Section):
     permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
         None,
         "of a log that was read: permutations of each null, in which nothing is to be found, that "
-        "the detectors see beside it; left out = 3, 0 = none",
+        "the detectors see beside it; left out = 2, 0 = none",
     )
