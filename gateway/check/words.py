@@ -203,6 +203,16 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
                 f"It calls groups in {round(row['value'] * row['n'])} of {row['n']} logs in which "
                 "the order of each user's joins is random and nothing leads anywhere."
             )
+        ways = {
+            way: _one(rows, log="time_reversed", detector=name, metric=f"calls_{way}")
+            for way in ("backwards", "both_ways")
+        }
+        back, both = (0.0 if row is None else row["value"] for row in ways.values())
+        if holds_level and back:
+            said.append(
+                f"With time reversed it calls {back:.0f} groups, {both:.0f} of them the same: it "
+                "does not tell what leads to targets from what follows on them."
+            )
         placebo = _one(rows, log="placebo_targets", detector=name, metric="calls")
         real = _one(rows, log="time_reversed", detector=name, metric="calls_forwards")
         if placebo and real and holds_level and placebo["value"] >= max(real["value"], 1.0):
