@@ -202,6 +202,7 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
     measures = {
         "average_precision": average_precision(score[candidate], gateway[candidate]),
         "n_planted": _count(gateway),
+        "n_added": float(planted.added.sum()),
         "n_planted_ranked": _count(gateway & ranked),
         "n_found": _count(gateway & found.flagged),
     }

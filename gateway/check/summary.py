@@ -106,6 +106,8 @@ def summarise_check(
             permuted, the planted ratio among planted groups.
         ``calls_forwards``, ``calls_backwards``, ``calls_both_ways``, ``rank_correlation``
             Of the log as it is, and with time reversed.
+        ``joins_added``
+            Further target joins of a planted log, mean over logs.
         ``power``, ``share_planted``, ``average_precision``, ``calls_elsewhere``
             Share of planted groups that are flagged; share of the flagged groups that are
             planted; the ranking against the planted groups, mean over logs; flagged groups that
@@ -166,6 +168,8 @@ def _planted(values: _Values) -> list[_Row]:
     # Student's interval knows no ends.
     low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
     rows: list[_Row] = [(metric, mean, low, high, n)]
+    if "n_added" in values:
+        rows.append(_mean("joins_added", values["n_added"]))
     if values["n_tested"].any():
         n_found, n_flagged = values["n_found"].sum(), values["n_flagged"].sum()
         rows.append(_share("power", n_found, values["n_planted"].sum()))

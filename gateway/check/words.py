@@ -38,7 +38,8 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
         f"{int(summary[key]):,} {key[2:]}" for key in ("n_joins", "n_users", "n_groups")
         if key in summary
     )  # fmt: skip
-    targets = f"; {int(summary['n_targets']):,} target groups" if "n_targets" in summary else ""
+    n = int(summary.get("n_targets", 0))
+    targets = f"; {n:,} target group{'' if n == 1 else 's'}" if n else ""
     begin = (
         f"We checked {_listing(_detectors(rows))} on this log ({log}{targets}) with gateway "
         f"{__version__}."

@@ -124,6 +124,9 @@ def _planted(rows: _Rows) -> Table:
         Column("detector", is_number=False),
         Column("gateways", "where they are planted", is_number=False),
         Column("ratio", "what a member's rate of target joins is multiplied by"),
+        Column(
+            "joins added", "further target joins of members of all planted groups, mean over logs"
+        ),
         Column("power", "share of planted groups that are flagged"),
         Column("95 % interval", "Clopper and Pearson, planted groups taken as independent"),
         Column("planted"),
@@ -146,6 +149,7 @@ def _planted(rows: _Rows) -> Table:
         power = found.get("power")
         lines.append(Row([
             _name(detector), _text(where), Cell(f"{ratio:g}", ratio),
+            _number(found, "joins_added", count),
             _number(found, "power", percent),
             Cell(MISSING) if power is None else _bounds(power, percent),
             Cell(MISSING) if power is None else Cell(count(power["n"]), power["n"]),
