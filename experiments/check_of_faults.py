@@ -35,7 +35,10 @@ def random_log(*, kind: str = "plain", users: int = 1_500, seed: int = 1) -> Joi
     groups = [f"g{i:02d}" for i in range(20)]
     for u in range(users):
         day = int(rng.integers(0, DAYS // 2)) if kind == "onboarding" else 0
-        times = np.sort(rng.integers(day, DAYS, rng.integers(2, 9)))
+        count = int(rng.integers(2, 9))
+        if kind == "active":
+            count = 20 if u % 5 == 0 else 2
+        times = np.sort(rng.integers(day, DAYS, count))
         free = rng.permutation([*groups, *TARGETS]).tolist()
         if kind == "founded late":
             early, late = [g for g in free if g not in TARGETS], free
@@ -168,7 +171,7 @@ FAULTS: tuple[tuple[str, Callable[[], JoinLog], Callable[..., Detection]], ...] 
     ("a bot: joins counted, not people", lambda: random_log(kind="bot"), joins_for_people),
     ("intervals of no width", random_log, no_width),
     ("interval on another scale", random_log, log_for_ratio),
-    ("flags by p-values that hold no level", random_log, level_not_held),
+    ("flags by p-values that hold no level", lambda: random_log(kind="active"), level_not_held),
     ("association called change", alike_users, association_as_change),
     ("horizon of another unit", random_log, wrong_unit),
 )  # fmt: skip

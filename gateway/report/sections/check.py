@@ -124,9 +124,7 @@ def _planted(rows: _Rows) -> Table:
         Column("detector", is_number=False),
         Column("gateways", "where they are planted", is_number=False),
         Column("ratio", "what a member's rate of target joins is multiplied by"),
-        Column(
-            "joins added", "further target joins of members of all planted groups, mean over logs"
-        ),
+        Column("joins added", "further target joins because of all planted groups, mean over logs"),
         Column("power", "share of planted groups that are flagged"),
         Column("95 % interval", "Clopper and Pearson, planted groups taken as independent"),
         Column("planted"),
