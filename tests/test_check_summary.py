@@ -329,6 +329,25 @@ def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
     assert all(result.table("gateways")["level_held"].to_pylist())
 
 
+def test_words__say_that_members_run_out_of_targets():
+    rows = []
+    for added, unplaced in ((60.0, 0.0), (30.0, 30.0)):
+        metrics = {"n_tested": 9.0, "n_flagged": 1.0, "n_found": 1.0, "n_planted": 3.0,
+                   "average_precision": 0.5, "n_added": added, "n_unplaced": unplaced}  # fmt: skip
+        rows += [
+            {"detector": "spike", "log": "planted", "where": "anywhere", "ratio": 8.0,
+             "metric": metric, "value": number} for metric, number in metrics.items()
+        ]  # fmt: skip
+    table = summarise_check(pa.Table.from_pylist(rows))
+    where = {"detector": "spike", "ratio": 8.0}
+    assert value(table, **where, metric="joins_added")[0] == 45.0
+    # 30 of the 120 that were drawn.
+    assert value(table, **where, metric="share_unplaced")[::3] == (0.25, 120)
+    (said,) = [line for line in limits_of(table.to_pylist()) if "every target" in line]
+    assert said.startswith("Up to 25.0 % of the further joins that were drawn are not there")
+    assert not any("every target" in line for line in limits_of(check_table().to_pylist()))
+
+
 def test_words__warn_of_intervals_that_miss_and_of_placebos_that_are_called():
     rows = check_table().to_pylist()
     assert not any("they are too narrow" in line for line in limits_of(rows))

@@ -203,6 +203,7 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         "average_precision": average_precision(score[candidate], gateway[candidate]),
         "n_planted": _count(gateway),
         "n_added": float(planted.added.sum()),
+        "n_unplaced": float(planted.n_unplaced),
         "n_planted_ranked": _count(gateway & ranked),
         "n_found": _count(gateway & found.flagged),
     }

@@ -107,7 +107,9 @@ def summarise_check(
         ``calls_forwards``, ``calls_backwards``, ``calls_both_ways``, ``rank_correlation``
             Of the log as it is, and with time reversed.
         ``joins_added``
-            Further target joins of a planted log, mean over logs.
+            Further target joins of a planted log, mean over logs; ``share_unplaced`` is the share
+            of those drawn for which the user had no target left, so that the ratio is less than
+            its name.
         ``power``, ``share_planted``, ``average_precision``, ``calls_elsewhere``
             Share of planted groups that are flagged; share of the flagged groups that are
             planted; the ranking against the planted groups, mean over logs; flagged groups that
@@ -170,6 +172,9 @@ def _planted(values: _Values) -> list[_Row]:
     rows: list[_Row] = [(metric, mean, low, high, n)]
     if "n_added" in values:
         rows.append(_mean("joins_added", values["n_added"]))
+        drawn = values["n_added"].sum() + values["n_unplaced"].sum()
+        if drawn:
+            rows.append(_share("share_unplaced", values["n_unplaced"].sum(), drawn))
     if values["n_tested"].any():
         n_found, n_flagged = values["n_found"].sum(), values["n_flagged"].sum()
         rows.append(_share("power", n_found, values["n_planted"].sum()))

@@ -60,6 +60,13 @@ def limits_of(rows: Sequence[Row]) -> list[str]:
         "show that a call is causal. Planted gateways multiply a member's rate of target joins "
         "for good; one that acts otherwise may be found more or less often."
     )
+    unplaced = max((row["value"] for row in _of(rows, metric="share_unplaced")), default=0.0)
+    if unplaced > _MANY_UNPLACED:
+        said.append(
+            f"Up to {_percent(unplaced)} of the further joins that were drawn are not there, as "
+            "their user was a member of every target: the ratios that were planted are less than "
+            "their names, and power and coverage are for these smaller effects."
+        )
     few = [
         row["n"]
         for row in rows
@@ -75,6 +82,7 @@ def limits_of(rows: Sequence[Row]) -> list[str]:
 
 
 _NOMINAL = 0.95
+_MANY_UNPLACED = 0.1
 # Permuted logs from which a share of 1 in 20 can be told from none.
 _ENOUGH = 72
 
@@ -238,7 +246,8 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
         said.append(
             f"Of {name}'s 95 % intervals of groups planted {worst['where']} with a ratio of "
             f"{worst['ratio']:g}, {_percent(worst['value'])} hold it ({_interval(worst)}): there "
-            "they are too narrow, or off because such groups have effects of their own."
+            "they are too narrow, or off because such groups have effects of their own or members "
+            "run out of targets."
         )
     if least is not None and holds_level:
         strongest = max(
