@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway._cache import choose_cache
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -35,13 +37,11 @@ def _sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("GATEWAY_CACHE_DIR")
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "gateway" / "numba" / _sources_digest()
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
+CACHE, _WHY_NONE = choose_cache(_sources_digest())
+if CACHE is None:
+    os.environ.pop("NUMBA_CACHE_DIR", None)
+else:
+    os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
@@ -50,6 +50,7 @@ from numba.core import caching  # noqa: E402
 from numba.extending import overload  # noqa: E402
 
 __all__ = [
+    "CACHE",
     "bits_of",
     "float_of",
     "inner_kernel",
@@ -65,11 +66,14 @@ __all__ = [
     "write_through",
 ]
 
-# cache: a warm start costs milliseconds instead of half a minute of compilation.
+# cache: a warm start costs milliseconds instead of half a minute of compilation. Where there is
+# no safe folder for it, nothing is kept: numba itself would take the package's own.
 # nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
 # error_model "numpy": no hidden branch for a division by zero; kernels guard where needed.
 # fastmath stays off: it lets the compiler reorder sums, and results must be the same bits.
-_FLAGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": False}
+_FLAGS: dict[str, Any] = {
+    "cache": CACHE is not None, "nogil": True, "error_model": "numpy", "fastmath": False,
+}  # fmt: skip
 
 # Without reference counts (see `inner_kernel`).
 _LEAN: Any = {**_FLAGS, "_nrt": False}
@@ -87,8 +91,9 @@ def _save_alone(file: Any, key: Any, data: Any) -> None:
     numba reads the index, chooses a free file for a new version, and writes both. Two
     processes at once choose the same file, and later somebody runs the code of the other's
     types. Readers need no lock: a version that is listed and not yet there counts as missing.
+    A disk that is full, or has become read-only, costs the next start its time and no more.
     """
-    with Path(f"{file._index_path}.lock").open("ab") as lock:
+    with suppress(OSError), Path(f"{file._index_path}.lock").open("ab") as lock:
         # A file system without locks leaves what numba does by itself.
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -99,6 +104,18 @@ _cache_file.save = _save_alone
 
 _load_version: Any = _cache_file.load
 _told: list[str] = []
+# What reading a file raises that a lost machine left in pieces.
+_DAMAGE = (
+    caching.pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+def _tell(text: str) -> None:
+    """Say something on stderr, if there is one."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def _load_or_tell(file: Any, key: Any) -> Any:
@@ -106,15 +123,22 @@ def _load_or_tell(file: Any, key: Any) -> Any:
 
     Compiling all kernels takes a minute in which nothing else can be seen to happen.
     """
-    found = _load_version(file, key)
+    try:
+        found = _load_version(file, key)
+    except _DAMAGE:
+        found = None
+        with suppress(OSError):
+            file.flush()
     if found is None and not _told:
         _told.append("compiling kernels, once")
-        sys.stderr.write(f"{_told[0]} (about a minute; later starts find them)\n")
-        sys.stderr.flush()
+        _tell(f"{_told[0]} (about a minute; later starts find them)")
     return found
 
 
 _cache_file.load = _load_or_tell
+
+if CACHE is None and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    _tell(f"kernels are compiled anew each time, for about a minute: {_WHY_NONE}")
 
 
 def kernel(function: Function) -> Function:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -15,8 +17,8 @@ import pyarrow.parquet
 from gateway.errors import LogError
 from gateway.log.messages import complaint
 
-__all__ = ["Format", "digest_of", "format_of", "parquet_batches", "parquet_parts", "parquet_schema",
-           "unreadable", "write_parquet"]  # fmt: skip
+__all__ = ["Format", "digest_of", "format_of", "open_plain", "parquet_batches", "parquet_parts",
+           "parquet_schema", "read_plain", "unreadable", "write_parquet"]  # fmt: skip
 
 Format = Literal["csv", "gzip", "parquet"]
 
@@ -34,6 +36,38 @@ _FOREIGN = {
     b"ARROW1": "an Arrow IPC file",
     b"SQLite format 3": "an SQLite database",
 }
+
+
+def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
+    """Open a file for reading: no pipe, which would wait for its writer, no endless device.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    follow
+        Whether it may be a link.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is anything but a plain file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_plain(path: Path, most: int, *, follow: bool = True) -> bytes:
+    """Return what a plain file holds, which may be so many bytes; as ``open_plain``."""
+    with open_plain(path, follow=follow) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return content
 
 
 def unreadable(path: Path, error: OSError) -> LogError:
@@ -86,7 +120,7 @@ def parquet_parts(path: Path) -> list[Path]:
 def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from error
@@ -101,7 +135,7 @@ def _first_bytes(path: Path) -> bytes:
         # A pipe could be read only once, and we look at the first bytes before we read.
         raise complaint(path, "the path", "must be a regular file or a folder")
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(16)
     except OSError as error:
         raise unreadable(path, error) from error

@@ -10,13 +10,7 @@ from __future__ import annotations
 
 from gateway.results.crates import write_crate
 from gateway.results.drafts import Draft, draft_result, scratch_folder, settle
-from gateway.results.locks import (
-    Lock,
-    is_cache_filled,
-    is_locked,
-    node_cache_lock,
-    node_local_cache,
-)
+from gateway.results.locks import Lock
 from gateway.results.results import (
     Difference,
     Result,
@@ -52,12 +46,8 @@ __all__ = [
     "captured",
     "compare_results",
     "draft_result",
-    "is_cache_filled",
-    "is_locked",
     "is_sweep",
     "load_config",
-    "node_cache_lock",
-    "node_local_cache",
     "open_result",
     "open_tables",
     "read_config_text",

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gateway.errors import ResultError
+from gateway.results.locks import is_held
 from gateway.results.ownership import (
     ASIDE,
     CONFIG,
@@ -31,7 +32,6 @@ from gateway.results.ownership import (
     discard_draft,
     hold_draft,
     is_draft,
-    is_held,
     kind_of,
     owned_files,
     refuse_strangers,

@@ -24,7 +24,7 @@ from gateway.results.writing import refuse_links, replace_file
 
 __all__ = [
     "ASIDE", "CONFIG", "DRAFT", "DRAFT_MARKER", "FORMAT", "METADATA", "PROVENANCE", "STATUS",
-    "claim", "discard_draft", "hold_draft", "is_draft", "is_held", "is_key", "is_made",
+    "claim", "discard_draft", "hold_draft", "is_draft", "is_key", "is_made",
     "is_partial", "kind_of", "owned_files", "refuse_strangers", "remove_file", "remove_folder",
     "strangers", "transient",
 ]  # fmt: skip
@@ -237,23 +237,6 @@ def hold_draft(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether the process that drafts a folder lives, as far as can be known."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def is_draft(folder: Path) -> bool:

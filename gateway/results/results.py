@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gateway.config import Config, config_digest, parse_config
 from gateway.errors import ConfigError, Problem, ResultError
+from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
 from gateway.results.ownership import CONFIG, PROVENANCE, STATUS, claim
@@ -64,9 +65,7 @@ def read_config_text(path: Path) -> str:
         When it cannot be read, or is no page of text.
     """
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise _config_trouble(path, f"must be a config of at most {LARGEST_CONFIG:,} bytes")
-        return path.read_text(encoding="utf-8")
+        return read_plain(path, LARGEST_CONFIG).decode("utf-8")
     except FileNotFoundError:
         raise _config_trouble(path, "does not exist") from None
     except UnicodeDecodeError as error:

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 
 from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
-from gateway.results.locks import Lock, is_lock, is_locked
+from gateway.results.locks import Lock, is_held, is_lock
 from gateway.results.ownership import (
     CONFIG,
     STATUS,
@@ -112,7 +112,7 @@ class SweepFolder:
     @property
     def is_busy(self) -> bool:
         """Whether a sweep works here now."""
-        return is_locked(self.path / "lock")
+        return is_held(self.path / "lock")
 
     def journal(self) -> Journal:
         """Open the journal for writing."""

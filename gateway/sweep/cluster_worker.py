@@ -9,14 +9,16 @@ needs no shared disk: the result travels back as bytes.
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import distributed
 
 from gateway.provenance import result_versions
-from gateway.results import node_local_cache, result_files, scratch_folder
+from gateway.results import result_files, scratch_folder
 from gateway.sweep.processes import ATTEMPTS, late_answer
 from gateway.sweep.supervisor import Child
 from gateway.sweep.tasks import Answer, ChildDeathError, Task
@@ -95,9 +97,10 @@ def _hire(threads: int) -> Child:
                 return child
             child.kill()
     if "NUMBA_CACHE_DIR" not in os.environ and "GATEWAY_CACHE_DIR" not in os.environ:
-        folder = node_local_cache()
-        if folder is not None:
-            os.environ["GATEWAY_CACHE_DIR"] = str(folder)
+        # A home folder of a cluster is shared by its machines, whose processors may differ, and
+        # file locks over a network are slow or missing.
+        place = Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
+        os.environ["GATEWAY_CACHE_DIR"] = str(place)
     child = Child(threads=threads, patience=IDLE_SECONDS)
     child.wait()
     return child
