@@ -65,7 +65,7 @@ def summary_of(found: Detection, *, top: int) -> Text:
 
 def plot_detection(found: Detection, ax: Axes | None, *, top: int) -> Axes:
     """Draw the first groups of a detection as a forest plot."""
-    from gateway.figures.style import COLUMN  # noqa: PLC0415  (matplotlib takes a second)
+    from gateway.figures.style import COLUMN, new_axes  # noqa: PLC0415  (matplotlib takes a second)
     from gateway.figures.top_gateways import draw_forest, plotted_top_gateways  # noqa: PLC0415
 
     gateways = found.to_arrow()
@@ -74,14 +74,14 @@ def plot_detection(found: Detection, ax: Axes | None, *, top: int) -> Axes:
     if data is None:
         raise GatewayError(f"{found.detector} ranks no group: there is nothing to draw")
     height = 0.148 * data.num_rows + 1.15
-    return draw_forest(ax or _new_axes(COLUMN, height), data, found.measure)
+    return draw_forest(ax or new_axes(COLUMN, height), data, found.measure)
 
 
 def plot_user(scores: Scores, user: str, ax: Axes | None) -> Axes:
     """Draw P(target) of one user, join by join."""
     from gateway.figures.labels import label  # noqa: PLC0415  (matplotlib takes a second)
     from gateway.figures.probability_curves import draw_curve  # noqa: PLC0415
-    from gateway.figures.style import COLUMN  # noqa: PLC0415
+    from gateway.figures.style import COLUMN, new_axes  # noqa: PLC0415
 
     rows = scores.user(user).to_arrow()
     after = rows["after"].to_numpy(zero_copy_only=False)
@@ -95,7 +95,7 @@ def plot_user(scores: Scores, user: str, ax: Axes | None) -> Axes:
         "role": [""] * n, "before": rows["before"], "after": rows["after"], "spike": no,
         "is_target": rows["after"].is_null(), "is_gateway": no,
     })  # fmt: skip
-    ax = ax or _new_axes(COLUMN, 2.6)
+    ax = ax or new_axes(COLUMN, 2.6)
     draw_curve(ax, panel, top=1.42 * 100.0 * float(np.nanmax(after)))
     if n <= _MOST_NAMED:
         names = [label(group, limit=16) for group in rows["group"].to_pylist()]
@@ -103,12 +103,4 @@ def plot_user(scores: Scores, user: str, ax: Axes | None) -> Axes:
     else:
         ax.set_xlabel("number of groups joined")
     ax.set_ylabel("P(join a target) (%)")
-    return ax
-
-
-def _new_axes(width: float, height: float) -> Axes:
-    """Return axes of a new figure of pyplot, which a notebook shows by itself; in inches."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415  (it chooses a window system)
-
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     return ax

@@ -85,6 +85,12 @@ def check(
     talk
         Who hears of the progress.
 
+    Returns
+    -------
+    Check
+        ``paragraph`` says what came out, ``limits`` what may not be claimed; ``to_pandas()``,
+        ``to_polars()`` and ``to_arrow()`` give every measure.
+
     Raises
     ------
     GatewayError

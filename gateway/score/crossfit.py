@@ -275,6 +275,11 @@ def score_joins(
         logistic scorer and ``none`` or ``platt``, memory then holds a few bytes for each join.
         None for columns in memory. The scores are the same bits.
 
+    Returns
+    -------
+    Scores
+        ``user(name)`` and ``plot_user(name)`` show one user, ``score_new(joins)`` scores others.
+
     Raises
     ------
     LogError

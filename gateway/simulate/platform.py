@@ -108,6 +108,11 @@ def simulate(
 ) -> JoinLog:
     """Simulate the joins of a world; ``live_through`` gives everything else as well.
 
+    Parameters
+    ----------
+    world, interventions, progress
+        As in ``live_through``.
+
     Returns
     -------
     JoinLog
