@@ -249,10 +249,8 @@ def test_summary__says_what_was_found_in_lines(found):
 def test_plot__draws_into_own_axes_and_returns_them(found):
     ax = Figure().subplots()
     assert found.plot(ax, top=2) is ax
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == [
-        found.top[0],
-        label(found.top[1], limit=22),
-    ]
+    got = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert got == [label(name, limit=22) for name in found.top[:2]]
     assert ax.get_xlabel() == found.measure.estimate.axis
 
 
@@ -333,3 +331,65 @@ def test_evaluate__refuses_names_of_no_candidate(found):
     ):
         with pytest.raises(GatewayError, match=message):
             gateway.evaluate(found, truth=names)
+
+
+# Worlds and sweeps without a file ------------------------------------------------------------
+
+SMALL = {
+    "users": 400, "groups": 60, "days": 120, "arrival_days": 30,
+    "roles": {"targets": 6, "influence": 3, "homophily": 2, "hub": 1},
+}  # fmt: skip
+
+
+def test_draw_world__by_settings_is_that_of_the_config():
+    by_keyword = gateway.draw_world(seed=4, **SMALL)
+    by_mapping = gateway.draw_world({"world": SMALL, "experiment": {"seed": 4}})
+    config = gateway.load_config({
+        "experiment": {"name": "w", "seed": 4}, "world": SMALL, "targets": {"groups": ["x"]},
+    })  # fmt: skip
+    by_config = gateway.draw_world(config)
+    for other in (by_mapping, by_config, gateway.draw_world(config, seed=4)):
+        np.testing.assert_array_equal(by_keyword.groups.role, other.groups.role)
+        np.testing.assert_array_equal(by_keyword.users.interest, other.users.interest)
+    assert by_keyword.config.targets.groups == tuple(by_keyword.names("target"))
+    assert len(by_keyword.names("target")) == 6
+    other = gateway.draw_world(config, seed=5)
+    assert not np.array_equal(other.users.interest, by_config.users.interest)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gateway.draw_world(usres=5), r"usres is not a known key \(did you mean 'users'"),
+        (lambda: gateway.draw_world({"world": {"users": 0}}), r"users must be a whole number of at least 1"),
+        (lambda: gateway.draw_world({"world": SMALL}, users=3), "put them into its world"),
+        (lambda: gateway.draw_world(3), "must be a config or a mapping"),
+        (lambda: gateway.draw_world(**SMALL).names("influencer"), "did you mean 'influence'"),
+        (lambda: gateway.load_config({"experiment": {"name": "a"}}), r"\[targets\] is missing"),
+    ],
+)
+def test_draw_world__says_what_is_wrong(call, message):
+    with pytest.raises(GatewayError, match=message):
+        call()
+
+
+def test_simulate__takes_interventions_as_mappings():
+    world = gateway.draw_world(**SMALL)
+    harm = world.names("target")
+    plain = gateway.simulate(world)
+    assert harm[0] in plain.groups.to_pylist()
+    acting = {"kind": "demotion", "start": 30, "names": harm, "share": 1.0}
+    got = gateway.simulate(world, interventions=[acting])
+    from gateway.simulate import Demotion
+
+    mask = np.isin(np.arange(60), [int(name[1:]) for name in harm])
+    expected = gateway.simulate(world, interventions=[Demotion(30, mask, 1.0)])
+    assert got.equals(expected)
+    assert not got.equals(plain)
+    for wrong, message in (
+        ({"kind": "demote", "start": 3}, "did you mean 'demotion'"),
+        (acting | {"names": ["g1"]}, "must be of groups of the world; got 'g1'"),
+        (acting | {"shar": 1}, "did you mean 'share'"),
+    ):
+        with pytest.raises(GatewayError, match=message):
+            gateway.simulate(world, interventions=[wrong])
