@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "AssumptionWarning",
     "ConfigError",
     "GatewayError",
     "LogError",
@@ -53,6 +54,10 @@ class Problem:
 
 class GatewayError(Exception):
     """A mistake in what the user gave us. Ends a command with exit code 2."""
+
+
+class AssumptionWarning(UserWarning):
+    """A check of a method's assumptions failed on the log: what it finds may mislead."""
 
 
 class ConfigError(GatewayError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +16,7 @@ from gateway.log.files import format_of, parquet_batches, parquet_parts, parquet
 from gateway.log.messages import complaint, listed, nearest, shown
 from gateway.log.times import TimeFormat
 
-__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "frame_library", "option_of",
+__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "option_of",
            "pieces_of", "pieces_of_frame"]  # fmt: skip
 
 WINDOW = ("observed_from", "observed_until")
@@ -208,21 +207,6 @@ def _as_table(
         raise complaint(where, "its content", rule, got=shown(str(error))) from error
     rule = "must be a pandas, polars or pyarrow table or a mapping of columns"
     raise complaint(where, "it", rule, got=type(frame).__name__)
-
-
-def frame_library(name: str) -> Any:
-    """Return pandas or polars, which are optional.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If it is not installed; the message names the way round.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        message = f"{name} is not installed; to_arrow() works without it (pip install {name})"
-        raise ModuleNotFoundError(message, name=name) from error
 
 
 def option_of(role: str) -> str:

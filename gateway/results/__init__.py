@@ -29,6 +29,7 @@ from gateway.results.sweeps import (
     capture_file,
     captured,
     is_sweep,
+    open_sweep,
     resident_mib,
     result_files,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "is_sweep",
     "load_config",
     "open_result",
+    "open_sweep",
     "open_tables",
     "read_config_text",
     "read_journal",
