@@ -29,9 +29,9 @@ _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{letter}iB": 2 ** (10 * k) for k, letter in enumerate("KMGT", start=1)}
 _UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=1)}
 
-# What libraries take beside the work, whatever it is (docs/logs.md: measured).
+# What libraries take beside the work, whatever it is (docs: join logs).
 _RESERVE = 2**25
-# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
+# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs: join logs).
 _TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
 
 

@@ -31,7 +31,7 @@ from gateway.targets import TargetSet
 __all__ = ["SELF_CONTROLLED", "detect_self_controlled"]
 
 
-# What is held at once for each join of a user with an event (docs/logs.md: measured).
+# What is held at once for each join of a user with an event (docs: join logs).
 _BYTES_PER_JOIN = 150
 # A rough fit is enough for a prior's mean, and one penalty for its many.
 _ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)

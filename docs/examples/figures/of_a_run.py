@@ -1,0 +1,8 @@
+"""
+Figures of a run
+================
+"""
+
+# %%
+# text
+print(1)

@@ -1,0 +1,8 @@
+"""
+From a join log to what may be claimed
+======================================
+"""
+
+# %%
+# text
+print(1)

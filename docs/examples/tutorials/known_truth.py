@@ -1,0 +1,8 @@
+"""
+A world whose truth is known
+============================
+"""
+
+# %%
+# text
+print(1)
