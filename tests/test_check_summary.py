@@ -302,7 +302,7 @@ def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
         [detect]
         detectors = ["frequentist"]
         [frequentist]
-        alpha = 0.95
+        alpha = 0.999
         """.replace("'", '"')
     result = run(parse_config(text), folder=tmp_path / "r")
     (row,) = result.table("permuted").to_pylist()

@@ -21,7 +21,7 @@ from gateway.check.rearranging import (
 )
 from gateway.config.checked_log import CheckSection
 from gateway.detect import UNRANKED, Detection
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Problem
 from gateway.evaluate import average_precision, evaluation_table, spearman_among
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
@@ -78,6 +78,9 @@ def measure_log(
     GatewayError
         If the log cannot be made, or a detector cannot use it.
     """
+    if section.log is None:
+        rule = "is missing: a sweep over [check] says which log is made, or use 'gateway check'"
+        raise GatewayError(str(Problem("check.log", rule)))
     if section.users is not None:
         joins = sample_users(joins, section.users, seed=seed)
     if section.log == "planted":

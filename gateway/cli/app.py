@@ -148,7 +148,10 @@ def check(
     columns: dict[str, str | None],
     joins: Annotated[
         Path,
-        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or the result of one"),
+        typer.Argument(
+            metavar="LOG",
+            help="CSV, gzip CSV or Parquet log; or a config (.toml) or a result, with its targets",
+        ),
     ],
     targets: TargetsFile = None,
     targets_column: TargetsColumn = None,
@@ -171,12 +174,12 @@ def check(
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
     from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
-    from gateway.cli.own_logs import config_for_log, config_of_result  # noqa: PLC0415
+    from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
     if targets is None and not target:
-        config = config_of_result(joins, detectors=detector, seed=seed, settings=settings or [])
+        config = config_of_own(joins, detectors=detector, seed=seed, settings=settings or [])
     else:
         config = config_for_log(
             joins,

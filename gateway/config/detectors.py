@@ -264,6 +264,6 @@ class DetectSection(Section):
     )
     permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
         None,
-        "of a log that was read: permutations of each null, in which nothing is to be found, that "
-        "the detectors see beside it; left out = 2, 0 = none",
+        "of a log that was read: permuted logs, in which nothing is to be found, that each "
+        "detector sees beside it; left out = 2, 0 = none",
     )
