@@ -58,14 +58,15 @@ def weakness_of(folder: Path) -> str | None:
         found = [place.stat() for place in (folder, *folder.parents)]
     except (OSError, RuntimeError) as error:
         return f"cannot be made ({getattr(error, 'strerror', None) or error})"
-    if any(link.st_uid not in {_ROOT, os.geteuid()} for link in links):
-        return "lies behind somebody else's link"
+    ours = {_ROOT, os.geteuid()}
     if found[0].st_uid != os.geteuid() or _is_open(found[0], is_end=True):
         return "is somebody else's, or can be written to by others"
-    for place, status in zip(folder.parents, found[1:], strict=True):
-        if status.st_uid not in {_ROOT, os.geteuid()} or _is_open(status, is_end=False):
-            return f"lies in {place}, which others can change"
-    return None
+    changing = [f"lies in {place}, which others can change"
+                for place, status in zip(folder.parents, found[1:], strict=True)
+                if status.st_uid not in ours or _is_open(status, is_end=False)]  # fmt: skip
+    if any(link.st_uid not in ours for link in links):
+        changing.append("lies behind somebody else's link")
+    return next(iter(changing), None)
 
 
 def _is_open(status: os.stat_result, *, is_end: bool) -> bool:

@@ -105,8 +105,9 @@ _cache_file.save = _save_alone
 _load_version: Any = _cache_file.load
 _told: list[str] = []
 # What reading a file raises that a lost machine left in pieces.
+_reader: Any = vars(caching)["pickle"]
 _DAMAGE = (
-    caching.pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError,
+    _reader.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError,
     ValueError,
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ import pytest
 from gateway.config import SweepSection, parse_config
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import execute
-from gateway.results import Journal, Lock, SweepFolder, draft_result, read_journal
+from gateway.results import Journal, Lock, SweepFolder, draft_result
 from gateway.results.locks import is_held
 from gateway.sweep import (
     EngineOptions,
@@ -223,16 +223,16 @@ def test_plan__counts_points_that_coincide_once(tmp_path) -> None:
 
 
 def test_journal__survives_a_torn_line(tmp_path) -> None:
-    path = tmp_path / "j.jsonl"
+    path = tmp_path / "execution.jsonl"
     Journal(path).write("one", point="a")
     with path.open("ab") as file:
         file.write(b'{"time": "2026-01-01T00:00:00", "event": "tw')
     Journal(path).write("three", point="c")
-    assert [entry["event"] for entry in read_journal(path)] == ["one", "three"]
+    assert [entry["event"] for entry in SweepFolder(tmp_path).history()] == ["one", "three"]
 
 
 def test_journal__writers_at_once_mix_no_lines(tmp_path) -> None:
-    path = tmp_path / "j.jsonl"
+    path = tmp_path / "execution.jsonl"
 
     def write(name: int) -> None:
         journal = Journal(path)
@@ -244,7 +244,7 @@ def test_journal__writers_at_once_mix_no_lines(tmp_path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    got = read_journal(path)
+    got = SweepFolder(tmp_path).history()
     assert len(got) == len(path.read_text().splitlines()) == 200
 
 

@@ -8,8 +8,9 @@ import os
 import secrets
 import stat
 from collections.abc import Generator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -38,7 +39,7 @@ _FOREIGN = {
 }
 
 
-def open_plain(path: Path, *, follow: bool = True) -> BinaryIO:
+def open_plain(path: Path, *, follow: bool = True) -> BufferedReader:
     """Open a file for reading: no pipe, which would wait for its writer, no endless device.
 
     Parameters

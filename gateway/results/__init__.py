@@ -33,7 +33,7 @@ from gateway.results.sweeps import (
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal, read_journal
+from gateway.results.writing import Journal
 
 __all__ = [
     "Difference",
@@ -53,7 +53,6 @@ __all__ = [
     "open_sweep",
     "open_tables",
     "read_config_text",
-    "read_journal",
     "resident_mib",
     "result_files",
     "result_folder",

@@ -7,7 +7,6 @@ of the dead are removed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 
 from gateway.errors import ResultError
 from gateway.results.locks import is_held
-from gateway.results.ownership import (
+from gateway.results.names import (
     ASIDE,
     CONFIG,
     DRAFT,
@@ -29,6 +28,9 @@ from gateway.results.ownership import (
     FORMAT,
     PROVENANCE,
     STATUS,
+    transient,
+)
+from gateway.results.ownership import (
     discard_draft,
     hold_draft,
     is_draft,
@@ -37,8 +39,8 @@ from gateway.results.ownership import (
     refuse_strangers,
     remove_folder,
     strangers,
-    transient,
 )
+from gateway.results.records import digest_own
 from gateway.results.writing import sync_path
 
 __all__ = ["Draft", "draft_result", "scratch_folder", "settle"]
@@ -86,13 +88,11 @@ class Draft:
         self.write_json(STATUS, {**content, "files": self.digests(), "written": written})
 
     def digests(self) -> dict[str, str]:
-        """Return sha256 of config, provenance and tables as written so far, by name."""
-        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet")]
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(paths)
-            if path.is_file()
-        }
+        """Return sha256 of config, provenance and tables as written so far, by path."""
+        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet"),
+                 *self.folder.glob("analyses/*.parquet")]  # fmt: skip
+        there = (path.relative_to(self.folder) for path in sorted(paths) if path.is_file())
+        return {name.as_posix(): digest_own(self.folder, name.as_posix()) for name in there}
 
     def place(self, name: str) -> Path:
         """Return a path below the result, for a writer that takes paths (a join log's)."""

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from gateway.errors import ResultError
+from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
 __all__ = ["Lock", "is_held", "is_lock"]
@@ -73,20 +74,18 @@ def _try(handle: int) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {said['pid']} on {said['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        said = json.loads(read_plain(path, _LARGEST, follow=False))
+        return f"process {int(said['pid'])} on {str(said['host'])[:100]}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
 
 
 def is_lock(path: Path) -> bool:
     """Tell whether a file is a lock of ours: it says who held it, or nothing yet."""
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST:
-            return False
-        content = path.read_bytes()
+        content = read_plain(path, _LARGEST, follow=False)
         return not content or json.loads(content).keys() == _self().keys()
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 

@@ -15,7 +15,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from gateway.errors import ResultError
 
-__all__ = ["Journal", "open_own", "read_journal", "refuse_links", "replace_file", "replacing",
+__all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
            "sync_path"]  # fmt: skip
 
 
@@ -175,20 +175,3 @@ class Journal:
 
 def _now() -> str:
     return datetime.now(tz=UTC).isoformat(timespec="milliseconds")
-
-
-def read_journal(path: Path) -> list[Mapping[str, Any]]:
-    """Return every whole line, oldest first; none where there is no file."""
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
-    entries = (_entry(line) for line in lines)
-    return [entry for entry in entries if entry is not None]
-
-
-def _entry(line: str) -> Mapping[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return entry if isinstance(entry, dict) and "event" in entry else None

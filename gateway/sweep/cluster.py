@@ -98,8 +98,9 @@ def _cluster_of_this_machine(options: EngineOptions, scratch: str) -> Iterator[L
     each connection needs a certificate, which is in these processes' memory alone. Workers
     import nothing from the current folder.
     """
-    no_pages = dict.fromkeys(("distributed.scheduler.http.routes",
-                              "distributed.worker.http.routes"), [])  # fmt: skip
+    no_pages: dict[str, list[str]] = {
+        f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
+    }
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     try:
