@@ -7,7 +7,9 @@ exit code 2; anything else that escapes is a fault of ours and ends with 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 __all__ = [
@@ -18,7 +20,11 @@ __all__ = [
     "NobodyToCompareError",
     "Problem",
     "ResultError",
+    "either",
+    "speaking_of_options",
 ]
+
+_of_options = ContextVar("of_options", default=False)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,27 @@ class Problem:
         value = f"; got {self.got}" if self.got is not None else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{place}{self.what} {self.rule}{value}{hint}"
+
+
+@contextmanager
+def speaking_of_options() -> Iterator[None]:
+    """Let messages name options of the command line where they name arguments of a call."""
+    token = _of_options.set(True)
+    try:
+        yield
+    finally:
+        _of_options.reset(token)
+
+
+def either(argument: str, option: str) -> str:
+    """Return how what the user gave is called: the argument in Python, else the option.
+
+    Examples
+    --------
+    >>> either("folder=", "--out")
+    'folder='
+    """
+    return option if _of_options.get() else argument
 
 
 class GatewayError(Exception):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.errors import LogError, NobodyToCompareError, Problem
+from gateway.errors import LogError, NobodyToCompareError, Problem, either
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import listed, nearest, shown
@@ -273,7 +273,7 @@ def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
         raise NobodyToCompareError(
             f"at least {_FEWEST_USERS} users must never join a target group "
             f"({targets.description}), for comparison; {got} "
-            "(--detector self_controlled needs no others)"
+            f"({either('detector=', '--detector ')}self_controlled needs no others)"
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gateway.errors import ResultError
+from gateway.errors import ResultError, either
 from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made
 from gateway.results.records import Record, Status, read_record, read_values
 from gateway.results.writing import refuse_links, replace_file
@@ -72,7 +72,7 @@ def refuse_strangers(folder: Path, names: Collection[str]) -> None:
     if found:
         raise ResultError(
             f"{folder} holds '{found[0]}', which gateway did not write or which is a link: move "
-            "it elsewhere, or give --out another folder"
+            f"it elsewhere, or give {either('folder=', '--out')} another folder"
         )
 
 

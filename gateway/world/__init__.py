@@ -99,9 +99,7 @@ def draw_world(
     )
 
 
-def _draw_by_settings(
-    sections: Mapping[str, Any] | None, seed: int | None, world: dict[str, Any]
-) -> World:
+def _draw_by_settings(sections: Any, seed: int | None, world: dict[str, Any]) -> World:
     """Draw a world without a whole config: of one section, or of a mapping of some."""
     if sections is not None and not isinstance(sections, Mapping):
         rule = "must be a config or a mapping of its sections"
@@ -109,7 +107,7 @@ def _draw_by_settings(
     if sections is not None and world:
         rule = "go without a config: put them into its world"
         raise GatewayError(str(Problem("settings of a world", rule, ", ".join(world))))
-    given = dict(sections) if sections is not None else {"world": WorldSection(**world)}
+    given: dict[str, Any] = dict(sections or {"world": WorldSection(**world)})
     given["experiment"] = {"name": "world", "seed": 1} | dict(given.get("experiment", {}))
     if seed is not None:
         given["experiment"]["seed"] = seed
