@@ -25,7 +25,7 @@ from gateway.analyses import (
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     check_tables,
@@ -190,10 +190,10 @@ def _same_result(final: Path, config: Config, talk: Talk) -> Result:
     stored = open_result(final)
     if stored.config != config:
         raise ResultError(
-            f"{final} holds the result of another config; give --force to replace it, or "
-            "another folder"
+            f"{final} holds the result of another config; give "
+            f"{either('force=True', '--force')} to replace it, or another folder"
         )
-    talk.say(f"{final} is there already (--force computes it again)")
+    talk.say(f"{final} is there already ({either('force=True', '--force')} computes it again)")
     return stored
 
 

@@ -401,11 +401,11 @@ def test_read__names_the_row_of_text_in_parquet_that_is_not_utf8() -> None:
         (
             "user,group,date",
             "column 'time' is missing; the columns are 'user', 'group', 'date' "
-            "(did you mean 'date'? say so with --time-column)",
+            "(did you mean 'date'? say so with time='date')",
         ),
-        ("User,group,time", "(did you mean 'User'? say so with --user-column)"),
-        ("user,groups,time,x", "(did you mean 'groups'? say so with --group-column)"),
-        ("user,group,p,q,r", "'p', 'q', 'r' (say which one with --time-column)"),
+        ("User,group,time", "(did you mean 'User'? say so with user='User')"),
+        ("user,groups,time,x", "(did you mean 'groups'? say so with group='groups')"),
+        ("user,group,p,q,r", "'p', 'q', 'r' (say which one with time='...')"),
         ("user;group;time", "(cells must be separated by commas)"),
         ("user\tgroup\ttime", "(cells must be separated by commas)"),
     ],

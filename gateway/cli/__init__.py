@@ -14,7 +14,7 @@ from types import FrameType
 
 from gateway.cli.app import app
 from gateway.cli.terminal import complain
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, speaking_of_options
 
 __all__ = ["main"]
 
@@ -23,7 +23,8 @@ def main() -> None:
     """Run the command line and exit."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        with speaking_of_options():
+            app()
     except GatewayError as error:
         complain(str(error))
         sys.exit(2)

@@ -118,7 +118,7 @@ def _checked(
     named = columns.named
     place = {}
     for role, name in piece.roles.items():
-        way_out = f"it was taken for its name; {option_of(role)} '' leaves it out"
+        way_out = f"it was taken for its name; {option_of(role, '')} leaves it out"
         hint = None if role in named else way_out
         place[role] = Place(piece.where, f"column {shown(name)}", row, is_block, hint)
     found = {role: _flat(batch.column(name), place[role]) for role, name in piece.roles.items()}

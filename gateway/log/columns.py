@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,13 +11,13 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from gateway.errors import LogError
+from gateway.errors import LogError, either
 from gateway.log.csv_files import csv_batches, read_header
 from gateway.log.files import format_of, parquet_batches, parquet_parts, parquet_schema
 from gateway.log.messages import complaint, listed, nearest, shown
 from gateway.log.times import TimeFormat
 
-__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "frame_library", "option_of",
+__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "option_of",
            "pieces_of", "pieces_of_frame"]  # fmt: skip
 
 WINDOW = ("observed_from", "observed_until")
@@ -210,25 +210,10 @@ def _as_table(
     raise complaint(where, "it", rule, got=type(frame).__name__)
 
 
-def frame_library(name: str) -> Any:
-    """Return pandas or polars, which are optional.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If it is not installed; the message names the way round.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        message = f"{name} is not installed; to_arrow() works without it (pip install {name})"
-        raise ModuleNotFoundError(message, name=name) from error
-
-
-def option_of(role: str) -> str:
-    """Return the option of the command line that names the column of a role."""
+def option_of(role: str, name: str) -> str:
+    """Return how to say that a column holds a role: as an argument in Python, or an option."""
     short = {"seed_group": "seed", "observed_from": "from", "observed_until": "until"}
-    return f"--{short.get(role, role)}-column"
+    return either(f"{role}={name!r}", f"--{short.get(role, role)}-column {shlex.quote(name)}")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
@@ -241,11 +226,10 @@ def _missing(
     """Return the error for a column that is not there: what is, and what may be meant."""
     free = [column for column in present if column not in roles.values()]
     meant = nearest(name, free, cutoff=0.4) or (free[0] if len(free) == 1 else None)
-    option = option_of(role)
-    hint = f"say which one with {option}"
+    hint = f"say which one with {option_of(role, '...')}"
     if len(present) == 1 and any(mark in present[0] for mark in ";\t|"):
         hint = "cells must be separated by commas"
     elif meant:
-        hint = f"did you mean {shown(meant)}? say so with {option}"
+        hint = f"did you mean {shown(meant)}? say so with {option_of(role, meant)}"
     rule = f"is missing; the columns are {listed(present)}"
     return complaint(where, f"column {shown(name)}", rule, hint=hint)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from gateway.arrays import Int32, Int64, Mask, UInt8
 from gateway.errors import LogError
-from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
+from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame
 from gateway.log.files import format_of, write_parquet
 from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
@@ -27,16 +28,13 @@ from gateway.log.read_report import ReadReport, read_report
 from gateway.log.sorting import count_values
 from gateway.log.ticks import Tick, instants, parse_duration
 from gateway.log.times import TimeFormat
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
+from gateway.tabular import Tabular
 
 __all__ = ["SOURCES", "STAYS", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class JoinLog(Views):
+class JoinLog(Views, Tabular):
     """Joins sorted by user, then time, in compressed rows by user.
 
     A user joins a group once. Joins of one user in the same tick are a *tie block* and
@@ -292,6 +290,10 @@ class JoinLog(Views):
         size = f"{self.n_joins:,} joins of {self.n_groups:,} groups by {self.n_users:,} users"
         return f"<JoinLog: {size}, by the {self.tick}>"
 
+    def _repr_html_(self) -> str:
+        # Not as a table: to write out a mapped log would bring all of it into memory.
+        return f"<p>{html.escape(repr(self))}</p>"
+
     @property
     def n_users(self) -> int:
         """Number of users."""
@@ -348,29 +350,6 @@ class JoinLog(Views):
             metadata hold what else ``from_dataframe`` needs to give back an equal log.
         """
         return table_of(vars(self))
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the log as a pandas data frame; the columns are those of ``to_arrow``.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If pandas is not installed.
-        """
-        frame_library("pandas")
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return the log as a polars data frame; the columns are those of ``to_arrow``.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If polars is not installed.
-        """
-        frame: pl.DataFrame = frame_library("polars").from_arrow(self.to_arrow())
-        return frame
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the log to a Parquet file that ``from_parquet`` gives back in full.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError
 from gateway.log.csv_files import csv_batches, read_header
 from gateway.log.files import format_of, unreadable
-from gateway.log.messages import complaint, listed, nearest, shown
+from gateway.log.messages import complaint, did_you_mean, listed, shown
 
 __all__ = ["read_names"]
 
@@ -83,14 +83,11 @@ def _each_once(names: Iterable[str]) -> tuple[str, ...]:
 
 def _no_column(path: Path, name: str, header: list[str]) -> LogError:
     rule = f"must be there once; the columns are {listed(header)}"
-    meant = nearest(name, header)
-    hint = None if meant is None or meant == name else f"did you mean {shown(meant)}?"
-    return complaint(path, f"column {shown(name)}", rule, hint=hint)
+    return complaint(path, f"column {shown(name)}", rule, hint=did_you_mean(name, header))
 
 
 def _no_row(path: Path, name: str, value: str, column: pa.ChunkedArray) -> LogError:
-    meant = nearest(value, pc.unique(column).to_pylist())
-    hint = None if meant is None else f"did you mean {shown(meant)}?"
+    hint = did_you_mean(value, pc.unique(column).to_pylist())
     rule = f"must be {shown(value)} in some row that meets the conditions; it is in none"
     return complaint(path, f"column {shown(name)}", rule, hint=hint)
 

@@ -35,6 +35,7 @@ from gateway.results.sweeps import (
     capture_file,
     captured,
     is_sweep,
+    open_sweep,
     resident_mib,
     result_files,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "node_cache_lock",
     "node_local_cache",
     "open_result",
+    "open_sweep",
     "open_tables",
     "read_config_text",
     "read_journal",

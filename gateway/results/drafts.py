@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway.errors import ResultError
+from gateway.errors import ResultError, either
 from gateway.results.ownership import (
     ASIDE,
     CONFIG,
@@ -219,9 +219,10 @@ def _is_whole(draft: Path) -> bool:
 
 def _refuse_place(final: Path) -> None:
     """Refuse a place onto which no folder can be renamed."""
-    way_out = "give --out a folder in it, such as"
+    give = f"give {either('folder=', '--out')}"
+    way_out = f"{give} a folder in it, such as"
     if final.is_symlink():
-        raise ResultError(f"{final} is a link; give --out the folder itself, or another one")
+        raise ResultError(f"{final} is a link; {give} the folder itself, or another one")
     if os.path.ismount(final):
         raise ResultError(f"{final} is a mount point; {way_out} {final / 'result'}")
     with suppress(FileNotFoundError):
@@ -231,7 +232,7 @@ def _refuse_place(final: Path) -> None:
 
 def _refuse_taken(final: Path, replaces: str | None) -> None:
     """Never write over a folder, or a file, that is not a result of ours."""
-    another = "give --out a new or an empty folder"
+    another = f"give {either('folder=', '--out')} a new or an empty folder"
     if not os.path.lexists(final):
         return
     if final.is_symlink() or not final.is_dir():

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gateway.errors import ResultError
+from gateway.errors import ResultError, either
 from gateway.results.writing import refuse_links, replace_file
 
 __all__ = [
@@ -126,7 +126,7 @@ def refuse_strangers(folder: Path, names: Collection[str]) -> None:
     if found:
         raise ResultError(
             f"{folder} holds '{found[0]}', which gateway did not write or which is a link: move "
-            "it elsewhere, or give --out another folder"
+            f"it elsewhere, or give {either('folder=', '--out')} another folder"
         )
 
 

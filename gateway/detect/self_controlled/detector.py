@@ -18,7 +18,7 @@ from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
 from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
-from gateway.detect.self_controlled.sensitivity import e_values, say_checks
+from gateway.detect.self_controlled.sensitivity import e_values, say_checks, say_failed
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.detect.self_controlled.unusual import most_usual_joins
@@ -192,7 +192,10 @@ def detect_self_controlled(
     notes = (*_set_aside(joins, most), *_say_kinds(found.second_kind), *say_checks(found.checks))
     if given is None:
         notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
-    return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
+    return replace(
+        detection, extra={**detection.extra, "grade": grade}, notes=notes,
+        warnings=say_failed(found.checks),
+    )  # fmt: skip
 
 
 def _names(joins: JoinLog, alias: Int64) -> npt.NDArray[np.object_]:
