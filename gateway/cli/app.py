@@ -363,6 +363,19 @@ def report(folder: ResultDir) -> None:
 
 
 @app.command()
+def view(
+    folder: ResultDir,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="of the page; default: a free one")
+    ] = 0,
+) -> None:
+    """Show a stored result as pages in a browser of this machine, until interrupted."""
+    from gateway.cli.viewing import view_until_interrupted  # noqa: PLC0415  (quick help)
+
+    view_until_interrupted(folder, port=port)
+
+
+@app.command()
 def reproduce(
     full: Annotated[
         bool, typer.Option("--full/--quick", help="every claim, or those of about a minute")
