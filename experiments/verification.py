@@ -23,16 +23,20 @@ import pyarrow as pa
 from scipy import stats
 
 from experiments import qq
+from gateway import randomness_kernels
+from gateway._numba import kernel
 from gateway.config import Config
 from gateway.figures import csv_bytes, render
 from gateway.randomness import Stream
-from gateway.randomness_kernels import philox, uniform52
 from gateway.results import load_config
-from gateway.simulate import live_through
+from gateway.simulate import live_through, occasion_kernels
 from gateway.simulate.moderation import Moderation
-from gateway.simulate.occasion_kernels import next_clock
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
 from gateway.world import Users, draw_world
+
+philox = kernel(randomness_kernels.philox)
+uniform52 = kernel(randomness_kernels.uniform52)
+next_clock = kernel(occasion_kernels.next_clock)
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "results" / "reference" / "verification"

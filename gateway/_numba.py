@@ -46,8 +46,9 @@ else:
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
 from llvmlite import ir  # noqa: E402
-from numba.core import caching  # noqa: E402
-from numba.extending import overload  # noqa: E402
+from numba.core import caching, codegen  # noqa: E402
+from numba.core.compiler import Compiler  # noqa: E402
+from numba.extending import overload, register_jitable  # noqa: E402
 
 __all__ = [
     "CACHE",
@@ -56,6 +57,8 @@ __all__ = [
     "inner_kernel",
     "is_compiled",
     "kernel",
+    "lean_kernel",
+    "making_kernel",
     "parallel_kernel",
     "part_kernel",
     "prange",
@@ -66,20 +69,69 @@ __all__ = [
     "write_through",
 ]
 
-# cache: a warm start costs milliseconds instead of half a minute of compilation. Where there is
-# no safe folder for it, nothing is kept: numba itself would take the package's own.
 # nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
 # error_model "numpy": no hidden branch for a division by zero; kernels guard where needed.
 # fastmath stays off: it lets the compiler reorder sums, and results must be the same bits.
+# no_cfunc_wrapper: nobody calls a kernel from C, so that nothing is compiled for it.
 _FLAGS: dict[str, Any] = {
-    "cache": CACHE is not None, "nogil": True, "error_model": "numpy", "fastmath": False,
+    "nogil": True, "error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True,
 }  # fmt: skip
-
 # Without reference counts (see `inner_kernel`).
 _LEAN: Any = {**_FLAGS, "_nrt": False}
 
 prange = numba.prange
 
+
+class _Part(codegen.JITCodeLibrary):  # type: ignore[misc]
+    """Code of what a kernel calls: linked into the kernel's, not made to run by itself.
+
+    numba optimises and assembles every function on the way up, and again what it calls, four
+    times over for a parallel loop. All of it but the last is thrown away.
+    """
+
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, _name: str, _env: Any) -> None:
+        """Leave the environment to the kernel (see `_WholeKernel`): here is no address for it."""
+
+
+class _WholeKernel(Compiler):  # type: ignore[misc]
+    """Compile a kernel together with all that it calls: optimised and assembled once."""
+
+    def compile_extra(self, function: Any) -> Any:
+        made = self.state.targetctx.codegen()
+        before = made._library_class
+        self.state.library = codegen.JITCodeLibrary(made, function.__qualname__)
+        self.state.library.enable_object_caching()
+        made._library_class = _Part
+        try:
+            compiled = super().compile_extra(function)
+        finally:
+            made._library_class = before
+        for env in compiled._find_referenced_environments():
+            made.set_env(env.env_name, env)
+        return compiled
+
+
+# cache: a warm start costs milliseconds instead of a minute of compilation. What kernels alone
+# call is stored with each of them. Where there is no safe folder for it, nothing is kept: numba
+# itself would take the package's own.
+_WHOLE: Any = {"cache": CACHE is not None, "pipeline_class": _WholeKernel}
 
 _cache_file: Any = caching.IndexDataCacheFile
 _save_version: Any = _cache_file.save
@@ -144,7 +196,13 @@ if CACHE is None and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
 
 def kernel(function: Function) -> Function:
     """Compile a single-threaded kernel."""
-    compiled: Function = numba.njit(**_FLAGS)(function)
+    compiled: Function = numba.njit(**_FLAGS, **_WHOLE)(function)
+    return compiled
+
+
+def lean_kernel(function: Function) -> Function:
+    """Compile a single-threaded kernel that makes no array (see `inner_kernel`)."""
+    compiled: Function = numba.njit(**_LEAN, **_WHOLE)(function)
     return compiled
 
 
@@ -152,10 +210,16 @@ def inner_kernel(function: Function) -> Function:
     """Compile a kernel that is called by others alone, and makes no array.
 
     Its arrays are not counted: the caller holds them. Two threads that count the same
-    arrays at every call pass one line of the cache back and forth.
+    arrays at every call pass one line of the cache back and forth. Called from outside a
+    kernel it is plain Python: to take a hundred arrays from there and hand back what it
+    returns would be more code than most of these kernels.
     """
-    compiled: Function = numba.njit(**_LEAN)(function)
-    return compiled
+    return register_jitable(**_LEAN)(function)
+
+
+def making_kernel(function: Function) -> Function:
+    """Compile a kernel that is called by others alone, and makes arrays."""
+    return register_jitable(**_FLAGS)(function)
 
 
 def part_kernel(function: Function) -> Function:
@@ -163,8 +227,7 @@ def part_kernel(function: Function) -> Function:
 
     An array costs seven words in every call, a stage of tables a hundred.
     """
-    compiled: Function = numba.njit(**_LEAN, forceinline=True)(function)
-    return compiled
+    return register_jitable(**_LEAN, forceinline=True)(function)
 
 
 def parallel_kernel(function: Function) -> Function:
@@ -173,7 +236,7 @@ def parallel_kernel(function: Function) -> Function:
     Each iteration writes only its own cells: no reduction over threads, so that the
     result has the same bits for any number of them.
     """
-    compiled: Function = numba.njit(parallel=True, **_FLAGS)(function)
+    compiled: Function = numba.njit(parallel=True, **_FLAGS, **_WHOLE)(function)
     return compiled
 
 

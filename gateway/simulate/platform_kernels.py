@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, prefetch
+from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import is_membership, next_clock
 from gateway.simulate.prefetch_kernels import ask_for, fly
@@ -136,7 +136,7 @@ def _gather(who, n_senders):  # type: ignore[no-untyped-def]
     return last
 
 
-@inner_kernel
+@lean_kernel
 def send_invitations(  # type: ignore[no-untyped-def]
     stage, policies, who, n_senders, bag, day, seed, send_stream, stream
 ):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, making_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform, uniform52
 
 __all__ = [
@@ -34,7 +34,7 @@ _NOBODY = np.int32(-1)
 _SHORT = 32
 
 
-@kernel
+@inner_kernel
 def _begin(total, u, n, shift):  # type: ignore[no-untyped-def]
     """Return the first of n pairs that is u's: systematic sampling (Madow 1949).
 
@@ -44,7 +44,7 @@ def _begin(total, u, n, shift):  # type: ignore[no-untyped-def]
     return np.int64(np.ceil(total[u] / total[-1] * n - shift))
 
 
-@kernel
+@inner_kernel
 def _place_at(total, guide, point):  # type: ignore[no-untyped-def]
     """Return the place i with total[i] <= point < total[i + 1].
 
@@ -60,14 +60,14 @@ def _place_at(total, guide, point):  # type: ignore[no-untyped-def]
     return i
 
 
-@kernel
+@inner_kernel
 def _partner_at(x, low, high, total, guide):  # type: ignore[no-untyped-def]
     """Return who of the places from low to high holds the share x of their weight."""
     point = total[low] + x * (total[high] - total[low])
     return np.int32(min(max(_place_at(total, guide, point), low), high - 1))
 
 
-@kernel
+@inner_kernel
 def _are_friends(offsets, friend, u, w):  # type: ignore[no-untyped-def]
     """Whether w stands in u's sorted row."""
     low, high = offsets[u], offsets[u + 1]
@@ -80,7 +80,7 @@ def _are_friends(offsets, friend, u, w):  # type: ignore[no-untyped-def]
     return low < offsets[u + 1] and friend[low] == w
 
 
-@kernel
+@inner_kernel
 def _is_new(u, w, offsets, friend, begin, e, first, second):  # type: ignore[no-untyped-def]
     """Whether u and w are two people, not friends, and none of the pairs begin to e."""
     if u == w or _are_friends(offsets, friend, u, w):
@@ -91,7 +91,7 @@ def _is_new(u, w, offsets, friend, begin, e, first, second):  # type: ignore[no-
     return True
 
 
-@kernel
+@inner_kernel
 def _draw_partner(
     seed, stream, event, u, low, high, total, guide, offsets, friend, begin, e, first, second
 ):  # type: ignore[no-untyped-def]
@@ -124,13 +124,13 @@ def draw_pairs(
             second[e] = w
 
 
-@kernel
+@inner_kernel
 def _pick(word, n):  # type: ignore[no-untyped-def]
     """Return one of 0..n-1."""
     return min(np.int64(uniform(word) * n), n - 1)
 
 
-@kernel
+@inner_kernel
 def _pick_two(words, row):  # type: ignore[no-untyped-def]
     """Return two of a row of at least two, as ``_pick_four`` does."""
     i = _pick(words[0], len(row) - 1)
@@ -138,7 +138,7 @@ def _pick_two(words, row):  # type: ignore[no-untyped-def]
     return row[i], row[len(row) - 1 if j == i else j]
 
 
-@kernel
+@inner_kernel
 def _pick_four(words, row):  # type: ignore[no-untyped-def]
     """Return four of a row of at least four, each set of four equally likely.
 
@@ -156,7 +156,7 @@ def _pick_four(words, row):  # type: ignore[no-untyped-def]
     return row[i], row[j], row[k], row[l]
 
 
-@kernel
+@inner_kernel
 def _two_alike(four, upper, offsets):  # type: ignore[no-untyped-def]
     """Of four users, return the two with the most friends or else the two with the fewest.
 
@@ -177,7 +177,7 @@ def _two_alike(four, upper, offsets):  # type: ignore[no-untyped-def]
     return four[p % 4], four[q % 4]
 
 
-@kernel
+@inner_kernel
 def _draw_introduction(seed, stream, event, v, offsets, friend, begin, e, first, second):  # type: ignore[no-untyped-def]
     """Return the two friends of v who become friends as pair e."""
     row = friend[offsets[v] : offsets[v + 1]]
@@ -239,7 +239,7 @@ def list_ends(first, second, cuts, fill, other):  # type: ignore[no-untyped-def]
                     fill[w] += 1
 
 
-@kernel
+@making_kernel
 def _sort_row(row):  # type: ignore[no-untyped-def]
     """Sort a row in place: nearly all are short, and for those nothing is faster."""
     if len(row) > _SHORT:
@@ -261,7 +261,7 @@ def sort_rows(offsets, other):  # type: ignore[no-untyped-def]
         _sort_row(other[offsets[u] : offsets[u + 1]])
 
 
-@kernel
+@inner_kernel
 def _union(one, two, joined, write):  # type: ignore[no-untyped-def]
     """Return the size of the union of two sorted rows; put it into ``joined`` if asked to.
 
@@ -300,7 +300,7 @@ def join_rows(offsets, friend, more_offsets, more, joined_offsets, joined):  # t
         _union(one, two, joined[joined_offsets[u] : joined_offsets[u + 1]], True)
 
 
-@kernel
+@making_kernel
 def _rename_row(row, order, renamed):  # type: ignore[no-untyped-def]
     for i in range(len(row)):
         renamed[i] = order[row[i]]
