@@ -188,6 +188,11 @@ class SelfControlledOptions(Options, section="self_controlled"):
     aliases: Literal["auto", "none"] = setting(
         "auto", "auto: groups that the same users join in the same ticks are called as one"
     )
+    depletion: Literal["auto", "none"] = setting(
+        "auto",
+        "auto: a user joins a group once, so whoever has joined many targets has fewer left to "
+        "join; none: as if there were targets without end (clock of joins)",
+    )
     user_strata: Literal["auto", "none"] = setting(
         "auto",
         "auto: where users are clearly of two kinds by what they join, such as two countries, "

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from gateway.arrays import Mask
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
-from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.slots import Clock, RiskWindow
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
@@ -43,7 +44,7 @@ def _spans(part: JoinLog, outcome: Mask) -> npt.NDArray[np.int64]:
     return np.asarray(last - first)
 
 
-def choose_window(joins: JoinLog, outcome: Mask, *, clock: Clock) -> RiskWindow:
+def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation) -> RiskWindow:
     """Choose how long a join counts, one length for all groups.
 
     Each window is fitted to the same events of the same cases, with a penalty of its own,
@@ -52,12 +53,12 @@ def choose_window(joins: JoinLog, outcome: Mask, *, clock: Clock) -> RiskWindow:
     gains by the choice is small beside its own error: where nothing is true the p-values
     stay uniform (tests/test_self_controlled.py).
     """
-    windows = ladder(joins, outcome, clock=clock)
-    evidence = np.array([_evidence(joins, outcome, clock, window) for window in windows])
+    windows = ladder(joins, outcome, clock=prepared.clock)
+    evidence = np.array([_evidence(joins, outcome, prepared, window) for window in windows])
     best = int(np.argmax(evidence))
     return windows[best] if evidence[best] > evidence[0] + _MARGIN else windows[0]
 
 
-def _evidence(joins: JoinLog, outcome: Mask, clock: Clock, window: RiskWindow) -> float:
-    slots = build_slots(joins, outcome, ~outcome, clock=clock, window=window)
+def _evidence(joins: JoinLog, outcome: Mask, prepared: Preparation, window: RiskWindow) -> float:
+    slots, _ = prepared.slots(joins, outcome, ~outcome, window=window)
     return fit_joint(Likelihood(slots)).evidence
