@@ -32,7 +32,8 @@ def _libraries() -> ThreadpoolController:
 
 def one_blas_thread() -> AbstractContextManager[object]:
     """Use one BLAS thread within: a threaded product adds in another order."""
-    return _libraries().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limit
 
 
 @dataclass(frozen=True, eq=False)
