@@ -45,7 +45,7 @@ else:
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
-from llvmlite import ir  # noqa: E402
+from llvmlite import binding, ir  # noqa: E402
 from numba.core import caching, codegen  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 from numba.extending import overload, register_jitable  # noqa: E402
@@ -63,6 +63,7 @@ __all__ = [
     "part_kernel",
     "prange",
     "prefetch",
+    "processor_features",
     "set_threads",
     "threads",
     "threads_at_most",
@@ -350,6 +351,14 @@ def _compiled_float_of(bits: Any) -> Any:  # noqa: ARG001
         return _float_of(bits)  # type: ignore[call-arg]
 
     return reinterpret
+
+
+def processor_features() -> str:
+    """Return what the compiler may use of the processor, sorted; the same, the same code."""
+    features = binding.get_host_cpu_features().flatten()
+    chosen = (numba.config.CPU_NAME, numba.config.CPU_FEATURES)  # type: ignore[attr-defined]
+    name = chosen[0] or binding.get_host_cpu_name()
+    return f"{name}: {','.join(sorted((chosen[1] or features).split(',')))}"
 
 
 def threads() -> int:

@@ -84,6 +84,7 @@ def plotted_direct_effects(tables: Mapping[str, pa.Table]) -> pa.Table | None:
         return None
     truth, groups = tables["truth"], tables["groups"].select(["group", "role"])
     rows = truth.filter(pc.is_valid(truth["direct_effect"])).join(groups, "group")
+    rows = rows.filter(pc.is_in(rows["role"], pa.array(_ROLES)))
     rows = rows.sort_by([("role", "ascending"), ("group", "ascending")])
     if rows.num_rows == 0:
         return None

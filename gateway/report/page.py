@@ -23,7 +23,7 @@ from gateway.errors import ResultError
 from gateway.report.content import Section
 from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
-from gateway.wording import MISSING, name
+from gateway.wording import MISSING, NO_CHARACTER, name
 
 __all__ = [
     "COLOURS",
@@ -110,7 +110,7 @@ def render_report(
     result = Result(tables, top=top)
     templates = environment("gateway.report")
     script = templates.get_template("report.js").render()
-    return templates.get_template("report.html.j2").render(
+    page = templates.get_template("report.html.j2").render(
         title=name(title, limit=200),
         lede=lede(result),
         confusion=confusion(result),
@@ -126,6 +126,7 @@ def render_report(
         script=Markup(script),  # noqa: S704
         script_digest=_digest(script),
     )
+    return NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", page)
 
 
 def environment(*packages: str) -> Environment:

@@ -7,8 +7,10 @@ types that stand here or a ``ResultError``.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -119,6 +121,8 @@ def digest_own(folder: Path, name: str) -> str:
 
     def digest(path: Path) -> str:
         with open_plain(path, follow=False) as stream:
+            if os.fstat(stream.fileno()).st_size > LARGEST_TABLE:
+                raise OSError(errno.EFBIG, f"it is larger than {LARGEST_TABLE:,} bytes")
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     return _read(folder, name, digest)

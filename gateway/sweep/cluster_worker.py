@@ -8,6 +8,7 @@ needs no shared disk: the result travels back as bytes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
@@ -17,7 +18,8 @@ from typing import Any
 
 import distributed
 
-from gateway.provenance import result_versions
+from gateway._numba import processor_features
+from gateway.provenance import cpu_name, result_versions
 from gateway.results import result_files, scratch_folder
 from gateway.sweep.processes import ATTEMPTS, late_answer
 from gateway.sweep.supervisor import Child
@@ -34,8 +36,14 @@ _guard = threading.Lock()
 
 
 def report_versions() -> dict[str, Any]:
-    """Return what must be the same on every machine of a sweep."""
-    return {**result_versions(), "distributed": distributed.__version__}
+    """Return what must be the same on every machine of a sweep.
+
+    A compiler that may use other instructions of the processor rounds otherwise, in the last
+    digits of some sums.
+    """
+    features = hashlib.sha256(processor_features().encode()).hexdigest()[:8]
+    processor = f"{cpu_name()}, features {features}"
+    return {**result_versions(), "distributed": distributed.__version__, "processor": processor}
 
 
 def compute(

@@ -48,7 +48,7 @@ def answer(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     # What is drawn is of interest here, and not the seconds in which it becomes an image.
     monkeypatch.setattr("gateway.publish.render", lambda _: {"svg": EMPTY})
 
-    def hang(number: int, frame: object) -> None:
+    def hang(*_: object) -> None:
         raise AssertionError(f"no answer within {PATIENCE_SECONDS} s")
 
     def run(*words: object) -> tuple[int, str]:

@@ -33,6 +33,7 @@ def planted(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def cluster(planted) -> Iterator[Client]:
+    assert (planted / "queue.py").exists()
     with connected(EngineOptions("dask", workers=1)) as client:
         yield client
 
@@ -54,7 +55,8 @@ def test_cluster__of_this_machine_is_closed(cluster) -> None:
     assert cluster.submit(os.getpid).result(timeout=60) != os.getpid()
 
 
-def test_worker__imports_nothing_from_the_current_folder(planted) -> None:
+@pytest.mark.usefixtures("planted")
+def test_worker__imports_nothing_from_the_current_folder() -> None:
     child = Child(threads=1)
     try:
         assert child.wait() is None
