@@ -16,7 +16,7 @@ import pytest
 
 from gateway import log as logs
 from gateway.errors import LogError
-from gateway.log import csv_files, files
+from gateway.log import text_files, files
 from gateway.log.join_log import JoinLog
 
 HEADER = b"user,group,time\n"
@@ -340,7 +340,7 @@ def test_read__says_what_is_wrong_with_a_file(content: bytes, said: str) -> None
 def test_read__refuses_a_gzip_stream_that_grows_beyond_measure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(csv_files, "_ALWAYS_ALLOWED", 1 << 20)
+    monkeypatch.setattr(text_files, "_ALWAYS_ALLOWED", 1 << 20)
     bomb = gzip.compress(HEADER + b"u,g,1\n" * 2_000_000, mtime=0)
     assert "the gzip stream must not grow more than 200-fold; got more than" in _complaint(bomb)
     # A ragged row on the way is not looked for beyond that either.
