@@ -345,11 +345,17 @@ def explain(
 
 
 @app.command()
-def figures(folder: ResultDir) -> None:
+def figures(
+    folder: ResultDir,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help="of a sweep; default: average_precision"),
+    ] = None,
+) -> None:
     """Draw a stored result's figures and report again, from its tables."""
     from gateway.publish import redraw  # noqa: PLC0415  (quick help)
 
-    redraw(folder)
+    redraw(folder, metric=metric)
     sys.stdout.write(f"{folder / 'figures'}\n")
 
 

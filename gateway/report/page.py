@@ -45,6 +45,7 @@ _TITLES: Mapping[str, str] = {
     "direct_effects": "What a join did to its joiner, by replay",
     "interventions": "What interventions change",
     "dose_response": "What acting on more groups averts",
+    "sweep_lines": "How each detector changes along the sweep",
     "phase_diagram": "Where each detector holds, and where it breaks",
     "join_sources": "Sources of joins of target groups, published and simulated",
     "pathways": "From gateway groups through sources to target groups",

@@ -179,7 +179,7 @@ def _of(viewed: Viewed, group: str) -> pa.Table:
 
 def _facts(key: str, title: str, rows: Sequence[Row], heads: Sequence[str]) -> Section:
     columns = [Column(head, is_number=False) for head in heads]
-    table = Table(f"facts-{key}", "What is said of the group.", columns, [Body(rows)])
+    table = Table(f"facts-{key}", f"The group: {title}.", columns, [Body(rows)])
     return Section(key, title, [table])
 
 
