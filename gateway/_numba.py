@@ -83,7 +83,7 @@ _LEAN: Any = {**_FLAGS, "_nrt": False}
 prange = numba.prange
 
 
-class _Part(codegen.JITCodeLibrary):  # type: ignore[misc]
+class _Part(codegen.JITCodeLibrary):
     """Code of what a kernel calls: linked into the kernel's, not made to run by itself.
 
     numba optimises and assembles every function on the way up, and again what it calls, four
@@ -111,17 +111,18 @@ class _Part(codegen.JITCodeLibrary):  # type: ignore[misc]
         """Leave the environment to the kernel (see `_WholeKernel`): here is no address for it."""
 
 
-class _WholeKernel(Compiler):  # type: ignore[misc]
+class _WholeKernel(Compiler):
     """Compile a kernel together with all that it calls: optimised and assembled once."""
 
     def compile_extra(self, function: Any) -> Any:
         made = self.state.targetctx.codegen()
         before = made._library_class
-        self.state.library = codegen.JITCodeLibrary(made, function.__qualname__)
+        library: Any = codegen.JITCodeLibrary
+        self.state.library = library(made, function.__qualname__)
         self.state.library.enable_object_caching()
         made._library_class = _Part
         try:
-            compiled = super().compile_extra(function)
+            compiled = super().compile_extra(function)  # type: ignore[no-untyped-call]
         finally:
             made._library_class = before
         for env in compiled._find_referenced_environments():

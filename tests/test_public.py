@@ -25,8 +25,8 @@ PUBLIC = {
     ],
     "gateway.check": [
         "CHECK_SCHEMA", "Check", "Design", "LOGS", "MECHANISMS", "Measured", "PERMUTED", "PLACES",
-        "Permuted", "Planted", "Planting", "QUICK", "Rearranged", "THOROUGH", "check", "fails", "is_of_check",
-        "limits_of", "logs_of",
+        "Permuted", "Planted", "Planting", "QUICK", "Rearranged", "THOROUGH", "check", "fails",
+        "is_of_check", "limits_of", "logs_of",
         "measure_log", "paragraph_of", "permute_few", "permute_labels", "permute_within_users",
         "placebo_targets", "plant", "reverse_time", "sample_users", "summarise_check",
         "verdict_of_check",

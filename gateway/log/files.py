@@ -51,7 +51,7 @@ _STREAM_BUFFER = 1 << 20
 _HEAD = 1 << 12
 
 
-def open_plain(path: Path, *, follow: bool = True) -> BufferedReader:
+def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
     """Open a file for reading: no pipe, which would wait for its writer, no endless device.
 
     Parameters

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import combinations
 from typing import Any, Final
 
+import numpy as np
 from scipy.stats import spearmanr
 
 from gateway.report.content import (
@@ -21,9 +22,10 @@ from gateway.report.content import (
     words,
 )
 from gateway.report.page import environment
-from gateway.report.sections import check, verdict
+from gateway.report.sections.check import check
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
 from gateway.report.sections.target_groups import reading, target_set
+from gateway.report.sections.top_groups import verdict
 from gateway.report.summary import confusion, lede, tiles
 from gateway.view.groups import all_groups, all_users, one_group, one_user
 from gateway.view.viewed import Choice, Content, Query, Viewed, whole, words_of
@@ -85,7 +87,8 @@ def _detectors(viewed: Viewed, query: Query) -> Content:
         first = [{g for g, rank in ranks[d].items() if rank <= top} for d in (one, other)]
         flagged = [{row["group"] for row in viewed.groups if row["by"].get(d, {}).get("flagged")}
                    for d in (one, other)]  # fmt: skip
-        alike = spearmanr(*([ranks[d][g] for g in shared] for d in (one, other))).statistic
+        places = ([ranks[d][g] for g in shared] for d in (one, other))
+        alike = spearmanr(*map(np.asarray, places)).statistic
         rows.append({
             "one": words_of(one), "other": words_of(other), "alike": float(alike),
             "top": len(first[0] & first[1]), "flagged": len(flagged[0] & flagged[1]),
