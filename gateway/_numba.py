@@ -81,15 +81,29 @@ _LEAN: Any = {**_FLAGS, "_nrt": False}
 prange = numba.prange
 
 
-class _Part(codegen.JITCodeLibrary):  # type: ignore[misc]
+_Library: Any = codegen.JITCodeLibrary
+_compile_whole: Any = Compiler.compile_extra
+
+
+@contextmanager
+def _libraries_are(kind: type, made: Any) -> Iterator[None]:
+    """Put what numba compiles or loads meanwhile into libraries of this kind."""
+    before, made._library_class = made._library_class, kind
+    try:
+        yield
+    finally:
+        made._library_class = before
+
+
+class _Part(_Library):  # type: ignore[misc]
     """Code of what a kernel calls: linked into the kernel's, not made to run by itself.
 
-    numba optimises and assembles every function on the way up, and again what it calls, four
-    times over for a parallel loop. All of it but the last is thrown away.
+    numba optimises and assembles every function on the way up with all that it calls, four
+    times over where a loop is parallel, and of all that nothing but the last is ever run.
     """
 
-    def _optimize_functions(self, module: Any) -> None:
-        module.data_layout = self._codegen._data_layout
+    def _optimize_functions(self, _module: Any) -> None:
+        pass
 
     def _optimize_final_module(self) -> None:
         pass
@@ -106,22 +120,27 @@ class _Part(codegen.JITCodeLibrary):  # type: ignore[misc]
         return self
 
     def set_env(self, _name: str, _env: Any) -> None:
-        """Leave the environment to the kernel (see `_WholeKernel`): here is no address for it."""
+        """Do nothing: here is no address for it (see `_WholeKernel`)."""
+
+    @classmethod
+    def _unserialize(cls, made: Any, state: Any) -> Any:
+        # A kernel that another one calls, found in the cache: it runs by itself as well.
+        with _libraries_are(_Library, made):
+            return _Library._unserialize(made, state)
 
 
-class _WholeKernel(Compiler):  # type: ignore[misc]
-    """Compile a kernel together with all that it calls: optimised and assembled once."""
+class _WholeKernel(Compiler):
+    """Compile a kernel together with all that it calls: optimised and assembled once.
+
+    Under numba's lock, as all compiling is.
+    """
 
     def compile_extra(self, function: Any) -> Any:
         made = self.state.targetctx.codegen()
-        before = made._library_class
-        self.state.library = codegen.JITCodeLibrary(made, function.__qualname__)
+        self.state.library = _Library(made, function.__qualname__)
         self.state.library.enable_object_caching()
-        made._library_class = _Part
-        try:
-            compiled = super().compile_extra(function)
-        finally:
-            made._library_class = before
+        with _libraries_are(_Part, made):
+            compiled = _compile_whole(self, function)
         for env in compiled._find_referenced_environments():
             made.set_env(env.env_name, env)
         return compiled
@@ -129,7 +148,14 @@ class _WholeKernel(Compiler):  # type: ignore[misc]
 
 # cache: a warm start costs milliseconds instead of a minute of compilation. What kernels alone
 # call is stored with each of them.
-_WHOLE: Any = {"cache": True, "pipeline_class": _WholeKernel}
+_WHOLE: Any = {"cache": True}
+# None of these is documented. Without them numba takes twice as long and gives the same code.
+_INSIDE = ("_optimize_functions", "_optimize_final_module", "_finalize_final_module",
+           "_unserialize")  # fmt: skip
+if hasattr(codegen.JITCPUCodegen, "_library_class") and all(
+    hasattr(_Library, name) for name in _INSIDE
+):
+    _WHOLE["pipeline_class"] = _WholeKernel
 
 _cache_file: Any = caching.IndexDataCacheFile
 _save_version: Any = _cache_file.save

@@ -65,3 +65,55 @@ def test_cache__says_once_on_stderr_that_kernels_are_compiled(tmp_path: Path) ->
     assert cold.stdout == warm.stdout == "2 1.5 6\n"
     assert cold.stderr == "compiling kernels, once (about a minute; later starts find them)\n"
     assert warm.stderr == ""
+
+
+ASSEMBLED = """
+from numba.core import codegen
+
+assemble = codegen.JITCodeLibrary._finalize_specific
+assembled = []
+
+def note(library):
+    assembled.append(library.name)
+    assemble(library)
+
+codegen.JITCodeLibrary._finalize_specific = note
+
+import numpy as np
+from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel, part_kernel, prange
+
+@part_kernel
+def double(x):
+    return 2 * x
+
+@inner_kernel
+def more(x):
+    return double(x) + max(x, 1)
+
+@making_kernel
+def many(n):
+    return np.full(n, 1)
+
+@kernel
+def alone(x):
+    return more(x)
+
+@parallel_kernel
+def fill(a):
+    for i in prange(len(a)):
+        a[i] = more(i) + alone(np.int64(i)) + many(2).sum()
+
+a = np.zeros(4, np.int64)
+fill(a)
+print(a.tolist(), alone(3), more(3), [name for name in assembled if name in ("fill", "alone")])
+print(len([name for name in assembled if name not in ("fill", "alone", "nrt")]))
+"""
+
+
+def test_kernel__is_assembled_once_with_all_it_calls(tmp_path: Path) -> None:
+    """numba's own way would assemble each function, and each loop three times more."""
+    script = tmp_path / "whole_kernels.py"
+    script.write_text(ASSEMBLED)
+    cold, warm = (compile_in(tmp_path / "cache", script).stdout for _ in range(2))
+    assert cold == "[4, 8, 14, 20] 9 9 ['alone', 'fill']\n0\n"
+    assert warm == "[4, 8, 14, 20] 9 9 ['fill', 'alone']\n0\n"
