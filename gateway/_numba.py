@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +52,7 @@ from numba.core.compiler import Compiler  # noqa: E402
 from numba.extending import overload, register_jitable  # noqa: E402
 
 __all__ = [
+    "at_first_compile",
     "bits_of",
     "float_of",
     "inner_kernel",
@@ -159,42 +161,100 @@ if hasattr(codegen.JITCPUCodegen, "_library_class") and all(
 
 _cache_file: Any = caching.IndexDataCacheFile
 _save_version: Any = _cache_file.save
-
-
-def _save_alone(file: Any, key: Any, data: Any) -> None:
-    """Add a compiled version of a function to the cache while no other process does.
-
-    numba reads the index, chooses a free file for a new version, and writes both. Two
-    processes at once choose the same file, and later somebody runs the code of the other's
-    types. Readers need no lock: a version that is listed and not yet there counts as missing.
-    """
-    with Path(f"{file._index_path}.lock").open("ab") as lock:
-        # A file system without locks leaves what numba does by itself.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        _save_version(file, key, data)
-
-
-_cache_file.save = _save_alone
-
 _load_version: Any = _cache_file.load
+# A kernel compiles in seconds: who waits longer waits for somebody who was stopped in it.
+PATIENCE_SECONDS = 60.0
+# What this process does when the first of its kernels is to be compiled.
+_first_compiled: list[Callable[[], None]] = []
 _told: list[str] = []
 
 
-def _load_or_tell(file: Any, key: Any) -> Any:
-    """Return a compiled version from the cache; say, once, that there are some to be made.
+class _Compiling:
+    """The function of the cache that this process is compiling: others wait for it.
 
-    Compiling all kernels takes a minute in which nothing else can be seen to happen.
+    Two processes that begin together would compile the same kernels side by side. And numba
+    reads its index, chooses a free file for a new version, and writes both: two at once choose
+    the same file, and later somebody runs the code of the other's types.
+    """
+
+    index: str | None = None
+    lock: Any = None
+
+    def begin(self, file: Any) -> None:
+        """Wait until nobody else compiles this function."""
+        self.end()
+        # A folder that cannot be written to, or a file system without locks, leaves what
+        # numba does by itself.
+        with suppress(OSError):
+            self.lock = Path(f"{file._index_path}.lock").open("ab")
+            self.index = file._index_path
+            latest = time.monotonic() + PATIENCE_SECONDS
+            while not _is_taken(self.lock) and time.monotonic() < latest:
+                time.sleep(0.01)
+
+    def end(self) -> None:
+        """Let the others go on."""
+        if self.lock is not None:
+            self.lock.close()
+        self.index = self.lock = None
+
+
+def _is_taken(lock: Any) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_compiling = _Compiling()
+
+
+def _save_alone(file: Any, key: Any, data: Any) -> None:
+    """Add a compiled version of a function to the cache while no other process does."""
+    compiling = _compiling if _compiling.index == file._index_path else _Compiling()
+    if compiling.lock is None:
+        compiling.begin(file)
+    try:
+        _save_version(file, key, data)
+    finally:
+        compiling.end()
+
+
+def _load_or_wait(file: Any, key: Any) -> Any:
+    """Return a compiled version from the cache, also one that somebody is just compiling.
+
+    Says, once, that there are some to be made: it takes a minute in which nothing else can be
+    seen to happen.
     """
     found = _load_version(file, key)
-    if found is None and not _told:
+    if found is not None:
+        return found
+    if not _told:
         _told.append("compiling kernels, once")
         sys.stderr.write(f"{_told[0]} (about a minute; later starts find them)\n")
         sys.stderr.flush()
+        for act in _first_compiled:
+            act()
+    _compiling.begin(file)
+    found = _load_version(file, key)
+    if found is not None:
+        _compiling.end()
     return found
 
 
-_cache_file.load = _load_or_tell
+_cache_file.save = _save_alone
+_cache_file.load = _load_or_wait
+
+
+@contextmanager
+def at_first_compile(act: Callable[[], None]) -> Iterator[None]:
+    """Call ``act`` when, within, the first kernel of this process is to be compiled."""
+    _first_compiled.append(act)
+    try:
+        yield
+    finally:
+        _first_compiled.remove(act)
 
 
 def kernel(function: Function) -> Function:
