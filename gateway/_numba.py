@@ -186,7 +186,7 @@ class _Compiling:
         # A folder that cannot be written to, or a file system without locks, leaves what
         # numba does by itself.
         with suppress(OSError):
-            self.lock = Path(f"{file._index_path}.lock").open("ab")
+            self.lock = Path(f"{file._index_path}.lock").open("ab")  # noqa: SIM115  (see end)
             self.index = file._index_path
             latest = time.monotonic() + PATIENCE_SECONDS
             while not _is_taken(self.lock) and time.monotonic() < latest:

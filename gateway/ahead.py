@@ -14,24 +14,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from gateway._numba import at_first_compile
 from gateway.config import Config, config_to_toml, parse_config
-from gateway.counterfactual import measure_truth
 from gateway.errors import GatewayError
-from gateway.finding import run_detectors, score_where_needed
-from gateway.log.join_log import JoinLog
-from gateway.simulate import live_through
-from gateway.talk import SILENT
-from gateway.targets import TargetSet
-from gateway.world import draw_world
 
 __all__ = ["compiling_ahead"]
 
-# Of the log: large enough for every stage to have something to do.
-_USERS, _GROUPS, _JOINS, _DAYS = 600, 40, 6_000, 500
-_SMALL = ("world.users=400",)
+# A log in which every stage finds something to do, and a world as small.
+_USERS, _GROUPS, _TARGETS, _JOINS, _DAYS = 600, 40, 5, 6_000, 500
+_SMALL = (f"world.users={_USERS}",)
 _END = "# end\n"
 
 
@@ -72,18 +63,29 @@ def _main() -> None:
     """Compile what the config on stdin needs; end as soon as stdin does."""
     text = "".join(iter(sys.stdin.readline, _END))
     threading.Thread(target=_wait_for_end, daemon=True).start()
+    # Loaded only now, since stdin may end while they take their seconds.
+    import numpy as np  # noqa: PLC0415
+
+    from gateway.counterfactual import measure_truth  # noqa: PLC0415
+    from gateway.finding import run_detectors, score_where_needed  # noqa: PLC0415
+    from gateway.log.join_log import JoinLog  # noqa: PLC0415
+    from gateway.simulate import live_through  # noqa: PLC0415
+    from gateway.talk import SILENT  # noqa: PLC0415
+    from gateway.targets import TargetSet  # noqa: PLC0415
+    from gateway.world import draw_world  # noqa: PLC0415
+
     config = parse_config(text)
     rng = np.random.default_rng(0)
-    user, group = rng.integers(_USERS, size=_JOINS), rng.integers(_GROUPS, size=_JOINS)
-    joins = JoinLog.from_arrays(user, group, rng.integers(_DAYS, size=_JOINS), tick="day")
-    targets = TargetSet(np.arange(_GROUPS) < 5, "")
+    user, group, time = (rng.integers(most, size=_JOINS) for most in (_USERS, _GROUPS, _DAYS))
+    joins = JoinLog.from_arrays(user, group, time, tick="day")
+    targets = TargetSet(np.arange(_GROUPS) < _TARGETS, "the first groups")
     scores = score_where_needed(config, joins, targets, talk=SILENT)
     run_detectors(config, joins, targets, scores, talk=SILENT)
     # Last: by now the other process has compiled what simulates.
-    history = live_through(draw_world(parse_config(text, overrides=_SMALL)))
+    config = parse_config(text, overrides=_SMALL)
+    history = live_through(draw_world(config))
     joins = history.joins()
-    mask = np.arange(joins.n_groups) < 5
-    measure_truth(history, mask, joins, section=config.truth)
+    measure_truth(history, np.arange(joins.n_groups) < _TARGETS, joins, section=config.truth)
 
 
 def _wait_for_end() -> None:

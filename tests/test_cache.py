@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from numba.core import caching
 
 from gateway import _numba  # noqa: F401  (what this is about)
@@ -49,11 +52,11 @@ print(one(1), one(0.5), two(3))
 """
 
 
-def compile_in(cache: Path, script: Path) -> subprocess.CompletedProcess[str]:
+def compile_in(cache: Path, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment |= {"GATEWAY_CACHE_DIR": str(cache), "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *words],
         capture_output=True, text=True, timeout=300, check=True, env=environment,
     )  # fmt: skip
 
@@ -117,3 +120,86 @@ def test_kernel__is_assembled_once_with_all_it_calls(tmp_path: Path) -> None:
     cold, warm = (compile_in(tmp_path / "cache", script).stdout for _ in range(2))
     assert cold == "[4, 8, 14, 20] 9 9 ['alone', 'fill']\n0\n"
     assert warm == "[4, 8, 14, 20] 9 9 ['fill', 'alone']\n0\n"
+
+
+COUNTED = """
+from gateway import _numba
+from gateway._numba import kernel
+
+save, saved = _numba._save_version, []
+
+def note(file, key, data):
+    saved.append(key)
+    save(file, key, data)
+
+_numba._save_version = note
+
+@kernel
+def one(x):
+    return x + 1
+
+@kernel
+def two(x):
+    return x * 2
+
+print(one(1), one(0.5), two(3), len(saved))
+"""
+
+
+def test_cache__of_two_at_once_one_compiles_and_the_other_waits(tmp_path: Path) -> None:
+    script = tmp_path / "some_kernels.py"
+    script.write_text(COUNTED)
+    with ThreadPoolExecutor(2) as both:
+        done = list(both.map(compile_in, [tmp_path / "cache"] * 2, [script] * 2))
+    *got, counts = zip(*(run.stdout.split() for run in done), strict=True)
+    assert got == [("2", "2"), ("1.5", "1.5"), ("6", "6")]
+    assert sum(map(int, counts)) == 3
+
+
+AHEAD = """
+import os, subprocess, sys, time
+from gateway._numba import kernel
+from gateway.ahead import compiling_ahead
+from gateway.config import parse_config
+from tests.worlds import SMALL
+
+@kernel
+def one(x):
+    return x + 1
+
+started = []
+
+class Noted(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        started.append(self)
+
+subprocess.Popen = Noted
+
+with compiling_ahead(parse_config(SMALL)):
+    assert not started
+    one(1), one(0.5)
+    print(started[0].pid, started[0].poll(), len(started), flush=True)
+    if sys.argv[1:] == ["killed"]:
+        os.abort()
+print(started[0].returncode)
+"""
+
+
+def test_compiling_ahead__begins_with_the_first_kernel_and_ends_with_the_block(tmp_path) -> None:
+    script = tmp_path / "ahead_kernels.py"
+    script.write_text(AHEAD)
+    _, *got = compile_in(tmp_path / "cache", script).stdout.split()
+    assert got == ["None", "1", str(-signal.SIGTERM)]
+
+
+def test_compiling_ahead__ends_with_a_process_that_is_killed(tmp_path) -> None:
+    script = tmp_path / "ahead_kernels.py"
+    script.write_text(AHEAD)
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        compile_in(tmp_path / "cache", script, "killed")
+    pid = ended.value.stdout.split()[0]
+    latest = time.monotonic() + 100
+    while Path("/proc", pid).exists() and ") Z " not in Path("/proc", pid, "stat").read_text():
+        assert time.monotonic() < latest
+        time.sleep(0.05)
