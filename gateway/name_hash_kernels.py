@@ -91,7 +91,7 @@ def _compress(h, m, t, last):  # type: ignore[no-untyped-def]
     h[7] ^= v7 ^ v15
 
 
-@inner_kernel
+@making_kernel
 def _start(key, last, m, h):  # type: ignore[no-untyped-def]
     """Fill the state after the block of the key, which is the last one of an empty text."""
     m[:] = _NONE

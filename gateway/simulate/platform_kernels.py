@@ -37,7 +37,9 @@ def _start_clock(me, cells, due, u, arrival, gap_shape, seed, stream):  # type: 
 @parallel_kernel
 def wind_up(users, cells, due, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
     """Set every user's clock to the first occasion, and mark all cells as not written."""
-    for u in prange(len(arrival)):
+    for v in prange(len(arrival)):
+        # With a sign: as the loop counts, all that is called would be compiled once more.
+        u = np.int64(v)
         _start_clock(users[u], cells, due, u, arrival[u], gap_shape, seed, stream)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, making_kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform, uniform52
 
 __all__ = [
@@ -30,8 +30,9 @@ ATTEMPTS = 16
 # unseen and are drawn again in the next round; to look through all would cost a square.
 RECENT = 64
 _NOBODY = np.int32(-1)
-# Rows up to this length are sorted by insertion.
+# Rows up to this length are sorted by insertion alone.
 _SHORT = 32
+_GAPS = np.array([66_000, 29_000, 12_900, 5_737, 2_550, 1_132, 701, 301, 132, 57, 23, 10, 4, 1])
 
 
 @inner_kernel
@@ -113,7 +114,9 @@ def draw_pairs(
     total, guide: running total of the weights and its guide table; block: of each place;
     low, high: for each block, the first place and the end of where the other is sought.
     """
-    for u in prange(len(block)):
+    for place in prange(len(block)):
+        # Without a sign, as the loop counts, all that is called would be compiled once more.
+        u = np.int64(place)
         begin = _begin(total, u, len(first), shift)
         for e in range(begin, _begin(total, u + 1, len(first), shift)):
             w = _draw_partner(
@@ -199,7 +202,8 @@ def _draw_introduction(seed, stream, event, v, offsets, friend, begin, e, first,
 @parallel_kernel
 def draw_introductions(seed, stream, event, shift, offsets, friend, first, second):  # type: ignore[no-untyped-def]
     """Fill ``first`` and ``second`` with friends of a friend who are not friends yet, or -1."""
-    for v in prange(len(offsets) - 1):
+    for place in prange(len(offsets) - 1):
+        v = np.int64(place)
         begin = _begin(offsets, v, len(first), shift)
         for e in range(begin, _begin(offsets, v + 1, len(first), shift)):
             u, w = _draw_introduction(
@@ -239,19 +243,22 @@ def list_ends(first, second, cuts, fill, other):  # type: ignore[no-untyped-def]
                     fill[w] += 1
 
 
-@making_kernel
+@inner_kernel
 def _sort_row(row):  # type: ignore[no-untyped-def]
-    """Sort a row in place: nearly all are short, and for those nothing is faster."""
-    if len(row) > _SHORT:
-        row.sort()
-        return
-    for i in range(1, len(row)):
-        x = row[i]
-        j = i
-        while j > 0 and row[j - 1] > x:
-            row[j] = row[j - 1]
-            j -= 1
-        row[j] = x
+    """Sort a row in place by insertion: nearly all are short, and for those nothing is faster.
+
+    A long one is sorted first in steps of so many places (Shell 1959; Ciura 2001).
+    """
+    for gap in _GAPS:
+        if gap > 1 and len(row) <= _SHORT:
+            continue
+        for i in range(gap, len(row)):
+            x = row[i]
+            j = i
+            while j >= gap and row[j - gap] > x:
+                row[j] = row[j - gap]
+                j -= gap
+            row[j] = x
 
 
 @parallel_kernel
@@ -300,7 +307,7 @@ def join_rows(offsets, friend, more_offsets, more, joined_offsets, joined):  # t
         _union(one, two, joined[joined_offsets[u] : joined_offsets[u + 1]], True)
 
 
-@making_kernel
+@inner_kernel
 def _rename_row(row, order, renamed):  # type: ignore[no-untyped-def]
     for i in range(len(row)):
         renamed[i] = order[row[i]]
