@@ -191,7 +191,8 @@ class SelfControlledOptions(Options, section="self_controlled"):
     depletion: Literal["auto", "none"] = setting(
         "auto",
         "auto: a user joins a group once, so whoever has joined many targets has fewer left to "
-        "join; none: as if there were targets without end (clock of joins)",
+        "join, where the marginal likelihood says so; none: as if there were targets without end "
+        "(clock of joins)",
     )
     user_strata: Literal["auto", "none"] = setting(
         "auto",
