@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gateway
+from gateway.check import permute_within_users
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled import effects as effects_module
 from gateway.detect.self_controlled import fit as fit_module
@@ -21,7 +22,7 @@ from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.slots import RiskWindow, build_slots, select_cases
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
-from gateway.detect.self_controlled.windows import choose_window
+from gateway.detect.self_controlled.windows import choose_window, targets_run_out
 from gateway.errors import GatewayError, LogError
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.targets import TargetSet
@@ -350,6 +351,26 @@ def test_depletion__brings_the_weights_near_the_exact_distribution():
         off = [np.abs(x / x.sum() - p / p.sum()).sum() for x in (near, flat)]
         # First order in a chance of a fifth: what is left is of its square.
         assert off[0] < 0.25 * off[1]
+
+
+@pytest.mark.compiled
+def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permuted():
+    """Eight targets of equal size, each wished for as often; then each user's joins in any order."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for u in range(1_500):
+        wish, near, others = rng.gamma(1.0, 0.2), list(rng.permutation(8)), list(range(8, 60))
+        rng.shuffle(others)
+        for s in range(20):
+            odds = wish * len(near) / 8
+            rows.append((u, near.pop() if rng.random() < odds / (1 + odds) else others.pop(), s))
+    user, group, time = np.array(rows).T
+    names = [f"g{i:02}" for i in range(60)]
+    joins, targets = JoinLog.from_arrays(user, group, time, groups=names), first_targets(60, 8)
+    prepared = Preparation()
+    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)
+    shuffled = permute_within_users(joins, seed=3).joins
+    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)
 
 
 # The joint fit ---------------------------------------------------------------------------

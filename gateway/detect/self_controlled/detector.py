@@ -22,7 +22,7 @@ from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.sensitivity import e_values, say_checks, say_failed
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
-from gateway.detect.self_controlled.windows import choose_window
+from gateway.detect.self_controlled.windows import choose_window, targets_run_out
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
@@ -137,6 +137,9 @@ def detect_self_controlled(
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     prepared = Preparation.of(options, joins)
+    if prepared.depletion:
+        runs_out = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
+        prepared = replace(prepared, depletion=runs_out)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)

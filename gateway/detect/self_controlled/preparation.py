@@ -90,7 +90,7 @@ class Preparation:
             clock=options.clock,
             most_joins=most_usual_joins(np.diff(joins.offsets)) if aside else np.inf,
             strata=options.user_strata == "auto",
-            depletion=options.depletion == "auto",
+            depletion=options.depletion == "auto" and options.clock == "joins",
         )
 
     def slots(

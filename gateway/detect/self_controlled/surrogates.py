@@ -22,7 +22,7 @@ from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
+__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates", "sample_of"]
 
 
 # Affinities at which the set may be cut; 1 is that of the targets among themselves.
@@ -31,6 +31,8 @@ LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)
 _DOUBT = 0.05
 # What a set must gain in log likelihood: twenty to one.
 _MARGIN = 3.0
+# Differences of log likelihood below this are those of chance.
+_ALIKE = 2.0
 # Of more cases a sample by name is enough to choose one set of five by.
 MOST_CASES = 1 << 19
 # Ranges of users that threads share.
@@ -92,10 +94,11 @@ def choose_surrogates(
 
     All groups are fitted with target joins as events, and with the joins of each set of the
     ladder instead. The two share no event, so what the second says of the groups predicts
-    the first only where the groups raise both. The set that predicts best is taken if it
-    makes the estimates twenty times as likely as their mean does: one that does not help does
-    harm. No truth enters. Of more than ``MOST_CASES`` cases a sample is fitted, drawn by the
-    users' names.
+    the first only where the groups raise both. A set is fit to be taken if it makes the
+    estimates twenty times as likely as their mean does: one that does not help does harm. Of
+    those that predict about as well as the best, within a log likelihood of 2, the largest is
+    taken: it has most events. No truth enters. Of more than ``MOST_CASES`` cases a sample is
+    fitted, drawn by the users' names.
 
     Parameters
     ----------
@@ -114,29 +117,28 @@ def choose_surrogates(
     affinity = affinity_to_targets(joins, targets)
     sets = [(affinity > cut) & ~targets.mask for cut in LADDER]
     sets = [chosen for chosen in sets if chosen.any()]
-    best, most = np.zeros(joins.n_groups, bool), _MARGIN
     if not sets:
-        return best
+        return np.zeros(joins.n_groups, bool)
     candidate = ~targets.mask & ~sets[-1]
 
     def fitted(outcome: Mask) -> JointFit:
-        sample = seed, min(1.0, MOST_CASES / _count_cases(joins, outcome))
-        slots, _ = prepared.slots(joins, outcome, ~targets.mask & ~outcome, sample=sample)
+        slots, _ = prepared.slots(
+            joins, outcome, ~targets.mask & ~outcome, sample=sample_of(joins, outcome, seed=seed)
+        )
         return fit_joint(Likelihood(slots), rough=True)
 
     plain = fitted(targets.mask)
     estimate, error = plain.by_itself()
     known = candidate & np.isfinite(error)
-    for chosen in sets:
-        found = fitted(chosen).point.beta
-        gain = gain_of(estimate[known], error[known], found[known])
-        if gain > most:
-            best, most = chosen, gain
-    return best
+    found = [fitted(chosen).point.beta[known] for chosen in sets]
+    gain = np.array([gain_of(estimate[known], error[known], beta) for beta in found])
+    good = np.flatnonzero(gain > max(_MARGIN, gain.max() - _ALIKE))
+    return sets[good[-1]] if len(good) else np.zeros(joins.n_groups, bool)
 
 
-def _count_cases(joins: JoinLog, outcome: Mask) -> int:
-    return sum(over_parts(joins, _count_cases_in, outcome))
+def sample_of(joins: JoinLog, outcome: Mask, *, seed: int) -> tuple[int, float]:
+    """Return the seed and the share of users of a sample of at most ``MOST_CASES`` cases."""
+    return seed, min(1.0, MOST_CASES / sum(over_parts(joins, _count_cases_in, outcome)))
 
 
 def _count_cases_in(part: JoinLog, outcome: Mask) -> int:
