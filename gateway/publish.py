@@ -111,6 +111,9 @@ def _redraw_tables(folder: Path, *, report_only: bool, metric: str | None) -> Re
         from gateway.sweep import stored_plan  # noqa: PLC0415  (a run needs no sweep)
 
         place, config = SweepFolder(folder), stored_plan(folder).config
+        # What the logs are made of: gateway check makes the sweep of it again.
+        section = None if config.check is None else config.check.model_copy(update={"log": None})
+        config = config.model_copy(update={"sweep": None, "check": section})
         place.write_sweep_table("check", summarise_check(tables["evaluation"]))
         # The logs of a check are not worlds of one kind, of which means could be drawn.
         tables = {"check": result.table("check"), "summary": tables["summary"]}

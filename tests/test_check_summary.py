@@ -153,6 +153,8 @@ def test_summarise__pools_planted_groups_and_finds_the_least_ratio():
     assert value(table, **where, ratio=2.0, metric="power")[::3] == (0.3, 30)
     assert value(table, **where, ratio=8.0, metric="power")[0] == pytest.approx(0.9)
     assert value(table, **where, ratio=4.0, metric="average_precision")[0] == pytest.approx(5 / 12)
+    # Each log has two calls of other groups: 9 of 15.
+    assert value(table, **where, ratio=2.0, metric="share_planted")[::3] == (0.6, 15)
     # .5 at 4 and .9 at 8: three quarters of the way over the logarithm.
     assert value(table, **where, metric="least_ratio")[0] == pytest.approx(4 * 2**0.75)
     got = value(table, **{**where, "detector": "self_controlled"}, ratio=2.0, metric="coverage")
@@ -192,16 +194,21 @@ def test_words__say_association_and_the_numbers():
     rows = check_table().to_pylist()
     said = paragraph_of(rows, SUMMARY)
     assert "45,583 joins, 24,631 users, 602 groups; 100 target groups" in said
-    assert "spike called a group in 1 of 30 (95 % interval 0.1 % to 17.2 %)" in said
+    assert "spike called a group in 1 of 30 logs (95 % interval 0.1 % to 17.2 %)" in said
     assert "spike called a group in 30 of 30" in said
+    assert "(placebo), spike called 0.0 groups a log; self_controlled called 0.0 groups" in said
+    assert "(of 30 planted groups each)" in said
     assert "association stays there, and it claims no more" in said
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
     assert "self_controlled found 50.0 %, 70.0 % and 100 %" in said
     assert "self_controlled called 9 groups forwards" not in said
+    assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
+        "On the log as it is: no sign of trends."
+    )
     limits = limits_of(rows)
     assert any("may not be read as what a group does to its members" in line for line in limits)
-    assert any("a planted ratio of 6.7 is needed" in line for line in limits)
+    assert any("a planted ratio of about 6.7 is needed" in line for line in limits)
 
 
 # A few permuted logs beside every run -------------------------------------------------------
@@ -322,6 +329,41 @@ def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
     assert all(result.table("gateways")["level_held"].to_pylist())
 
 
+def test_words__say_that_members_run_out_of_targets():
+    rows = []
+    for added, unplaced in ((60.0, 0.0), (30.0, 30.0)):
+        metrics = {"n_tested": 9.0, "n_flagged": 1.0, "n_found": 1.0, "n_planted": 3.0,
+                   "average_precision": 0.5, "n_added": added, "n_unplaced": unplaced}  # fmt: skip
+        rows += [
+            {"detector": "spike", "log": "planted", "where": "anywhere", "ratio": 8.0,
+             "metric": metric, "value": number} for metric, number in metrics.items()
+        ]  # fmt: skip
+    table = summarise_check(pa.Table.from_pylist(rows))
+    where = {"detector": "spike", "ratio": 8.0}
+    assert value(table, **where, metric="joins_added")[0] == 45.0
+    # 30 of the 120 that were drawn.
+    assert value(table, **where, metric="share_unplaced")[::3] == (0.25, 120)
+    (said,) = [line for line in limits_of(table.to_pylist()) if "every target" in line]
+    assert said.startswith("Up to 25.0 % of the further joins that were drawn are not there")
+    assert not any("every target" in line for line in limits_of(check_table().to_pylist()))
+
+
+def test_words__warn_of_intervals_that_miss_and_of_placebos_that_are_called():
+    rows = check_table().to_pylist()
+    assert not any("they are too narrow" in line for line in limits_of(rows))
+    for row in rows:
+        # 18 of 30: Clopper and Pearson's upper limit is .77.
+        if (row["metric"], row["where"], row["ratio"]) == ("coverage", "aligned", 8.0):
+            row |= {"value": 0.6, "ci_low": 0.406, "ci_high": 0.773}
+        if (row["metric"], row["log"]) == ("calls", "placebo_targets"):
+            row["value"] = 19.5
+    limits = limits_of(rows)
+    (said,) = [line for line in limits if "they are too narrow" in line]
+    assert "self_controlled's 95 % intervals of groups planted aligned with a ratio of 8" in said
+    (said,) = [line for line in limits if "no more groups for the real targets" in line]
+    assert "(9) than for other groups of like size (19.5 on average)" in said
+
+
 # Whole checks -------------------------------------------------------------------------------
 
 
@@ -380,6 +422,8 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     page = (tmp_path / "c" / "report.html").read_text()
     assert "What may not be claimed" in page
     assert "Scorer" not in page
+    assert "gateway check FILE" in page
+    assert "[sweep]" not in page
     assert "ranking" not in page
     assert (tmp_path / "c" / "figures" / "check_power.svg").is_file()
     assert (tmp_path / "c" / "tables" / "check-nulls.tex").is_file()

@@ -145,7 +145,7 @@ def permute_few(
     calls: dict[tuple[str, str], list[bool]] = {}
     try:
         for log, permute in zip(NULLS, (permute_labels, permute_within_users), strict=True):
-            names = [one.detector for one in some if log == answers_to(one)[-1]]
+            names = [one.detector for one in some if log == answers_to(one.claims)[-1]]
             for i in range(count if names else 0):
                 sample = sample_users(joins, n_users, seed=seed + i)
                 found = run(permute(sample, seed=seed + i).joins, targets, names)

@@ -121,6 +121,7 @@ def render_report(
         # A check names no groups: it is all of its page.
         sections=[] if "check" in tables else _made(SECTIONS, result),
         config_toml=config_toml,
+        command="check" if "check" in tables else "run",
         provenance=provenance_rows(provenance),
         # The page's own files, written by us: they hold nothing of the result.
         style=Markup(templates.get_template("report.css").render()),  # noqa: S704
