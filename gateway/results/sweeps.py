@@ -31,7 +31,7 @@ from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
 from gateway.results.locks import Lock, is_held, is_lock
 from gateway.results.names import CONFIG, STATUS, SWEEP, is_key, is_made, is_partial, transient
-from gateway.results.ownership import owned_files, remove_file, remove_folder
+from gateway.results.ownership import clear_partial, owned_files, remove_folder
 from gateway.results.records import (
     Entry,
     Status,
@@ -236,10 +236,7 @@ class SweepFolder:
         ResultError
             When something lies in the place of points that is none, with its name.
         """
-        partial = [path for path in self.path.glob(".*.partial") if is_partial(path.name)]
-        for path in partial:
-            remove_file(path)
-        n_left = len(partial)
+        n_left = clear_partial(self.path)
         for place in (self.path / "points", self.path / "failed"):
             before = _names(place)
             settle(place)
