@@ -19,7 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway.errors import ResultError
+from gateway.errors import LogError, ResultError
+from gateway.log.mapped import read_manifest
 from gateway.results.locks import is_held
 from gateway.results.names import (
     ASIDE,
@@ -239,7 +240,11 @@ def _final(path: Path) -> Path:
 
 def _is_whole(draft: Path) -> bool:
     """Tell whether a draft was finished: its marker goes before it gets its name."""
-    return kind_of(draft) is not None and not os.path.lexists(draft / DRAFT_MARKER)
+    if os.path.lexists(draft / DRAFT_MARKER):
+        return False
+    with suppress(LogError):
+        return kind_of(draft) is not None or read_manifest(draft) is not None
+    return False
 
 
 def _refuse_place(final: Path) -> None:

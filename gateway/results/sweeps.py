@@ -273,6 +273,8 @@ class SweepFolder:
             path = self.path / name
             if name in there and not is_right(path.lstat().st_mode):
                 raise ResultError(f"{path} is a link, or not what a sweep has under this name")
+        if there == {"points"} and not _names(self.path / "points"):
+            return  # begun by who died before there was a lock
         if not is_lock(self.path / "lock") or not (there <= {"lock", "points"} or self._has_config):
             raise ResultError(
                 f"{self.path} is a folder with other files, such as '{min(there)}'; give --out a "
