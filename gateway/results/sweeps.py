@@ -18,7 +18,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,12 +176,17 @@ class SweepFolder:
         digest = self.status(key).files.get(f"{name}.parquet")
         return None if digest is None else read_shaped(self.point(key), name, digest=digest)
 
-    def sweep_table(self, name: str) -> pa.Table | None:
-        """Return a table over all points, None where there is none yet."""
+    def sweep_table(self, name: str, *, columns: Sequence[str] = ()) -> pa.Table | None:
+        """Return a table over all points, which has such columns; None where there is none yet."""
         if not os.path.lexists(self.path / f"{name}.parquet"):
             return None
         try:
-            return read_shaped(self.path, name)
+            table = read_shaped(self.path, name)
+            missing = sorted(set(columns) - set(table.column_names))
+            if missing:
+                rule = f"cannot be used: it has no column '{missing[0]}'"
+                raise ResultError(f"{self.path / name}.parquet {rule}")
+            return table
         except ResultError as error:
             again = f"'gateway resume {self.path}' writes it again"
             raise ResultError(f"{error}; {again}") from None

@@ -15,11 +15,15 @@ LEAST = {"first": 20, "force": 30, "redraw": 10, "convert": 40, "sweep": 80}
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize("action", LEAST)
+@pytest.mark.parametrize(
+    "action",
+    # Two hundred kills of a sweep take a minute.
+    [pytest.param(name, marks=pytest.mark.slow if name == "sweep" else ()) for name in LEAST],
+)
 def test_kill__before_any_call_leaves_old_or_new(tmp_path, action) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("killed.py")), action, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=500,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=2_000,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
