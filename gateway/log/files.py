@@ -10,7 +10,7 @@ import stat
 from collections.abc import Generator, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -188,7 +188,7 @@ def parquet_batches(
     """
     # With a buffer a column is read piece by piece; without, a whole row group of it.
     # A name of a megabyte that stands in every row would be spelt out as often.
-    how = {"read_dictionary": list(by_dictionary)}
+    how: dict[str, Any] = {"read_dictionary": list(by_dictionary)}
     how |= {"buffer_size": _BUFFER} if is_bounded else {}
     try:
         # A ParquetFile is this one file; a dataset would look for partitions in the path.
