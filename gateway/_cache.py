@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["choose_cache", "filling", "is_filled", "weakness_of"]
+__all__ = ["choose_cache", "filling", "is_filled", "of_this_machine", "weakness_of"]
 
 _ROOT = 0
 
@@ -41,6 +42,15 @@ def choose_cache(name: str, environment: Mapping[str, str] = os.environ) -> tupl
     folder = Path(given) if given else Path(base) / "gateway" / "numba" / name
     weakness = weakness_of(folder)
     return (None, f"{folder} {weakness}") if weakness else (folder, "")
+
+
+def of_this_machine() -> Path:
+    """Return where a worker's cache lies, on the machine's own disk.
+
+    A home folder of a cluster is shared by its machines, whose processors may differ, and file
+    locks over a network are slow or missing.
+    """
+    return Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
 
 
 def weakness_of(folder: Path) -> str | None:

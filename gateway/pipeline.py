@@ -61,6 +61,7 @@ from gateway.results import (
 )
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
+from gateway.world import check_fits
 
 __all__ = [
     "Illustrate",
@@ -184,8 +185,11 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     Raises
     ------
     GatewayError
-        When the log or an earlier result cannot be read, or a named group is unknown.
+        When the log or an earlier result cannot be read, a named group is unknown, or the
+        world does not fit into the memory.
     """
+    if config.world is not None:
+        check_fits(config.world)
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})

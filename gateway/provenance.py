@@ -19,6 +19,7 @@ __all__ = [
     "MODEL_VERSION",
     "cpu_name",
     "describe_environment",
+    "memory_bytes",
     "peak_memory_mib",
     "result_versions",
 ]
@@ -45,7 +46,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "memory_mib": _memory_mib(),
+        "memory_mib": _physical_bytes() // 2**20,
         "model_version": MODEL_VERSION,
     }
 
@@ -108,11 +109,19 @@ def _lock_digest() -> str | None:
         return None
 
 
-def _memory_mib() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    except (ValueError, OSError, AttributeError):
-        return None
+def memory_bytes() -> int:
+    """Return the memory that this process may take: of the machine, its container, its limit."""
+    limits = [_physical_bytes(), resource.getrlimit(resource.RLIMIT_AS)[0]]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no container, or one without a limit ("max")
+            continue
+    return min(limit for limit in limits if limit > 0)
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _git(folder: Path, *words: str) -> str | None:

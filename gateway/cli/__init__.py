@@ -38,7 +38,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except MemoryError as error:
-        complain(f"there is not enough memory: {str(error) or 'more was asked for than is free'}")
+        why = str(error) or "more was asked for than is free"
+        complain(f"there is not enough memory: {why}")
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our stdout has gone (``gateway ... | head``): nothing to report to.

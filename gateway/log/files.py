@@ -24,6 +24,7 @@ import pyarrow.parquet
 
 from gateway.errors import LogError
 from gateway.log.messages import complaint
+from gateway.provenance import memory_bytes
 
 __all__ = ["Format", "arrow_batches", "arrow_schema", "broken_stream", "digest_of", "format_of",
            "open_plain", "opened", "packing_of", "parquet_batches", "parquet_parts",
@@ -307,12 +308,14 @@ def parquet_batches(
         of this machine: a few bytes can stand for any number of equal rows.
     """
     # With a buffer a column is read piece by piece; without, a whole row group of it.
-    how = {"buffer_size": _BUFFER} if is_bounded else {"read_dictionary": list(by_dictionary)}
+    # A name of a megabyte that stands in every row would be spelt out as often.
+    how: dict[str, Any] = {"read_dictionary": list(by_dictionary)}
+    how |= {"buffer_size": _BUFFER} if is_bounded else {}
     try:
         # A ParquetFile is this one file; a dataset would look for partitions in the path.
         with pyarrow.parquet.ParquetFile(path, **how) as file:
             if not is_bounded:
-                _refuse_beyond_memory(path, file.metadata.num_rows)
+                _refuse_beyond_memory(path, file.metadata)
             yield from file.iter_batches(
                 rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
             )
@@ -394,16 +397,14 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
         raise complaint(path, "the file", "cannot be written", got=got) from error
 
 
-def _refuse_beyond_memory(path: Path, rows: int) -> None:
-    most = _memory() // _BYTES_PER_ROW
-    if rows > most:
-        rule = f"must fit into memory: at most {most:,} rows here"
-        raise complaint(path, "the file", rule, got=f"{rows:,}")
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _refuse_beyond_memory(path: Path, metadata: pyarrow.parquet.FileMetaData) -> None:
+    memory, rows = memory_bytes(), metadata.num_rows
+    unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    for needed, what in ((rows * _BYTES_PER_ROW, f"{rows:,} rows"), (unpacked, "its columns")):
+        if needed > memory:
+            rule = f"must fit into memory, {memory / 2**30:,.1f} GiB here"
+            got = f"{what}, which take at least {needed / 2**30:,.1f} GiB"
+            raise complaint(path, "the file", rule, got=got)
 
 
 def _not_parquet(path: Path, error: Exception) -> LogError:

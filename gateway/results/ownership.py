@@ -17,12 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import ResultError, either
-from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made
-from gateway.results.records import Record, Status, read_record, read_values
+from gateway.results.locks import is_held
+from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_partial
+from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
 from gateway.results.writing import refuse_links, replace_file
 
-__all__ = ["claim", "discard_draft", "hold_draft", "is_draft", "kind_of", "owned_files",
-           "refuse_strangers", "remove_file", "remove_folder", "strangers"]  # fmt: skip
+__all__ = ["claim", "clear_partial", "discard_draft", "hold_draft", "is_draft", "kind_of",
+           "owned_files", "refuse_strangers", "remove_folder", "strangers"]  # fmt: skip
 
 # What is ours --------------------------------------------------------------------------------
 
@@ -68,6 +69,7 @@ def refuse_strangers(folder: Path, names: Collection[str]) -> None:
     ResultError
         With the first such name.
     """
+    clear_partial(folder)
     found = strangers(folder, names)
     if found:
         raise ResultError(
@@ -109,9 +111,19 @@ def remove_folder(
     folder.rmdir()
 
 
-def remove_file(path: Path) -> None:
-    """Remove a file of a name that only we give; a link goes, not what it leads to."""
-    path.unlink(missing_ok=True)
+def clear_partial(folder: Path) -> int:
+    """Remove what dead processes had half written into a folder of ours; return how many.
+
+    Whoever writes such a file holds its lock.
+    """
+    found = [
+        path
+        for path in (*folder.glob(".*.partial"), *folder.glob("[!.]*/.*.partial"))
+        if is_partial(path.name) and not path.parent.is_symlink() and not is_held(path)
+    ]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def claim(folder: Path, names: Collection[str]) -> None:
@@ -124,6 +136,7 @@ def claim(folder: Path, names: Collection[str]) -> None:
     ResultError
         When there is a file of such a name that the result does not list, or a link.
     """
+    clear_partial(folder)
     for name in names:
         refuse_links(folder, name)
     status = _status(folder)
@@ -162,19 +175,28 @@ def hold_draft(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             # Whoever looks whether it is held has it for a moment: wait.
             fcntl.flock(handle, fcntl.LOCK_EX)
-        marker = json.dumps({"format": FORMAT, "draft": folder.name})
-        (folder / DRAFT_MARKER).write_text(marker + "\n", encoding="utf-8")
+        (folder / DRAFT_MARKER).write_bytes(_marker(folder))
         yield
     finally:
         os.close(handle)
 
 
 def is_draft(folder: Path) -> bool:
-    """Tell whether a folder has the marker of a draft of its own name."""
-    with suppress(ResultError):
-        marker = read_record(Record, folder, DRAFT_MARKER)
-        return marker.model_dump() == {"format": FORMAT, "draft": folder.name}
-    return False
+    """Tell whether a folder has the marker of a draft of its own name.
+
+    One in which nothing is yet, or a marker in the making, is the draft of who died there.
+    """
+    try:
+        content = read_own(folder, DRAFT_MARKER, LARGEST_RECORD)
+    except ResultError:
+        return not any(folder.iterdir())
+    expected = _marker(folder)
+    is_begun = expected.startswith(content) and len(list(folder.iterdir())) == 1
+    return content == expected or is_begun
+
+
+def _marker(folder: Path) -> bytes:
+    return json.dumps({"format": FORMAT, "draft": folder.name}).encode() + b"\n"
 
 
 def discard_draft(folder: Path) -> None:

@@ -207,7 +207,7 @@ _SHAPES: Mapping[str, str] = {
     "is_target:b strikes:i?",
     "gateways": "detector:s group:s score:f estimate:f ci_low:f ci_high:f p_value:f q_value:f "
     "n_joiners:i n_events:i flagged:b level_held:b?~ rank:i?",
-    "evaluation": _EVALUATED,
+    "evaluation": f"{_EVALUATED} seed:i~",
     "benchmark": f"{_EVALUATED} n_worlds:i",
     "summary": "key:s value:s",
     "truth": "group:s planted:b direct_effect:f direct_se:f n_joins:i total_effect:f~ total_se:f~",
@@ -264,7 +264,8 @@ def read_shaped(folder: Path, name: str, *, digest: str | None = None) -> pa.Tab
         table = _decoded(content)
         broken = _misshapen(table, _SHAPES.get(name, ""))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ResultError(f"{place} cannot be read: {str(error).splitlines()[0]}") from None
+        first = (str(error).splitlines() or ["it is damaged"])[0]
+        raise ResultError(f"{place} cannot be read: {ascii(first)[1:-1]}") from None
     if broken:
         raise ResultError(f"{place} cannot be used: {broken}")
     return table

@@ -18,7 +18,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
 from gateway.results.locks import Lock, is_held, is_lock
 from gateway.results.names import CONFIG, STATUS, SWEEP, is_key, is_made, is_partial, transient
-from gateway.results.ownership import owned_files, remove_file, remove_folder
+from gateway.results.ownership import clear_partial, owned_files, remove_folder
 from gateway.results.records import (
     Entry,
     Status,
@@ -179,12 +179,17 @@ class SweepFolder:
         digest = self.status(key).files.get(f"{name}.parquet")
         return None if digest is None else read_shaped(self.point(key), name, digest=digest)
 
-    def sweep_table(self, name: str) -> pa.Table | None:
-        """Return a table over all points, None where there is none yet."""
+    def sweep_table(self, name: str, *, columns: Sequence[str] = ()) -> pa.Table | None:
+        """Return a table over all points, which has such columns; None where there is none yet."""
         if not os.path.lexists(self.path / f"{name}.parquet"):
             return None
         try:
-            return read_shaped(self.path, name)
+            table = read_shaped(self.path, name)
+            missing = sorted(set(columns) - set(table.column_names))
+            if missing:
+                rule = f"cannot be used: it has no column '{missing[0]}'"
+                raise ResultError(f"{self.path / name}.parquet {rule}")
+            return table
         except ResultError as error:
             again = f"'gateway resume {self.path}' writes it again"
             raise ResultError(f"{error}; {again}") from None
@@ -239,10 +244,7 @@ class SweepFolder:
         ResultError
             When something lies in the place of points that is none, with its name.
         """
-        partial = [path for path in self.path.glob(".*.partial") if is_partial(path.name)]
-        for path in partial:
-            remove_file(path)
-        n_left = len(partial)
+        n_left = clear_partial(self.path)
         for place in (self.path / "points", self.path / "failed"):
             before = _names(place)
             settle(place)
@@ -279,6 +281,8 @@ class SweepFolder:
             path = self.path / name
             if name in there and not is_right(path.lstat().st_mode):
                 raise ResultError(f"{path} is a link, or not what a sweep has under this name")
+        if there == {"points"} and not _names(self.path / "points"):
+            return  # begun by who died before there was a lock
         if not is_lock(self.path / "lock") or not (there <= {"lock", "points"} or self._has_config):
             raise ResultError(
                 f"{self.path} is a folder with other files, such as '{min(there)}'; give --out a "

@@ -11,6 +11,7 @@ JSON.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -74,6 +75,9 @@ def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
     partial = Path(text)
     try:
         with os.fdopen(handle, "wb") as stream:
+            # Held, so that nobody takes it for what a dead process has left.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield stream
             stream.flush()
             os.fchmod(handle, 0o644)

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import distributed
 
+from gateway._cache import of_this_machine
 from gateway._numba import processor_features
 from gateway.provenance import cpu_name, result_versions
 from gateway.results import result_files, scratch_folder
@@ -105,10 +104,7 @@ def _hire(threads: int) -> Child:
                 return child
             child.kill()
     if "NUMBA_CACHE_DIR" not in os.environ and "GATEWAY_CACHE_DIR" not in os.environ:
-        # A home folder of a cluster is shared by its machines, whose processors may differ, and
-        # file locks over a network are slow or missing.
-        place = Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
-        os.environ["GATEWAY_CACHE_DIR"] = str(place)
+        os.environ["GATEWAY_CACHE_DIR"] = str(of_this_machine())
     child = Child(threads=threads, patience=IDLE_SECONDS)
     child.wait()
     return child

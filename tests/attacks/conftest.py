@@ -42,11 +42,14 @@ PROVENANCE: dict[str, Any] = {
 
 
 @pytest.fixture
-def answer(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
+def answer(request, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     """The command line in this process: exit code and what it complains of."""
     monkeypatch.chdir(tmp_path)
-    # What is drawn is of interest here, and not the seconds in which it becomes an image.
+    # What is plotted is of interest here, and not the seconds in which it becomes an image; it
+    # is drawn with `make verify`.
     monkeypatch.setattr("gateway.publish.render", lambda _: {"svg": EMPTY})
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr("gateway.figures.StoredFigure.draw", lambda *_, **__: None)
 
     def hang(*_: object) -> None:
         raise AssertionError(f"no answer within {PATIENCE_SECONDS} s")

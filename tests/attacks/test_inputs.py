@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gateway.cli.terminal import TerminalTalk, print_table
@@ -110,3 +113,56 @@ def test_report__of_a_config_with_such_characters_is_html(answer, tmp_path) -> N
     code, said = answer("report", folder)
     assert code == 0, said
     assert "\ufffe" not in (folder / "report.html").read_text()
+
+
+# Sizes -----------------------------------------------------------------------------------------
+
+
+def test_world__of_more_joins_than_memory_is_refused_with_the_estimate(answer, tmp_path) -> None:
+    text = SMALL.replace("users = 800", "users = 300_000_000")
+    text = text.replace("joins_per_user = 9.0", "joins_per_user = 1000.0\nactivity_sigma = 0.0")
+    (tmp_path / "c.toml").write_text(text)
+    (tmp_path / "s.toml").write_text(text + '[sweep.over]\n"experiment.seed" = [1, 2]\n')
+    (tmp_path / "g.toml").write_text(SMALL.replace("groups = 120", "groups = 2_147_483_647"))
+    for words in (("run", "c.toml"), ("simulate", "c.toml", "--out", "o"), ("sweep", "s.toml")):
+        code, said = answer(*words)
+        assert code == 2
+        # 12 bytes a join and 92 a user: 3 10^11 and 3 10^8 of them.
+        assert "about 3e+11 joins, which take at least 3,3" in said
+    assert answer("run", "g.toml")[0] == 2
+    assert not (tmp_path / "results").exists()
+
+
+def log_of(tmp_path, name: str, **columns: pa.Array) -> str:
+    rows = len(columns["user"])
+    table = {"group": ["g"] * rows, "time": [1] * rows} | columns
+    pq.write_table(pa.table(table), tmp_path / name, compression="zstd")
+    return name
+
+
+def repeated(value: str, times: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * times, pa.int32()), pa.array([value]))
+
+
+def test_parquet__that_claims_more_than_memory_is_refused(answer, tmp_path, monkeypatch) -> None:
+    """By its rows, and by one long name in each of them."""
+    log_of(tmp_path, "rows.parquet", user=repeated("u", 10**6))
+    log_of(tmp_path, "names.parquet", user=repeated("u" * 10**6, 20_000))
+    for path in tmp_path.glob("*.parquet"):
+        assert path.stat().st_size < 100_000
+    with monkeypatch.context() as small:
+        small.setattr("gateway.log.files.memory_bytes", lambda: 10**7)
+        code, said = answer("detect", "rows.parquet", "--target", "g")
+    assert code == 2
+    assert "1,000,000 rows, which take at least" in said
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**31, before[1]))
+    try:
+        for words in (("detect", "names.parquet", "--target", "g"),
+                      ("convert", "names.parquet", "--out", "o")):  # fmt: skip
+            code, said = answer(*words)
+            assert code == 2, said
+            assert "must hold names of at most 65,536 bytes; got one of 1,000,000" in said
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.attacks.conftest import make_result, rewrite_json
+from tests.attacks.conftest import rewrite_json
 
 DEEP = "[" * 100_000 + "]" * 100_000
 Attack = Callable[[Path], object]
@@ -114,6 +114,10 @@ def twice(column: str) -> Callable[[pa.Table], pa.Table]:
     return lambda table: table.append_column(column, table[column])
 
 
+def headless(table: pa.Table) -> pa.Table:
+    return table.drop_columns(table.column_names[:1])
+
+
 def no_rows(table: pa.Table) -> pa.Table:
     return table.slice(0, 0)
 
@@ -174,15 +178,9 @@ TABLES: dict[str, Attack] = {
     "study without offsets": rewritten("event_study", without("offset")),
     "arms without names": rewritten("interventions", without("arm")),
     "months are numbers": rewritten("strikes", filled("month", pa.int64(), 3)),
-    "signals without names": rewritten(
-        "analyses/comparison", lambda t: t.drop_columns(t.column_names[:1])
-    ),
-    "labels of nothing": rewritten(
-        "analyses/label_times", lambda t: t.drop_columns(t.column_names[:1])
-    ),
-    "paths of nothing": rewritten(
-        "analyses/pathways", lambda t: t.drop_columns(t.column_names[:1])
-    ),
+    "signals without names": rewritten("analyses/comparison", headless),
+    "labels of nothing": rewritten("analyses/label_times", headless),
+    "paths of nothing": rewritten("analyses/pathways", headless),
 }
 ATTACKS = {
     **{f"{name}: {kind}": attack(name) for name in ("status.json", "provenance.json", "config.toml")
@@ -194,14 +192,103 @@ ATTACKS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_result__of_a_stranger_is_answered(answer, result, tmp_path, attack):
-    ATTACKS[attack](result)
-    other = make_result(tmp_path / "other")
+def ask_result(answer, result: Path, other: Path) -> None:
     for words in (
         ("status", result), ("compare", result, other), ("export", result, "--ro-crate"),
         ("explain", result, "no such group"), ("figures", result),
     ):  # fmt: skip
         code, said = answer(*words)
         assert code in ({0, 2} if words[0] != "explain" else {2}), (words, said)
+        assert code == 0 or said.startswith("error: "), (words, said)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_result__of_a_stranger_is_answered(answer, result, made, attack):
+    ATTACKS[attack](result)
+    ask_result(answer, result, made["result"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", TABLES)
+def test_result__of_a_stranger_is_answered_with_every_figure_drawn(answer, result, made, attack):
+    TABLES[attack](result)
+    ask_result(answer, result, made["result"])
+
+
+# Sweeps ----------------------------------------------------------------------------------------
+
+
+def line(**facts: object) -> str:
+    return json.dumps({"time": "2026-01-01T00:00:00+00:00", "event": "started", **facts})
+
+
+def journal(*lines: str) -> Attack:
+    return lambda folder: (folder / "execution.jsonl").write_text("\n".join(lines))
+
+
+def of_a_point(attack: Attack) -> Attack:
+    return lambda folder: attack(next((folder / "points").iterdir()))
+
+
+def failed(text: str) -> Attack:
+    def attack(folder: Path) -> None:
+        place = folder / "failed" / "0123456789abcdef"
+        place.mkdir(parents=True)
+        (place / "status.json").write_text(text)
+
+    return attack
+
+
+def on_its_own(name: str, change: Callable[[pa.Table], pa.Table]) -> Attack:
+    def attack(folder: Path) -> None:
+        path = folder / f"{name}.parquet"
+        pq.write_table(change(pq.read_table(path)), path)
+
+    return attack
+
+
+SWEEPS: dict[str, Attack] = {
+    **{f"{name}: {kind}": attack(name)
+       for name in ("execution.jsonl", "sweep.toml", "lock", "evaluation.parquet")
+       for kind, attack in FILES.items()},
+    **{f"a point's status: {kind}": of_a_point(attack("status.json"))
+       for kind, attack in FILES.items()},
+    "lines are lists": journal("[1]", "null", "3"),
+    "lines are deep": journal(DEEP),
+    "no time": journal('{"event": "started", "point": "a"}'),
+    "time is a number": journal(line(time=5, point="a")),
+    "time in no zone": journal(line(time="2026-01-01T00:00:00", point="a")),
+    "time before time": journal(line(time="0001-01-01T00:00:00+14:00", point="a")),
+    "time to come": journal(
+        line(event="sweep_started"),
+        line(time="2999-01-01T00:00:00+00:00", point="a", worker="pid 1", pid=1),
+    ),
+    "no point": journal(line(worker="pid 1", pid=1)),
+    "point is a list": journal(line(point=[], worker="pid 1")),
+    "no worker": journal(line(point="a")),
+    "process is text": journal(line(point="a", worker="pid 1", pid="1; rm")),
+    "process leads out": journal(line(point="a", worker="pid 1", pid=-1)),
+    "peak is text": journal(line(event="finished", point="a", worker_peak_mib="9")),
+    "peak is endless": journal(line(event="finished", point="a", worker_peak_mib=1e300)),
+    "journal is a link": of_device("/etc/passwd")("execution.jsonl"),
+    "reason is a table": failed('{"format": "gateway result, 1", "kind": "failure", "reason": {}}'),
+    "failure is torn": failed('{"for'),
+    "a point that leads out": of_a_point(changed("status.json", files={"../../x": "0" * 64})),
+    "evaluation without metric": on_its_own("evaluation", without("metric")),
+    "evaluation without seeds": on_its_own("evaluation", without("seed")),
+    "evaluation without the swept key": on_its_own("evaluation", without("world.users")),
+    "seeds are text": on_its_own("evaluation", filled("seed", pa.string(), "1")),
+    "no rows": on_its_own("evaluation", no_rows),
+    "points without keys": on_its_own("points", without("key")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", SWEEPS)
+def test_sweep__of_a_stranger_is_answered(answer, sweep, made, attack):
+    SWEEPS[attack](sweep)
+    for words in (
+        ("status", sweep), ("compare", sweep, made["sweep"]), ("figures", sweep),
+    ):  # fmt: skip
+        code, said = answer(*words)
+        assert code in {0, 2}, (words, said)
         assert code == 0 or said.startswith("error: "), (words, said)
