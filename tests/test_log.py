@@ -461,9 +461,7 @@ def test_read__shows_no_control_character_of_a_stranger() -> None:
 
 def test_from_csv_and_from_parquet__refuse_the_other_format() -> None:
     _read(HEADER + b"a,b,1\n", "log.csv").to_parquet("log.parquet")
-    with pytest.raises(
-        LogError, match=r"must be a CSV file; it is of format parquet"
-    ):
+    with pytest.raises(LogError, match=r"must be a CSV file; it is of format parquet"):
         JoinLog.from_csv("log.parquet")
     with pytest.raises(LogError, match=r"log\.csv: the log must be a Parquet file; it is of"):
         JoinLog.from_parquet("log.csv")

@@ -24,7 +24,7 @@ from gateway.errors import LogError
 from gateway.log.files import broken_stream, opened
 from gateway.log.messages import complaint, listed, shown
 
-__all__ = ["csv_batches", "json_batches", "read_header", "read_keys"]
+__all__ = ["csv_batches", "csv_of", "json_batches", "read_header", "read_keys"]
 
 
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)
@@ -174,6 +174,13 @@ def _not_text(path: Path, *, otherwise: str = "") -> LogError:
                 return complaint(where, "the text", "must be UTF-8", got=got, hint=hint)
             offset += len(line)
     return complaint(path, "the file", "cannot be read as CSV", got=otherwise)
+
+
+def csv_of(table: Any) -> bytes:
+    """Return a table, or anything that gives one, as CSV: UTF-8 with a header."""
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(table), buffer)
+    return buffer.getvalue()
 
 
 def read_keys(path: Path) -> dict[str, pa.DataType]:
