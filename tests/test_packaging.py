@@ -60,7 +60,7 @@ def test_init__writes_a_log_that_is_the_bundled_one(tmp_path, monkeypatch, capsy
     joins = gateway.JoinLog.read(folder / "joins.csv")
     # A file knows nobody who joins nothing.
     assert joins.to_arrow().select(COLUMNS) == example.joins.to_arrow().select(COLUMNS)
-    assert list(read_names(folder / "targets.txt")) == example.targets.names(joins)
+    assert list(read_names(folder / "targets.txt")) == example.targets.names(example.joins)
     assert read_names(folder / "truth.txt") == example.truth
     for line in said.splitlines()[1:]:
         words = line.split()
