@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.errors import LogError
+from gateway.log import file_digest, files
 from gateway.log.columns import Columns
 from gateway.log.conversion import convert_log
 from gateway.log.exports import read_export
@@ -321,6 +322,41 @@ def test_discord__joins_a_server_at_the_first_message_in_any_channel(tmp_path):
     joins = JoinLog.read(tmp_path)
     assert joins.users.to_pylist() == ["ann", "bo"]
     assert (joins.time - joins.time[0]).tolist() == [0, 25]
+
+
+def test_discord__servers_of_one_name_stay_apart(tmp_path):
+    for number in ("1", "2"):
+        message = {"type": "Default", "timestamp": "2024-01-01T00:00:00+00:00",
+                   "author": {"id": "ann"}}  # fmt: skip
+        chat = {"guild": {"id": number, "name": "Club"}, "messages": [message]}
+        (tmp_path / f"{number}.json").write_text(json.dumps(chat))
+    assert JoinLog.read(tmp_path).groups.to_pylist() == ["Club (1)", "Club (2)"]
+
+
+def test_export__that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_ALWAYS_ALLOWED", 1 << 16)
+    with zipfile.ZipFile(tmp_path / "bo.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("result.json", b" " * (1 << 20))
+    with pytest.raises(LogError, match="must not grow more than 200-fold; got 1,048,576 bytes"):
+        JoinLog.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 100_000])
+def test_export__nested_without_end_is_no_traceback(content, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(LogError, match=r"result\.json.* must be"):
+        JoinLog.read(path)
+
+
+def test_digest__of_a_folder_of_exports_follows_what_is_read(tmp_path):
+    _donations(tmp_path)
+    before = file_digest(tmp_path)
+    (tmp_path / "ann" / "messages.json").write_text("{}")
+    assert file_digest(tmp_path) == before
+    activity = next(tmp_path.rglob("your_group*.json"))
+    activity.write_text(activity.read_text() + " ")
+    assert file_digest(tmp_path) != before
 
 
 def test_reddit__dump_needs_no_names_of_columns(tmp_path):

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray
 from gateway.errors import LogError
-from gateway.log.files import digest_of, parquet_parts, unreadable
+from gateway.log.files import digest_of, parts_of, unreadable
 from gateway.log.invariants import DTYPES, PER_USER
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick
@@ -139,13 +139,13 @@ def _manifest(content: Mapping[str, Any]) -> Manifest:
 def file_digest(path: str | Path) -> str:
     """Return the sha256 of a log, in hexadecimal.
 
-    The digest of a folder is the digest of its Parquet parts' names and digests, that of a
+    The digest of a folder is the digest of its files' names and digests, that of a
     converted log the digest of its manifest.
 
     Raises
     ------
     LogError
-        If the file cannot be read, a folder holds no Parquet file, or the files of a converted
+        If the file cannot be read, a folder holds no file of a log, or the files of a converted
         log are not those of its manifest.
     """
     path = Path(path)
@@ -158,9 +158,7 @@ def file_digest(path: str | Path) -> str:
                 rule = "must be that of the manifest; was it changed by another program?"
                 raise complaint(path / name, "the column", rule)
         return digest_of(path / MANIFEST_FILE)
-    lines = [
-        f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parquet_parts(path)
-    ]
+    lines = [f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parts_of(path)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -252,7 +252,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _object(path: Path, row: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise complaint(path, f"data row {row}", "must be a JSON object", got=str(error)) from error
     if not isinstance(value, dict):
         raise complaint(path, f"data row {row}", "must be a JSON object", got=shown(value))
