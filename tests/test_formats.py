@@ -144,6 +144,15 @@ def test_log__takes_columns_of_any_name_in_any_form(form, expected, tmp_path, mo
         JoinLog.read(path)
 
 
+def test_ndjson__column_that_begins_with_nulls_has_names_later(tmp_path):
+    rows = [{"user": f"u{i}", "group": "a", "time": i, "inviter": None} for i in range(1_100)]
+    rows[-1]["inviter"] = "u0"
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    joins = JoinLog.read(path)
+    assert joins.users[int(joins.inviter[joins.inviter >= 0][0])].as_py() == "u0"
+
+
 def test_from_query__takes_what_the_query_gives(expected, tmp_path):
     path = tmp_path / "log.sqlite"
     _sqlite(path)
@@ -151,8 +160,15 @@ def test_from_query__takes_what_the_query_gives(expected, tmp_path):
     got = JoinLog.from_query(path, query, user="who")
     assert got.origin == expected.origin + 1
     assert np.array_equal(got.time, expected.time)
-    with pytest.raises(LogError, match="the query must be readable as a database's; got no such"):
-        JoinLog.from_query(path, "SELECT * FROM joinz")
+    for wrong, said in (
+        ("SELECT * FROM joinz", "the query must be readable as a database's; got no such table"),
+        ("BEGIN", "the query must give rows; got 'BEGIN'"),
+        ("DROP TABLE joins", "the query must be readable as a database's; got attempt to write"),
+    ):
+        with pytest.raises(LogError, match=said):
+            JoinLog.from_query(path, wrong)
+    with pytest.raises(LogError, match="does not exist"):
+        JoinLog.from_query(tmp_path / "nowhere.sqlite", query)
 
 
 def test_database__without_a_log_says_what_it_holds(tmp_path):

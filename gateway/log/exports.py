@@ -97,10 +97,10 @@ def read_export(path: Path) -> pa.Table:
         first[key] = min(first.setdefault(key, join), join, key=_earliest)
     # Of several groups with one name each has its number too.
     alike = Counter(name for name, _ in {(join.group, join.group_id) for join in found})
-    user, group, time, left, inviter, number = zip(*first.values(), strict=True)
+    user, name, time, left, inviter, number = zip(*first.values(), strict=True)
     group = [
-        f"{name} ({own})" if alike[name] > 1 else name
-        for name, own in zip(group, number, strict=True)
+        f"{each} ({own})" if alike[each] > 1 else each
+        for each, own in zip(name, number, strict=True)
     ]
     seconds = pa.timestamp("s", "UTC")
     columns = {"user": pa.array(user), "group": pa.array(group), "time": pa.array(time, seconds)}
