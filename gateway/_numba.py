@@ -7,7 +7,6 @@ coverage and the naive twins look at them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -50,6 +49,8 @@ from llvmlite import binding, ir  # noqa: E402
 from numba.core import caching, codegen  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 from numba.extending import overload, register_jitable  # noqa: E402
+
+from gateway.file_locks import lock_file  # noqa: E402
 
 __all__ = [
     "CACHE",
@@ -217,7 +218,7 @@ class _Compiling:
 
 def _is_taken(lock: Any) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(lock, wait=False)
     except BlockingIOError:
         return False
     return True

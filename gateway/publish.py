@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gateway.check import is_of_check, summarise_check
 from gateway.config import Config, config_to_toml
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, Problem, either
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
 from gateway.provenance import describe_environment
@@ -20,6 +20,7 @@ from gateway.results import (
     Result,
     SweepFolder,
     is_sweep,
+    load_config,
     open_result,
     open_tables,
     stands,
@@ -37,7 +38,7 @@ Figures = Mapping[str, tuple[str, str]]
 
 
 def run(
-    config: Config,
+    config: Config | Mapping[str, Any],
     *,
     folder: str | Path | None = None,
     force: bool = False,
@@ -50,7 +51,7 @@ def run(
     Parameters
     ----------
     config
-        What to do; see ``load_config``.
+        What to do: a config, or its sections as a mapping; see ``load_config``.
     folder
         Where the result goes; by default ``results/<experiment>/<id>``. A finished result
         of the same config there is returned as it is.
@@ -69,9 +70,11 @@ def run(
     Result
         The stored result, open.
     """
+    config = load_config(config) if isinstance(config, Mapping) else config
     if config.check is not None:
         rule = "makes one log of a check, which has no page of its own"
-        raise ConfigError([Problem("[check]", rule, hint="use 'gateway check' or 'gateway sweep'")])
+        hint = either("use gateway.check", "use 'gateway check' or 'gateway sweep'")
+        raise ConfigError([Problem("[check]", rule, hint=hint)])
     return execute(
         config, folder=folder, force=force, n_threads=n_threads, talk=talk,
         illustrate=_illustrate, left_out=left_out,

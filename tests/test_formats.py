@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.errors import LogError
+from gateway.log import file_digest, files
 from gateway.log.columns import Columns
 from gateway.log.conversion import convert_log
 from gateway.log.exports import read_export
@@ -143,6 +144,15 @@ def test_log__takes_columns_of_any_name_in_any_form(form, expected, tmp_path, mo
         JoinLog.read(path)
 
 
+def test_ndjson__column_that_begins_with_nulls_has_names_later(tmp_path):
+    rows = [{"user": f"u{i}", "group": "a", "time": i, "inviter": None} for i in range(1_100)]
+    rows[-1]["inviter"] = "u0"
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    joins = JoinLog.read(path)
+    assert joins.users[int(joins.inviter[joins.inviter >= 0][0])].as_py() == "u0"
+
+
 def test_from_query__takes_what_the_query_gives(expected, tmp_path):
     path = tmp_path / "log.sqlite"
     _sqlite(path)
@@ -150,8 +160,15 @@ def test_from_query__takes_what_the_query_gives(expected, tmp_path):
     got = JoinLog.from_query(path, query, user="who")
     assert got.origin == expected.origin + 1
     assert np.array_equal(got.time, expected.time)
-    with pytest.raises(LogError, match="the query must be readable as a database's; got no such"):
-        JoinLog.from_query(path, "SELECT * FROM joinz")
+    for wrong, said in (
+        ("SELECT * FROM joinz", "the query must be readable as a database's; got no such table"),
+        ("BEGIN", "the query must give rows; got 'BEGIN'"),
+        ("DROP TABLE joins", "the query must be readable as a database's; got attempt to write"),
+    ):
+        with pytest.raises(LogError, match=said):
+            JoinLog.from_query(path, wrong)
+    with pytest.raises(LogError, match="does not exist"):
+        JoinLog.from_query(tmp_path / "nowhere.sqlite", query)
 
 
 def test_database__without_a_log_says_what_it_holds(tmp_path):
@@ -321,6 +338,41 @@ def test_discord__joins_a_server_at_the_first_message_in_any_channel(tmp_path):
     joins = JoinLog.read(tmp_path)
     assert joins.users.to_pylist() == ["ann", "bo"]
     assert (joins.time - joins.time[0]).tolist() == [0, 25]
+
+
+def test_discord__servers_of_one_name_stay_apart(tmp_path):
+    for number in ("1", "2"):
+        message = {"type": "Default", "timestamp": "2024-01-01T00:00:00+00:00",
+                   "author": {"id": "ann"}}  # fmt: skip
+        chat = {"guild": {"id": number, "name": "Club"}, "messages": [message]}
+        (tmp_path / f"{number}.json").write_text(json.dumps(chat))
+    assert JoinLog.read(tmp_path).groups.to_pylist() == ["Club (1)", "Club (2)"]
+
+
+def test_export__that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_ALWAYS_ALLOWED", 1 << 16)
+    with zipfile.ZipFile(tmp_path / "bo.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("result.json", b" " * (1 << 20))
+    with pytest.raises(LogError, match="must not grow more than 200-fold; got 1,048,576 bytes"):
+        JoinLog.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 100_000])
+def test_export__nested_without_end_is_no_traceback(content, tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(LogError, match=r"result\.json.* must be"):
+        JoinLog.read(path)
+
+
+def test_digest__of_a_folder_of_exports_follows_what_is_read(tmp_path):
+    _donations(tmp_path)
+    before = file_digest(tmp_path)
+    (tmp_path / "ann" / "messages.json").write_text("{}")
+    assert file_digest(tmp_path) == before
+    activity = next(tmp_path.rglob("your_group*.json"))
+    activity.write_text(activity.read_text() + " ")
+    assert file_digest(tmp_path) != before
 
 
 def test_reddit__dump_needs_no_names_of_columns(tmp_path):

@@ -120,6 +120,13 @@ def test_own_detector__that_gives_something_else_is_told(small, gives, message):
         gateway.detect(*small, detector=lambda joins, targets: gives)
 
 
+def test_misspelt_argument__is_told_from_an_option(small):
+    with pytest.raises(GatewayError, match=r"'detectr' is no argument of detect.*mean 'detector'"):
+        gateway.detect(*small, detectr="order")
+    with pytest.raises(GatewayError, match=r"spike\.quantle is not a known key .*'quantile'"):
+        gateway.detect(*small, quantle=0.5)
+
+
 def test_from_scores__flags_by_benjamini_hochberg(small):
     joins, targets = small
     p = {"a": 0.01, "b": 0.04, NASTY: 0.5}

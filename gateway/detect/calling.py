@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from gateway._callable import plugin, plugin_names
+from gateway.config.detectors import Options
 from gateway.detect.detection import Detection
 from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
 from gateway.errors import AssumptionWarning, GatewayError, Problem
@@ -23,6 +24,7 @@ __all__ = ["Detector", "detect", "find_gateways", "own_function"]
 
 Detector = str | Callable[..., Any]
 _PLUGINS = "gateway.detectors"
+_ARGUMENTS = ("detector", "scores", "horizon", "seed")
 
 
 def detect(
@@ -116,6 +118,7 @@ def find_gateways(
     function = own_function(detector)
     known = "" if function else str(detector)
     if known:
+        _check_arguments(options, REGISTRY[known].options)
         options = {"options": REGISTRY[known].options(**options)}
     if horizon is not None:
         ticks_in(horizon, joins.tick, what="horizon")
@@ -129,6 +132,16 @@ def find_gateways(
         if known:
             return run_detector(known, joins, targets, **options, **offered)
         return _run_own(detector, function, joins, targets, offered, options)
+
+
+def _check_arguments(given: Mapping[str, Any], options: type[Options]) -> None:
+    """Refuse what looks like an argument of ``detect`` itself rather than of the detector."""
+    for name in given:
+        if name not in options.model_fields and not did_you_mean(name, options.model_fields):
+            hint = did_you_mean(name, _ARGUMENTS)
+            if hint:
+                rule = f"is no argument of detect, nor an option of {options.section}"
+                raise GatewayError(str(Problem(shown(name), rule, hint=hint)))
 
 
 def own_function(detector: Any) -> Callable[..., Any] | None:

@@ -199,7 +199,9 @@ def _csv_piece(path: Path, columns: Columns) -> Piece:
 def _json_piece(path: Path, columns: Columns) -> Piece:
     types = read_keys(path)
     roles = columns.among(list(types), path)
-    wanted = {name: types[name] for name in roles.values()}
+    # A column without a value in the first rows has names or dates later on, if any.
+    wanted = {name: pa.string() if types[name] == pa.null() else types[name]
+              for name in roles.values()}  # fmt: skip
     for name, kind in wanted.items():
         if pa.types.is_nested(kind):
             raise complaint(path, f"column {shown(name)}", "must hold plain values", got="others")

@@ -30,12 +30,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from gateway.log.files import opened, unreadable
+from gateway.log.files import MEMBERSHIPS, export_files, opened, opened_zip
 from gateway.log.messages import complaint, listed
 
 __all__ = ["read_export"]
 
-_FACEBOOK = "group_membership_activity"
 # A phrase of the title by which it is known, where its place among the events of a group does
 # not tell: English and French.
 _JOINS = ("became a member", "devenu")
@@ -56,6 +55,7 @@ class _Join(NamedTuple):
     time: int
     left: int | None = None
     inviter: str | None = None
+    group_id: str = ""
 
 
 def read_export(path: Path) -> pa.Table:
@@ -91,12 +91,17 @@ def read_export(path: Path) -> pa.Table:
         found += _memberships(path, activity)
     if not found:
         raise complaint(path, "the export", _FORMS)
-    first: dict[tuple[str, str], _Join] = {}
+    first: dict[tuple[str, str, str], _Join] = {}
     for join in found:
-        known = first.setdefault((join.user, join.group), join)
-        if (join.time, join.inviter is None) < (known.time, known.inviter is None):
-            first[join.user, join.group] = join
-    user, group, time, left, inviter = zip(*first.values(), strict=True)
+        key = join.user, join.group, join.group_id
+        first[key] = min(first.setdefault(key, join), join, key=_earliest)
+    # Of several groups with one name each has its number too.
+    alike = Counter(name for name, _ in {(join.group, join.group_id) for join in found})
+    user, name, time, left, inviter, number = zip(*first.values(), strict=True)
+    group = [
+        f"{each} ({own})" if alike[each] > 1 else each
+        for each, own in zip(name, number, strict=True)
+    ]
     seconds = pa.timestamp("s", "UTC")
     columns = {"user": pa.array(user), "group": pa.array(group), "time": pa.array(time, seconds)}
     if any(value is not None for value in left):
@@ -106,43 +111,38 @@ def read_export(path: Path) -> pa.Table:
     return pa.table(columns)
 
 
+def _earliest(join: _Join) -> tuple[int, bool, str]:
+    return join.time, join.inviter is None, join.inviter or ""
+
+
 # Files ---------------------------------------------------------------------------------------
 
 
 def _documents(path: Path) -> Iterator[tuple[str, str, Any]]:
     """Yield each JSON value: where it stands, whose it is, and the value."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".json", ".zip"))
-        # Of a Facebook download, which has thousands, only one.
-        files = [p for p in files if _FACEBOOK in p.name or p.suffix == ".zip"] or files
-        for each in files:
-            owner = Path(each.relative_to(path).parts[0]).stem
-            yield from _documents_in(each, owner)
-    else:
+    if not path.is_dir():
         yield from _documents_in(path, path.stem)
+        return
+    for each in export_files(path):
+        yield from _documents_in(each, Path(each.relative_to(path).parts[0]).stem)
 
 
 def _documents_in(path: Path, owner: str) -> Iterator[tuple[str, str, Any]]:
-    if path.suffix != ".zip" and not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path):
         with opened(path) as stream:
             yield str(path), owner, _parsed(str(path), stream.read())
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if name.endswith(".json"))
-            for name in [name for name in names if _FACEBOOK in name] or names:
-                where = f"{path}: {name}"
-                yield where, owner, _parsed(where, archive.read(name))
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except zipfile.BadZipFile as error:
-        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    with opened_zip(path) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".json"))
+        for name in [name for name in names if MEMBERSHIPS in name] or names:
+            where = f"{path}: {name}"
+            yield where, owner, _parsed(where, archive.read(name))
 
 
 def _parsed(where: str, content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise complaint(where, "the file", "must be JSON", got=str(error)) from error
 
 
@@ -182,7 +182,8 @@ def _activity_of(where: str, user: str, event: Any) -> _Activity:
     except (KeyError, TypeError, IndexError) as error:
         rule = "must have a title, a timestamp and the name of a group"
         raise complaint(where, "an event", rule, got=repr(event)[:60]) from error
-    return _Activity(user, group, time, title.replace(group, "{}"))
+    before, _, after = title.rpartition(group)
+    return _Activity(user, group, time, f"{before}{{}}{after}")
 
 
 def _repaired(text: str) -> str:
@@ -245,12 +246,13 @@ def _chats_of(document: Any) -> list[Mapping[str, Any]]:
 
 def _discord_joins(where: str, chat: Mapping[str, Any]) -> Iterator[_Join]:
     try:
-        group = str(chat["guild"]["name"])
+        group, number = str(chat["guild"]["name"]), str(chat["guild"].get("id", ""))
         for message in chat["messages"]:
             author = message["author"]
             if not author.get("isBot"):
                 user = str(author.get("id") or author["name"])
-                yield _Join(user, group, _seconds(where, message["timestamp"]))
+                time = _seconds(where, message["timestamp"])
+                yield _Join(user, group, time, group_id=number)
     except (KeyError, TypeError, AttributeError) as error:
         rule = "must have a guild with a name, and messages with author and timestamp"
         raise complaint(where, "the channel", rule, got=f"without {error}") from error
@@ -263,7 +265,8 @@ def _telegram_joins(where: str, chat: Mapping[str, Any]) -> Iterator[_Join]:
     ):
         return
     messages = [one for one in chat["messages"] if isinstance(one, Mapping)]
-    group = str(chat.get("name") or chat.get("id"))
+    number = str(chat.get("id", ""))
+    group = str(chat.get("name") or number)
     ids = _ids_by_name(messages)
     for message in messages:
         time = _seconds(where, message.get("date_unixtime") or message.get("date"))
@@ -272,9 +275,10 @@ def _telegram_joins(where: str, chat: Mapping[str, Any]) -> Iterator[_Join]:
         if message.get("action") == "invite_members":
             for name in message.get("members") or ():
                 if name is not None and ids.get(name, name) != who:
-                    yield _Join(str(ids.get(name, name)), group, time, inviter=who and str(who))
+                    user, by = str(ids.get(name, name)), who and str(who)
+                    yield _Join(user, group, time, inviter=by, group_id=number)
         elif who and not str(who).startswith("channel"):
-            yield _Join(str(who), group, time)
+            yield _Join(str(who), group, time, group_id=number)
 
 
 def _ids_by_name(messages: Iterable[Mapping[str, Any]]) -> dict[Any, str]:

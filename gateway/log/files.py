@@ -26,9 +26,27 @@ from gateway.errors import LogError
 from gateway.log.messages import complaint
 from gateway.provenance import memory_bytes
 
-__all__ = ["Format", "arrow_batches", "arrow_schema", "broken_stream", "digest_of", "format_of",
-           "open_plain", "opened", "packing_of", "parquet_batches", "parquet_parts",
-           "parquet_schema", "read_plain", "unreadable", "write_parquet"]  # fmt: skip
+__all__ = [
+    "MEMBERSHIPS",
+    "Format",
+    "arrow_batches",
+    "arrow_schema",
+    "broken_stream",
+    "digest_of",
+    "export_files",
+    "format_of",
+    "open_plain",
+    "opened",
+    "opened_zip",
+    "packing_of",
+    "parquet_batches",
+    "parquet_parts",
+    "parquet_schema",
+    "parts_of",
+    "read_plain",
+    "unreadable",
+    "write_parquet",
+]  # fmt: skip
 
 Format = Literal["csv", "ndjson", "parquet", "arrow", "sqlite", "duckdb", "excel", "export"]
 """``csv`` and ``ndjson`` may be packed; ``export`` is what a platform gives its users."""
@@ -48,6 +66,8 @@ _KNOWN: dict[bytes, Format] = {
 _LARGEST_RATIO = 200
 _ALWAYS_ALLOWED = 1 << 28
 _STREAM_BUFFER = 1 << 20
+# Part of the name of a file in a Facebook download.
+MEMBERSHIPS = "group_membership_activity"
 # So much of a text tells what it is.
 _HEAD = 1 << 12
 
@@ -104,7 +124,7 @@ def format_of(path: Path) -> Format:
         If there is nothing at the path, it is empty, or it cannot be read.
     """
     if path.is_dir():
-        return "parquet" if any(path.rglob("*.parquet")) or not _holds_export(path) else "export"
+        return "parquet" if any(path.rglob("*.parquet")) or not export_files(path) else "export"
     head = _first_bytes(path)
     if not head:
         raise complaint(path, "the file", "must hold a join log; it is empty")
@@ -118,16 +138,46 @@ def format_of(path: Path) -> Format:
     return _text_format(path)
 
 
-def _holds_export(folder: Path) -> bool:
-    return any(path.suffix in (".json", ".zip") for path in folder.rglob("*"))
+def export_files(folder: Path) -> list[Path]:
+    """Return the files of exports of platforms in a folder, at any depth, by name.
+
+    A Facebook download has thousands, of which only that of the group memberships is wanted.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".zip"))
+    return [p for p in files if MEMBERSHIPS in p.name or p.suffix == ".zip"] or files
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the files of a folder that is a log; otherwise as ``parquet_parts``."""
+    return export_files(folder) if format_of(folder) == "export" else parquet_parts(folder)
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive whose files grow as little as those of ``opened``.
+
+    Raises
+    ------
+    LogError
+        If it is none, cannot be read, or would grow beyond measure.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(entry.file_size for entry in archive.infolist())
+            if grown > max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size):
+                rule = f"must not grow more than {_LARGEST_RATIO}-fold"
+                raise complaint(path, "the zip archive", rule, got=f"{grown:,} bytes",
+                                hint="if it is a log after all, unpack it first")  # fmt: skip
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _is_workbook(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    with opened_zip(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
 
 
 def _text_format(path: Path) -> Format:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from gateway.errors import LogError
+from gateway.log.files import format_of
 from gateway.log.messages import complaint, did_you_mean, listed, shown
 
 __all__ = ["batches_of_rows", "query_batches", "query_columns", "workbook_rows"]
@@ -79,8 +80,7 @@ def query_batches(path: Path, query: str | None, names: Sequence[str]) -> Genera
 @contextmanager
 def _cursor(path: Path, query: str | None) -> Iterator[Any]:
     """Open a database that is only read, and run a query."""
-    with path.open("rb") as stream:
-        is_duckdb = stream.read(12)[8:] == b"DUCK"
+    is_duckdb = format_of(path) == "duckdb"
     database: Any = _library("duckdb") if is_duckdb else sqlite3
     is_whole = query is None
     try:
@@ -91,7 +91,10 @@ def _cursor(path: Path, query: str | None) -> Iterator[Any]:
         with closing(connection):
             if query is None:
                 query = f'SELECT * FROM "{_table(connection, path)}"'  # noqa: S608  (quoted)
-            yield connection.execute(query)
+            cursor = connection.execute(query)
+            if cursor.description is None:
+                raise complaint(path, "the query", "must give rows", got=shown(query))
+            yield cursor
     except database.Error as error:
         what = "the file" if is_whole else "the query"
         got = str(error).splitlines()[0]
@@ -130,7 +133,7 @@ def workbook_rows(path: Path) -> Generator[tuple[Any, ...]]:
             for row in book.worksheets[0].iter_rows(values_only=True):
                 if any(value is not None for value in row):
                     yield row
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, SyntaxError) as error:
         raise complaint(path, "the workbook", "must be whole", got=str(error)) from error
 
 

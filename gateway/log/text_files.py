@@ -24,7 +24,7 @@ from gateway.errors import LogError
 from gateway.log.files import broken_stream, opened
 from gateway.log.messages import complaint, listed, shown
 
-__all__ = ["csv_batches", "json_batches", "read_header", "read_keys"]
+__all__ = ["csv_batches", "csv_of", "json_batches", "read_header", "read_keys"]
 
 
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)
@@ -176,6 +176,13 @@ def _not_text(path: Path, *, otherwise: str = "") -> LogError:
     return complaint(path, "the file", "cannot be read as CSV", got=otherwise)
 
 
+def csv_of(table: Any) -> bytes:
+    """Return a table, or anything that gives one, as CSV: UTF-8 with a header."""
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(table), buffer)
+    return buffer.getvalue()
+
+
 def read_keys(path: Path) -> dict[str, pa.DataType]:
     """Return the keys of the first objects of an NDJSON file, and the type of their values.
 
@@ -245,7 +252,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _object(path: Path, row: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise complaint(path, f"data row {row}", "must be a JSON object", got=str(error)) from error
     if not isinstance(value, dict):
         raise complaint(path, f"data row {row}", "must be a JSON object", got=shown(value))

@@ -33,7 +33,7 @@ from gateway.results.sweeps import (
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal
+from gateway.results.writing import Journal, write_files
 
 __all__ = [
     "Difference",
@@ -61,4 +61,5 @@ __all__ = [
     "settle",
     "stands",
     "write_crate",
+    "write_files",
 ]

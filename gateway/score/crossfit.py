@@ -75,7 +75,7 @@ class Scores:
     log, targets
         What was scored; None in a part of the scores.
     learnt
-        What scored the users of each fold.
+        What scored the users of each fold; empty in a part.
     """
 
     prefixes: Prefixes
@@ -204,14 +204,15 @@ class Scores:
         columns = {name: getattr(self, name)[row] for name in _COLUMNS}
         return replace(
             self, prefixes=self.prefixes.of_users(chosen), fold=self.fold[chosen], log=None,
-            **columns,
+            targets=None, learnt=(), **columns,
         )  # fmt: skip
 
     def parts(self) -> Iterator[tuple[slice, Scores]]:
         """Yield rows and the scores of some users after those of others, as ``Prefixes.parts``."""
         for users, rows, prefixes in self.prefixes.parts():
             columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-            yield rows, replace(self, prefixes=prefixes, fold=self.fold[users], log=None, **columns)
+            part = replace(self, prefixes=prefixes, fold=self.fold[users], log=None, **columns)
+            yield rows, replace(part, targets=None, learnt=())
 
 
 def _numbered_as(joins: JoinLog, first: JoinLog) -> JoinLog:
