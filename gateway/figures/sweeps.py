@@ -251,7 +251,7 @@ def _scale(data: pa.Table) -> Normalize:
 
 def _usual(data: pa.Table) -> int:
     """From how many worlds most points come."""
-    worlds = data["n_worlds"].to_pylist()
+    worlds: list[int] = data["n_worlds"].to_pylist()
     return max(set(worlds), key=lambda n: (worlds.count(n), n))
 
 

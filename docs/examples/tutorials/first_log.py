@@ -136,9 +136,9 @@ print(checked.paragraph)
 # the groups that merely attract, or are merely large.
 
 for name, found in (("note", note), ("self-controlled", change)):
-    top = found.top[:8]
-    print(f"{name:>15}: of its first 8 groups {len(set(top) & set(truth))} are gateways and "
-          f"{len(set(top) & set(look_alikes))} look-alikes")  # fmt: skip
+    top = set(found.top[:8])
+    gateways, others = len(top & set(truth)), len(top & set(look_alikes))
+    print(f"{name}: of its first 8 groups, gateways {gateways}, look-alikes {others}")
 
 # %%
 # With intervals, by a bootstrap over the groups of this log:
