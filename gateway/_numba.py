@@ -7,7 +7,6 @@ coverage and the naive twins look at them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -48,6 +47,8 @@ import numpy as np  # noqa: E402
 from llvmlite import ir  # noqa: E402
 from numba.core import caching  # noqa: E402
 from numba.extending import overload  # noqa: E402
+
+from gateway.file_locks import lock_file  # noqa: E402
 
 __all__ = [
     "bits_of",
@@ -91,7 +92,7 @@ def _save_alone(file: Any, key: Any, data: Any) -> None:
     with Path(f"{file._index_path}.lock").open("ab") as lock:
         # A file system without locks leaves what numba does by itself.
         with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_file(lock)
         _save_version(file, key, data)
 
 

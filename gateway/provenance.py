@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import resource
 import subprocess
 import sys
 from functools import cache
@@ -138,5 +137,7 @@ def cpu_name() -> str:
 
 def peak_memory_mib() -> float:
     """Return the largest resident memory of this process so far, in MiB."""
+    import resource  # noqa: PLC0415  (Windows has none)
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -83,7 +83,14 @@ class TargetSet:
         return int(np.count_nonzero(self.mask))
 
     def names(self, joins: JoinLog) -> list[str]:
-        """Return the names of the target groups, sorted."""
+        """Return the names of the target groups, sorted.
+
+        Raises
+        ------
+        LogError
+            If the target set is that of another log.
+        """
+        as_targets(joins, self)
         names: list[str] = joins.groups.filter(pa.array(self.mask)).to_pylist()
         return names
 

@@ -45,7 +45,6 @@ app = typer.Typer(
     name="gateway",
     help="Find the groups that lead people into a set of target groups, and check the finding.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -88,7 +87,7 @@ def run(
 @of_a_log
 def detect(
     columns: dict[str, str | None],
-    joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
+    joins: Annotated[Path, typer.Argument(metavar="JOINS", help="a log, in any form")],
     targets: TargetsFile = None,
     targets_column: TargetsColumn = None,
     targets_where: TargetsWhere = None,
@@ -148,7 +147,7 @@ def check(
     columns: dict[str, str | None],
     joins: Annotated[
         Path,
-        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or the result of one"),
+        typer.Argument(metavar="LOG", help="a log, in any form, or the result of one"),
     ],
     targets: TargetsFile = None,
     targets_column: TargetsColumn = None,
@@ -199,7 +198,7 @@ def check(
 @of_a_log
 def convert(
     columns: dict[str, str | None],
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="a log, in any form")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
     memory: Memory = "2GiB",
     as_json: Json = False,
@@ -408,6 +407,16 @@ def reproduce(
         file, names=claim or (), full=full, out=out, threads=threads, as_json=as_json
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or an empty folder")],
+) -> None:
+    """Write files to begin with: a small log, its targets, a config; and say what to do."""
+    from gateway.cli.own_logs import begin_and_show  # noqa: PLC0415  (quick help)
+
+    begin_and_show(folder)
 
 
 @app.command()

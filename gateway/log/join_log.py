@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gateway.arrays import Int32, Int64, Mask, UInt8
 from gateway.errors import LogError
-from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame
+from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame, pieces_of_query
 from gateway.log.files import format_of, write_parquet
 from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
@@ -200,14 +200,18 @@ class JoinLog(Views, Tabular):
         seed_group: str | None = None, left: str | None = None, observed_from: str | None = None,
         observed_until: str | None = None, time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
-        """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
+        """Read a log from a file or a folder; map one that was converted.
 
         A file that ``to_parquet`` wrote gives back the log with all its columns.
 
         Parameters
         ----------
         path
-            The file or folder; its format is judged by its content.
+            CSV (cells separated by commas, semicolons, tabs or bars) or NDJSON, as they are or
+            packed with gzip, zstd, bzip2 or xz; Parquet, or a folder of it; Arrow or Feather; an
+            SQLite or DuckDB file with one table, or one or a view named ``joins``; an Excel
+            workbook, of which the first sheet is read; or what a platform gives its users (see
+            ``gateway.log.exports``). The format is judged by the content.
         user, group, time
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC (of days, where all are midnights), integers a log in a
@@ -248,9 +252,9 @@ class JoinLog(Views, Tabular):
 
     @classmethod
     def from_csv(cls, path: str | Path, **columns: Any) -> Self:
-        """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        if format_of(Path(path)) == "parquet":
-            raise complaint(path, "the log", "must be a CSV file; it is Parquet")
+        """Read a log from a CSV file, packed or not; otherwise as ``read``."""
+        if (kind := format_of(Path(path))) != "csv":
+            raise complaint(path, "the log", f"must be a CSV file; it is of format {kind}")
         return cls.read(path, **columns)
 
     @classmethod
@@ -261,14 +265,30 @@ class JoinLog(Views, Tabular):
         return cls.read(path, **columns)
 
     @classmethod
+    def from_query(cls, path: str | Path, query: str, **columns: Any) -> Self:
+        """Make a log of what a query to a database gives; otherwise as ``read``.
+
+        Parameters
+        ----------
+        path
+            An SQLite or DuckDB file; nothing in it is changed.
+        query
+            SQL that gives a row for each join: ``SELECT who AS user, ...``.
+        columns
+            Names of the columns, and the form of times.
+        """
+        named = Columns(**columns)
+        return cls._of(pieces_of_query(Path(path), query, named), named, path)
+
+    @classmethod
     def from_dataframe(cls, frame: Any, **columns: Any) -> Self:
         """Make a log from a data frame; otherwise as ``read``.
 
         Parameters
         ----------
         frame
-            pandas, polars, pyarrow, a mapping of names to columns, or anything with the
-            Arrow C stream interface.
+            pandas, polars, pyarrow, a DuckDB relation, a mapping of names to columns, or
+            anything with the Arrow C stream interface.
         columns
             Names of the columns, and the form of times.
         """

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError
-from gateway.log.csv_files import csv_batches, read_header
 from gateway.log.files import format_of, unreadable
 from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.log.text_files import csv_batches, read_header
 
 __all__ = ["read_names"]
 
@@ -62,13 +62,13 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]:
     kind = format_of(path)
-    if kind == "parquet":
-        raise complaint(path, "the list of names", "must be a CSV file; it is Parquet")
-    header, wanted = read_header(path, kind=kind), list(dict.fromkeys([column, *where]))
+    if kind != "csv":
+        raise complaint(path, "the list of names", f"must be a CSV file; it is of format {kind}")
+    header, wanted = read_header(path), list(dict.fromkeys([column, *where]))
     for name in wanted:
         if header.count(name) != 1:
             raise _no_column(path, name, header)
-    rows = pa.Table.from_batches(list(csv_batches(path, wanted, kind=kind)))
+    rows = pa.Table.from_batches(list(csv_batches(path, wanted)))
     for name, value in where.items():
         meets = pc.equal(rows[name], value)
         if not pc.any(meets).as_py():

@@ -39,7 +39,7 @@ from gateway.results.sweeps import (
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal, read_journal
+from gateway.results.writing import Journal, read_journal, write_files
 
 __all__ = [
     "Difference",
@@ -72,4 +72,5 @@ __all__ = [
     "settle",
     "stands",
     "write_crate",
+    "write_files",
 ]

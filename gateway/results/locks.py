@@ -7,7 +7,6 @@ that nobody enters a folder into which an orphan may still write.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import ResultError
+from gateway.file_locks import lock_file
 from gateway.results.writing import open_own
 
 __all__ = [
@@ -76,7 +76,7 @@ def _self() -> dict[str, object]:
 
 def _try(handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle, wait=False)
     except BlockingIOError:
         return False
     return True
@@ -108,7 +108,7 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock_file(handle, wait=False, shared=True)
     except BlockingIOError:
         return True
     finally:
@@ -134,7 +134,7 @@ def node_cache_lock(marker: str) -> Iterator[bool]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / "warming.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle)
         done = _filled(marker)
         cold = not done.exists()
         yield cold

@@ -8,7 +8,6 @@ is in the folder, nothing is. A converted log is never replaced, so nothing of i
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import ResultError, either
+from gateway.file_locks import lock_file
 from gateway.results.writing import refuse_links, replace_file
 
 __all__ = [
@@ -231,7 +231,7 @@ def hold_draft(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):
             # Whoever looks whether it is held has it for a moment: wait.
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_file(handle)
         marker = json.dumps({"format": FORMAT, "draft": folder.name})
         (folder / DRAFT_MARKER).write_text(marker + "\n", encoding="utf-8")
         yield
@@ -248,7 +248,7 @@ def is_held(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle, wait=False)
     except OSError:
         return True
     finally:

@@ -95,6 +95,24 @@ def replace_file(folder: Path, name: str, content: bytes) -> None:
         stream.write(content)
 
 
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that is new or empty.
+
+    Raises
+    ------
+    ResultError
+        When it holds anything, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ResultError(f"{folder} must be a new or an empty folder; it holds files")
+        for name, content in files.items():
+            replace_file(folder, name, content)
+    except OSError as error:
+        raise ResultError(f"cannot write to {folder}: {error.strerror}") from None
+
+
 def open_own(path: Path, flags: int) -> int:
     """Open a file of ours in place.
 

@@ -21,7 +21,7 @@ try:
     from distributed import Client, Future, LocalCluster
     from distributed.comm import connect
 except ImportError:
-    rule = "needs the packages of the extra [dask]: pip install 'gateway[dask]'"
+    rule = "needs the packages of the extra [dask]: pip install 'gateway-groups[dask]'"
     raise ConfigError([Problem("--engine dask", rule)]) from None
 
 from gateway.sweep import cluster_worker
