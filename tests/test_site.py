@@ -70,6 +70,7 @@ def test_pages__name_no_address_that_a_reader_would_fetch_from() -> None:
         assert not re.search(fetched, page.read_text("utf-8"), re.MULTILINE), page
 
 
+@pytest.mark.compiled
 def test_readme__shows_what_its_lines_print(capsys: pytest.CaptureFixture[str]) -> None:
     """The ten lines, run as they stand, print what stands below them."""
     blocks = re.findall(

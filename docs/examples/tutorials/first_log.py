@@ -3,8 +3,7 @@ From a join log to what may be claimed
 ======================================
 
 You have a log of who joined which group when, and a list of groups that you call targets. This
-page goes from the first line to what you may write about it. It takes half an hour to read with
-care, and its code runs in a minute.
+page goes from the first line to what you may write about it.
 
 The log here is bundled with the package: 72,000 joins of 400 groups. It is simulated, so at the
 end, and only then, we can look up who was right.
