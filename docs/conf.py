@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ sys.path.insert(0, str(HERE))
 from pages import write_pages  # noqa: E402
 
 import gateway  # noqa: E402
+
+# What a page's code warns of stands on the page, without the paths of who built it.
+warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
 
 project = "gateway"
 author = "The gateway developers"

@@ -48,7 +48,7 @@ scores = gateway.score(joins, targets)
 named = joins.to_arrow().to_pandas()
 user = named[named["group"] == note.top[0]]["user"].iloc[3]
 fig, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
-scores.plot_user(user, ax=ax)
+_ = scores.plot_user(user, ax=ax)
 
 # %%
 # Compare users with themselves
@@ -75,7 +75,7 @@ change.to_pandas().query("flagged")[["group", "estimate", "ci_low", "ci_high", "
 # The same as a picture. A bar is a 95 % interval; at 1 the group changes nothing.
 
 fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-change.plot(ax=ax, top=15)
+_ = change.plot(ax=ax, top=15)
 
 # %%
 # Where the two disagree
