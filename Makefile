@@ -112,7 +112,7 @@ lock: $(DEV) ## rewrite requirements*.txt from pyproject.toml (newest: make lock
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds; results stay
-	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
+	rm -rf docs/_made docs/gallery docs/tutorials $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
 
 $(BIN)/python:
 	@for python in $(PYTHONS); do \

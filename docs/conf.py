@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ sys.path.insert(0, str(HERE))
 from pages import write_pages  # noqa: E402
 
 import gateway  # noqa: E402
+
+# What a page's code warns of stands on the page, without the paths of who built it.
+warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
 
 project = "gateway"
 author = "The gateway developers"
@@ -41,6 +46,7 @@ myst_heading_anchors = 4
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
 # Doctests of docstrings run with `make test`, in their modules; here run those of the pages.
 doctest_test_doctest_blocks = ""
@@ -77,6 +83,28 @@ html_theme_options = {
 }
 
 
+_ARRAY = re.compile(
+    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[~?numpy\.(\w+)\]\]"
+)
+
+
+def _shorten(
+    app: Any,
+    what: str,
+    name: str,
+    found: Any,
+    options: Any,
+    signature: str | None,
+    back: str | None,
+) -> tuple[str | None, str | None]:
+    """Let a signature be read: arrays by their kind, defaults that a call makes as dots."""
+    short = [
+        text and _ARRAY.sub(r"NDArray[\1]", text).replace("<factory>", "...")
+        for text in (signature, back)
+    ]
+    return short[0], short[1]
+
+
 def _inline(translator: Any, node: nodes.math) -> None:
     translator.body.append(tex2mathml(node.astext(), as_block=False))
     raise nodes.SkipNode
@@ -90,4 +118,5 @@ def _block(translator: Any, node: nodes.math_block) -> None:
 def setup(app: Any) -> None:
     """Write the generated fragments, and let formulas be MathML, which needs no script."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.connect("autodoc-process-signature", _shorten)
     app.connect("config-inited", lambda *_: write_pages(HERE / "_made"))

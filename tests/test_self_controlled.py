@@ -355,7 +355,7 @@ def test_depletion__brings_the_weights_near_the_exact_distribution():
 
 @pytest.mark.compiled
 def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permuted():
-    """Eight targets of equal size, each wished for as often; then each user's joins in any order."""
+    """Eight targets of equal size, each wished for as often; then joins in any order."""
     rng = np.random.default_rng(2)
     rows = []
     for u in range(1_500):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -67,3 +68,16 @@ def test_pages__name_no_address_that_a_reader_would_fetch_from() -> None:
     fetched = r"<(script|link|img)[^>]+(src|href)=.https?:|^!\[[^]]*\]\(https?:"
     for page in DOCS.rglob("*.md"):
         assert not re.search(fetched, page.read_text("utf-8"), re.MULTILINE), page
+
+
+@pytest.mark.compiled
+def test_readme__shows_what_its_lines_print(capsys: pytest.CaptureFixture[str]) -> None:
+    """The ten lines, run as they stand, print what stands below them."""
+    blocks = re.findall(
+        r"```(python)?\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    at = next(i for i, (kind, _) in enumerate(blocks) if kind == "python")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gateway.AssumptionWarning)
+        exec(compile(blocks[at][1], "README.md", "exec"), {})  # noqa: S102  (our own lines)
+    assert capsys.readouterr().out == blocks[at + 1][1]

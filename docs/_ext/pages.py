@@ -23,7 +23,7 @@ from gateway.config.shape import say_rule, sections
 from gateway.detect import REGISTRY, measure_of
 from gateway.report.sections.top_groups import ranked_columns
 from gateway.reproduce import claims_as_markdown, read_claims
-from gateway.wording import MISSING, decimal
+from gateway.wording import MISSING, decimal, is_missing
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "results" / "reference" / "quickstart"
@@ -271,10 +271,12 @@ def _bounded(row: dict[str, str] | None, *, digits: int = 2) -> str:
 
 
 def _interval(row: dict[str, Any]) -> str:
-    value = f"{row['value']:g}" if float(row["value"]).is_integer() else decimal(row["value"])
-    if row["ci_low"] is None or row["ci_low"] != row["ci_low"]:
-        return value
-    return f"{value} ({decimal(row['ci_low'])} to {decimal(row['ci_high'])})"
+    is_count = row["metric"].startswith("n_")
+    value, low, high = (
+        MISSING if is_missing(x) else decimal(x, digits=0 if is_count else 3)
+        for x in (row["value"], row["ci_low"], row["ci_high"])
+    )
+    return value if low == MISSING else f"{value} ({low} to {high})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -7,7 +7,6 @@ from functools import cache
 from itertools import combinations
 from typing import Any, Final
 
-import numpy as np
 from scipy.stats import spearmanr
 
 from gateway.report.content import (
@@ -87,10 +86,9 @@ def _detectors(viewed: Viewed, query: Query) -> Content:
         first = [{g for g, rank in ranks[d].items() if rank <= top} for d in (one, other)]
         flagged = [{row["group"] for row in viewed.groups if row["by"].get(d, {}).get("flagged")}
                    for d in (one, other)]  # fmt: skip
-        places = ([ranks[d][g] for g in shared] for d in (one, other))
-        alike = spearmanr(*map(np.asarray, places)).statistic
+        alike = _alike(*([ranks[d][group] for group in shared] for d in (one, other)))
         rows.append({
-            "one": words_of(one), "other": words_of(other), "alike": float(alike),
+            "one": words_of(one), "other": words_of(other), "alike": alike,
             "top": len(first[0] & first[1]), "flagged": len(flagged[0] & flagged[1]),
             "first": len(flagged[0] - flagged[1]), "second": len(flagged[1] - flagged[0]),
         })  # fmt: skip
@@ -108,6 +106,13 @@ def _detectors(viewed: Viewed, query: Query) -> Content:
     sections = [Section("pairs", "Where they agree", [table])] if rows else []
     return Content("Detectors", choices=[Choice("top", "Size of the top", str(top), kind="number")],
                    sections=[*sections, *(s for s in made if s is not None)])  # fmt: skip
+
+
+def _alike(one: list[int], other: list[int]) -> float | None:
+    """Spearman's correlation of two rankings of the same groups; None where either is all ties."""
+    if min(len(set(one)), len(set(other))) < 2:
+        return None
+    return float(spearmanr(one, other).statistic)
 
 
 _ACTING: Final = (

@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
     "score": {"horizon": "120d"},
     "detect": {"detectors": ["spike", "self_controlled", "coefficient"]},
 }
-FOLDER = Path(tempfile.gettempdir()) / f"gateway-gallery-{gateway.__version__}"
+FOLDER = Path(tempfile.mkdtemp(prefix="gateway-gallery-"))
 
 
 def _arms() -> list[dict[str, Any]]:
@@ -41,4 +41,4 @@ def tables(of: str) -> dict[str, pa.Table]:
         "arms": {"interventions": _arms()},
         "note": {"note": {"workflow_day": 310, "top": 20, "recent_days": 40, "follow_days": 40}},
     }
-    return gateway.run(gateway.load_config(CONFIG | more[of])).tables()
+    return gateway.run(gateway.load_config(CONFIG | more[of]), folder=FOLDER / of).tables()

@@ -1,8 +1,0 @@
-"""
-Figures of a run
-================
-"""
-
-# %%
-# text
-print(1)
