@@ -2,7 +2,7 @@
 
 Every detector of the package that a log has the columns for, and those that are submitted, sees
 for each config in configs/bench: both nulls; of a real log gateways planted into its joins, of a
-simulated one the gateways of the platform. docs/gatewaybench.md: rules, seeds, the table.
+simulated one the gateways of the platform. docs/results/gatewaybench.md: rules, seeds, the table.
 
 Run: python experiments/gateway_bench.py --out DIR [--detector MODULE:FUNCTION ...]
 Again with the same folder it computes what is missing, and prints the table.

@@ -27,14 +27,13 @@ from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, check_training, current_work, working
 from gateway.score import (
-    BoostedScorer,
     LogisticScorer,
-    MarkovScorer,
     Scorer,
     Scores,
     reliability_table,
     score_joins,
 )
+from gateway.score.adapter import as_scorer
 from gateway.score.logistic import KEEP
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet
@@ -104,10 +103,8 @@ def _train(
 def scorer_of(config: Config) -> Scorer:
     """Return the scorer of a config."""
     options = config.score
-    if options.scorer == "boosted":
-        return BoostedScorer()
-    if options.scorer == "markov":
-        return MarkovScorer()
+    if options.scorer != "logistic":
+        return as_scorer(options.scorer)
     keep = KEEP if options.covariates else None
     return LogisticScorer(
         penalty=options.penalty, tolerance=options.tolerance, keep=keep,

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
+from gateway.ahead import compiling_ahead
 from gateway.analyses import (
     Explanation,
     analyse_note,
@@ -25,7 +26,7 @@ from gateway.analyses import (
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     check_tables,
@@ -60,6 +61,7 @@ from gateway.results import (
 )
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
+from gateway.world import check_fits
 
 __all__ = [
     "Illustrate",
@@ -127,7 +129,7 @@ def execute(
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with draft_result(final, replaces="run" if force else None) as draft:
+    with compiling_ahead(config), draft_result(final, replaces="run" if force else None) as draft:
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
@@ -183,8 +185,11 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     Raises
     ------
     GatewayError
-        When the log or an earlier result cannot be read, or a named group is unknown.
+        When the log or an earlier result cannot be read, a named group is unknown, or the
+        world does not fit into the memory.
     """
+    if config.world is not None:
+        check_fits(config.world)
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
@@ -196,10 +201,10 @@ def _same_result(final: Path, config: Config, talk: Talk) -> Result:
     stored = open_result(final)
     if stored.config != config:
         raise ResultError(
-            f"{final} holds the result of another config; give --force to replace it, or "
-            "another folder"
+            f"{final} holds the result of another config; give "
+            f"{either('force=True', '--force')} to replace it, or another folder"
         )
-    talk.say(f"{final} is there already (--force computes it again)")
+    talk.say(f"{final} is there already ({either('force=True', '--force')} computes it again)")
     return stored
 
 

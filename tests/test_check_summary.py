@@ -387,7 +387,7 @@ def test_check__takes_detectors_of_others_and_depends_on_the_seed_alone():
     assert not got.table.equals(other.table)
     assert {"frequentist", "order"} == set(got.table["detector"].to_pylist())
     assert "frequentist" in got.paragraph
-    with pytest.raises(GatewayError, match="must be one of spike"):
+    with pytest.raises(GatewayError, match="must be a function or one of spike"):
         gateway.check(joins, targets, detectors=["guess"])
 
 

@@ -8,8 +8,9 @@ import pytest
 
 PUBLIC = {
     "gateway": [
-        "JoinLog", "TargetSet", "__version__", "check", "detect", "draw_world", "load_config",
-        "named_targets", "open_result", "read_names", "run", "simulate",
+        "AssumptionWarning", "Detection", "GatewayError", "JoinLog", "TargetSet", "__version__",
+        "check", "detect", "draw_world", "evaluate", "example_log", "load_config",
+        "named_targets", "open_result", "open_sweep", "read_names", "run", "score", "simulate",
     ],
     "gateway.analyses": [
         "ATTRACTS", "JUDGED", "UNTOLD", "VERDICTS", "judge_groups",
@@ -44,7 +45,7 @@ PUBLIC = {
         "EVALUATION_SCHEMA", "PREDICTION_SCHEMA", "auc_with_interval", "predict_later",
         "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
         "evaluate_planted", "evaluation_table", "mean_interval", "precision_at",
-        "spearman_among", "table_of",
+        "spearman_among", "table_of", "evaluate",
         "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.reproduce": [

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
+from gateway.log.text_files import csv_of
 from gateway.log.work import parse_size
 from gateway.results import draft_result, open_result, read_config_text, stands
 
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "TRACES", "PartOptions", "change_alone", "config_for_log", "config_of_own",
-           "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
+__all__ = ["BOTH", "TRACES", "PartOptions", "begin_and_show", "change_alone", "config_for_log",
+           "config_of_own", "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.
@@ -191,6 +193,32 @@ def convert_and_show(
     sys.stdout.write(
         f"{made.joins:,} joins of {made.groups:,} groups by {made.users:,} users\n{out}\n"
     )
+
+
+BEGIN = (
+    "gateway detect joins.csv --targets targets.txt",
+    "gateway check joins.csv --targets targets.txt",
+    "gateway run quickstart.toml",
+)
+"""What can be done with the files of ``gateway init``."""
+
+
+def begin_and_show(folder: Path) -> None:
+    """Write files to begin with into a new or an empty folder, and say what to do with them."""
+    from gateway.example import example_log  # noqa: PLC0415  (quick help)
+    from gateway.results import read_config_text, write_files  # noqa: PLC0415
+
+    package = Path(str(files("gateway")))
+    # In a wheel the configs lie in the package, in a checkout beside it.
+    places = [at / "configs" / "quickstart.toml" for at in (package, package.parent)]
+    joins, targets, truth, _ = example_log()
+    names = {"targets.txt": targets.names(joins), "truth.txt": truth}
+    texts = {name: "".join(f"{line}\n" for line in lines) for name, lines in names.items()}
+    texts["quickstart.toml"] = read_config_text(next(filter(Path.is_file, places), places[0]))
+    begin = {"joins.csv": csv_of(joins)} | {name: text.encode() for name, text in texts.items()}
+    write_files(folder, begin)
+    lines = "".join(f"  {command}\n" for command in BEGIN)
+    sys.stdout.write(f"{folder} has a log, its targets and a config. There:\n{lines}")
 
 
 # Who works on its parts ----------------------------------------------------------------------

@@ -17,7 +17,7 @@ from gateway.detect.markov_removal import (
     detect_markov_removal,
 )
 from gateway.detect.matching import MATCHING, detect_by_matching
-from gateway.detect.measure import Measure, Quantity
+from gateway.detect.measure import Measure, own_measure
 from gateway.detect.order import ORDER, detect_order
 from gateway.detect.self_controlled import (
     SELF_CONTROLLED,
@@ -120,13 +120,7 @@ def measure_of(detector: str) -> Measure:
     """Return what the numbers of a detector mean; little of one that is not registered."""
     if detector in REGISTRY:
         return REGISTRY[detector].measure
-    return Measure(
-        detector=detector,
-        estimate=Quantity("estimate", "the detector's estimate"),
-        score=Quantity("score", "what the detector ranks by"),
-        joiners="joiners",
-        events="joiners with an event",
-    )
+    return own_measure(detector)
 
 
 def compare_users(names: Iterable[str]) -> bool:
