@@ -197,7 +197,7 @@ def friend_degrees(seed: int, size: int) -> Check:
     """A user of weight w has w/2 friends by an own draw, rounded, and Poisson(w/2) by others'.
 
     The degree-corrected block model (Karrer, Newman 2011) without blocks and triangles; w
-    is Pareto of exponent 3 between two limits, docs/simulator.md, Weights.
+    is Pareto of exponent 3 between two limits, docs/explanation/simulator.md, Weights.
     """
     apart = ("world.friend_clustering=0", "world.friend_homophily=0", "world.friend_country=0")
     world = draw_world(config(seed, size, *apart, "world.mean_friends=12"))

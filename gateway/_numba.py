@@ -7,7 +7,6 @@ coverage and the naive twins look at them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from gateway._cache import choose_cache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,22 +37,23 @@ def _sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> Path:
-    base = os.environ.get("GATEWAY_CACHE_DIR")
-    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return root / "gateway" / "numba" / _sources_digest()
-
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
+CACHE, _WHY_NONE = choose_cache(_sources_digest())
+if CACHE is None:
+    os.environ.pop("NUMBA_CACHE_DIR", None)
+else:
+    os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
 
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
-from llvmlite import ir  # noqa: E402
+from llvmlite import binding, ir  # noqa: E402
 from numba.core import caching, codegen  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 from numba.extending import overload, register_jitable  # noqa: E402
 
+from gateway.file_locks import lock_file  # noqa: E402
+
 __all__ = [
+    "CACHE",
     "at_first_compile",
     "bits_of",
     "float_of",
@@ -64,6 +66,7 @@ __all__ = [
     "part_kernel",
     "prange",
     "prefetch",
+    "processor_features",
     "set_threads",
     "threads",
     "threads_at_most",
@@ -149,8 +152,9 @@ class _WholeKernel(Compiler):
 
 
 # cache: a warm start costs milliseconds instead of a minute of compilation. What kernels alone
-# call is stored with each of them.
-_WHOLE: Any = {"cache": True}
+# call is stored with each of them. Where there is no safe folder for it, nothing is kept: numba
+# itself would take the package's own.
+_WHOLE: Any = {"cache": CACHE is not None}
 # None of these is documented. Without them numba takes twice as long and gives the same code.
 _INSIDE = ("_optimize_functions", "_optimize_final_module", "_finalize_final_module",
            "_unserialize")  # fmt: skip
@@ -167,6 +171,19 @@ PATIENCE_SECONDS = 60.0
 # What this process does when the first of its kernels is to be compiled.
 _first_compiled: list[Callable[[], None]] = []
 _told: list[str] = []
+# What reading a file raises that a lost machine left in pieces.
+_reader: Any = vars(caching)["pickle"]
+_DAMAGE = (
+    _reader.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError,
+    ValueError,
+)  # fmt: skip
+
+
+def _tell(text: str) -> None:
+    """Say something on stderr, if there is one."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 class _Compiling:
@@ -201,7 +218,7 @@ class _Compiling:
 
 def _is_taken(lock: Any) -> bool:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(lock, wait=False)
     except BlockingIOError:
         return False
     return True
@@ -211,14 +228,27 @@ _compiling = _Compiling()
 
 
 def _save_alone(file: Any, key: Any, data: Any) -> None:
-    """Add a compiled version of a function to the cache while no other process does."""
+    """Add a compiled version of a function to the cache while no other process does.
+
+    A disk that is full, or has become read-only, costs the next start its time and no more.
+    """
     compiling = _compiling if _compiling.index == file._index_path else _Compiling()
     if compiling.lock is None:
         compiling.begin(file)
     try:
-        _save_version(file, key, data)
+        with suppress(OSError):
+            _save_version(file, key, data)
     finally:
         compiling.end()
+
+
+def _load(file: Any, key: Any) -> Any:
+    try:
+        return _load_version(file, key)
+    except _DAMAGE:
+        with suppress(OSError):
+            file.flush()
+        return None
 
 
 def _load_or_wait(file: Any, key: Any) -> Any:
@@ -227,17 +257,16 @@ def _load_or_wait(file: Any, key: Any) -> Any:
     Says, once, that there are some to be made: it takes a minute in which nothing else can be
     seen to happen.
     """
-    found = _load_version(file, key)
+    found = _load(file, key)
     if found is not None:
         return found
     if not _told:
         _told.append("compiling kernels, once")
-        sys.stderr.write(f"{_told[0]} (about a minute; later starts find them)\n")
-        sys.stderr.flush()
+        _tell(f"{_told[0]} (about a minute; later starts find them)")
         for act in _first_compiled:
             act()
     _compiling.begin(file)
-    found = _load_version(file, key)
+    found = _load(file, key)
     if found is not None:
         _compiling.end()
     return found
@@ -245,6 +274,9 @@ def _load_or_wait(file: Any, key: Any) -> Any:
 
 _cache_file.save = _save_alone
 _cache_file.load = _load_or_wait
+
+if CACHE is None and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    _tell(f"kernels are compiled anew each time, for about a minute: {_WHY_NONE}")
 
 
 @contextmanager
@@ -413,6 +445,14 @@ def _compiled_float_of(bits: Any) -> Any:  # noqa: ARG001
         return _float_of(bits)  # type: ignore[call-arg]
 
     return reinterpret
+
+
+def processor_features() -> str:
+    """Return what the compiler may use of the processor, sorted; the same, the same code."""
+    features = binding.get_host_cpu_features().flatten()
+    chosen = (numba.config.CPU_NAME, numba.config.CPU_FEATURES)  # type: ignore[attr-defined]
+    name = chosen[0] or binding.get_host_cpu_name()
+    return f"{name}: {','.join(sorted((chosen[1] or features).split(',')))}"
 
 
 def threads() -> int:

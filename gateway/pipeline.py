@@ -26,12 +26,13 @@ from gateway.analyses import (
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     check_tables,
     explain_one,
     leading,
+    permuted_calls,
     run_detectors,
     score_tables,
     score_where_needed,
@@ -60,6 +61,7 @@ from gateway.results import (
 )
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
+from gateway.world import check_fits
 
 __all__ = [
     "Illustrate",
@@ -161,7 +163,12 @@ def _compute(
     joins, targets = seen.joins, seen.targets
     scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
     detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    permuted, detections = permuted_calls(config, joins, targets, detections, talk=talk, cost=cost)
     tables = _tables(config, seen, scores, detections, talk)
+    if permuted is not None:
+        tables["permuted"] = permuted.to_arrow()
+        said = text_table({"permuted": permuted.line()})
+        tables["summary"] = pa.concat_tables([tables["summary"], said])
     return tables | _note(config, inputs, detections, talk)
 
 
@@ -178,8 +185,11 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     Raises
     ------
     GatewayError
-        When the log or an earlier result cannot be read, or a named group is unknown.
+        When the log or an earlier result cannot be read, a named group is unknown, or the
+        world does not fit into the memory.
     """
+    if config.world is not None:
+        check_fits(config.world)
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
@@ -191,10 +201,10 @@ def _same_result(final: Path, config: Config, talk: Talk) -> Result:
     stored = open_result(final)
     if stored.config != config:
         raise ResultError(
-            f"{final} holds the result of another config; give --force to replace it, or "
-            "another folder"
+            f"{final} holds the result of another config; give "
+            f"{either('force=True', '--force')} to replace it, or another folder"
         )
-    talk.say(f"{final} is there already (--force computes it again)")
+    talk.say(f"{final} is there already ({either('force=True', '--force')} computes it again)")
     return stored
 
 

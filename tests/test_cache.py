@@ -1,4 +1,4 @@
-"""The cache of compiled kernels, under several processes at once."""
+"""The cache of compiled kernels: under several processes at once, and where others can write."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from numba.core import caching
 
 from gateway import _numba  # noqa: F401  (what this is about)
+from gateway._cache import choose_cache, filling, weakness_of
 
 N_VERSIONS = 100
 
@@ -68,6 +69,116 @@ def test_cache__says_once_on_stderr_that_kernels_are_compiled(tmp_path: Path) ->
     assert cold.stdout == warm.stdout == "2 1.5 6\n"
     assert cold.stderr == "compiling kernels, once (about a minute; later starts find them)\n"
     assert warm.stderr == ""
+
+
+def test_cache__of_files_in_pieces_is_made_anew(tmp_path: Path) -> None:
+    script = tmp_path / "some_kernels.py"
+    script.write_text(KERNELS)
+    compile_in(tmp_path / "cache", script)
+    for path in (tmp_path / "cache").rglob("*.nb?"):
+        path.write_bytes(path.read_bytes()[:20])
+    damaged, warm = (compile_in(tmp_path / "cache", script) for _ in range(2))
+    assert damaged.stdout == warm.stdout == "2 1.5 6\n"
+    assert warm.stderr == ""
+
+
+def make_open(folder: Path) -> Path:
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+def behind_another(folder: Path) -> Path:
+    make_open(folder.with_name("open")).joinpath("mine").mkdir(mode=0o700)
+    return folder.with_name("open") / "mine"
+
+
+def of_a_group(folder: Path) -> Path:
+    folder.mkdir()
+    os.chown(folder, -1, os.getuid() + 1)
+    folder.chmod(0o770)
+    return folder
+
+
+def of_somebody(folder: Path) -> Path:
+    folder.mkdir(mode=0o700)
+    os.chown(folder, os.getuid() + 1, -1)
+    return folder
+
+
+def behind_a_link(folder: Path) -> Path:
+    folder.symlink_to(folder.parent)
+    os.chown(folder, os.getuid() + 1, -1, follow_symlinks=False)
+    return folder
+
+
+def of_a_file(folder: Path) -> Path:
+    folder.write_text("mine")
+    return folder / "cache"
+
+
+WEAK = {
+    "in the current folder": (lambda _: Path("cache"), "is no absolute path"),
+    "open to all": (make_open, "can be written to by others"),
+    "in a folder that is open to all": (behind_another, "which others can change"),
+    "of a group": (of_a_group, "can be written to by others"),
+    "of somebody else": (of_somebody, "is somebody else's"),
+    "behind a link of somebody else": (behind_a_link, "behind somebody else's link"),
+    "below a file": (of_a_file, "cannot be made (Not a directory)"),
+}
+
+
+@pytest.mark.parametrize("kind", WEAK)
+def test_cache__where_others_can_write_is_none(tmp_path: Path, kind: str) -> None:
+    make, expected = WEAK[kind]
+    if kind.startswith(("of a group", "of somebody", "behind")) and os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    assert expected in str(weakness_of(make(tmp_path / "cache")))
+
+
+def test_cache__of_ones_own_is_made_for_nobody_else(tmp_path: Path) -> None:
+    assert weakness_of(tmp_path / "a" / "cache") is None
+    assert (tmp_path / "a" / "cache").stat().st_mode & 0o777 == 0o700
+    # As /tmp: others can add folders, and cannot exchange ours.
+    tmp_path.chmod(0o1777)
+    assert weakness_of(tmp_path / "a" / "cache") is None
+
+
+@pytest.mark.parametrize("given", ["", "relative/cache"])
+def test_cache__does_not_depend_on_where_the_program_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    got, _ = choose_cache("name", {"XDG_CACHE_HOME": given})
+    assert got == tmp_path / ".cache" / "gateway" / "numba" / "name"
+    got, why = choose_cache("name", {"GATEWAY_CACHE_DIR": "relative"})
+    assert (got, why) == (None, "relative/gateway/numba/name is no absolute path")
+
+
+def test_kernels__run_where_no_cache_is_safe_and_leave_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "some_kernels.py"
+    script.write_text(KERNELS)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    done = compile_in(tmp_path / "cache", script)
+    assert done.stdout == "2 1.5 6\n"
+    assert done.stderr.count("\n") == 1
+    assert "kernels are compiled anew each time" in done.stderr
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+def test_filling__is_cold_once(tmp_path: Path) -> None:
+    for expected in (True, False):
+        with filling(tmp_path, "marker") as got:
+            assert got is expected
+    with filling(tmp_path, "another") as got:
+        assert got
+    with pytest.raises(ZeroDivisionError), filling(tmp_path, "third"):
+        _ = 1 / 0
+    with filling(tmp_path, "third") as got:
+        assert got
+    with filling(None, "marker") as got:
+        assert got
 
 
 ASSEMBLED = """

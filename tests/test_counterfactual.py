@@ -14,7 +14,7 @@ import tomli_w
 from gateway._numba import lean_kernel
 from gateway.config import Config, config_digest, parse_config
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
-from gateway.counterfactual.chosen_groups import groups_in_roles, largest
+from gateway.counterfactual.chosen_groups import largest
 from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import obtain_inputs
@@ -38,6 +38,7 @@ from gateway.simulate.occasion_kernels import (
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
+from gateway.world.model import groups_in_roles
 from tests.worlds import SMALL, cells_of, small_config
 
 # Whole simulations: minutes as plain Python.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gateway.arrays import Mask
 from gateway.errors import LogError
-from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, option_of
+from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, is_reddit, option_of
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.numbering import Coded, coded
 from gateway.log.ticks import in_words
@@ -25,6 +25,10 @@ NEVER = 2**63 - 1
 
 _FLAGS = {"true": True, "t": True, "yes": True, "1": True,
           "false": False, "f": False, "no": False, "0": False}  # fmt: skip
+
+
+# A file of some kilobytes can hold a name of a gigabyte, which would be copied row by row.
+_LONGEST_NAME = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,11 +122,13 @@ def _checked(
     named = columns.named
     place = {}
     for role, name in piece.roles.items():
-        way_out = f"it was taken for its name; {option_of(role)} '' leaves it out"
+        way_out = f"it was taken for its name; {option_of(role, '')} leaves it out"
         hint = None if role in named else way_out
         place[role] = Place(piece.where, f"column {shown(name)}", row, is_block, hint)
     found = {role: _flat(batch.column(name), place[role]) for role, name in piece.roles.items()}
     form = columns.time_format
+    if form == "auto" and is_reddit(piece.roles):
+        form = "epoch_s"
     block = Block(
         piece.where,
         _all_times({role: found[role] for role in TIMES if role in found}, place, form),
@@ -156,6 +162,11 @@ def _coded(column: pa.Array, place: Place, *, optional: bool) -> Coded:
         found = coded(column)
     except pa.ArrowInvalid as error:
         raise _undecodable(column, place) from error
+    if found.names.type == pa.string() and len(found.names):
+        longest = pc.max(pc.binary_length(found.names)).as_py() or 0
+        if longest > _LONGEST_NAME:
+            rule = f"must hold names of at most {_LONGEST_NAME:,} bytes"
+            raise place.error(rule, got=f"one of {longest:,}")
     if not optional:
         _check_filled(found.codes < 0, place)
     return found

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from gateway.errors import ResultError
+from gateway.file_locks import lock_file
 
-__all__ = ["Journal", "open_own", "read_journal", "refuse_links", "replace_file", "replacing",
+__all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
            "sync_path"]  # fmt: skip
 
 
@@ -74,6 +75,9 @@ def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
     partial = Path(text)
     try:
         with os.fdopen(handle, "wb") as stream:
+            # Held, so that nobody takes it for what a dead process has left.
+            with suppress(OSError):
+                lock_file(handle, wait=False)
             yield stream
             stream.flush()
             os.fchmod(handle, 0o644)
@@ -93,6 +97,24 @@ def replace_file(folder: Path, name: str, content: bytes) -> None:
     """
     with replacing(folder, name) as stream:
         stream.write(content)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that is new or empty.
+
+    Raises
+    ------
+    ResultError
+        When it holds anything, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ResultError(f"{folder} must be a new or an empty folder; it holds files")
+        for name, content in files.items():
+            replace_file(folder, name, content)
+    except OSError as error:
+        raise ResultError(f"cannot write to {folder}: {error.strerror}") from None
 
 
 def open_own(path: Path, flags: int) -> int:
@@ -175,20 +197,3 @@ class Journal:
 
 def _now() -> str:
     return datetime.now(tz=UTC).isoformat(timespec="milliseconds")
-
-
-def read_journal(path: Path) -> list[Mapping[str, Any]]:
-    """Return every whole line, oldest first; none where there is no file."""
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
-    entries = (_entry(line) for line in lines)
-    return [entry for entry in entries if entry is not None]
-
-
-def _entry(line: str) -> Mapping[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return entry if isinstance(entry, dict) and "event" in entry else None
