@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
+from gateway.ahead import compiling_ahead
 from gateway.analyses import (
     Explanation,
     analyse_note,
@@ -31,6 +32,7 @@ from gateway.finding import (
     check_tables,
     explain_one,
     leading,
+    permuted_calls,
     run_detectors,
     score_tables,
     score_where_needed,
@@ -59,6 +61,7 @@ from gateway.results import (
 )
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
+from gateway.world import check_fits
 
 __all__ = [
     "Illustrate",
@@ -126,7 +129,7 @@ def execute(
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with draft_result(final, replaces="run" if force else None) as draft:
+    with compiling_ahead(config), draft_result(final, replaces="run" if force else None) as draft:
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
@@ -160,7 +163,12 @@ def _compute(
     joins, targets = seen.joins, seen.targets
     scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
     detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    permuted, detections = permuted_calls(config, joins, targets, detections, talk=talk, cost=cost)
     tables = _tables(config, seen, scores, detections, talk)
+    if permuted is not None:
+        tables["permuted"] = permuted.to_arrow()
+        said = text_table({"permuted": permuted.line()})
+        tables["summary"] = pa.concat_tables([tables["summary"], said])
     return tables | _note(config, inputs, detections, talk)
 
 
@@ -177,8 +185,11 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     Raises
     ------
     GatewayError
-        When the log or an earlier result cannot be read, or a named group is unknown.
+        When the log or an earlier result cannot be read, a named group is unknown, or the
+        world does not fit into the memory.
     """
+    if config.world is not None:
+        check_fits(config.world)
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})

@@ -18,13 +18,14 @@ __all__ = [
     "MODEL_VERSION",
     "cpu_name",
     "describe_environment",
+    "memory_bytes",
     "peak_memory_mib",
     "result_versions",
 ]
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
-MODEL_VERSION = 4
+MODEL_VERSION = 5
 
 # Characters of a diff that a result keeps; of a longer one the digest tells which it was.
 _LONGEST_DIFF = 200_000
@@ -44,7 +45,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
-        "memory_mib": _memory_mib(),
+        "memory_mib": _physical_bytes() // 2**20,
         "model_version": MODEL_VERSION,
     }
 
@@ -107,11 +108,27 @@ def _lock_digest() -> str | None:
         return None
 
 
-def _memory_mib() -> int | None:
+def memory_bytes() -> int:
+    """Return the memory that this process may take: of the machine, its container, its limit."""
+    limits = [_physical_bytes(), _own_limit()]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no container, or one without a limit ("max")
+            continue
+    return min(limit for limit in limits if limit > 0)
+
+
+def _own_limit() -> int:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    except (ValueError, OSError, AttributeError):
-        return None
+        import resource  # noqa: PLC0415  (Windows has none)
+    except ModuleNotFoundError:
+        return 0
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _git(folder: Path, *words: str) -> str | None:

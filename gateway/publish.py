@@ -81,11 +81,12 @@ def run(
     )  # fmt: skip
 
 
-def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
+def redraw(folder: str | Path, *, report_only: bool = False, metric: str | None = None) -> Result:
     """Draw figures, LaTeX tables and report of a stored result again, from its tables alone.
 
     A folder of tables that is no run (a sweep's) gets its figures and LaTeX tables, and its
-    report where it is that of a check.
+    report where it is that of a check; ``metric`` is what figures over swept keys show, by
+    default average precision.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
         When the folder holds no tables, or a report is wanted of what is no run.
     """
     if not stands(Path(folder)):
-        return _redraw_tables(Path(folder), report_only=report_only)
+        return _redraw_tables(Path(folder), report_only=report_only, metric=metric)
     result = open_result(folder)
     tables = result.tables()
     files, figures = _draw(tables, top=result.config.figures.top)
@@ -102,7 +103,7 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     return result
 
 
-def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
+def _redraw_tables(folder: Path, *, report_only: bool, metric: str | None) -> Result:
     """Draw what the tables of a sweep allow, and the page of a check, after summing it up."""
     result = open_tables(folder)
     tables = result.tables()
@@ -113,10 +114,13 @@ def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
         from gateway.sweep import stored_plan  # noqa: PLC0415  (a run needs no sweep)
 
         place, config = SweepFolder(folder), stored_plan(folder).config
+        # What the logs are made of: gateway check makes the sweep of it again.
+        section = None if config.check is None else config.check.model_copy(update={"log": None})
+        config = config.model_copy(update={"sweep": None, "check": section})
         place.write_sweep_table("check", summarise_check(tables["evaluation"]))
         # The logs of a check are not worlds of one kind, of which means could be drawn.
         tables = {"check": result.table("check"), "summary": tables["summary"]}
-    files, figures = _draw(tables, top=DRAWN)
+    files, figures = _draw(tables, top=DRAWN, metric=metric)
     files = {} if report_only else files
     if is_check:
         files["report.html"] = _report(tables, figures, config, describe_environment())
@@ -133,14 +137,16 @@ def _illustrate(
     draft.write_bytes("report.html", _report(tables, figures, config, provenance))
 
 
-def _draw(tables: Mapping[str, pa.Table], *, top: int) -> tuple[dict[str, bytes], Figures]:
+def _draw(
+    tables: Mapping[str, pa.Table], *, top: int, metric: str | None = None
+) -> tuple[dict[str, bytes], Figures]:
     """Every figure and LaTeX table that the tables allow: files by path; (SVG, caption) by name."""
     files = {
         f"tables/{key}.tex": text.encode() for key, text in tex_tables(tables, top=top).items()
     }
     figures: dict[str, tuple[str, str]] = {}
     for figure in FIGURES:
-        data = figure.plotted(tables, top=top)
+        data = figure.plotted(tables, top=top, metric=metric)
         if data is None:
             continue
         rendered = render(figure.draw(data))

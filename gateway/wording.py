@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,7 @@ __all__ = [
     "AUC_WORDS",
     "MISSING",
     "NOT_HELD",
+    "NO_CHARACTER",
     "count",
     "counted",
     "decimal",
@@ -37,6 +39,14 @@ _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
 _NOTHING = "(no name)"
 _UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+NO_CHARACTER = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(
+        f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0, 0x110000, 0x10000)
+    )
+    + "]"
+)
+"""What may stand in no page: controls, halves of characters, and numbers that are none."""
 _JOINER = "\N{ZERO WIDTH JOINER}"
 """Holds composed emoji and several scripts together."""
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
@@ -197,9 +207,10 @@ def printable(text: str, *, kept: str = "") -> str:
     """Return text on one line without what cannot be seen, ``kept`` apart.
 
     White space of any kind becomes one space; control and formatting characters
-    (bidirectional overrides among them) go, and marks that have no letter to stand on.
+    (bidirectional overrides among them) go, what XML does not know, and marks that have no
+    letter to stand on.
     """
-    spaced = " ".join(text.split())
+    spaced = " ".join(NO_CHARACTER.sub("", text).split())
     visible = "".join(c for c in spaced if c in kept or unicodedata.category(c) not in _UNSEEN)
     return visible.lstrip("".join(c for c in set(visible) if unicodedata.combining(c)))
 

@@ -29,7 +29,8 @@ from gateway.results import (
     result_id,
     settle,
 )
-from gateway.results.ownership import DRAFT_MARKER, hold_draft, is_made, owned_files, strangers
+from gateway.results.names import DRAFT_MARKER, is_made
+from gateway.results.ownership import hold_draft, owned_files, strangers
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,8 @@ def make(final: Path, text: str = "old", *, replaces: str | None = None) -> Path
         draft.write_text("log.txt", text)
         draft.write_text("figures/ranking.svg", text)
         draft.write_table("summary", pa.table({"key": ["a"], "value": ["b"]}))
-        draft.write_json("provenance.json", {"model_version": MODEL_VERSION})
+        made_by = {"model_version": MODEL_VERSION, "finished": "2026-01-01T00:00:00+00:00"}
+        draft.write_json("provenance.json", made_by)
         draft.write_status("run")
     return final
 
@@ -576,8 +578,9 @@ def test_sweep__that_died_before_its_config_can_be_begun_again(tmp_path):
     sweep.prepare().release()
 
 
-def test_open_result__takes_one_without_a_list_of_its_files(tmp_path):
+def test_open_result__refuses_one_whose_status_is_of_another_format(tmp_path):
     made = make(tmp_path / "r")
     (made / "status.json").write_text(json.dumps({"state": "done", "kind": "run"}))
-    assert open_result(made).table_names == ("summary",)
+    with pytest.raises(ResultError, match="'format': field required"):
+        open_result(made)
     assert owned_files(made) is None

@@ -16,8 +16,8 @@ import pytest
 from gateway.config import SweepSection, parse_config
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import execute
-from gateway.results import Journal, Lock, SweepFolder, draft_result, is_locked, read_journal
-from gateway.results.locks import node_cache_lock, node_local_cache
+from gateway.results import Journal, Lock, SweepFolder, draft_result
+from gateway.results.locks import is_held
 from gateway.sweep import (
     EngineOptions,
     compare_folders,
@@ -223,16 +223,16 @@ def test_plan__counts_points_that_coincide_once(tmp_path) -> None:
 
 
 def test_journal__survives_a_torn_line(tmp_path) -> None:
-    path = tmp_path / "j.jsonl"
+    path = tmp_path / "execution.jsonl"
     Journal(path).write("one", point="a")
     with path.open("ab") as file:
         file.write(b'{"time": "2026-01-01T00:00:00", "event": "tw')
     Journal(path).write("three", point="c")
-    assert [entry["event"] for entry in read_journal(path)] == ["one", "three"]
+    assert [entry["event"] for entry in SweepFolder(tmp_path).history()] == ["one", "three"]
 
 
 def test_journal__writers_at_once_mix_no_lines(tmp_path) -> None:
-    path = tmp_path / "j.jsonl"
+    path = tmp_path / "execution.jsonl"
 
     def write(name: int) -> None:
         journal = Journal(path)
@@ -244,7 +244,7 @@ def test_journal__writers_at_once_mix_no_lines(tmp_path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    got = read_journal(path)
+    got = SweepFolder(tmp_path).history()
     assert len(got) == len(path.read_text().splitlines()) == 200
 
 
@@ -259,14 +259,14 @@ def test_lock__is_refused_while_it_is_held_and_dies_with_its_process(tmp_path, m
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert holder.stdout.readline() == b"held\n"
-    assert is_locked(path)
+    assert is_held(path)
     with pytest.raises(ResultError, match=f"being swept by process {holder.pid} on"):
         Lock(path)
     holder.kill()
     holder.wait()
     holder.stdin.close()
     holder.stdout.close()
-    assert not is_locked(path)
+    assert not is_held(path)
     Lock(path).release()
 
 
@@ -277,31 +277,6 @@ def test_prepare__refuses_what_is_no_sweep(tmp_path) -> None:
         SweepFolder(tmp_path / "d").prepare()
     with pytest.raises(ResultError, match="is a file"):
         SweepFolder(tmp_path / "d" / "thesis.tex").prepare()
-
-
-def test_node_cache_lock__is_cold_once(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    for expected in (True, False):
-        with node_cache_lock("marker") as got:
-            assert got is expected
-    with node_cache_lock("another") as got:
-        assert got
-    with pytest.raises(ZeroDivisionError), node_cache_lock("third"):
-        _ = 1 / 0
-    with node_cache_lock("third") as got:
-        assert got
-
-
-def test_node_local_cache__is_not_taken_from_somebody_else(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = node_local_cache()
-    assert folder is not None
-    assert folder.stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o777)
-    assert node_local_cache() is None
-    folder.rmdir()
-    folder.symlink_to(tmp_path)
-    assert node_local_cache() is None
 
 
 def test_worker_environment__limits_every_kind_of_thread() -> None:

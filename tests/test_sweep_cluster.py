@@ -135,8 +135,10 @@ def test_cluster__whose_scheduler_is_lost_is_said_and_resumed_elsewhere(
             "must be able to import gateway with its extra",
         ),
         ("import distributed\ndistributed.__version__ = '1.0'", "must have distributed"),
+        # Another processor rounds some sums otherwise.
+        ("import gateway.sweep.cluster_worker as w\nw.cpu_name = lambda: 'another'", "processor"),
     ],
-    ids=["model", "no gateway", "distributed"],
+    ids=["model", "no gateway", "distributed", "processor"],
 )
 def test_cluster__with_other_versions_is_refused(cluster, preload, says) -> None:
     (cluster.folder / "preload.py").write_text(preload)

@@ -12,7 +12,7 @@ from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
 from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
-from gateway.detect import REGISTRY, Detection
+from gateway.detect import REGISTRY, Detection, Measure
 from gateway.detect.calling import Detector, find_gateways, own_function
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
@@ -100,18 +100,22 @@ def check(
     run = _runner(detectors, horizon=horizon, seed=seed)
     logs = logs_of(design or (THOROUGH if thorough else QUICK), seed=seed)
     rows: list[dict[str, Any]] = []
+    measures: dict[str, Measure] = {}
+    notes: dict[str, str] = {}
     with talk.stage("checking", len(logs)) as advance:
         for i, log in enumerate(logs):
             measured = measure_log(joins, targets, log.section(), seed=log.seed, run=run)
             place = {"log": log.log, "where": log.where, "ratio": log.ratio}
             rows += [{**place, **row} for row in measured.evaluation.to_pylist()]
+            measures |= measured.measures
+            notes |= {"notes": measured.summary["notes"]} if "notes" in measured.summary else {}
             advance(i + 1)
-    table = summarise_check(pa.Table.from_pylist(rows))
+    table = summarise_check(pa.Table.from_pylist(rows), measures)
     counts = {
         "n_joins": joins.n_joins, "n_users": joins.n_users, "n_groups": joins.n_groups,
         "n_targets": targets.count,
     }  # fmt: skip
-    said = {key: str(value) for key, value in counts.items()}
+    said = {key: str(value) for key, value in counts.items()} | notes
     found = table.to_pylist()
     return Check(table, paragraph_of(found, said), limits_of(found))
 

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from gateway.analyses import Explanation
 from gateway.cli.terminal import TerminalTalk, clean, print_table
+from gateway.errors import ResultError
+from gateway.log.messages import nearest, shown
 from gateway.pipeline import explain
 from gateway.results import Result, open_result
 
@@ -24,6 +26,12 @@ def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: 
     from gateway._numba import set_threads  # noqa: PLC0415  (only where kernels run)
 
     result = open_result(folder)
+    known = result.table("groups")["group"].to_pylist()
+    if group not in known:
+        # Before the log is read and scored again, which takes its time.
+        near = nearest(group, known)
+        hint = "" if near is None else f" (did you mean {shown(near)}?)"
+        raise ResultError(f"{folder} has no group {shown(group)}{hint}")
     if threads is not None:
         set_threads(threads)
     why = explain(result.config, group, talk=TerminalTalk())

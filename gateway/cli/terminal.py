@@ -46,14 +46,17 @@ _CELL = 24
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; the first column is text, the others are numbers."""
-    table = Table(title=clean(title), title_justify="left", header_style="bold")
+    table = Table(title=Text(clean(title)), title_justify="left", header_style="bold")
     for index, column in enumerate(columns):
         # Numbers and the words above them stay whole; names take the room that is left.
         parts = [*column.split(), *(row[index] for row in rows)]
         longest = max(map(len, parts), default=0)
         least = longest if index > 0 and longest <= _CELL else None
         table.add_column(
-            column, justify="left" if index == 0 else "right", overflow="fold", width=least
+            Text(clean(column)),
+            justify="left" if index == 0 else "right",
+            overflow="fold",
+            width=least,
         )
     for row in rows:
         table.add_row(*(Text(clean(cell)) for cell in row))
@@ -100,7 +103,7 @@ class TerminalTalk:
         begun = time.monotonic()
         if self._console.is_terminal:
             with self._bar() as bar:
-                task = bar.add_task(name, total=total)
+                task = bar.add_task(clean(name), total=total)
                 yield lambda done: bar.update(task, completed=done)
         else:
             yield lambda _: None
@@ -113,7 +116,7 @@ class TerminalTalk:
     def _bar(self) -> Progress:
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TimeElapsedColumn(),
         )

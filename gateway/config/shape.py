@@ -129,6 +129,7 @@ class Suggestion(NamedTuple):
     meant: tuple[Key, ...] = ()
 
 
+@cache
 def suggest_key(model: Model, key: Key) -> Suggestion:
     """Return what an unknown key may stand for.
 

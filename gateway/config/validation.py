@@ -36,6 +36,8 @@ Node = Mapping[str, Any]
 READING: Mapping[str, Any] = {"reading": True}
 """The context in which a whole document is read: its reader says what is wrong with all of it."""
 
+# Problems that are put into words: nobody reads more at once, and each takes milliseconds.
+_MOST = 200
 # What pydantic appends to the path of an error in a key of a free table.
 _KEY_MARK = "[key]"
 
@@ -62,6 +64,7 @@ def check_document(
         made = model.model_validate(document.values, context=READING)
     except ValidationError as error:
         errors = error.errors(include_url=False)
+    n_more, errors = max(0, len(errors) - _MOST), errors[:_MOST]
     faults = [_Fault(model, error, within) for error in errors]
     unknown = [fault for fault in faults if fault.error["type"] == "extra_forbidden"]
     meant = {key for fault in unknown for key in fault.meant}
@@ -70,6 +73,9 @@ def check_document(
         for fault in faults
         if not _is_echo(fault, faults, meant)
     ]
+    if n_more:
+        problem = Problem(f"{n_more:,} more keys", "are wrong", where=document.name)
+        findings.append((Place(2**31, 0, ""), problem))
     doubtful = meant | {fault.path for fault in faults if fault.node}
     unsure = frozenset((*within, *key) for key in doubtful)
     for breach in broken_rules(model, document.values, unsure, within):

@@ -53,9 +53,10 @@ def _unknown_names(config: Config) -> Iterator[Problem]:
     if not any(names for _, names in lists):
         return
     known = world_names(config).to_pylist()
+    there = set(known)
     for what, names in lists:
         for name in names or ():
-            if name not in set(known):
+            if name not in there:
                 near = nearest(name, known)
                 hint = None if near is None else f"did you mean {shown(near)}?"
                 rule = f"must be groups of the world, {shown(known[0])} to {shown(known[-1])}"

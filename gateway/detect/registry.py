@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway._numba import threads_at_most
 from gateway.config.detectors import OPTIONS, Options
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
@@ -28,6 +29,9 @@ from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
+
+# A kernel of fewer joins is done before a second thread is awake.
+_JOINS_PER_THREAD = 50_000
 
 __all__ = [
     "DETECTORS",
@@ -141,4 +145,5 @@ def run_detector(
     entry = REGISTRY[name]
     offered = {"scores": scores, "horizon": horizon, "seed": seed}
     taken = {key: offered[key] for key in sorted(entry.takes)}
-    return entry.find(joins, targets, options=options, **taken)
+    with threads_at_most(max(1, joins.n_joins // _JOINS_PER_THREAD)):
+        return entry.find(joins, targets, options=options, **taken)

@@ -84,6 +84,7 @@ def plotted_direct_effects(tables: Mapping[str, pa.Table]) -> pa.Table | None:
         return None
     truth, groups = tables["truth"], tables["groups"].select(["group", "role"])
     rows = truth.filter(pc.is_valid(truth["direct_effect"])).join(groups, "group")
+    rows = rows.filter(pc.is_in(rows["role"], pa.array(_ROLES)))
     rows = rows.sort_by([("role", "ascending"), ("group", "ascending")])
     if rows.num_rows == 0:
         return None
@@ -167,7 +168,10 @@ def plotted_interventions(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     ``change_<mechanism>`` is the change of target joins by the mechanism that brought them:
     minus what was averted, plus what moved there.
     """
-    if "interventions" not in tables or tables["interventions"].num_rows == 0:
+    # A sweep has the arms of all its worlds, and no sources of theirs.
+    if not {"interventions", "intervention_sources"} <= tables.keys():
+        return None
+    if tables["interventions"].num_rows == 0:
         return None
     order = [("averted", "descending"), ("arm", "ascending")]
     arms = tables["interventions"].sort_by(order).slice(0, _MOST)

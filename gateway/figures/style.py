@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -263,7 +264,14 @@ def _render(figure: Figure, kind: str) -> bytes:
 
 
 def csv_bytes(table: pa.Table) -> bytes:
-    """Return a table as CSV: UTF-8, a header, shortest exact floats, nothing for null."""
+    """Return a table as CSV: UTF-8, a header, shortest exact floats, nothing for null.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe, as there.
+    """
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            plain = pc.replace_substring_regex(table.column(i), r"^([=+\-@\t\r])", r"'\1")
+            table = table.set_column(i, field.name, plain)
     buffer = BytesIO()
     pyarrow.csv.write_csv(table, buffer)
     return buffer.getvalue()

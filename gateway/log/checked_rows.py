@@ -27,6 +27,10 @@ _FLAGS = {"true": True, "t": True, "yes": True, "1": True,
           "false": False, "f": False, "no": False, "0": False}  # fmt: skip
 
 
+# A file of some kilobytes can hold a name of a gigabyte, which would be copied row by row.
+_LONGEST_NAME = 2**16
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Checked rows of one file, at least one.
@@ -158,6 +162,11 @@ def _coded(column: pa.Array, place: Place, *, optional: bool) -> Coded:
         found = coded(column)
     except pa.ArrowInvalid as error:
         raise _undecodable(column, place) from error
+    if found.names.type == pa.string() and len(found.names):
+        longest = pc.max(pc.binary_length(found.names)).as_py() or 0
+        if longest > _LONGEST_NAME:
+            rule = f"must hold names of at most {_LONGEST_NAME:,} bytes"
+            raise place.error(rule, got=f"one of {longest:,}")
     if not optional:
         _check_filled(found.codes < 0, place)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -10,6 +11,7 @@ import json
 import lzma
 import os
 import secrets
+import stat
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
@@ -22,6 +24,7 @@ import pyarrow.parquet
 
 from gateway.errors import LogError
 from gateway.log.messages import complaint
+from gateway.provenance import memory_bytes
 
 __all__ = [
     "MEMBERSHIPS",
@@ -32,6 +35,7 @@ __all__ = [
     "digest_of",
     "export_files",
     "format_of",
+    "open_plain",
     "opened",
     "opened_zip",
     "packing_of",
@@ -39,6 +43,7 @@ __all__ = [
     "parquet_parts",
     "parquet_schema",
     "parts_of",
+    "read_plain",
     "unreadable",
     "write_parquet",
 ]  # fmt: skip
@@ -65,6 +70,38 @@ _STREAM_BUFFER = 1 << 20
 MEMBERSHIPS = "group_membership_activity"
 # So much of a text tells what it is.
 _HEAD = 1 << 12
+
+
+def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
+    """Open a file for reading: no pipe, which would wait for its writer, no endless device.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    follow
+        Whether it may be a link.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is anything but a plain file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    handle = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_plain(path: Path, most: int, *, follow: bool = True) -> bytes:
+    """Return what a plain file holds, which may be so many bytes; as ``open_plain``."""
+    with open_plain(path, follow=follow) as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return content
 
 
 def unreadable(path: Path, error: OSError) -> LogError:
@@ -256,7 +293,7 @@ def parquet_parts(path: Path) -> list[Path]:
 def digest_of(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from error
@@ -271,7 +308,7 @@ def _first_bytes(path: Path) -> bytes:
         # A pipe could be read only once, and we look at the first bytes before we read.
         raise complaint(path, "the path", "must be a regular file or a folder")
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(16)
     except OSError as error:
         raise unreadable(path, error) from error
@@ -321,12 +358,14 @@ def parquet_batches(
         of this machine: a few bytes can stand for any number of equal rows.
     """
     # With a buffer a column is read piece by piece; without, a whole row group of it.
-    how = {"buffer_size": _BUFFER} if is_bounded else {"read_dictionary": list(by_dictionary)}
+    # A name of a megabyte that stands in every row would be spelt out as often.
+    how: dict[str, Any] = {"read_dictionary": list(by_dictionary)}
+    how |= {"buffer_size": _BUFFER} if is_bounded else {}
     try:
         # A ParquetFile is this one file; a dataset would look for partitions in the path.
         with pyarrow.parquet.ParquetFile(path, **how) as file:
             if not is_bounded:
-                _refuse_beyond_memory(path, file.metadata.num_rows)
+                _refuse_beyond_memory(path, file.metadata)
             yield from file.iter_batches(
                 rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
             )
@@ -408,16 +447,14 @@ def write_parquet(table: pa.Table, path: str | Path) -> None:
         raise complaint(path, "the file", "cannot be written", got=got) from error
 
 
-def _refuse_beyond_memory(path: Path, rows: int) -> None:
-    most = _memory() // _BYTES_PER_ROW
-    if rows > most:
-        rule = f"must fit into memory: at most {most:,} rows here"
-        raise complaint(path, "the file", rule, got=f"{rows:,}")
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _refuse_beyond_memory(path: Path, metadata: pyarrow.parquet.FileMetaData) -> None:
+    memory, rows = memory_bytes(), metadata.num_rows
+    unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    for needed, what in ((rows * _BYTES_PER_ROW, f"{rows:,} rows"), (unpacked, "its columns")):
+        if needed > memory:
+            rule = f"must fit into memory, {memory / 2**30:,.1f} GiB here"
+            got = f"{what}, which take at least {needed / 2**30:,.1f} GiB"
+            raise complaint(path, "the file", rule, got=got)
 
 
 def _not_parquet(path: Path, error: Exception) -> LogError:

@@ -6,23 +6,25 @@ where each begins, and the text of all. A manifest in JSON says what belongs to 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.lib.format as npy
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.arrays import AnyArray
 from gateway.errors import LogError
-from gateway.log.files import digest_of, parts_of, unreadable
+from gateway.log.files import digest_of, open_plain, parts_of, read_plain, unreadable
 from gateway.log.invariants import DTYPES, PER_USER
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick
@@ -37,10 +39,11 @@ _PARTS = "gateway partitioned join log, "
 _LARGEST = 2**24
 _LARGEST_TEXT = 2**31 - 1
 _CHANGED = "was it changed by another program?"
+_Number = Annotated[int, Field(ge=0, lt=2**31)]
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(BaseModel):
     """A converted log.
 
     Parameters
@@ -59,20 +62,23 @@ class Manifest:
         sha256 of each file, by name.
     """
 
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
     tick: Tick
-    origin: int
-    last: int
-    users: int
-    groups: int
-    joins: int
-    rows: int
-    sources: tuple[str, ...]
-    digests: Mapping[str, str]
+    origin: Annotated[int, Field(ge=-(2**62), le=2**62)]
+    last: _Number
+    users: _Number
+    groups: _Number
+    joins: Annotated[int, Field(ge=0, lt=2**62)]
+    rows: Annotated[int, Field(ge=0, lt=2**62)]
+    sources: Annotated[tuple[str, ...], Field(strict=False, max_length=256)]
+    digests: dict[Annotated[str, Field(pattern=r"^[a-z_.]+\.npy$")], _Digest]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of a folder."""
-    text = json.dumps({"format": _FORMAT} | asdict(manifest), indent=2, ensure_ascii=False)
+    content = {"format": _FORMAT} | manifest.model_dump()
+    text = json.dumps(content, indent=2, ensure_ascii=False)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -86,7 +92,7 @@ def read_manifest(path: str | Path) -> Manifest | None:
         missing.
     """
     place = Path(path) / MANIFEST_FILE
-    content = _content(place) if place.is_file() else None
+    content = _content(place) if place.exists() else None
     if not isinstance(content, dict):
         return None
     noted = content.get("format")
@@ -96,10 +102,11 @@ def read_manifest(path: str | Path) -> Manifest | None:
         rule = f"must be of format {_FORMAT!r}: convert the log anew, with 'gateway convert'"
         raise complaint(path, "the converted log", rule, got=shown(noted))
     try:
-        manifest = _manifest({key: value for key, value in content.items() if key != "format"})
-    except (TypeError, ValueError) as error:
-        rule = "cannot be used; was it changed by another program?"
-        raise complaint(place, "the manifest", rule, got=str(error)) from error
+        manifest = Manifest(**{key: value for key, value in content.items() if key != "format"})
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        got = f"{'.'.join(map(str, found['loc']))}: {found['msg'].lower()}"
+        raise complaint(place, "the manifest", f"cannot be used; {_CHANGED}", got=got) from error
     for name in manifest.digests:
         if not (Path(path) / name).is_file():
             raise complaint(path, f"the file {shown(name)}", "is in the manifest; it is missing")
@@ -109,54 +116,31 @@ def read_manifest(path: str | Path) -> Manifest | None:
 def _content(place: Path) -> Any:
     """Return the JSON at a place; None for a file that is none."""
     try:
-        if place.stat().st_size > _LARGEST:
-            return None
-        return json.loads(place.read_text(encoding="utf-8"))
+        return json.loads(read_plain(place, _LARGEST))
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            return None
         got = error.strerror or str(error)
         raise complaint(place, "the file", "cannot be read", got=got) from error
     except (ValueError, RecursionError):
         return None
 
 
-def _manifest(content: Mapping[str, Any]) -> Manifest:
-    manifest = Manifest(**content)
-    if not all(isinstance(name, str) for name in manifest.sources):
-        raise ValueError("sources must be names")
-    manifest = replace(manifest, sources=tuple(manifest.sources))
-    if manifest.tick not in get_args(Tick):
-        raise ValueError(f"unknown tick {manifest.tick!r}")
-    for name in ("origin", "last", "users", "groups", "joins", "rows"):
-        if type(getattr(manifest, name)) is not int:
-            raise ValueError(f"{name} must be a whole number")
-    if not isinstance(manifest.digests, dict):
-        raise ValueError("digests must go by file")
-    if any(Path(name).name != name for name in manifest.digests):
-        raise ValueError("a column must be a file of the folder")
-    return manifest
-
-
 def file_digest(path: str | Path) -> str:
     """Return the sha256 of a log, in hexadecimal.
 
-    The digest of a folder is the digest of its files' names and digests, that of a
-    converted log the digest of its manifest.
+    The digest of a folder is the digest of its files' names and digests, that of a converted
+    log the digest of its manifest: its files are compared with that when they are mapped.
 
     Raises
     ------
     LogError
-        If the file cannot be read, a folder holds no file of a log, or the files of a converted
-        log are not those of its manifest.
+        If the file cannot be read, or a folder holds no file of a log.
     """
     path = Path(path)
     if not path.is_dir():
         return digest_of(path)
-    manifest = read_manifest(path)
-    if manifest is not None:
-        for name, expected in manifest.digests.items():
-            if digest_of(path / name) != expected:
-                rule = "must be that of the manifest; was it changed by another program?"
-                raise complaint(path / name, "the column", rule)
+    if read_manifest(path) is not None:
         return digest_of(path / MANIFEST_FILE)
     lines = [f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parts_of(path)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
@@ -283,7 +267,7 @@ class Mapped:
 def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     """Return the fields of a ``JoinLog``, mapped from a converted log, and where they are.
 
-    Only lengths and types are looked at.
+    Lengths, types and digests are looked at.
 
     Raises
     ------
@@ -296,7 +280,8 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     maps: list[mmap.mmap] = []
 
     def column(name: str, kind: npt.DTypeLike, length: int) -> AnyArray:
-        return _map(folder / f"{name}.npy", np.dtype(kind), length, maps)
+        path = folder / f"{name}.npy"
+        return _map(path, np.dtype(kind), length, maps, manifest.digests.get(path.name))
 
     length = {"offsets": manifest.users + 1} | dict.fromkeys(PER_USER, manifest.users)
     there = {name.removesuffix(".npy") for name in manifest.digests} | {"offsets", "group", "time"}
@@ -315,15 +300,22 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     return fields, Mapped(folder.resolve(), digest, tuple(maps), (0, manifest.users))
 
 
-def _map(path: Path, kind: np.dtype[Any], length: int, maps: list[mmap.mmap]) -> AnyArray:
+def _map(
+    path: Path, kind: np.dtype[Any], length: int, maps: list[mmap.mmap], digest: str | None
+) -> AnyArray:
     rule = f"must be {length:,} values of {kind.name}"
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             npy.read_magic(stream)
             shape, _, found = npy.read_array_header_1_0(stream)
             start, size = stream.tell(), os.fstat(stream.fileno()).st_size
             if found != kind or shape != (length,) or size != start + length * kind.itemsize:
                 raise complaint(path, "the column", rule, got=f"others; {_CHANGED}")
+            stream.seek(0)
+            # Read, not through the map: its pages would stay in the memory of this process.
+            if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                rule = f"must be that of the manifest; {_CHANGED}"
+                raise complaint(path, "the column", rule)
             if size == start:
                 return np.empty(0, kind)
             maps.append(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))

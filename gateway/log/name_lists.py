@@ -9,13 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError
-from gateway.log.files import format_of, unreadable
+from gateway.log.files import format_of, read_plain, unreadable
 from gateway.log.messages import complaint, did_you_mean, listed, shown
 from gateway.log.text_files import csv_batches, read_header
 
 __all__ = ["read_names"]
 
 _NAMES = "group"
+# Of a list of names: every group of the largest logs stands in a tenth of it.
+_LARGEST = 2**30
 
 
 def read_names(
@@ -54,7 +56,7 @@ def read_names(
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        lines = read_plain(path, _LARGEST).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise unreadable(path, error) from error
     return _each_once(_decoded(line, path, number) for number, line in enumerate(lines, start=1))

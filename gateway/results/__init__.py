@@ -10,13 +10,7 @@ from __future__ import annotations
 
 from gateway.results.crates import write_crate
 from gateway.results.drafts import Draft, draft_result, scratch_folder, settle
-from gateway.results.locks import (
-    Lock,
-    is_cache_filled,
-    is_locked,
-    node_cache_lock,
-    node_local_cache,
-)
+from gateway.results.locks import Lock
 from gateway.results.results import (
     Difference,
     Result,
@@ -39,7 +33,7 @@ from gateway.results.sweeps import (
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal, read_journal, write_files
+from gateway.results.writing import Journal, write_files
 
 __all__ = [
     "Difference",
@@ -53,17 +47,12 @@ __all__ = [
     "captured",
     "compare_results",
     "draft_result",
-    "is_cache_filled",
-    "is_locked",
     "is_sweep",
     "load_config",
-    "node_cache_lock",
-    "node_local_cache",
     "open_result",
     "open_sweep",
     "open_tables",
     "read_config_text",
-    "read_journal",
     "resident_mib",
     "result_files",
     "result_folder",

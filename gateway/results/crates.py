@@ -8,15 +8,18 @@ instrument, the config as its object and every table, figure and report as its r
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.results.ownership import CONFIG, METADATA, STATUS, claim
+from gateway.errors import ResultError
+from gateway.results.names import CONFIG, METADATA, STATUS
+from gateway.results.ownership import claim
+from gateway.results.records import digest_own
 from gateway.results.results import Result, open_result
 
 __all__ = ["METADATA", "write_crate"]
@@ -24,6 +27,8 @@ __all__ = ["METADATA", "write_crate"]
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 Entity = dict[str, Any]
+# Whoever shows a crate makes a link of its licence.
+_WEB = re.compile(r"https?://[A-Za-z0-9][^\s<>\"'\\\x00-\x20\x7f]*")
 
 FORMATS = {
     ".csv": "text/csv",
@@ -67,9 +72,15 @@ def write_crate(folder: str | Path, *, license_url: str | None = None) -> Path:
     Raises
     ------
     ResultError
-        When the folder holds no finished result, or a metadata file of somebody else.
+        When the folder holds no finished result, or a metadata file of somebody else; when the
+        licence is no address of the web.
     """
+    if license_url is not None and not _WEB.fullmatch(license_url):
+        rule = "must be an address, such as https://creativecommons.org/licenses/by/4.0/"
+        raise ResultError(f"--license {rule}; got {license_url[:100]!a}")
     result = open_result(folder)
+    if result.provenance.get("finished") is None:
+        raise ResultError(f"{result.folder} does not say when its run was finished")
     # Before the digests are taken: the status lists the metadata file among its own.
     claim(result.folder, [METADATA])
     files = [p for p in sorted(result.folder.rglob("*")) if p.is_file() and p.name != METADATA]
@@ -120,7 +131,7 @@ def _file(path: Path, folder: Path) -> Entity:
         "@type": "File",
         "name": name,
         "contentSize": str(path.stat().st_size),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": digest_own(folder, name),
     }
     known = {"encodingFormat": FORMATS.get(path.suffix), "description": MEANINGS.get(name)}
     return entity | {key: value for key, value in known.items() if value is not None}

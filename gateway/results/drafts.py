@@ -7,20 +7,22 @@ of the dead are removed.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway.errors import ResultError, either
-from gateway.results.ownership import (
+from gateway.errors import LogError, ResultError, either
+from gateway.file_locks import lock_file
+from gateway.log.mapped import read_manifest
+from gateway.results.locks import is_held
+from gateway.results.names import (
     ASIDE,
     CONFIG,
     DRAFT,
@@ -28,17 +30,19 @@ from gateway.results.ownership import (
     FORMAT,
     PROVENANCE,
     STATUS,
+    transient,
+)
+from gateway.results.ownership import (
     discard_draft,
     hold_draft,
     is_draft,
-    is_held,
     kind_of,
     owned_files,
     refuse_strangers,
     remove_folder,
     strangers,
-    transient,
 )
+from gateway.results.records import digest_own
 from gateway.results.writing import sync_path
 
 __all__ = ["Draft", "draft_result", "scratch_folder", "settle"]
@@ -86,13 +90,11 @@ class Draft:
         self.write_json(STATUS, {**content, "files": self.digests(), "written": written})
 
     def digests(self) -> dict[str, str]:
-        """Return sha256 of config, provenance and tables as written so far, by name."""
-        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet")]
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(paths)
-            if path.is_file()
-        }
+        """Return sha256 of config, provenance and tables as written so far, by path."""
+        paths = [self.folder / CONFIG, self.folder / PROVENANCE, *self.folder.glob("*.parquet"),
+                 *self.folder.glob("analyses/*.parquet")]  # fmt: skip
+        there = (path.relative_to(self.folder) for path in sorted(paths) if path.is_file())
+        return {name.as_posix(): digest_own(self.folder, name.as_posix()) for name in there}
 
     def place(self, name: str) -> Path:
         """Return a path below the result, for a writer that takes paths (a join log's)."""
@@ -124,23 +126,46 @@ def draft_result(final: Path, *, replaces: str | None = None) -> Iterator[Draft]
     _refuse_place(final)
     _refuse_taken(final, replaces)
     new = [parent for parent in final.absolute().parents if not parent.exists()]
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=DRAFT, dir=final.parent))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise ResultError(f"cannot write results to {final}: {error.strerror}") from None
-    try:
-        with hold_draft(folder):
-            yield Draft(folder)
-            _sync(folder)
-            _move_into_place(folder, final, replaces)
+    with ExitStack() as stack:
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            with _making(final.parent, shared=True):
+                folder = Path(
+                    tempfile.mkdtemp(prefix=f".{final.name}.", suffix=DRAFT, dir=final.parent)
+                )
+                stack.callback(_undo, folder, new)
+                folder.chmod(0o755)
+                stack.enter_context(hold_draft(folder))
+        except OSError as error:
+            raise ResultError(f"cannot write results to {final}: {error.strerror}") from None
+        yield Draft(folder)
+        _sync(folder)
+        _move_into_place(folder, final, replaces)
         sync_path(final.parent)
+
+
+def _undo(folder: Path, new: list[Path]) -> None:
+    discard_draft(folder)
+    for parent in new:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+@contextmanager
+def _making(parent: Path, *, shared: bool) -> Iterator[bool]:
+    """Hold the lock of a folder in which drafts are made, if it is free; tell whether it was.
+
+    For the moment between the making of a draft and its own lock: whoever clears drafts away
+    takes this one for itself alone.
+    """
+    handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lock_file(handle, wait=False, shared=shared)
+        yield True
+    except BlockingIOError:
+        yield False
     finally:
-        discard_draft(folder)
-        for parent in new:
-            if not any(parent.iterdir()):
-                parent.rmdir()
+        os.close(handle)
 
 
 @contextmanager
@@ -181,9 +206,10 @@ def _settle_aside(aside: Path, draft: Path, final: Path) -> None:
 
 
 def _settle_draft(draft: Path, final: Path) -> None:
-    is_whole = _is_whole(draft)
-    if not (is_whole or is_draft(draft)) or is_held(draft):
-        return
+    with _making(draft.parent, shared=False) as is_quiet:
+        is_whole = _is_whole(draft)
+        if not is_quiet or not (is_whole or is_draft(draft)) or is_held(draft):
+            return
     if not is_whole:
         discard_draft(draft)
     elif not os.path.lexists(final):
@@ -214,7 +240,11 @@ def _final(path: Path) -> Path:
 
 def _is_whole(draft: Path) -> bool:
     """Tell whether a draft was finished: its marker goes before it gets its name."""
-    return kind_of(draft) is not None and not os.path.lexists(draft / DRAFT_MARKER)
+    if os.path.lexists(draft / DRAFT_MARKER):
+        return False
+    with suppress(LogError):
+        return kind_of(draft) is not None or read_manifest(draft) is not None
+    return False
 
 
 def _refuse_place(final: Path) -> None:

@@ -10,25 +10,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-import stat
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from gateway.errors import ResultError
 from gateway.file_locks import lock_file
+from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
-__all__ = [
-    "Lock",
-    "is_cache_filled",
-    "is_lock",
-    "is_locked",
-    "node_cache_lock",
-    "node_local_cache",
-]
+__all__ = ["Lock", "is_held", "is_lock"]
 
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
@@ -84,87 +74,34 @@ def _try(handle: int) -> bool:
 
 def _holder(path: Path) -> str:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {said['pid']} on {said['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        said = json.loads(read_plain(path, _LARGEST, follow=False))
+        return f"process {int(said['pid'])} on {str(said['host'])[:100]}"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
 
 
 def is_lock(path: Path) -> bool:
     """Tell whether a file is a lock of ours: it says who held it, or nothing yet."""
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST:
-            return False
-        content = path.read_bytes()
+        content = read_plain(path, _LARGEST, follow=False)
         return not content or json.loads(content).keys() == _self().keys()
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock now."""
+def is_held(path: Path) -> bool:
+    """Tell whether somebody holds the lock of a file or a folder, as far as can be known."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        # A pipe would make us wait for its writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
+    except OSError:
+        return True
     try:
         lock_file(handle, wait=False, shared=True)
-    except BlockingIOError:
+    except OSError:
         return True
     finally:
         os.close(handle)
     return False
-
-
-@contextmanager
-def node_cache_lock(marker: str) -> Iterator[bool]:
-    """Let one process of this machine fill the cache of compiled kernels, the others wait.
-
-    Parameters
-    ----------
-    marker
-        Name of what the cache must hold; it changes with the versions that compile.
-
-    Yields
-    ------
-    bool
-        Whether it is still to be filled. At the end of the block it counts as filled.
-    """
-    folder = Path(os.environ["NUMBA_CACHE_DIR"])
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "warming.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        lock_file(handle)
-        done = _filled(marker)
-        cold = not done.exists()
-        yield cold
-        if cold:
-            done.touch()
-    finally:
-        os.close(handle)
-
-
-def is_cache_filled(marker: str) -> bool:
-    """Tell whether the cache of this machine holds what ``marker`` names."""
-    return _filled(marker).exists()
-
-
-def _filled(marker: str) -> Path:
-    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"{marker}.warm"
-
-
-def node_local_cache() -> Path | None:
-    """Return a folder for compiled kernels on this machine's own disk, for nobody else.
-
-    A home folder of a cluster is shared by its machines, whose processors may differ, and
-    file locks over a network are slow or missing. None when somebody else holds the name:
-    a cache holds code.
-    """
-    folder = Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError:
-        return None
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return folder if is_ours and not found.st_mode & 0o022 else None

@@ -10,79 +10,28 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from gateway.errors import ResultError, either
 from gateway.file_locks import lock_file
+from gateway.results.locks import is_held
+from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_partial
+from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
 from gateway.results.writing import refuse_links, replace_file
 
-__all__ = [
-    "ASIDE", "CONFIG", "DRAFT", "DRAFT_MARKER", "FORMAT", "METADATA", "PROVENANCE", "STATUS",
-    "claim", "discard_draft", "hold_draft", "is_draft", "is_held", "is_key", "is_made",
-    "is_partial", "kind_of", "owned_files", "refuse_strangers", "remove_file", "remove_folder",
-    "strangers", "transient",
-]  # fmt: skip
-
-STATUS = "status.json"
-CONFIG = "config.toml"
-PROVENANCE = "provenance.json"
-METADATA = "ro-crate-metadata.json"
-# What ``status.json`` says of a folder that is ours.
-FORMAT = "gateway result, 1"
-
-# A draft, and an older result that steps aside for it: ``.<name>.<8 random>.draft``.
-DRAFT, ASIDE = ".draft", ".old"
-DRAFT_MARKER = ".gateway-draft.json"
-
-_MADE = re.compile(
-    r"(config\.toml|(provenance|status|ro-crate-metadata)\.json|report\.html"
-    r"|(traceback|log)\.txt|(analyses/)?[^/]+\.parquet|joins/part-\d+\.parquet"
-    r"|figures/[^/]+\.(pdf|svg|png|csv)|tables/[^/]+\.tex)"
-)
-_TRANSIENT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<kind>\.draft|\.old)")
-_PARTIAL = re.compile(
-    r"\.[^/]+\.(toml|parquet|json|html|tex|pdf|svg|png|csv)\.[a-z0-9_]{8}\.partial"
-)
-_KEY = re.compile(r"[0-9a-f]{16}")
-
-
-def is_made(name: str) -> bool:
-    """Tell whether a path below a result is one that we give to a file."""
-    return _MADE.fullmatch(name) is not None and ".." not in name.split("/")
-
-
-def is_key(name: str) -> bool:
-    """Tell whether a name is that of a point: 16 hexadecimal digits."""
-    return _KEY.fullmatch(name) is not None
-
-
-def is_partial(name: str) -> bool:
-    """Tell whether a name is that of a file which is being written."""
-    return _PARTIAL.fullmatch(name) is not None
-
-
-def transient(name: str) -> tuple[str, str] | None:
-    """Return the result that a draft's or an older result's name is about, and its ending."""
-    found = _TRANSIENT.fullmatch(name)
-    return None if found is None else (found["name"], found["kind"])
-
+__all__ = ["claim", "clear_partial", "discard_draft", "hold_draft", "is_draft", "kind_of",
+           "owned_files", "refuse_strangers", "remove_folder", "strangers"]  # fmt: skip
 
 # What is ours --------------------------------------------------------------------------------
-
-# A status is a page of text; a file of megabytes is none of ours.
-_LARGEST_STATUS = 2**24
 
 
 def kind_of(folder: Path) -> str | None:
     """Return what a result of ours is, such as ``run``; None for any other folder."""
     status = _status(folder)
-    return None if status is None else str(status.get("kind"))
+    return None if status is None else status.kind
 
 
 def owned_files(folder: Path) -> frozenset[str] | None:
@@ -90,9 +39,7 @@ def owned_files(folder: Path) -> frozenset[str] | None:
     status = _status(folder)
     if status is None:
         return None
-    written = status.get("written")
-    listed = written if isinstance(written, list) else []
-    return frozenset({STATUS, *(str(name) for name in listed if is_made(str(name)))})
+    return frozenset({STATUS, *(str(name) for name in status.written if is_made(str(name)))})
 
 
 def strangers(folder: Path, names: Collection[str]) -> list[str]:
@@ -122,6 +69,7 @@ def refuse_strangers(folder: Path, names: Collection[str]) -> None:
     ResultError
         With the first such name.
     """
+    clear_partial(folder)
     found = strangers(folder, names)
     if found:
         raise ResultError(
@@ -163,9 +111,19 @@ def remove_folder(
     folder.rmdir()
 
 
-def remove_file(path: Path) -> None:
-    """Remove a file of a name that only we give; a link goes, not what it leads to."""
-    path.unlink(missing_ok=True)
+def clear_partial(folder: Path) -> int:
+    """Remove what dead processes had half written into a folder of ours; return how many.
+
+    Whoever writes such a file holds its lock.
+    """
+    found = [
+        path
+        for path in (*folder.glob(".*.partial"), *folder.glob("[!.]*/.*.partial"))
+        if is_partial(path.name) and not path.parent.is_symlink() and not is_held(path)
+    ]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)
 
 
 def claim(folder: Path, names: Collection[str]) -> None:
@@ -178,6 +136,7 @@ def claim(folder: Path, names: Collection[str]) -> None:
     ResultError
         When there is a file of such a name that the result does not list, or a link.
     """
+    clear_partial(folder)
     for name in names:
         refuse_links(folder, name)
     status = _status(folder)
@@ -189,32 +148,16 @@ def claim(folder: Path, names: Collection[str]) -> None:
         if os.path.lexists(folder / name):
             raise ResultError(f"{folder / name} is not of gateway: move it elsewhere")
     if new:
-        content = {**status, "written": sorted({*known, *new})}
+        content = read_values(Status, folder, STATUS) | {"written": sorted({*known, *new})}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         replace_file(folder, STATUS, text.encode("utf-8"))
 
 
-def _status(folder: Path) -> Mapping[str, Any] | None:
+def _status(folder: Path) -> Status | None:
     """Return the status of a result of ours."""
-    content = _json(folder / STATUS)
-    return content if content is not None and content.get("format") == FORMAT else None
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        if not _is_plain(path) or path.stat().st_size > _LARGEST_STATUS:
-            return None
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _is_plain(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
+    with suppress(ResultError):
+        return read_record(Status, folder, STATUS)
+    return None
 
 
 # Drafts -----------------------------------------------------------------------------------
@@ -232,34 +175,28 @@ def hold_draft(folder: Path) -> Iterator[None]:
         with suppress(OSError):
             # Whoever looks whether it is held has it for a moment: wait.
             lock_file(handle)
-        marker = json.dumps({"format": FORMAT, "draft": folder.name})
-        (folder / DRAFT_MARKER).write_text(marker + "\n", encoding="utf-8")
+        (folder / DRAFT_MARKER).write_bytes(_marker(folder))
         yield
     finally:
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
-    """Tell whether the process that drafts a folder lives, as far as can be known."""
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    try:
-        lock_file(handle, wait=False)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
 def is_draft(folder: Path) -> bool:
-    """Tell whether a folder has the marker of a draft of its own name."""
-    content = _json(folder / DRAFT_MARKER)
-    return content == {"format": FORMAT, "draft": folder.name}
+    """Tell whether a folder has the marker of a draft of its own name.
+
+    One in which nothing is yet, or a marker in the making, is the draft of who died there.
+    """
+    try:
+        content = read_own(folder, DRAFT_MARKER, LARGEST_RECORD)
+    except ResultError:
+        return not any(folder.iterdir())
+    expected = _marker(folder)
+    is_begun = expected.startswith(content) and len(list(folder.iterdir())) == 1
+    return content == expected or is_begun
+
+
+def _marker(folder: Path) -> bytes:
+    return json.dumps({"format": FORMAT, "draft": folder.name}).encode() + b"\n"
 
 
 def discard_draft(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gateway.config import Config, config_digest, parse_config
 from gateway.errors import ConfigError, GatewayError, Problem, ResultError
+from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
-from gateway.results.ownership import CONFIG, PROVENANCE, STATUS, claim
+from gateway.results.names import CONFIG, PROVENANCE, STATUS
+from gateway.results.ownership import claim
+from gateway.results.records import (
+    LARGEST_RECORD,
+    Provenance,
+    Status,
+    digest_own,
+    read_own,
+    read_record,
+    read_shaped,
+    read_values,
+)
 from gateway.results.writing import replace_file
 
 __all__ = [
@@ -82,9 +93,7 @@ def read_config_text(path: Path) -> str:
         When it cannot be read, or is no page of text.
     """
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise _config_trouble(path, f"must be a config of at most {LARGEST_CONFIG:,} bytes")
-        return path.read_text(encoding="utf-8")
+        return read_plain(path, LARGEST_CONFIG).decode("utf-8")
     except FileNotFoundError:
         raise _config_trouble(path, "does not exist") from None
     except UnicodeDecodeError as error:
@@ -123,12 +132,20 @@ class Result:
     @cached_property
     def config(self) -> Config:
         """The resolved config that made it."""
-        return load_config(self.folder / CONFIG)
+        text = self.text(CONFIG, most=LARGEST_CONFIG)
+        return parse_config(text, name=str(self.folder / CONFIG))
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """What made it: versions, commit, machine, time."""
-        return dict(json.loads(self.text(PROVENANCE)))
+        return read_values(Provenance, self.folder, PROVENANCE)
+
+    @cached_property
+    def _listed(self) -> Mapping[str, str]:
+        """Return sha256 of files by name, as the status of a result has them; a sweep has none."""
+        if not os.path.lexists(self.folder / STATUS):
+            return {}
+        return read_record(Status, self.folder, STATUS).files
 
     @property
     def table_names(self) -> tuple[str, ...]:
@@ -142,26 +159,23 @@ class Result:
         Raises
         ------
         ResultError
-            When there is none of that name, or it cannot be read.
+            When there is none of that name, it cannot be read, is not the one that was
+            written, or lacks a column.
         """
-        path = self.folder / f"{name}.parquet"
-        if not path.is_file():
+        if name not in self.table_names:
             there = ", ".join(self.table_names) or "none"
             raise ResultError(f"{self.folder} has no table '{name}'; it has: {there}")
-        try:
-            return pq.read_table(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ResultError(f"{path} cannot be read: {error}") from None
+        return read_shaped(self.folder, name, digest=self._listed.get(f"{name}.parquet"))
 
     def tables(self) -> dict[str, pa.Table]:
         """Return every table by name."""
         return {name: self.table(name) for name in self.table_names}
 
-    def text(self, name: str) -> str:
-        """Return a text file of the result."""
+    def text(self, name: str, *, most: int = LARGEST_RECORD) -> str:
+        """Return a text file of the result, of at most so many bytes."""
         try:
-            return (self.folder / name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return read_own(self.folder, name, most).decode("utf-8")
+        except UnicodeDecodeError as error:
             raise ResultError(f"{self.folder / name} cannot be read: {error}") from None
 
     def rewrite(self, files: Mapping[str, bytes]) -> None:
@@ -178,11 +192,9 @@ class Result:
 
     def digests(self) -> dict[str, str]:
         """Return sha256 of every table and figure, by path below the folder."""
-        paths = [*self._table_paths(), *self.folder.glob("figures/*")]
-        return {
-            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(paths)
-        }
+        paths = sorted([*self._table_paths(), *self.folder.glob("figures/*")])
+        names = [path.relative_to(self.folder).as_posix() for path in paths]
+        return {name: digest_own(self.folder, name) for name in names}
 
     def _table_paths(self) -> list[Path]:
         return [*self.folder.glob("*.parquet"), *self.folder.glob("analyses/*.parquet")]
@@ -201,7 +213,7 @@ def open_result(folder: str | Path) -> Result:
         settle(folder.parent, folder.name)
     if not folder.is_dir():
         raise ResultError(f"{folder} is not a folder of results: it does not exist")
-    if not (folder / STATUS).is_file() or not (folder / CONFIG).is_file():
+    if not stands(folder):
         raise ResultError(f"{folder} holds no finished result: no {STATUS} and {CONFIG}")
     result = Result(folder)
     if not (folder / PROVENANCE).is_file():
@@ -212,6 +224,7 @@ def open_result(folder: str | Path) -> Result:
             f"{folder} was made by model version {made_by}; this is version {MODEL_VERSION}: "
             "compute it anew ('gateway run' with its config)"
         )
+    read_record(Status, folder, STATUS)
     return result
 
 

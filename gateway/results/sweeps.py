@@ -14,13 +14,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -30,21 +29,25 @@ import pyarrow.parquet as pq
 
 from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
-from gateway.results.locks import Lock, is_lock, is_locked
-from gateway.results.ownership import (
-    CONFIG,
-    STATUS,
-    is_key,
-    is_made,
-    is_partial,
-    owned_files,
-    remove_file,
-    remove_folder,
-    transient,
+from gateway.results.locks import Lock, is_held, is_lock
+from gateway.results.names import CONFIG, STATUS, SWEEP, is_key, is_made, is_partial, transient
+from gateway.results.ownership import clear_partial, owned_files, remove_folder
+from gateway.results.records import (
+    Entry,
+    Status,
+    digest_own,
+    parse_values,
+    read_own,
+    read_record,
+    read_shaped,
 )
 from gateway.results.results import load_config, read_config_text, result_id, stands
-from gateway.results.writing import Journal, read_journal, replace_file, replacing
+from gateway.results.writing import Journal, replace_file, replacing
 from gateway.tabular import Tabular
+
+JOURNAL = "execution.jsonl"
+# Of a journal: a million points have some hundred bytes for each of their events.
+LARGEST_JOURNAL = 2**30
 
 __all__ = [
     "Failure",
@@ -57,8 +60,6 @@ __all__ = [
     "resident_mib",
     "result_files",
 ]
-
-SWEEP = "sweep.toml"
 
 
 @dataclass(frozen=True)
@@ -115,15 +116,24 @@ class SweepFolder:
     @property
     def is_busy(self) -> bool:
         """Whether a sweep works here now."""
-        return is_locked(self.path / "lock")
+        return is_held(self.path / "lock")
 
     def journal(self) -> Journal:
         """Open the journal for writing."""
-        return Journal(self.path / "execution.jsonl")
+        return Journal(self.path / JOURNAL)
 
     def history(self) -> list[Mapping[str, Any]]:
-        """Return the journal's lines, oldest first."""
-        return read_journal(self.path / "execution.jsonl")
+        """Return the journal's lines that are whole, oldest first.
+
+        Raises
+        ------
+        ResultError
+            When the file cannot be read, or is a link.
+        """
+        if not os.path.lexists(self.path / JOURNAL):
+            return []
+        lines = read_own(self.path, JOURNAL, LARGEST_JOURNAL).split(b"\n")
+        return [entry for line in lines if (entry := _entry(line)) is not None]
 
     def write_config(self, text: str) -> None:
         """Keep the sweep's config."""
@@ -152,32 +162,37 @@ class SweepFolder:
 
     def is_sound(self, key: str) -> bool:
         """Tell whether a finished point still holds what was written, by its digests."""
-        folder = self.point(key)
         try:
-            status = json.loads((folder / STATUS).read_bytes())
-            files = status["files"]
-            return bool(files) and all(_digest(folder / name) == was for name, was in files.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            files = self.status(key).files
+            folder = self.point(key)
+            return bool(files) and all(digest_own(folder, name) == was
+                                       for name, was in files.items())  # fmt: skip
+        except ResultError:
             return False
 
-    def status(self, key: str) -> Mapping[str, Any]:
+    def status(self, key: str) -> Status:
         """Return what a finished point says of itself."""
-        return dict(json.loads((self.point(key) / STATUS).read_bytes()))
+        return read_record(Status, self.point(key), STATUS)
 
     def table(self, key: str, name: str) -> pa.Table | None:
         """Return a table of a finished point, None where it has none."""
-        path = self.point(key) / f"{name}.parquet"
-        return pq.read_table(path) if path.is_file() else None
+        digest = self.status(key).files.get(f"{name}.parquet")
+        return None if digest is None else read_shaped(self.point(key), name, digest=digest)
 
-    def sweep_table(self, name: str) -> pa.Table | None:
-        """Return a table over all points, None where there is none yet."""
-        path = self.path / f"{name}.parquet"
+    def sweep_table(self, name: str, *, columns: Sequence[str] = ()) -> pa.Table | None:
+        """Return a table over all points, which has such columns; None where there is none yet."""
+        if not os.path.lexists(self.path / f"{name}.parquet"):
+            return None
         try:
-            return pq.read_table(path) if path.is_file() else None
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ResultError(
-                f"{path} cannot be read ({error}); 'gateway resume {self.path}' writes it again"
-            ) from None
+            table = read_shaped(self.path, name)
+            missing = sorted(set(columns) - set(table.column_names))
+            if missing:
+                rule = f"cannot be used: it has no column '{missing[0]}'"
+                raise ResultError(f"{self.path / name}.parquet {rule}")
+            return table
+        except ResultError as error:
+            again = f"'gateway resume {self.path}' writes it again"
+            raise ResultError(f"{error}; {again}") from None
 
     def write_sweep_table(self, name: str, table: pa.Table) -> None:
         """Replace a table over all points; a reader sees the old one or the new one."""
@@ -211,7 +226,7 @@ class SweepFolder:
     def failures(self) -> dict[str, str]:
         """Return the reason of every failed point by its key."""
         paths = sorted(self.path.glob(f"failed/[!.]*/{STATUS}"))
-        return {path.parent.name: _reason(path) for path in paths}
+        return {path.parent.name: _reason(path.parent) for path in paths}
 
     def forget_failure(self, key: str) -> None:
         """Drop the record of a failure: the point is tried again, or done."""
@@ -229,10 +244,7 @@ class SweepFolder:
         ResultError
             When something lies in the place of points that is none, with its name.
         """
-        partial = [path for path in self.path.glob(".*.partial") if is_partial(path.name)]
-        for path in partial:
-            remove_file(path)
-        n_left = len(partial)
+        n_left = clear_partial(self.path)
         for place in (self.path / "points", self.path / "failed"):
             before = _names(place)
             settle(place)
@@ -269,6 +281,8 @@ class SweepFolder:
             path = self.path / name
             if name in there and not is_right(path.lstat().st_mode):
                 raise ResultError(f"{path} is a link, or not what a sweep has under this name")
+        if there == {"points"} and not _names(self.path / "points"):
+            return  # begun by who died before there was a lock
         if not is_lock(self.path / "lock") or not (there <= {"lock", "points"} or self._has_config):
             raise ResultError(
                 f"{self.path} is a folder with other files, such as '{min(there)}'; give --out a "
@@ -344,8 +358,21 @@ def open_sweep(folder: str | Path) -> StoredSweep:
 
 _KINDS = {
     "points": stat.S_ISDIR, "failed": stat.S_ISDIR, "lock": stat.S_ISREG, SWEEP: stat.S_ISREG,
-    "execution.jsonl": stat.S_ISREG,
+    JOURNAL: stat.S_ISREG,
 }  # fmt: skip
+
+
+_OF_A_POINT = {"started", "finished", "failed", "lost", "damaged"}
+
+
+def _entry(line: bytes) -> Mapping[str, Any] | None:
+    """Return a line of the journal; None for one that a dead process left in pieces."""
+    try:
+        entry = parse_values(Entry, line)
+    except ValueError:
+        return None
+    is_of_nothing = entry["event"] in _OF_A_POINT and entry.get("point") is None
+    return None if is_of_nothing else entry
 
 
 def _names(folder: Path) -> set[str]:
@@ -370,15 +397,10 @@ def _is_made_for(folder: Path) -> bool:
         return False
 
 
-def _reason(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_bytes())["reason"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unknown: its record is damaged"
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _reason(folder: Path) -> str:
+    with suppress(ResultError):
+        return read_record(Status, folder, STATUS).reason or "unknown: nothing is noted"
+    return "unknown: its record is damaged"
 
 
 def resident_mib(pid: int) -> float | None:

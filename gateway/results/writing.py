@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from gateway.errors import ResultError
+from gateway.file_locks import lock_file
 
-__all__ = ["Journal", "open_own", "read_journal", "refuse_links", "replace_file", "replacing",
+__all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
            "sync_path"]  # fmt: skip
 
 
@@ -74,6 +75,9 @@ def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
     partial = Path(text)
     try:
         with os.fdopen(handle, "wb") as stream:
+            # Held, so that nobody takes it for what a dead process has left.
+            with suppress(OSError):
+                lock_file(handle, wait=False)
             yield stream
             stream.flush()
             os.fchmod(handle, 0o644)
@@ -193,20 +197,3 @@ class Journal:
 
 def _now() -> str:
     return datetime.now(tz=UTC).isoformat(timespec="milliseconds")
-
-
-def read_journal(path: Path) -> list[Mapping[str, Any]]:
-    """Return every whole line, oldest first; none where there is no file."""
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
-    entries = (_entry(line) for line in lines)
-    return [entry for entry in entries if entry is not None]
-
-
-def _entry(line: str) -> Mapping[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return entry if isinstance(entry, dict) and "event" in entry else None

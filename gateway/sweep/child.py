@@ -1,4 +1,4 @@
-"""The process in which points are computed: ``python -m gateway.sweep.child``.
+"""The process in which points are computed; its supervisor starts it.
 
 It reads tasks from stdin and answers on the descriptor that its argument names, one JSON
 object a line. What it says otherwise goes to stderr, which its supervisor keeps in a file.
@@ -7,6 +7,7 @@ When stdin closes, the supervisor is gone, and the process ends at once: no orph
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -56,9 +57,7 @@ def _answer(handle: int, content: dict[str, Any]) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else None)
+    # What cannot be said costs no point: the disk of the log may be full.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -17,9 +18,12 @@ from gateway.sweep.engines import EngineOptions
 from gateway.sweep.tasks import Answer, Event, Finished, Lost, Started, SweepStoppedError, Task
 
 try:
+    import cryptography  # noqa: F401  (TLS between the processes of this machine)
+    import dask
     import distributed
     from distributed import Client, Future, LocalCluster
     from distributed.comm import connect
+    from distributed.security import Security
 except ImportError:
     rule = "needs the packages of the extra [dask]: pip install 'gateway-groups[dask]'"
     raise ConfigError([Problem("--engine dask", rule)]) from None
@@ -32,6 +36,8 @@ CONNECT_SECONDS = 10.0
 # How long a cluster may be without any worker before the sweep gives up.
 LONELY_SECONDS = 120.0
 LOOK_SECONDS = 2.0
+# Of Python: the current folder is no place to import from.
+_SAFE_PATH = "PYTHONSAFEPATH"
 
 
 def run_on_cluster(
@@ -80,13 +86,36 @@ def _client(options: EngineOptions) -> Iterator[Client]:
         address: Any = options.scheduler
         if address is None:
             scratch = stack.enter_context(scratch_folder())
-            address = stack.enter_context(LocalCluster(
-                n_workers=options.n_workers, threads_per_worker=1, processes=True,
-                # Points live in children of the workers; Dask must not judge by its own memory.
-                memory_limit=0, dashboard_address=None, local_directory=str(scratch),
-                silence_logs=logging.CRITICAL + 1,
-            ))  # fmt: skip
+            address = stack.enter_context(_cluster_of_this_machine(options, str(scratch)))
         yield stack.enter_context(_connected(address, options))
+
+
+@contextmanager
+def _cluster_of_this_machine(options: EngineOptions, scratch: str) -> Iterator[LocalCluster]:
+    """Start scheduler and workers that nobody else on the machine can use.
+
+    A scheduler runs what it is sent by whoever connects, and loopback is open to every user: so
+    each connection needs a certificate, which is in these processes' memory alone. Workers
+    import nothing from the current folder.
+    """
+    no_pages: dict[str, list[str]] = {
+        f"distributed.{who}.http.routes": [] for who in ("scheduler", "worker")
+    }
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        with dask.config.set(no_pages), LocalCluster(
+            n_workers=options.n_workers, threads_per_worker=1, processes=True,
+            # Points live in children of the workers; Dask must not judge by its own memory.
+            memory_limit=0, dashboard_address=None, local_directory=scratch,
+            silence_logs=logging.CRITICAL + 1, security=Security.temporary(),
+        ) as cluster:  # fmt: skip
+            yield cluster
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _connected(address: Any, options: EngineOptions) -> Client:

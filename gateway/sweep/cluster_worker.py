@@ -8,6 +8,7 @@ needs no shared disk: the result travels back as bytes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from dataclasses import asdict, replace
@@ -15,8 +16,10 @@ from typing import Any
 
 import distributed
 
-from gateway.provenance import result_versions
-from gateway.results import node_local_cache, result_files, scratch_folder
+from gateway._cache import of_this_machine
+from gateway._numba import processor_features
+from gateway.provenance import cpu_name, result_versions
+from gateway.results import result_files, scratch_folder
 from gateway.sweep.processes import ATTEMPTS, late_answer
 from gateway.sweep.supervisor import Child
 from gateway.sweep.tasks import Answer, ChildDeathError, Task
@@ -32,8 +35,14 @@ _guard = threading.Lock()
 
 
 def report_versions() -> dict[str, Any]:
-    """Return what must be the same on every machine of a sweep."""
-    return {**result_versions(), "distributed": distributed.__version__}
+    """Return what must be the same on every machine of a sweep.
+
+    A compiler that may use other instructions of the processor rounds otherwise, in the last
+    digits of some sums.
+    """
+    features = hashlib.sha256(processor_features().encode()).hexdigest()[:8]
+    processor = f"{cpu_name()}, features {features}"
+    return {**result_versions(), "distributed": distributed.__version__, "processor": processor}
 
 
 def compute(
@@ -95,9 +104,7 @@ def _hire(threads: int) -> Child:
                 return child
             child.kill()
     if "NUMBA_CACHE_DIR" not in os.environ and "GATEWAY_CACHE_DIR" not in os.environ:
-        folder = node_local_cache()
-        if folder is not None:
-            os.environ["GATEWAY_CACHE_DIR"] = str(folder)
+        os.environ["GATEWAY_CACHE_DIR"] = str(of_this_machine())
     child = Child(threads=threads, patience=IDLE_SECONDS)
     child.wait()
     return child

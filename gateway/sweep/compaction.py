@@ -47,7 +47,7 @@ def compact(plan: Plan, folder: SweepFolder) -> None:
 
 def _digest(folder: SweepFolder, key: str) -> str:
     """Digest of the tables of a point: one for every engine."""
-    files = folder.status(key)["files"]
+    files = folder.status(key).files
     tables = sorted((name, was) for name, was in files.items() if name.endswith(".parquet"))
     return hashlib.sha256(json.dumps(tables).encode()).hexdigest()[:16]
 

@@ -149,7 +149,7 @@ def _values(folder: Path) -> dict[Name, _Seeds]:
         rows = open_result(folder).table("evaluation")
         return _by_name(rows, [], config.experiment.seed)
     swept = [str(key) for key in (_config(folder).sweep or _no_sweep()).over]
-    found = SweepFolder(folder).sweep_table("evaluation")
+    found = SweepFolder(folder).sweep_table("evaluation", columns=["seed", *swept])
     return {} if found is None else _by_name(found, swept, None)
 
 

@@ -129,13 +129,19 @@ def _running(history: list[Mapping[str, Any]], missing: set[str]) -> tuple[Runni
     now = datetime.now(tz=UTC)
     return tuple(
         RunningPoint(
-            key, entry["worker"],
-            round((now - datetime.fromisoformat(entry["time"])).total_seconds(), 1),
-            resident_mib(entry["pid"]) if str(entry["worker"]).startswith("pid ") else None,
+            key, entry.get("worker") or "unknown",
+            # A clock may have been set back meanwhile.
+            max(0.0, round((now - datetime.fromisoformat(entry["time"])).total_seconds(), 1)),
+            resident_mib(entry["pid"]) if _is_here(entry) else None,
         )
         for key, entry in begun.items()
         if key in missing
     )  # fmt: skip
+
+
+def _is_here(entry: Mapping[str, Any]) -> bool:
+    """Tell whether a point is at work in a process of this machine."""
+    return entry.get("pid") is not None and str(entry.get("worker")).startswith("pid ")
 
 
 def _is_compiling(history: list[Mapping[str, Any]]) -> bool:
@@ -156,10 +162,10 @@ def _seconds_left(history: list[Mapping[str, Any]], n_left: int, *, busy: bool) 
         return None
     first, last = (datetime.fromisoformat(e["time"]) for e in (begun[0], ended[-1]))
     since = (datetime.now(tz=UTC) - last).total_seconds()
-    pace = (last - first).total_seconds() / len(ended)
+    pace = max(0.0, (last - first).total_seconds()) / len(ended)
     return round(max(0.0, pace * n_left - since), 1)
 
 
 def _peak(history: list[Mapping[str, Any]]) -> float | None:
-    peaks = [entry["worker_peak_mib"] for entry in history if "worker_peak_mib" in entry]
+    peaks = [peak for entry in history if (peak := entry.get("worker_peak_mib")) is not None]
     return max(peaks, default=None)

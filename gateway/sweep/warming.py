@@ -10,11 +10,12 @@ import json
 import platform
 
 from gateway import _numba
+from gateway._cache import filling, is_filled
 from gateway.config import parse_config
 from gateway.detect import DETECTORS
 from gateway.pipeline import execute
 from gateway.provenance import cpu_name, result_versions
-from gateway.results import is_cache_filled, node_cache_lock, scratch_folder
+from gateway.results import scratch_folder
 
 __all__ = ["is_cold", "warm_up"]
 
@@ -54,7 +55,7 @@ min_spiking = 2
 
 def is_cold() -> bool:
     """Tell whether kernels are still to be compiled on this machine."""
-    return _numba.is_compiled() and not is_cache_filled(_marker())
+    return _numba.is_compiled() and not is_filled(_numba.CACHE, _marker())
 
 
 def _marker() -> str:
@@ -64,7 +65,7 @@ def _marker() -> str:
 
 def warm_up() -> None:
     """Run a tiny world once per machine, processor and set of versions."""
-    with node_cache_lock(_marker()) as cold:
+    with filling(_numba.CACHE, _marker()) as cold:
         if cold and _numba.is_compiled():
             with scratch_folder() as scratch:
                 every = f"detect.detectors={json.dumps(list(DETECTORS))}"

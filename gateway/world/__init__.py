@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config, ExperimentSection, TargetsSection
 from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.provenance import memory_bytes
 from gateway.world.friendships import draw_friendships
 from gateway.world.groups import draw_groups
 from gateway.world.model import (
@@ -32,8 +34,49 @@ __all__ = [
     "Role",
     "Users",
     "World",
+    "check_fits",
     "draw_world",
 ]
+
+
+# Bytes that the joins, users, friends and groups of a world take at the least, whatever else:
+# a cell of the simulation; arrival, departure, occasions, drift, chance of inviting and arms
+# while they are drawn; a friend at both ends; appeal, role, strength and what else is one number.
+_PER_JOIN, _PER_USER, _PER_FRIEND, _PER_GROUP = 12, 32, 4, 40
+
+
+def check_fits(section: WorldSection) -> None:
+    """Refuse a world that is larger than the memory, before any of it is drawn.
+
+    Raises
+    ------
+    ConfigError
+        With an estimate of what it takes, from below.
+    """
+    joins = section.users * _mean_occasions(section)
+    per_user = _PER_USER + 4 * section.topics + _PER_FRIEND * section.mean_friends
+    needed = _PER_JOIN * joins + section.users * per_user
+    needed += section.groups * (_PER_GROUP + 4.0 * (section.topics + 1))
+    memory = memory_bytes()
+    if needed > memory:
+        rule = f"must fit into the memory, {memory / 2**30:,.1f} GiB here"
+        got = (
+            f"{section.users:,} users, {section.groups:,} groups and about {joins:.2g} joins, "
+            f"which take at least {needed / 2**30:,.0f} GiB"
+        )
+        raise ConfigError([Problem("world", rule, got)])
+
+
+def _mean_occasions(section: WorldSection) -> float:
+    """Return the mean of min(X, c), X lognormal; of a power law the least that there is."""
+    if section.activity_law == "power":
+        return 1.0
+    mean, sigma, cut = section.joins_per_user, section.activity_sigma, section.most_occasions
+    if sigma == 0.0:
+        return min(mean, cut)
+    z = (math.log(cut / mean) + sigma**2 / 2) / sigma
+    below, above = (math.erfc(-x / math.sqrt(2)) / 2 for x in (z - sigma, -z))
+    return mean * below + cut * above
 
 
 def draw_world(
@@ -64,8 +107,8 @@ def draw_world(
     Raises
     ------
     GatewayError
-        When the config describes a real log instead of a world, or a setting is unknown or out
-        of its range.
+        When the config describes a real log instead of a world, or a world beyond the memory,
+        or a setting is unknown or out of its range.
 
     Examples
     --------
@@ -87,6 +130,7 @@ def draw_world(
     if config.world is None:
         raise ConfigError([Problem("world", "is missing: only a simulated run has a world")])
     section, seed = config.world, config.experiment.seed
+    check_fits(section)
     users = draw_users(section, seed=seed)
     return World(
         config=config,

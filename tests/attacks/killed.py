@@ -1,0 +1,230 @@
+"""Do one thing, killed before each of its calls to the disk in turn; look at what is left.
+
+``python killed.py ACTION FOLDER``. Prints how often it was killed. A process for each kill:
+it does the thing in a new folder and sends itself SIGKILL before its n-th call, n from 1 until
+it comes to the end. Then another process looks whether the old or the new is there, whole,
+does the thing once more, undisturbed, and looks whether nothing else is left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow as pa
+
+from gateway.log.conversion import convert_log
+from gateway.log.join_log import JoinLog
+from gateway.provenance import MODEL_VERSION
+from gateway.results import draft_result, open_result, settle
+from gateway.sweep import EngineOptions, read_plan, run_sweep
+from gateway.sweep.tasks import Answer, Finished, Started, Task
+from tests.worlds import SMALL
+
+CALLS = ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir", "open", "write", "ftruncate",
+         "link", "symlink")  # fmt: skip
+
+
+def write(final: Path, text: str, *, replaces: str | None = None, config: str = SMALL) -> None:
+    with draft_result(final, replaces=replaces) as draft:
+        draft.write_text("config.toml", config)
+        draft.write_text("figures/ranking.svg", text)
+        draft.write_table("summary", pa.table({"key": ["a"], "value": [text]}))
+        draft.write_table("evaluation", EVALUATION)
+        draft.write_json("provenance.json", {"model_version": MODEL_VERSION})
+        draft.write_status("run")
+
+
+EVALUATION = pa.table(
+    {"detector": ["spike"], "truth": ["planted"], "metric": ["average_precision"],
+     "value": [0.5], "ci_low": [0.4], "ci_high": [0.6]}
+)  # fmt: skip
+
+
+def said(final: Path) -> str:
+    """What a result says, having read every file of it."""
+    result = open_result(final)
+    text = result.tables()["summary"]["value"][0].as_py()
+    assert (final / "figures/ranking.svg").read_text() == text
+    assert result.config.experiment.name == "small"
+    return str(text)
+
+
+class Force:
+    """``--force`` over an older result."""
+
+    def before(self, folder: Path) -> None:
+        write(folder / "r", "old")
+
+    def act(self, folder: Path) -> None:
+        write(folder / "r", "new", replaces="run")
+
+    def check(self, folder: Path) -> None:
+        assert said(folder / "r") in {"old", "new"}
+
+    def after(self, folder: Path) -> None:
+        assert said(folder / "r") == "new"
+        assert [p.name for p in folder.iterdir()] == ["r"]
+
+
+class First(Force):
+    """A first run: there is nothing, or the whole."""
+
+    def before(self, folder: Path) -> None:
+        pass
+
+    def act(self, folder: Path) -> None:
+        settle(folder, "r")
+        if not (folder / "r").exists():
+            write(folder / "r", "new")
+
+    def check(self, folder: Path) -> None:
+        settle(folder)
+        if (folder / "r").exists():
+            assert said(folder / "r") == "new"
+
+
+class Redraw(Force):
+    """Files of a result written anew, one by one."""
+
+    def act(self, folder: Path) -> None:
+        open_result(folder / "r").rewrite({"report.html": b"new", "tables/a.tex": b"new"})
+
+    def check(self, folder: Path) -> None:
+        assert said(folder / "r") == "old"
+        for name in ("report.html", "tables/a.tex"):
+            path = folder / "r" / name
+            assert not path.exists() or path.read_text() == "new"
+
+    def after(self, folder: Path) -> None:
+        self.check(folder)
+        assert (folder / "r/tables/a.tex").read_text() == "new"
+        # Still ours: it can be replaced.
+        write(folder / "r", "newest", replaces="run")
+
+
+class Convert:
+    """A log into a folder."""
+
+    def before(self, folder: Path) -> None:
+        rows = [f"u{i % 7},g{i % 5},{i}" for i in range(60)]
+        (folder / "log.csv").write_text("user,group,time\n" + "\n".join(rows))
+
+    def act(self, folder: Path) -> None:
+        settle(folder, "parts")
+        if (folder / "parts").exists():
+            return
+        with draft_result(folder / "parts") as draft:
+            convert_log(folder / "log.csv", draft.folder, memory=2**26)
+
+    def check(self, folder: Path) -> None:
+        if (folder / "parts").exists():
+            assert JoinLog.open(folder / "parts").equals(JoinLog.read(folder / "log.csv"))
+
+    def after(self, folder: Path) -> None:
+        assert JoinLog.open(folder / "parts").equals(JoinLog.read(folder / "log.csv"))
+        assert sorted(p.name for p in folder.iterdir()) == ["log.csv", "parts"]
+
+
+class Sweep:
+    """A sweep of three points, one of which fails."""
+
+    def before(self, folder: Path) -> None:
+        swept = '[sweep.over]\n"world.users" = [700, 800, 900]\n'
+        (folder / "s.toml").write_text(SMALL + swept)
+
+    def act(self, folder: Path) -> None:
+        with mock.patch("gateway.sweep.driver.run_tasks", compute):
+            run_sweep(read_plan(folder / "s.toml"), folder=folder / "s",
+                      options=EngineOptions("serial"))  # fmt: skip
+
+    def check(self, folder: Path) -> None:
+        for point in (folder / "s" / "points").glob("[!.]*"):
+            if (point / "status.json").exists():
+                assert said(point) == "point"
+
+    def after(self, folder: Path) -> None:
+        undisturbed = folder.with_name("undisturbed")
+        if not undisturbed.exists():
+            undisturbed.mkdir()
+            self.before(undisturbed)
+            self.act(undisturbed)
+        assert tables(folder / "s") == tables(undisturbed / "s")
+        assert len(list((folder / "s").glob("points/*"))) == 2
+        assert not list((folder / "s").rglob("*.draft*")) + list((folder / "s").rglob("*.partial"))
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.glob("*.parquet")}
+
+
+def compute(tasks: list[Task], *_: object, **__: object) -> Any:
+    for task in tasks:
+        yield Started(task.key, "pid 1", 1)
+        if "users = 900" in task.config:
+            yield Finished(Answer(task.key, "failed", reason="as planned"))
+        else:
+            write(Path(task.folder), "point", config=task.config)
+            yield Finished(Answer(task.key, "done"))
+
+
+def in_a_process(work: Callable[[], object]) -> int:
+    """Return how a process that does some work ended."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def killed_at(n: int, work: Callable[[], object]) -> None:
+    """Work until the n-th call to the disk, and die before it."""
+    left = [n]
+
+    def arm(call: Callable[..., Any]) -> Callable[..., Any]:
+        def armed(*words: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*words, **options)
+
+        return armed
+
+    for name in CALLS:
+        setattr(os, name, arm(getattr(os, name)))
+    work()
+
+
+def main(action: str, root: Path) -> None:
+    """Kill at every call in turn."""
+    it = {"force": Force, "first": First, "redraw": Redraw, "convert": Convert, "sweep": Sweep}[
+        action
+    ]()
+    for n in count(1):
+        folder = root / f"{n}"
+        folder.mkdir()
+        assert in_a_process(lambda place=folder: it.before(place)) == 0
+        ended = in_a_process(lambda k=n, place=folder: killed_at(k, lambda: it.act(place)))
+        assert ended in {0, -signal.SIGKILL}, (n, ended)
+        for look in (it.check, it.act, it.after):
+            assert in_a_process(lambda look=look, place=folder: look(place)) == 0, (n, look)
+        if ended == 0:
+            sys.stdout.write(f"{n - 1}\n")
+            return
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,30 @@
+"""SIGKILL before every call to the disk: the old or the new is there, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Calls in which each thing is killed, at least: fewer would mean that they are not seen.
+LEAST = {"first": 20, "force": 30, "redraw": 10, "convert": 40, "sweep": 80}
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    "action",
+    # Two hundred kills of a sweep take a minute.
+    [pytest.param(name, marks=pytest.mark.slow if name == "sweep" else ()) for name in LEAST],
+)
+def test_kill__before_any_call_leaves_old_or_new(tmp_path, action) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("killed.py")), action, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=2_000,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= LEAST[action]
