@@ -31,6 +31,7 @@ ITSELF := $(INSTALL) --no-deps --no-build-isolation --editable .
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
+DOCS := $(VENV)/.installed-docs
 
 .PHONY: help
 help: ## print this list
@@ -73,12 +74,20 @@ endif
 .PHONY: browser
 browser: $(BROWSER) ## install what tests the report in a real browser (Chromium comes from you)
 
+# A warning is an error: a link that leads nowhere, a page in no table of contents, a name that
+# nothing documents. The pages' own code runs while the site is built, their doctests after it.
+.PHONY: docs
+docs: $(DOCS) ## build the site into build/docs; broken links, doctests and examples fail it
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -D plot_gallery=0 -b doctest docs build/doctests
+	@echo "The site is build/docs/index.html"
+
 .PHONY: verify
 verify: $(DEV) ## the slow statistical checks
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 .PHONY: bench
-bench: $(DEV) ## time every hot path; longer measurements: docs/scaling.md
+bench: $(DEV) ## time every hot path; longer measurements: docs/results/scaling.md
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-columns=min,median,stddev,rounds $(ARGS)
 
 .PHONY: coverage
@@ -98,11 +107,12 @@ lock: $(DEV) ## rewrite requirements*.txt from pyproject.toml (newest: make lock
 	$(COMPILE) --group build --output-file requirements.txt pyproject.toml
 	$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt pyproject.toml
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	$(COMPILE) --group docs --constraint requirements-dev.txt --output-file requirements-docs.txt
 	@! grep -nE '://|file:|--(index|extra-index|find-links|trusted)' requirements*.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds; results stay
-	rm -rf $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
+	rm -rf docs/_made docs/gallery docs/tutorials $(VENV) .cache .coverage .hypothesis .import_linter_cache .mypy_cache .nox .pytest_cache .ruff_cache build dist
 
 $(BIN)/python:
 	@for python in $(PYTHONS); do \
@@ -131,4 +141,9 @@ $(DEV): requirements-dev.txt pyproject.toml | $(BIN)/python
 $(BROWSER): requirements-browser.txt | $(DEV)
 	@echo "Installing what requirements-browser.txt pins into $(VENV) (150 MB) ..."
 	@$(LOCKED) --requirement requirements-browser.txt
+	@touch $@
+
+$(DOCS): requirements-docs.txt | $(DEV)
+	@echo "Installing what requirements-docs.txt pins into $(VENV) (60 MB) ..."
+	@$(LOCKED) --requirement requirements-docs.txt
 	@touch $@

@@ -21,7 +21,7 @@ probabilities are the note's own; R6's equivalence) is shown and not fitted.
 
 The search is seeded: the same config, seed and number of evaluations give the same
 parameters. ``configs/note.toml`` came from seventeen evaluations from this start and then
-from steps by hand that used the fit of the sources: docs/note.md tells which.
+from steps by hand that used the fit of the sources: docs/results/note.md tells which.
 
 Run: python experiments/calibrate_note.py --config experiments/calibrate_note_start.toml
 Check: python experiments/calibrate_note.py --evaluations 0 --worlds 5

@@ -1,4 +1,4 @@
-"""Write the table of docs/note.md, published beside simulated, from a stored run.
+"""Write the table of docs/results/note.md, published beside simulated, from a stored run.
 
 Run: gateway run configs/note.toml --out DIR && python experiments/note_table.py DIR
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.results import open_result
 
-PAGE = Path("docs/note.md")
+PAGE = Path("docs/results/note.md")
 BEGIN, END = "<!-- the table: begin -->", "<!-- the table: end -->"
 HEAD = (
     "| id | quantity | published | simulated | 95 % | tolerance | within |\n"

@@ -6,14 +6,14 @@ that is quick. Memory is the resident memory at the peak of the work, less that 
 point that takes too long, or for which there is no room, leaves a row that says so.
 
 Rows are added to DIR/stages.csv as they are known; a second run goes on where the first
-ended. `figures` draws time.png and memory.png from the table. The tables in docs/scaling.md
+ended. `figures` draws time.png and memory.png from the table. The tables in docs/results/scaling.md
 are printed by `exponents`, `limits` and `model`.
 
 Run: python experiments/scaling.py run [--sizes quick|full] [--stage NAME ...] [--limit 600]
        [--most USERS] [--again]
      python experiments/scaling.py figures | exponents | limits | model   (all: [--out DIR])
      python experiments/scaling.py page --out results/reference/scaling
-The last puts these tables, and that of `peers.py`, between the marks in docs/scaling.md.
+The last puts these tables, and that of `peers.py`, between the marks in docs/results/scaling.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gateway.figures import csv_bytes, render
 
 TABLE = "stages.csv"
 TABLES = {"exponents": exponents_table, "limits": limits_table, "model": projections}
-PAGE = Path("docs/scaling.md")
+PAGE = Path("docs/results/scaling.md")
 SCRATCH = Path(".cache/scaling")
 # Users, groups and joins of each point by series; what varies gives the series its name.
 JOINS_PER_USER = 10

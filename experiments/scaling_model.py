@@ -33,7 +33,7 @@ __all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "pr
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
-# Assumptions of the projection, all stated in docs/scaling.md.
+# Assumptions of the projection, all stated in docs/results/scaling.md.
 NETWORK_BYTES = 1.25e9
 LATENCY_SECONDS = 2e-3
 WORKERS = (8, 64)

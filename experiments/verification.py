@@ -23,16 +23,20 @@ import pyarrow as pa
 from scipy import stats
 
 from experiments import qq
+from gateway import randomness_kernels
+from gateway._numba import kernel
 from gateway.config import Config
 from gateway.figures import csv_bytes, render
 from gateway.randomness import Stream
-from gateway.randomness_kernels import philox, uniform52
 from gateway.results import load_config
-from gateway.simulate import live_through
+from gateway.simulate import live_through, occasion_kernels
 from gateway.simulate.moderation import Moderation
-from gateway.simulate.occasion_kernels import next_clock
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism
 from gateway.world import Users, draw_world
+
+philox = kernel(randomness_kernels.philox)
+uniform52 = kernel(randomness_kernels.uniform52)
+next_clock = kernel(occasion_kernels.next_clock)
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "results" / "reference" / "verification"
@@ -193,7 +197,7 @@ def friend_degrees(seed: int, size: int) -> Check:
     """A user of weight w has w/2 friends by an own draw, rounded, and Poisson(w/2) by others'.
 
     The degree-corrected block model (Karrer, Newman 2011) without blocks and triangles; w
-    is Pareto of exponent 3 between two limits, docs/simulator.md, Weights.
+    is Pareto of exponent 3 between two limits, docs/explanation/simulator.md, Weights.
     """
     apart = ("world.friend_clustering=0", "world.friend_homophily=0", "world.friend_country=0")
     world = draw_world(config(seed, size, *apart, "world.mean_friends=12"))

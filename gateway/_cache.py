@@ -6,13 +6,14 @@ where the program is called, is no cache; the kernels are then compiled anew eac
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from gateway.file_locks import lock_file
 
 __all__ = ["choose_cache", "filling", "is_filled", "of_this_machine", "weakness_of"]
 
@@ -113,7 +114,7 @@ def filling(folder: Path | None, marker: str) -> Iterator[bool]:
     try:
         # A file system without locks leaves each to compile for itself.
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_file(handle)
         cold = not is_filled(folder, marker)
         yield cold
         if cold:

@@ -7,10 +7,10 @@ coverage and the naive twins look at them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,16 +46,22 @@ else:
 import numba  # noqa: E402  (the cache folder must be set before numba reads it)
 import numpy as np  # noqa: E402
 from llvmlite import binding, ir  # noqa: E402
-from numba.core import caching  # noqa: E402
-from numba.extending import overload  # noqa: E402
+from numba.core import caching, codegen  # noqa: E402
+from numba.core.compiler import Compiler  # noqa: E402
+from numba.extending import overload, register_jitable  # noqa: E402
+
+from gateway.file_locks import lock_file  # noqa: E402
 
 __all__ = [
     "CACHE",
+    "at_first_compile",
     "bits_of",
     "float_of",
     "inner_kernel",
     "is_compiled",
     "kernel",
+    "lean_kernel",
+    "making_kernel",
     "parallel_kernel",
     "part_kernel",
     "prange",
@@ -67,43 +73,103 @@ __all__ = [
     "write_through",
 ]
 
-# cache: a warm start costs milliseconds instead of half a minute of compilation. Where there is
-# no safe folder for it, nothing is kept: numba itself would take the package's own.
 # nogil: other Python threads (progress, a scheduler's heartbeat) go on meanwhile.
 # error_model "numpy": no hidden branch for a division by zero; kernels guard where needed.
 # fastmath stays off: it lets the compiler reorder sums, and results must be the same bits.
+# no_cfunc_wrapper: nobody calls a kernel from C, so that nothing is compiled for it.
 _FLAGS: dict[str, Any] = {
-    "cache": CACHE is not None, "nogil": True, "error_model": "numpy", "fastmath": False,
+    "nogil": True, "error_model": "numpy", "fastmath": False, "no_cfunc_wrapper": True,
 }  # fmt: skip
-
 # Without reference counts (see `inner_kernel`).
 _LEAN: Any = {**_FLAGS, "_nrt": False}
 
 prange = numba.prange
 
 
+_Library: Any = codegen.JITCodeLibrary
+_compile_whole: Any = Compiler.compile_extra
+
+
+@contextmanager
+def _libraries_are(kind: type, made: Any) -> Iterator[None]:
+    """Put what numba compiles or loads meanwhile into libraries of this kind."""
+    before, made._library_class = made._library_class, kind
+    try:
+        yield
+    finally:
+        made._library_class = before
+
+
+class _Part(_Library):  # type: ignore[misc]
+    """Code of what a kernel calls: linked into the kernel's, not made to run by itself.
+
+    numba optimises and assembles every function on the way up with all that it calls, four
+    times over where a loop is parallel, and of all that nothing but the last is ever run.
+    """
+
+    def _optimize_functions(self, _module: Any) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, _name: str, _env: Any) -> None:
+        """Do nothing: here is no address for it (see `_WholeKernel`)."""
+
+    @classmethod
+    def _unserialize(cls, made: Any, state: Any) -> Any:
+        # A kernel that another one calls, found in the cache: it runs by itself as well.
+        with _libraries_are(_Library, made):
+            return _Library._unserialize(made, state)
+
+
+class _WholeKernel(Compiler):
+    """Compile a kernel together with all that it calls: optimised and assembled once.
+
+    Under numba's lock, as all compiling is.
+    """
+
+    def compile_extra(self, function: Any) -> Any:
+        made = self.state.targetctx.codegen()
+        self.state.library = _Library(made, function.__qualname__)
+        self.state.library.enable_object_caching()
+        with _libraries_are(_Part, made):
+            compiled = _compile_whole(self, function)
+        for env in compiled._find_referenced_environments():
+            made.set_env(env.env_name, env)
+        return compiled
+
+
+# cache: a warm start costs milliseconds instead of a minute of compilation. What kernels alone
+# call is stored with each of them. Where there is no safe folder for it, nothing is kept: numba
+# itself would take the package's own.
+_WHOLE: Any = {"cache": CACHE is not None}
+# None of these is documented. Without them numba takes twice as long and gives the same code.
+_INSIDE = ("_optimize_functions", "_optimize_final_module", "_finalize_final_module",
+           "_unserialize")  # fmt: skip
+if hasattr(codegen.JITCPUCodegen, "_library_class") and all(
+    hasattr(_Library, name) for name in _INSIDE
+):
+    _WHOLE["pipeline_class"] = _WholeKernel
+
 _cache_file: Any = caching.IndexDataCacheFile
 _save_version: Any = _cache_file.save
-
-
-def _save_alone(file: Any, key: Any, data: Any) -> None:
-    """Add a compiled version of a function to the cache while no other process does.
-
-    numba reads the index, chooses a free file for a new version, and writes both. Two
-    processes at once choose the same file, and later somebody runs the code of the other's
-    types. Readers need no lock: a version that is listed and not yet there counts as missing.
-    A disk that is full, or has become read-only, costs the next start its time and no more.
-    """
-    with suppress(OSError), Path(f"{file._index_path}.lock").open("ab") as lock:
-        # A file system without locks leaves what numba does by itself.
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        _save_version(file, key, data)
-
-
-_cache_file.save = _save_alone
-
 _load_version: Any = _cache_file.load
+# A kernel compiles in seconds: who waits longer waits for somebody who was stopped in it.
+PATIENCE_SECONDS = 60.0
+# What this process does when the first of its kernels is to be compiled.
+_first_compiled: list[Callable[[], None]] = []
 _told: list[str] = []
 # What reading a file raises that a lost machine left in pieces.
 _reader: Any = vars(caching)["pickle"]
@@ -120,32 +186,118 @@ def _tell(text: str) -> None:
         sys.stderr.flush()
 
 
-def _load_or_tell(file: Any, key: Any) -> Any:
-    """Return a compiled version from the cache; say, once, that there are some to be made.
+class _Compiling:
+    """The function of the cache that this process is compiling: others wait for it.
 
-    Compiling all kernels takes a minute in which nothing else can be seen to happen.
+    Two processes that begin together would compile the same kernels side by side. And numba
+    reads its index, chooses a free file for a new version, and writes both: two at once choose
+    the same file, and later somebody runs the code of the other's types.
     """
+
+    index: str | None = None
+    lock: Any = None
+
+    def begin(self, file: Any) -> None:
+        """Wait until nobody else compiles this function."""
+        self.end()
+        # A folder that cannot be written to, or a file system without locks, leaves what
+        # numba does by itself.
+        with suppress(OSError):
+            self.lock = Path(f"{file._index_path}.lock").open("ab")  # noqa: SIM115  (see end)
+            self.index = file._index_path
+            latest = time.monotonic() + PATIENCE_SECONDS
+            while not _is_taken(self.lock) and time.monotonic() < latest:
+                time.sleep(0.01)
+
+    def end(self) -> None:
+        """Let the others go on."""
+        if self.lock is not None:
+            self.lock.close()
+        self.index = self.lock = None
+
+
+def _is_taken(lock: Any) -> bool:
     try:
-        found = _load_version(file, key)
+        lock_file(lock, wait=False)
+    except BlockingIOError:
+        return False
+    return True
+
+
+_compiling = _Compiling()
+
+
+def _save_alone(file: Any, key: Any, data: Any) -> None:
+    """Add a compiled version of a function to the cache while no other process does.
+
+    A disk that is full, or has become read-only, costs the next start its time and no more.
+    """
+    compiling = _compiling if _compiling.index == file._index_path else _Compiling()
+    if compiling.lock is None:
+        compiling.begin(file)
+    try:
+        with suppress(OSError):
+            _save_version(file, key, data)
+    finally:
+        compiling.end()
+
+
+def _load(file: Any, key: Any) -> Any:
+    try:
+        return _load_version(file, key)
     except _DAMAGE:
-        found = None
         with suppress(OSError):
             file.flush()
-    if found is None and not _told:
+        return None
+
+
+def _load_or_wait(file: Any, key: Any) -> Any:
+    """Return a compiled version from the cache, also one that somebody is just compiling.
+
+    Says, once, that there are some to be made: it takes a minute in which nothing else can be
+    seen to happen.
+    """
+    found = _load(file, key)
+    if found is not None:
+        return found
+    if not _told:
         _told.append("compiling kernels, once")
         _tell(f"{_told[0]} (about a minute; later starts find them)")
+        for act in _first_compiled:
+            act()
+    _compiling.begin(file)
+    found = _load(file, key)
+    if found is not None:
+        _compiling.end()
     return found
 
 
-_cache_file.load = _load_or_tell
+_cache_file.save = _save_alone
+_cache_file.load = _load_or_wait
 
 if CACHE is None and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     _tell(f"kernels are compiled anew each time, for about a minute: {_WHY_NONE}")
 
 
+@contextmanager
+def at_first_compile(act: Callable[[], None]) -> Iterator[None]:
+    """Call ``act`` when, within, the first kernel of this process is to be compiled."""
+    _first_compiled.append(act)
+    try:
+        yield
+    finally:
+        _first_compiled.remove(act)
+
+
 def kernel(function: Function) -> Function:
     """Compile a single-threaded kernel."""
-    compiled: Function = numba.njit(**_FLAGS)(function)
+    compiled: Function = numba.njit(**_FLAGS, **_WHOLE)(function)
+    return compiled
+
+
+def lean_kernel(function: Function) -> Function:
+    """Compile a single-threaded kernel that makes no array (see `inner_kernel`)."""
+    compiled: Function = numba.njit(**_LEAN, **_WHOLE)(function)
     return compiled
 
 
@@ -153,10 +305,16 @@ def inner_kernel(function: Function) -> Function:
     """Compile a kernel that is called by others alone, and makes no array.
 
     Its arrays are not counted: the caller holds them. Two threads that count the same
-    arrays at every call pass one line of the cache back and forth.
+    arrays at every call pass one line of the cache back and forth. Called from outside a
+    kernel it is plain Python: to take a hundred arrays from there and hand back what it
+    returns would be more code than most of these kernels.
     """
-    compiled: Function = numba.njit(**_LEAN)(function)
-    return compiled
+    return register_jitable(**_LEAN)(function)
+
+
+def making_kernel(function: Function) -> Function:
+    """Compile a kernel that is called by others alone, and makes arrays."""
+    return register_jitable(**_FLAGS)(function)
 
 
 def part_kernel(function: Function) -> Function:
@@ -164,8 +322,7 @@ def part_kernel(function: Function) -> Function:
 
     An array costs seven words in every call, a stage of tables a hundred.
     """
-    compiled: Function = numba.njit(**_LEAN, forceinline=True)(function)
-    return compiled
+    return register_jitable(**_LEAN, forceinline=True)(function)
 
 
 def parallel_kernel(function: Function) -> Function:
@@ -174,7 +331,7 @@ def parallel_kernel(function: Function) -> Function:
     Each iteration writes only its own cells: no reduction over threads, so that the
     result has the same bits for any number of them.
     """
-    compiled: Function = numba.njit(parallel=True, **_FLAGS)(function)
+    compiled: Function = numba.njit(parallel=True, **_FLAGS, **_WHOLE)(function)
     return compiled
 
 

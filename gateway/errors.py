@@ -7,17 +7,24 @@ exit code 2; anything else that escapes is a fault of ours and ends with 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 __all__ = [
+    "AssumptionWarning",
     "ConfigError",
     "GatewayError",
     "LogError",
     "NobodyToCompareError",
     "Problem",
     "ResultError",
+    "either",
+    "speaking_of_options",
 ]
+
+_of_options = ContextVar("of_options", default=False)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,33 @@ class Problem:
         return f"{place}{self.what} {self.rule}{value}{hint}"
 
 
+@contextmanager
+def speaking_of_options() -> Iterator[None]:
+    """Let messages name options of the command line where they name arguments of a call."""
+    token = _of_options.set(True)
+    try:
+        yield
+    finally:
+        _of_options.reset(token)
+
+
+def either(argument: str, option: str) -> str:
+    """Return how what the user gave is called: the argument in Python, else the option.
+
+    Examples
+    --------
+    >>> either("folder=", "--out")
+    'folder='
+    """
+    return option if _of_options.get() else argument
+
+
 class GatewayError(Exception):
     """A mistake in what the user gave us. Ends a command with exit code 2."""
+
+
+class AssumptionWarning(UserWarning):
+    """A check of a method's assumptions failed on the log: what it finds may mislead."""
 
 
 class ConfigError(GatewayError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +19,30 @@ from gateway.analyses import (
     explain_top,
     probability_curves,
 )
-from gateway.check import measure_log
+from gateway.check import PERMUTED, Permuted, measure_log, permute_few
 from gateway.config import Config
 from gateway.detect import REGISTRY, Detection, find_spikes, run_detector
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
-from gateway.log.work import check_training
+from gateway.log.work import Work, check_training, current_work, working
 from gateway.score import (
-    BoostedScorer,
     LogisticScorer,
-    MarkovScorer,
     Scorer,
     Scores,
     reliability_table,
     score_joins,
 )
+from gateway.score.adapter import as_scorer
 from gateway.score.logistic import KEEP
-from gateway.talk import Talk
+from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet
 
 __all__ = [
     "check_tables",
     "explain_one",
     "leading",
+    "permuted_calls",
     "run_detectors",
     "score_tables",
     "score_where_needed",
@@ -102,10 +103,8 @@ def _train(
 def scorer_of(config: Config) -> Scorer:
     """Return the scorer of a config."""
     options = config.score
-    if options.scorer == "boosted":
-        return BoostedScorer()
-    if options.scorer == "markov":
-        return MarkovScorer()
+    if options.scorer != "logistic":
+        return as_scorer(options.scorer)
     keep = KEEP if options.covariates else None
     return LogisticScorer(
         penalty=options.penalty, tolerance=options.tolerance, keep=keep,
@@ -166,6 +165,52 @@ def check_tables(
     said = text_table({**say_inputs(config, inputs), **measured.summary})
     tables = {"evaluation": measured.evaluation, "summary": said}
     return tables if measured.truth is None else {**tables, "planted": measured.truth}
+
+
+def permuted_calls(
+    config: Config,
+    joins: JoinLog,
+    targets: TargetSet,
+    detections: dict[str, Detection],
+    *,
+    talk: Talk,
+    cost: dict[str, float],
+) -> tuple[Permuted | None, dict[str, Detection]]:
+    """Let the detectors see a few permuted logs, and mark those that call too often there.
+
+    Returns
+    -------
+    tuple
+        What they said, None where nothing was to be permuted; and the detections, whose
+        p-values are marked as not held where the detector fails. Its flags stay.
+    """
+    count = PERMUTED if config.detect.permutations is None else config.detect.permutations
+    if config.log is None or not count:
+        return None, detections
+
+    def run(log: JoinLog, whose: TargetSet, names: Sequence[str]) -> dict[str, Detection]:
+        some = config.detect.model_copy(update={"detectors": tuple(names)})
+        asked = config.model_copy(update={"detect": some})
+        scores = score_where_needed(asked, log, whose, talk=SILENT)
+        return run_detectors(asked, log, whose, scores, talk=SILENT)
+
+    # The few users of a permuted log are in memory: nobody else is asked.
+    with (
+        talk.stage("permuted logs"),
+        _timed("permuted", cost),
+        working(Work(memory=current_work().memory)),
+    ):
+        found = permute_few(
+            joins, targets, measures=[d.measure for d in detections.values()], run=run,
+            seed=config.experiment.seed, count=count,
+        )  # fmt: skip
+    marked = {
+        name: replace(d, measure=replace(d.measure, holds_level=False))
+        if name in found.failing
+        else d
+        for name, d in detections.items()
+    }
+    return found, marked
 
 
 def score_tables(

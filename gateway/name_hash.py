@@ -13,8 +13,8 @@ from gateway.arrays import UInt64
 __all__ = ["hash_names"]
 
 
-# Below so many names a kernel is not worth loading.
-_MANY = 1 << 15
+# Below so many names, a second's worth, a kernel is not worth compiling.
+_MANY = 1 << 20
 _CHUNKS = 16
 
 
@@ -49,20 +49,17 @@ def _one_by_one(names: Iterable[str], seed: int) -> UInt64:
 def _of_array(names: pa.StringArray, seed: int) -> UInt64:
     if len(names) < _MANY:
         return _one_by_one(names.to_pylist(), seed)
-    # Late: a second to load, and a few names do without.
+    # Late: a few names do without.
     from gateway._numba import is_compiled  # noqa: PLC0415
-    from gateway.name_hash_kernels import hash_texts, keyed_state  # noqa: PLC0415
+    from gateway.name_hash_kernels import hash_texts  # noqa: PLC0415
 
     if not is_compiled():
         return _one_by_one(names.to_pylist(), seed)
     _, offsets, text = names.buffers()
-    started, empty = np.empty(8, np.uint64), np.empty(8, np.uint64)
-    keyed_state(np.uint64(seed), False, started)
-    keyed_state(np.uint64(seed), True, empty)
     words = np.empty(len(names), np.uint64)
     hash_texts(
         np.linspace(0, len(names), _CHUNKS + 1).astype(np.int64),
         np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names) + 1],
-        np.frombuffer(text, np.uint8), started, empty, words,
+        np.frombuffer(text, np.uint8), np.uint64(seed), words,
     )  # fmt: skip
     return words

@@ -3,16 +3,16 @@
 Aumasson, Neves, Wilcox-O'Hearn, Winnerlein (2013), "BLAKE2: simpler, smaller, fast as MD5",
 ACNS 2013; RFC 7693, sections 3.1 to 3.3, whose letters stand here: h the state, v the
 working vector, m a block of the message, t the bytes so far. The key fills the first
-block, which is the same for all texts and worked out once.
+block, which is the same for all texts and worked out once for many.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, making_kernel, parallel_kernel, prange
 
-__all__ = ["hash_texts", "keyed_state"]
+__all__ = ["hash_texts"]
 
 _IV = np.array(
     [
@@ -91,14 +91,14 @@ def _compress(h, m, t, last):  # type: ignore[no-untyped-def]
     h[7] ^= v7 ^ v15
 
 
-@kernel
-def keyed_state(key, last, h):  # type: ignore[no-untyped-def]
+@making_kernel
+def _start(key, last, m, h):  # type: ignore[no-untyped-def]
     """Fill the state after the block of the key, which is the last one of an empty text."""
-    m = np.zeros(16, np.uint64)
+    m[:] = _NONE
     m[0] = key
     h[:] = _IV
     h[0] ^= _PARAMETERS
-    _compress(h, m, _BLOCK, _ALL if last else _NONE)
+    _compress(h, m, _BLOCK, last)
 
 
 @inner_kernel
@@ -110,14 +110,17 @@ def _load(text, begin, end, m):  # type: ignore[no-untyped-def]
         m[i >> 3] |= np.uint64(text[begin + i]) << (_BYTE * np.uint64(i & 7))
 
 
-@kernel
-def _hash_range(begin, stop, offsets, text, started, empty, out):  # type: ignore[no-untyped-def]
-    h = np.empty(8, np.uint64)
-    m = np.empty(16, np.uint64)
+@making_kernel
+def _hash_range(begin, stop, offsets, text, key, out):  # type: ignore[no-untyped-def]
+    m, h = np.empty(16, np.uint64), np.empty(8, np.uint64)
+    _start(key, _ALL, m, h)
+    empty = h[0]
+    _start(key, _NONE, m, h)
+    started = h.copy()
     for i in range(begin, stop):
         first, end = offsets[i], offsets[i + 1]
         if first == end:
-            out[i] = empty[0]
+            out[i] = empty
             continue
         h[:] = started
         at = first
@@ -130,11 +133,10 @@ def _hash_range(begin, stop, offsets, text, started, empty, out):  # type: ignor
 
 
 @parallel_kernel
-def hash_texts(bounds, offsets, text, started, empty, out):  # type: ignore[no-untyped-def]
+def hash_texts(bounds, offsets, text, key, out):  # type: ignore[no-untyped-def]
     """Fill the digest of each text, a number of 64 bits read from its lowest byte on.
 
-    Text i is ``text[offsets[i]:offsets[i + 1]]``; ``started`` and ``empty`` are the states
-    that ``keyed_state`` gives.
+    Text i is ``text[offsets[i]:offsets[i + 1]]``.
     """
     for part in prange(len(bounds) - 1):
-        _hash_range(bounds[part], bounds[part + 1], offsets, text, started, empty, out)
+        _hash_range(bounds[part], bounds[part + 1], offsets, text, key, out)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
+from gateway.ahead import compiling_ahead
 from gateway.analyses import (
     Explanation,
     analyse_note,
@@ -25,12 +26,13 @@ from gateway.analyses import (
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     check_tables,
     explain_one,
     leading,
+    permuted_calls,
     run_detectors,
     score_tables,
     score_where_needed,
@@ -127,7 +129,7 @@ def execute(
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with draft_result(final, replaces="run" if force else None) as draft:
+    with compiling_ahead(config), draft_result(final, replaces="run" if force else None) as draft:
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")
@@ -161,7 +163,12 @@ def _compute(
     joins, targets = seen.joins, seen.targets
     scores = score_where_needed(config, joins, targets, talk=talk, cost=cost, scratch=scratch)
     detections = run_detectors(config, joins, targets, scores, talk=talk, cost=cost)
+    permuted, detections = permuted_calls(config, joins, targets, detections, talk=talk, cost=cost)
     tables = _tables(config, seen, scores, detections, talk)
+    if permuted is not None:
+        tables["permuted"] = permuted.to_arrow()
+        said = text_table({"permuted": permuted.line()})
+        tables["summary"] = pa.concat_tables([tables["summary"], said])
     return tables | _note(config, inputs, detections, talk)
 
 
@@ -194,10 +201,10 @@ def _same_result(final: Path, config: Config, talk: Talk) -> Result:
     stored = open_result(final)
     if stored.config != config:
         raise ResultError(
-            f"{final} holds the result of another config; give --force to replace it, or "
-            "another folder"
+            f"{final} holds the result of another config; give "
+            f"{either('force=True', '--force')} to replace it, or another folder"
         )
-    talk.say(f"{final} is there already (--force computes it again)")
+    talk.say(f"{final} is there already ({either('force=True', '--force')} computes it again)")
     return stored
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import resource
 import subprocess
 import sys
 from functools import cache
@@ -26,7 +25,7 @@ __all__ = [
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
-MODEL_VERSION = 4
+MODEL_VERSION = 5
 
 # Characters of a diff that a result keeps; of a longer one the digest tells which it was.
 _LONGEST_DIFF = 200_000
@@ -111,13 +110,21 @@ def _lock_digest() -> str | None:
 
 def memory_bytes() -> int:
     """Return the memory that this process may take: of the machine, its container, its limit."""
-    limits = [_physical_bytes(), resource.getrlimit(resource.RLIMIT_AS)[0]]
+    limits = [_physical_bytes(), _own_limit()]
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             limits.append(int((Path("/sys/fs/cgroup") / name).read_text(encoding="ascii")))
         except (OSError, ValueError):  # no container, or one without a limit ("max")
             continue
     return min(limit for limit in limits if limit > 0)
+
+
+def _own_limit() -> int:
+    try:
+        import resource  # noqa: PLC0415  (Windows has none)
+    except ModuleNotFoundError:
+        return 0
+    return resource.getrlimit(resource.RLIMIT_AS)[0]
 
 
 def _physical_bytes() -> int:
@@ -147,5 +154,7 @@ def cpu_name() -> str:
 
 def peak_memory_mib() -> float:
     """Return the largest resident memory of this process so far, in MiB."""
+    import resource  # noqa: PLC0415  (Windows has none)
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

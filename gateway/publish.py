@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gateway.check import is_of_check, summarise_check
 from gateway.config import Config, config_to_toml
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, Problem, either
 from gateway.figures import FIGURES, csv_bytes, render
 from gateway.pipeline import execute
 from gateway.provenance import describe_environment
@@ -20,6 +20,7 @@ from gateway.results import (
     Result,
     SweepFolder,
     is_sweep,
+    load_config,
     open_result,
     open_tables,
     stands,
@@ -37,7 +38,7 @@ Figures = Mapping[str, tuple[str, str]]
 
 
 def run(
-    config: Config,
+    config: Config | Mapping[str, Any],
     *,
     folder: str | Path | None = None,
     force: bool = False,
@@ -50,7 +51,7 @@ def run(
     Parameters
     ----------
     config
-        What to do; see ``load_config``.
+        What to do: a config, or its sections as a mapping; see ``load_config``.
     folder
         Where the result goes; by default ``results/<experiment>/<id>``. A finished result
         of the same config there is returned as it is.
@@ -69,20 +70,23 @@ def run(
     Result
         The stored result, open.
     """
+    config = load_config(config) if isinstance(config, Mapping) else config
     if config.check is not None:
         rule = "makes one log of a check, which has no page of its own"
-        raise ConfigError([Problem("[check]", rule, hint="use 'gateway check' or 'gateway sweep'")])
+        hint = either("use gateway.check", "use 'gateway check' or 'gateway sweep'")
+        raise ConfigError([Problem("[check]", rule, hint=hint)])
     return execute(
         config, folder=folder, force=force, n_threads=n_threads, talk=talk,
         illustrate=_illustrate, left_out=left_out,
     )  # fmt: skip
 
 
-def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
+def redraw(folder: str | Path, *, report_only: bool = False, metric: str | None = None) -> Result:
     """Draw figures, LaTeX tables and report of a stored result again, from its tables alone.
 
     A folder of tables that is no run (a sweep's) gets its figures and LaTeX tables, and its
-    report where it is that of a check.
+    report where it is that of a check; ``metric`` is what figures over swept keys show, by
+    default average precision.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
         When the folder holds no tables, or a report is wanted of what is no run.
     """
     if not stands(Path(folder)):
-        return _redraw_tables(Path(folder), report_only=report_only)
+        return _redraw_tables(Path(folder), report_only=report_only, metric=metric)
     result = open_result(folder)
     tables = result.tables()
     files, figures = _draw(tables, top=result.config.figures.top)
@@ -99,7 +103,7 @@ def redraw(folder: str | Path, *, report_only: bool = False) -> Result:
     return result
 
 
-def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
+def _redraw_tables(folder: Path, *, report_only: bool, metric: str | None) -> Result:
     """Draw what the tables of a sweep allow, and the page of a check, after summing it up."""
     result = open_tables(folder)
     tables = result.tables()
@@ -110,10 +114,13 @@ def _redraw_tables(folder: Path, *, report_only: bool) -> Result:
         from gateway.sweep import stored_plan  # noqa: PLC0415  (a run needs no sweep)
 
         place, config = SweepFolder(folder), stored_plan(folder).config
+        # What the logs are made of: gateway check makes the sweep of it again.
+        section = None if config.check is None else config.check.model_copy(update={"log": None})
+        config = config.model_copy(update={"sweep": None, "check": section})
         place.write_sweep_table("check", summarise_check(tables["evaluation"]))
         # The logs of a check are not worlds of one kind, of which means could be drawn.
         tables = {"check": result.table("check"), "summary": tables["summary"]}
-    files, figures = _draw(tables, top=DRAWN)
+    files, figures = _draw(tables, top=DRAWN, metric=metric)
     files = {} if report_only else files
     if is_check:
         files["report.html"] = _report(tables, figures, config, describe_environment())
@@ -130,14 +137,16 @@ def _illustrate(
     draft.write_bytes("report.html", _report(tables, figures, config, provenance))
 
 
-def _draw(tables: Mapping[str, pa.Table], *, top: int) -> tuple[dict[str, bytes], Figures]:
+def _draw(
+    tables: Mapping[str, pa.Table], *, top: int, metric: str | None = None
+) -> tuple[dict[str, bytes], Figures]:
     """Every figure and LaTeX table that the tables allow: files by path; (SVG, caption) by name."""
     files = {
         f"tables/{key}.tex": text.encode() for key, text in tex_tables(tables, top=top).items()
     }
     figures: dict[str, tuple[str, str]] = {}
     for figure in FIGURES:
-        data = figure.plotted(tables, top=top)
+        data = figure.plotted(tables, top=top, metric=metric)
         if data is None:
             continue
         rendered = render(figure.draw(data))

@@ -58,6 +58,7 @@ class Purpose(IntEnum):
     PERMUTED_WITHIN_USERS = 22
     PLACEBO_TARGETS = 23
     PLANTED = 24
+    SAMPLED_USERS = 25
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -14,13 +14,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.errors import LogError, NobodyToCompareError
+from gateway.errors import LogError, NobodyToCompareError, Problem, either
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import listed, nearest, shown
 from gateway.log.work import over_parts
 
-__all__ = ["TargetSet", "check_learnable", "named_targets", "reading_with", "targets_by_rule"]
+__all__ = [
+    "TargetSet",
+    "as_targets",
+    "check_learnable",
+    "named_targets",
+    "reading_with",
+    "targets_by_rule",
+]
 
 _MOST_UNKNOWN = 20
 # To look for what a name may have meant takes a while in a log of many groups.
@@ -33,7 +40,7 @@ _MANY_TIES = 0.1
 _FEWEST_USERS = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TargetSet:
     """The target groups of a log.
 
@@ -65,13 +72,25 @@ class TargetSet:
         view.flags.writeable = False
         object.__setattr__(self, "mask", view)
 
+    def __repr__(self) -> str:
+        return (
+            f"<TargetSet: {self.count:,} of {len(self.mask):,} groups, {shown(self.description)}>"
+        )
+
     @property
     def count(self) -> int:
         """Number of target groups."""
         return int(np.count_nonzero(self.mask))
 
     def names(self, joins: JoinLog) -> list[str]:
-        """Return the names of the target groups, sorted."""
+        """Return the names of the target groups, sorted.
+
+        Raises
+        ------
+        LogError
+            If the target set is that of another log.
+        """
+        as_targets(joins, self)
         names: list[str] = joins.groups.filter(pa.array(self.mask)).to_pylist()
         return names
 
@@ -111,6 +130,21 @@ def named_targets(
     _check_rest(mask)
     skipped = f" ({len(unknown)} more that the log lacks are skipped)" if unknown else ""
     return TargetSet(mask, _described(known) + skipped, tuple(unknown))
+
+
+def as_targets(joins: JoinLog, targets: TargetSet | str | Sequence[str]) -> TargetSet:
+    """Return a target set, or that of the groups with the given names; as ``named_targets``."""
+    if isinstance(targets, TargetSet):
+        if len(targets.mask) != joins.n_groups:
+            got = f"one of a log with {len(targets.mask):,} groups"
+            rule = f"must be a target set of this log, which has {joins.n_groups:,} groups"
+            raise LogError(str(Problem("targets", rule, got)))
+        return targets
+    names = [targets] if isinstance(targets, str) else list(targets)
+    if not all(isinstance(name, str) for name in names):
+        rule = "must be a target set or names of groups"
+        raise LogError(str(Problem("targets", rule, shown(targets))))
+    return named_targets(joins, names)
 
 
 def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
@@ -246,7 +280,7 @@ def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
         raise NobodyToCompareError(
             f"at least {_FEWEST_USERS} users must never join a target group "
             f"({targets.description}), for comparison; {got} "
-            "(--detector self_controlled needs no others)"
+            f"({either('detector=', '--detector ')}self_controlled needs no others)"
         )
 
 

@@ -15,7 +15,13 @@ from sklearn.metrics import average_precision_score
 from gateway.analyses.group_labels import LABEL_TIMES_SCHEMA
 from gateway.analyses.join_sources import PATHWAYS_SCHEMA
 from gateway.analyses.published import CORRELATIONS, SIGNALS, SOURCES_EVER, Row, compare
-from tests.study_tables import benchmark_table, dose_table, event_study_table, phase_table
+from tests.study_tables import (
+    benchmark_table,
+    dose_table,
+    event_study_table,
+    lines_table,
+    phase_table,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -67,6 +73,7 @@ def result_tables(
         tables["truth"] = _truth(rng, groups)
         tables["benchmark"] = benchmark_table(rng)
         tables["phase_diagram"] = phase_table(rng)
+        tables["sweep_lines"] = lines_table(rng)
         tables["dose_response"] = dose_table(rng)
         tables |= _interventions(rng, names)
         tables["analyses/comparison"] = _comparison()

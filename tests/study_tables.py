@@ -114,6 +114,17 @@ def phase_table(rng: np.random.Generator) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def lines_table(rng: np.random.Generator) -> pa.Table:
+    """Return a ready line over one key for two detectors, with intervals."""
+    rows = [
+        {"x_key": "world.users", "x": float(x), "detector": detector, "metric": "average_precision",
+         "value": value, "ci_low": value - 0.05, "ci_high": value + 0.05, "n_worlds": 5}
+        for detector in DETECTORS[:2] for x in (1_000, 10_000, 100_000)
+        for value in [0.2 + 0.1 * np.log10(x / 1_000) + 0.01 * rng.random()]
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows)
+
+
 def dose_table(rng: np.random.Generator) -> pa.Table:
     """Return averted and lost joins of two interventions, three choosers, four doses."""
     gain = {"oracle": 12.0, "self_controlled": 9.0, "spike": 3.0}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,11 +53,11 @@ print(one(1), one(0.5), two(3))
 """
 
 
-def compile_in(cache: Path, script: Path) -> subprocess.CompletedProcess[str]:
+def compile_in(cache: Path, script: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment |= {"GATEWAY_CACHE_DIR": str(cache), "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *words],
         capture_output=True, text=True, timeout=300, check=True, env=environment,
     )  # fmt: skip
 
@@ -177,3 +179,138 @@ def test_filling__is_cold_once(tmp_path: Path) -> None:
         assert got
     with filling(None, "marker") as got:
         assert got
+
+
+ASSEMBLED = """
+from numba.core import codegen
+
+assemble = codegen.JITCodeLibrary._finalize_specific
+assembled = []
+
+def note(library):
+    assembled.append(library.name)
+    assemble(library)
+
+codegen.JITCodeLibrary._finalize_specific = note
+
+import numpy as np
+from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel, part_kernel, prange
+
+@part_kernel
+def double(x):
+    return 2 * x
+
+@inner_kernel
+def more(x):
+    return double(x) + max(x, 1)
+
+@making_kernel
+def many(n):
+    return np.full(n, 1)
+
+@kernel
+def alone(x):
+    return more(x)
+
+@parallel_kernel
+def fill(a):
+    for i in prange(len(a)):
+        a[i] = more(i) + alone(np.int64(i)) + many(2).sum()
+
+a = np.zeros(4, np.int64)
+fill(a)
+print(a.tolist(), alone(3), more(3), [name for name in assembled if name in ("fill", "alone")])
+print(len([name for name in assembled if name not in ("fill", "alone", "nrt")]))
+"""
+
+
+def test_kernel__is_assembled_once_with_all_it_calls(tmp_path: Path) -> None:
+    """numba's own way would assemble each function, and each loop three times more."""
+    script = tmp_path / "whole_kernels.py"
+    script.write_text(ASSEMBLED)
+    cold, warm = (compile_in(tmp_path / "cache", script).stdout for _ in range(2))
+    assert cold == "[4, 8, 14, 20] 9 9 ['alone', 'fill']\n0\n"
+    assert warm == "[4, 8, 14, 20] 9 9 ['fill', 'alone']\n0\n"
+
+
+COUNTED = """
+from gateway import _numba
+from gateway._numba import kernel
+
+save, saved = _numba._save_version, []
+
+def note(file, key, data):
+    saved.append(key)
+    save(file, key, data)
+
+_numba._save_version = note
+
+@kernel
+def one(x):
+    return x + 1
+
+@kernel
+def two(x):
+    return x * 2
+
+print(one(1), one(0.5), two(3), len(saved))
+"""
+
+
+def test_cache__of_two_at_once_one_compiles_and_the_other_waits(tmp_path: Path) -> None:
+    script = tmp_path / "some_kernels.py"
+    script.write_text(COUNTED)
+    with ThreadPoolExecutor(2) as both:
+        done = list(both.map(compile_in, [tmp_path / "cache"] * 2, [script] * 2))
+    *got, counts = zip(*(run.stdout.split() for run in done), strict=True)
+    assert got == [("2", "2"), ("1.5", "1.5"), ("6", "6")]
+    assert sum(map(int, counts)) == 3
+
+
+AHEAD = """
+import os, subprocess, sys, time
+from gateway._numba import kernel
+from gateway.ahead import compiling_ahead
+from gateway.config import parse_config
+from tests.worlds import SMALL
+
+@kernel
+def one(x):
+    return x + 1
+
+started = []
+
+class Noted(subprocess.Popen):
+    def __init__(self, *words, **options):
+        super().__init__(*words, **options)
+        started.append(self)
+
+subprocess.Popen = Noted
+
+with compiling_ahead(parse_config(SMALL)):
+    assert not started
+    one(1), one(0.5)
+    print(started[0].pid, started[0].poll(), len(started), flush=True)
+    if sys.argv[1:] == ["killed"]:
+        os.abort()
+print(started[0].returncode)
+"""
+
+
+def test_compiling_ahead__begins_with_the_first_kernel_and_ends_with_the_block(tmp_path) -> None:
+    script = tmp_path / "ahead_kernels.py"
+    script.write_text(AHEAD)
+    _, *got = compile_in(tmp_path / "cache", script).stdout.split()
+    assert got == ["None", "1", str(-signal.SIGTERM)]
+
+
+def test_compiling_ahead__ends_with_a_process_that_is_killed(tmp_path) -> None:
+    script = tmp_path / "ahead_kernels.py"
+    script.write_text(AHEAD)
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        compile_in(tmp_path / "cache", script, "killed")
+    pid = ended.value.stdout.split()[0]
+    latest = time.monotonic() + 100
+    while Path("/proc", pid).exists() and ") Z " not in Path("/proc", pid, "stat").read_text():
+        assert time.monotonic() < latest
+        time.sleep(0.05)

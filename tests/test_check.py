@@ -20,7 +20,9 @@ from gateway.check import (
     plant,
     reverse_time,
 )
+from gateway.detect import detect
 from gateway.errors import GatewayError, LogError
+from gateway.evaluate import average_precision
 from gateway.log.join_log import SOURCES, JoinLog
 from gateway.targets import TargetSet
 from naive_check import plant as naive_plant
@@ -230,6 +232,42 @@ def test_plant__agrees_with_the_naive_planting(effect):
     assert (np.abs(a.mean(0) - b.mean(0)) < 4 * error).all()
     assert a.sum(0).min() > 100
     assert kstest(times, naive_times).pvalue > SURPRISE
+
+
+@pytest.mark.parametrize("ratio", [2.0, 6.0])
+def test_planted_benchmark__agrees_with_that_of_the_naive_planting(ratio):
+    joins = linked_log(4, users=400, groups=16, days=200)
+    targets = targets_of(joins, 0, 1, 2)
+    histories = histories_of(joins)
+
+    def found(log: JoinLog, gateways: set[int]) -> tuple[float, float]:
+        d = detect(log, targets, detector="frequentist", min_joiners=5)
+        planted = np.isin(np.arange(16), list(gateways))
+        score = np.where(d.rank > 0, -d.rank, -99)[d.candidate]
+        precision = average_precision(score.astype(float), planted[d.candidate])
+        return precision, float((d.flagged & planted).sum())
+
+    ours, theirs = [], []
+    for seed in range(60):
+        got = plant(joins, targets, Planting(ratio=ratio, count=3, min_joiners=20), seed=seed)
+        ours.append(found(got.joins, set(np.flatnonzero(got.gateway).tolist())))
+        rng = random.Random(seed)  # noqa: S311
+        gateways = set(rng.sample(range(3, 16), 3))
+        more = naive_plant(
+            rng, histories, {0, 1, 2}, gateways, until=int(joins.time.max()), ratio=ratio
+        )
+        rows = sorted(memberships(joins)) + [(u, g, t) for u, _, t, g in more]
+        user, group, time = np.array(rows).T
+        log = JoinLog.from_arrays(
+            np.array(joins.users.to_pylist())[user], group, time, groups=joins.groups.to_pylist()
+        )
+        theirs.append(found(log, gateways))
+    a, b = np.array(ours), np.array(theirs)
+    error = np.sqrt(a.var(0, ddof=1) / len(a) + b.var(0, ddof=1) / len(b))
+    # Average precision and calls of planted groups, at four standard errors each; the errors are
+    # small enough for a ratio of another size to show.
+    assert (np.abs(a.mean(0) - b.mean(0)) < 4 * error).all()
+    assert error[0] < 0.05
 
 
 def test_plant__keeps_every_join_and_adds_target_joins_after_a_gateway():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,6 +19,7 @@ from gateway.check import (
     logs_of,
     measure_log,
     paragraph_of,
+    permute_few,
     sample_users,
     summarise_check,
     verdict_of_check,
@@ -24,10 +27,11 @@ from gateway.check import (
 from gateway.check.summary import least_ratio
 from gateway.config import parse_config
 from gateway.config.checked_log import CheckSection
-from gateway.detect import detect
+from gateway.detect import detect, measure_of
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
 from gateway.publish import redraw, run
+from gateway.score import assign_folds
 from gateway.sweep import EngineOptions, check_plan, run_sweep
 from gateway.targets import TargetSet
 from tests.study_tables import check_table
@@ -116,6 +120,9 @@ def test_sample_users__keeps_the_joins_of_some_whoever_else_is_there():
         joins.users[int(v)].as_py() if v in kept else "nobody" for v in inviter[rows]
     ]  # fmt: skip
     assert names[got.inviter].tolist() == expected
+    # The folds of a cross-fit with the same seed are not what is drawn by.
+    many = sample_users(linked_log(5, users=3000), 300, seed=4)
+    assert (np.bincount(assign_folds(many, folds=5, seed=4), minlength=5) > 30).all()
     # Who is drawn does not depend on those who are not.
     assert sample_users(sample_users(joins, 30, seed=4), 20, seed=4).equals(got)
     assert sample_users(joins, 50, seed=4) is joins
@@ -146,6 +153,8 @@ def test_summarise__pools_planted_groups_and_finds_the_least_ratio():
     assert value(table, **where, ratio=2.0, metric="power")[::3] == (0.3, 30)
     assert value(table, **where, ratio=8.0, metric="power")[0] == pytest.approx(0.9)
     assert value(table, **where, ratio=4.0, metric="average_precision")[0] == pytest.approx(5 / 12)
+    # Each log has two calls of other groups: 9 of 15.
+    assert value(table, **where, ratio=2.0, metric="share_planted")[::3] == (0.6, 15)
     # .5 at 4 and .9 at 8: three quarters of the way over the logarithm.
     assert value(table, **where, metric="least_ratio")[0] == pytest.approx(4 * 2**0.75)
     got = value(table, **{**where, "detector": "self_controlled"}, ratio=2.0, metric="coverage")
@@ -185,16 +194,174 @@ def test_words__say_association_and_the_numbers():
     rows = check_table().to_pylist()
     said = paragraph_of(rows, SUMMARY)
     assert "45,583 joins, 24,631 users, 602 groups; 100 target groups" in said
-    assert "spike called a group in 1 of 30 (95 % interval 0.1 % to 17.2 %)" in said
+    assert "spike called a group in 1 of 30 logs (95 % interval 0.1 % to 17.2 %)" in said
     assert "spike called a group in 30 of 30" in said
+    assert "(placebo), spike called 0.0 groups a log; self_controlled called 0.0 groups" in said
+    assert "(of 30 planted groups each)" in said
     assert "association stays there, and it claims no more" in said
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
     assert "self_controlled found 50.0 %, 70.0 % and 100 %" in said
     assert "self_controlled called 9 groups forwards" not in said
+    assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
+        "On the log as it is: no sign of trends."
+    )
     limits = limits_of(rows)
     assert any("may not be read as what a group does to its members" in line for line in limits)
-    assert any("a planted ratio of 6.7 is needed" in line for line in limits)
+    assert any("a planted ratio of about 6.7 is needed" in line for line in limits)
+
+
+# A few permuted logs beside every run -------------------------------------------------------
+
+
+def flagging(which: dict[str, set[int]], seen: list[tuple[str, ...]]):
+    """Detectors that flag a group in the runs whose numbers are named."""
+
+    def run(joins: JoinLog, targets: TargetSet, names):
+        seen.append(tuple(names))
+        found = detect(joins, targets, detector="frequentist", min_joiners=5)
+        flag = np.arange(joins.n_groups) == 3
+        here = len(seen) - 1
+        return {n: replace(found, flagged=flag & (here in which.get(n, ()))) for n in names}
+
+    return run
+
+
+def permuted_by(which: dict[str, set[int]], *, count: int = 2):
+    joins, targets = log_and_targets()
+    seen: list[tuple[str, ...]] = []
+    measures = [measure_of(name) for name in ("frequentist", "self_controlled", "order", "hitting")]
+    got = permute_few(
+        joins, targets, measures=measures, run=flagging(which, seen), seed=1, count=count
+    )
+    return got, seen
+
+
+def test_permute_few__each_sees_the_strictest_null_it_answers_to():
+    got, seen = permuted_by({"frequentist": {1}})
+    # order does not hold its level and flags nobody; hitting tests nothing.
+    assert seen == [("frequentist",)] * 2 + [("self_controlled",)] * 2
+    rows = {(r["detector"], r["log"]): r for r in got.to_arrow().to_pylist()}
+    assert set(rows) == {
+        ("frequentist", "labels_permuted"), ("self_controlled", "permuted_within_users")
+    }  # fmt: skip
+    row = rows["frequentist", "labels_permuted"]
+    # Clopper and Pearson, 1 of 2: 1 - .975^.5 and its mirror.
+    assert (row["n_logs"], row["n_with_calls"]) == (2, 1)
+    assert row["ci_low"] == pytest.approx(1 - 0.975**0.5)
+    assert row["ci_high"] == pytest.approx(0.975**0.5)
+    assert not got.failing
+    assert "still 99 % of such logs may have calls" in got.line()
+
+
+def test_permute_few__marks_only_what_the_evidence_refutes():
+    # 2 of 2: the lower limit is .025^.5 = .16; 1 of 1 it would be .025, which refutes nothing.
+    assert permuted_by({"self_controlled": {2, 3}})[0].failing == {"self_controlled"}
+    assert permuted_by({"self_controlled": {1}}, count=1)[0].failing == set()
+    assert permuted_by({"self_controlled": {3}})[0].failing == set()
+    said = permuted_by({"self_controlled": {2, 3}})[0].line()
+    assert "self_controlled calls in 2 of 2" in said
+    assert "its flags are marked as not held" in said
+
+
+def test_permute_few__says_why_a_log_cannot_be_permuted():
+    joins, targets = log_and_targets()
+
+    def run(*_):
+        raise GatewayError("nobody is left")
+
+    got = permute_few(joins, targets, measures=[measure_of("spike")], run=run, seed=1)
+    assert got.line() == "permuted logs cannot be used: nobody is left"
+    assert got.to_arrow().num_rows == 0
+
+
+def test_permute_few__takes_few_users_of_a_large_log():
+    joins = linked_log(4, users=6000, groups=16, days=200)
+    seen = []
+
+    def run(log, targets, _):
+        seen.append(log)
+        return fast(log, targets)
+
+    got = permute_few(
+        joins, TargetSet(np.arange(16) < 3, "three"), measures=[measure_of("frequentist")],
+        run=run, seed=1,
+    )  # fmt: skip
+    # About five thousand joins and a fiftieth of the log's.
+    assert joins.n_joins > 30_000
+    for log in seen:
+        assert log.n_users == got.n_users
+        assert log.n_joins == pytest.approx(5000 + joins.n_joins / 50, rel=0.05)
+    assert set(seen[0].users.to_pylist()) != set(seen[1].users.to_pylist())
+    assert f"({got.n_users:,} of {joins.n_users:,} users)" in got.line()
+
+
+def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
+    joins, targets = log_and_targets()
+    joins.to_parquet(tmp_path / "log.parquet")
+    text = f"""
+        [experiment]
+        name = "marked"
+        [log]
+        path = "{tmp_path / "log.parquet"}"
+        [targets]
+        groups = {targets.names(joins)}
+        [detect]
+        detectors = ["frequentist"]
+        [frequentist]
+        alpha = 0.999
+        """.replace("'", '"')
+    result = run(parse_config(text), folder=tmp_path / "r")
+    (row,) = result.table("permuted").to_pylist()
+    assert (row["n_with_calls"], row["fails"]) == (2, True)
+    gateways = result.table("gateways")
+    flagged = gateways.filter(gateways["flagged"])
+    assert flagged.num_rows > 0
+    assert not any(flagged["level_held"].to_pylist())
+    said = {r["key"]: r["value"] for r in result.table("summary").to_pylist()}["permuted"]
+    assert "frequentist calls in 2 of 2" in said
+    assert "yes (not held)" in (tmp_path / "r" / "report.html").read_text()
+    assert "yes (not held)" in (tmp_path / "r" / "tables" / "ranked.tex").read_text()
+    # None of these where it is not wanted.
+    off = parse_config(text, overrides=["detect.permutations=0"])
+    result = run(off, folder=tmp_path / "off")
+    assert "permuted" not in result.table_names
+    assert all(result.table("gateways")["level_held"].to_pylist())
+
+
+def test_words__say_that_members_run_out_of_targets():
+    rows = []
+    for added, unplaced in ((60.0, 0.0), (30.0, 30.0)):
+        metrics = {"n_tested": 9.0, "n_flagged": 1.0, "n_found": 1.0, "n_planted": 3.0,
+                   "average_precision": 0.5, "n_added": added, "n_unplaced": unplaced}  # fmt: skip
+        rows += [
+            {"detector": "spike", "log": "planted", "where": "anywhere", "ratio": 8.0,
+             "metric": metric, "value": number} for metric, number in metrics.items()
+        ]  # fmt: skip
+    table = summarise_check(pa.Table.from_pylist(rows))
+    where = {"detector": "spike", "ratio": 8.0}
+    assert value(table, **where, metric="joins_added")[0] == 45.0
+    # 30 of the 120 that were drawn.
+    assert value(table, **where, metric="share_unplaced")[::3] == (0.25, 120)
+    (said,) = [line for line in limits_of(table.to_pylist()) if "every target" in line]
+    assert said.startswith("Up to 25.0 % of the further joins that were drawn are not there")
+    assert not any("every target" in line for line in limits_of(check_table().to_pylist()))
+
+
+def test_words__warn_of_intervals_that_miss_and_of_placebos_that_are_called():
+    rows = check_table().to_pylist()
+    assert not any("they are too narrow" in line for line in limits_of(rows))
+    for row in rows:
+        # 18 of 30: Clopper and Pearson's upper limit is .77.
+        if (row["metric"], row["where"], row["ratio"]) == ("coverage", "aligned", 8.0):
+            row |= {"value": 0.6, "ci_low": 0.406, "ci_high": 0.773}
+        if (row["metric"], row["log"]) == ("calls", "placebo_targets"):
+            row["value"] = 19.5
+    limits = limits_of(rows)
+    (said,) = [line for line in limits if "they are too narrow" in line]
+    assert "self_controlled's 95 % intervals of groups planted aligned with a ratio of 8" in said
+    (said,) = [line for line in limits if "no more groups for the real targets" in line]
+    assert "(9) than for other groups of like size (19.5 on average)" in said
 
 
 # Whole checks -------------------------------------------------------------------------------
@@ -220,7 +387,7 @@ def test_check__takes_detectors_of_others_and_depends_on_the_seed_alone():
     assert not got.table.equals(other.table)
     assert {"frequentist", "order"} == set(got.table["detector"].to_pylist())
     assert "frequentist" in got.paragraph
-    with pytest.raises(GatewayError, match="must be one of spike"):
+    with pytest.raises(GatewayError, match="must be a function or one of spike"):
         gateway.check(joins, targets, detectors=["guess"])
 
 
@@ -255,6 +422,8 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     page = (tmp_path / "c" / "report.html").read_text()
     assert "What may not be claimed" in page
     assert "Scorer" not in page
+    assert "gateway check FILE" in page
+    assert "[sweep]" not in page
     assert "ranking" not in page
     assert (tmp_path / "c" / "figures" / "check_power.svg").is_file()
     assert (tmp_path / "c" / "tables" / "check-nulls.tex").is_file()

@@ -13,7 +13,7 @@ import tomli_w
 
 from gateway.config import Config, config_digest, parse_config
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
-from gateway.counterfactual.chosen_groups import groups_in_roles, largest
+from gateway.counterfactual.chosen_groups import largest
 from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import obtain_inputs
@@ -37,6 +37,7 @@ from gateway.simulate.replay import relived_stage
 from gateway.simulate.replay_kernels import _decide_again
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
+from gateway.world.model import groups_in_roles
 from tests.worlds import SMALL, cells_of, small_config
 
 # Whole simulations: minutes as plain Python.

@@ -303,6 +303,36 @@ def test_detection__finds_the_groups_that_joins_of_targets_come_through(form):
     assert ((d.ci_low < 8) & (d.ci_high > 8))[2:5].all()
 
 
+@pytest.mark.parametrize(("breadth", "targets_led_to"), [("set", 2), ("any", 1)])
+def test_detection__asks_for_more_than_one_target_where_a_set_is_meant(breadth, targets_led_to):
+    """Group 2 leads to both targets; of what comes through group 3 all are made the first."""
+    joins, targets = traced_log(1)
+    group = joins.group.copy()
+    through_3 = (joins.seed_group == 3) & (group == 1)
+    user, first = joins.user(), np.isin(joins.user(), joins.user()[group == 0])
+    group[through_3 & ~first[np.arange(len(user))]] = 0
+    kept = ~(through_3 & (group == 1))
+    one = JoinLog.from_arrays(
+        user[kept], group[kept], joins.time[kept], seed_group=joins.seed_group[kept],
+        groups=joins.groups.to_pylist(),
+    )  # fmt: skip
+    hits = one.group[targets.mask[one.group] & (one.seed_group == 3)]
+    assert set(hits.tolist()) == {0}
+    d = detect_edges(one, targets, options=EdgesOptions(breadth=breadth))
+    assert d.flagged[2]
+    assert d.flagged[3] == (targets_led_to == 1)
+    # Estimate and interval are of all targets, whatever is called.
+    assert d.ci_low[3] > 1
+
+
+def test_detection__of_one_target_needs_no_other():
+    joins, _ = traced_log(1)
+    only = TargetSet(np.arange(joins.n_groups) == 0, "the first")
+    found = [detect_edges(joins, only, options=EdgesOptions(breadth=b)) for b in ("set", "any")]
+    assert found[0].to_arrow().equals(found[1].to_arrow())
+    assert found[0].flagged[[2, 3, 4]].any()
+
+
 def test_averted__is_the_attributable_fraction_of_what_came_through():
     joins, targets = traced_log(1)
     d = detect_edges(joins, targets)

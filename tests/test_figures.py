@@ -33,7 +33,7 @@ from experiments import cost_figures
 from gateway.analyses.curves import FEWEST_JOINS, MOST_JOINS
 from gateway.detect import measure_of
 from gateway.errors import GatewayError
-from gateway.figures import FIGURES, StoredFigure, csv_bytes, render
+from gateway.figures import FIGURES, StoredFigure, csv_bytes, figure, render
 from gateway.figures.labels import label
 from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
 from gateway.wording import shorten
@@ -47,7 +47,7 @@ NEED_TRUTH = {
     "precision_recall", "direct_effects", "interventions", "join_sources", "pathways",
     "exposure_contrast",
     "label_times", "signal_correlations", "benchmark", "dose_response", "phase_diagram",
-    "check_power",
+    "sweep_lines", "check_power",
 }  # fmt: skip
 MECHANISMS = ("recommendation", "friends", "invitation", "intent")
 WIDE = {
@@ -732,6 +732,71 @@ def test_phase_diagram__leaves_a_missing_point_empty() -> None:
 def test_phase_diagram__needs_two_numeric_keys() -> None:
     evaluation = sweep_evaluation(np.random.default_rng(1), swept=False)
     assert BY_NAME["phase_diagram"].plotted({"evaluation": evaluation}) is None
+
+
+def test_phase_diagram__shows_any_metric_with_its_intervals() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=3)
+    data = plotted("phase_diagram", {"evaluation": evaluation}, metric="precision_at_50")
+    cell = data.to_pylist()[7]
+    frame = evaluation.to_pandas().query("metric == 'precision_at_50'")
+    mine = frame[
+        (frame["detector"] == cell["detector"])
+        & (frame["world.roles.homophily"] == cell["x"])
+        & (frame["world.roles.influence_strength"] == cell["y"])
+    ]["value"]
+    # Student's t with two degrees of freedom: 4.3027 standard errors.
+    half = 4.30265 * mine.std() / 3**0.5
+    assert cell["ci_high"] - cell["value"] == pytest.approx(half, rel=1e-5)
+    assert "precision at 50" in BY_NAME["phase_diagram"].caption(data)
+    with pytest.raises(GatewayError, match=r"metric must be one of average_precision, precision"):
+        plotted("phase_diagram", {"evaluation": evaluation}, metric="recall")
+
+
+def test_phase_diagram__a_cell_over_other_worlds_says_so() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=3)
+    gone = pc.and_(pc.equal(evaluation["point"], 0), pc.equal(evaluation["detector"], "spike"))
+    data = plotted("phase_diagram", {"evaluation": evaluation.filter(pc.invert(gone))})
+    drawn = BY_NAME["phase_diagram"].draw(data)
+    written = [text for text in texts(drawn) if "±" in text]
+    assert len(written) == data.num_rows
+    assert ["n=" in text for text in written].count(True) == 1
+    assert "another number of worlds" in BY_NAME["phase_diagram"].caption(data)
+
+
+def test_phase_diagram__has_a_scale_of_its_own_where_values_are_no_shares() -> None:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=2)
+    at = evaluation.schema.get_field_index("value")
+    counts = pc.multiply(evaluation["value"], 40.0)
+    data = plotted("phase_diagram", {"evaluation": evaluation.set_column(at, "value", counts)})
+    mesh = BY_NAME["phase_diagram"].draw(data).axes[0].collections[0]
+    assert mesh.norm.vmax == pytest.approx(pc.max(data["value"]).as_py())
+
+
+def one_key() -> pa.Table:
+    evaluation = sweep_evaluation(np.random.default_rng(1), replicates=3)
+    return evaluation.filter(pc.equal(evaluation["world.roles.influence_strength"], 1.4))
+
+
+def test_sweep_lines__have_a_mark_and_an_interval_for_each_point() -> None:
+    data = plotted("sweep_lines", {"evaluation": one_key()})
+    assert data.num_rows == 4 * 4  # values of the key, detectors
+    axes = BY_NAME["sweep_lines"].draw(data).axes[0]
+    assert [len(line.get_xdata()) for line in axes.get_lines()] == [4] * 4
+    drawn = np.concatenate([np.asarray(bars.get_segments())[:, :, 1] for bars in axes.collections])
+    ends = sorted(zip(data["ci_low"].to_pylist(), data["ci_high"].to_pylist(), strict=True))
+    assert np.allclose(sorted(map(tuple, drawn)), ends)
+
+
+def test_sweep_lines__are_of_one_numeric_key() -> None:
+    both = {"evaluation": sweep_evaluation(np.random.default_rng(1))}
+    assert BY_NAME["sweep_lines"].plotted(both) is None
+    assert BY_NAME["phase_diagram"].plotted({"evaluation": one_key()}) is None
+
+
+def test_figure__is_found_by_its_name_alone() -> None:
+    assert [figure(name) for name in NAMES] == list(FIGURES)
+    with pytest.raises(GatewayError, match=r"figure must be one of probability_curves, .*'tree'"):
+        figure("tree")
 
 
 def test_dose_response__plots_target_joins_averted_alone() -> None:

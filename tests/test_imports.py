@@ -19,8 +19,15 @@ UNSAFE = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 
 
 def _libraries(source: str) -> Iterator[str]:
-    """Yield the top-level name of every import, also of those inside functions."""
-    for node in ast.walk(ast.parse(source)):
+    """Yield the top-level name of every import, also of those inside functions.
+
+    What is imported for the types alone is not: it is never loaded.
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

@@ -264,7 +264,7 @@ def test_checkout__has_no_file_over_a_mebibyte() -> None:
         "LICENSE",
         "README.md",
         "configs/quickstart.toml",
-        "docs/decisions.md",
+        "docs/decisions/index.md",
     ],
 )
 def test_checkout__has_what_a_reader_looks_for(name: str) -> None:
@@ -295,7 +295,7 @@ def _pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", _text(name), re.MULTILINE))
 
 
-LOCKS = ("requirements.txt", "requirements-dev.txt", "requirements-browser.txt")
+LOCKS = tuple(f"requirements{part}.txt" for part in ("", "-dev", "-browser", "-docs"))
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -314,6 +314,7 @@ def test_locks__pin_every_dependency_and_agree() -> None:
     groups = _pyproject()["dependency-groups"]
     wanted = {re.split(r"[^\w-]", entry)[0] for entry in groups["dev"] if isinstance(entry, str)}
     assert wanted <= set(development)
-    browser = _pins("requirements-browser.txt")
-    assert {re.split(r"[^\w-]", entry)[0] for entry in groups["browser"]} <= set(browser)
-    assert {n: development[n] for n in browser if n in development}.items() <= browser.items()
+    for group in ("browser", "docs"):
+        pins = _pins(f"requirements-{group}.txt")
+        assert {re.split(r"[^\w-]", entry)[0] for entry in groups[group]} <= set(pins)
+        assert {n: development[n] for n in pins if n in development}.items() <= pins.items()

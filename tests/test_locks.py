@@ -28,6 +28,7 @@ LOCKS = {
     "requirements.txt": (True, "build"),
     "requirements-dev.txt": (True, "dev"),
     "requirements-browser.txt": (False, "browser"),
+    "requirements-docs.txt": (False, "docs"),
 }
 
 Pins = dict[str, Requirement]
@@ -106,7 +107,7 @@ def _known(lock: Pins) -> None:
             try:
                 distribution(name)
             except PackageNotFoundError:
-                pytest.skip(f"{name} is not installed: make browser")
+                pytest.skip(f"{name} is not installed: make browser docs")
 
 
 @pytest.mark.parametrize("system", sorted(SYSTEMS))
@@ -117,8 +118,8 @@ def test_lock__is_closed(name: str, python: str, system: str) -> None:
     _known(lock)
     takes_own, group = LOCKS[name]
     roots = (PROJECT["project"]["dependencies"] if takes_own else []) + _group(group)
-    # The browser's lock is installed on top of the development lock.
-    below = _lock("requirements-dev.txt") if name == "requirements-browser.txt" else {}
+    # The locks of the browser and of the site are installed on top of the development lock.
+    below = {} if takes_own else _lock("requirements-dev.txt")
     assert _gaps(below | lock, roots, _environment(python, system)) == []
 
 

@@ -1,4 +1,4 @@
-"""configs/note.toml, the search that gave it, and what docs/note.md says of it."""
+"""configs/note.toml, the search that gave it, and what docs/results/note.md says of it."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_out__refuses_the_current_folder_before_computing(
 def test_out__refuses_a_mount_point_before_computing(tmp_path, monkeypatch):
     (tmp_path / "disk").mkdir()
     monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "disk")
-    with pytest.raises(ResultError, match=r"mount point; give --out .*disk/result"):
+    with pytest.raises(ResultError, match=r"mount point; give folder= .*disk/result"):
         make(tmp_path / "disk")
     assert make(tmp_path / "disk" / "result").is_dir()
 

@@ -22,7 +22,7 @@ from gateway.errors import GatewayError
 from gateway.log import part_views
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.work import HERE, Work, Workers, over_parts, working
+from gateway.log.work import HERE, Kept, Work, Workers, over_parts, working
 from gateway.sweep import EngineOptions, SweepStoppedError
 from gateway.targets import TargetSet, named_targets
 from tests.clusters import Cluster
@@ -43,6 +43,7 @@ DETECTORS = {
     "frequentist": {"min_joiners": 1},
     "order": {"min_joiners": 1},
     "self_controlled": {"min_joiners": 1},
+    "spike": {"min_joiners": 1, "min_spiking": 1},
 }
 
 
@@ -112,11 +113,27 @@ class Murderous:
         self.count = workers.count
 
     def map(self, function: Callable, units: Iterable[tuple]) -> Iterator:
-        for found in self._workers.map(function, units):
+        return self.counted(self._workers.map(function, units))
+
+    def keep(self, build: Callable, units: Iterable[tuple]) -> Kept:
+        return KeptByMurderous(self, self._workers.keep(build, units))
+
+    def counted(self, results: Iterator) -> Iterator:
+        for found in results:
             self._left -= 1
             if self._left == 0:
                 self._victim.send_signal(signal.SIGKILL)
             yield found
+
+
+class KeptByMurderous:
+    """States that are held by those workers."""
+
+    def __init__(self, workers: Murderous, kept: Kept) -> None:
+        self._workers, self._kept = workers, kept
+
+    def ask(self, function: Callable, *given: object) -> Iterator:
+        return self._workers.counted(self._kept.ask(function, *given))
 
 
 @pytest.mark.parametrize("name", DETECTORS)

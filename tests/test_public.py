@@ -8,8 +8,9 @@ import pytest
 
 PUBLIC = {
     "gateway": [
-        "JoinLog", "TargetSet", "__version__", "check", "detect", "draw_world", "load_config",
-        "named_targets", "open_result", "read_names", "run", "simulate",
+        "AssumptionWarning", "Detection", "GatewayError", "JoinLog", "TargetSet", "__version__",
+        "check", "detect", "draw_world", "evaluate", "example_log", "load_config",
+        "named_targets", "open_result", "open_sweep", "read_names", "run", "score", "simulate",
     ],
     "gateway.analyses": [
         "ATTRACTS", "JUDGED", "UNTOLD", "VERDICTS", "judge_groups",
@@ -23,10 +24,10 @@ PUBLIC = {
         "signal_correlations", "top_groups", "until", "verdict_of",
     ],
     "gateway.check": [
-        "CHECK_SCHEMA", "Check", "Design", "LOGS", "MECHANISMS", "Measured", "PLACES", "Planted",
-        "Planting", "QUICK", "Rearranged", "THOROUGH", "check", "fails", "is_of_check",
-        "limits_of", "logs_of",
-        "measure_log", "paragraph_of", "permute_labels", "permute_within_users",
+        "CHECK_SCHEMA", "Check", "Design", "LOGS", "MECHANISMS", "Measured", "PERMUTED", "PLACES",
+        "Permuted", "Planted", "Planting", "QUICK", "Rearranged", "THOROUGH", "check", "fails",
+        "is_of_check", "limits_of", "logs_of",
+        "measure_log", "paragraph_of", "permute_few", "permute_labels", "permute_within_users",
         "placebo_targets", "plant", "reverse_time", "sample_users", "summarise_check",
         "verdict_of_check",
     ],
@@ -44,7 +45,7 @@ PUBLIC = {
         "EVALUATION_SCHEMA", "PREDICTION_SCHEMA", "auc_with_interval", "predict_later",
         "split_by_time", "average_precision", "clear_effects", "evaluate_effects",
         "evaluate_planted", "evaluation_table", "mean_interval", "precision_at",
-        "spearman_among", "table_of",
+        "spearman_among", "table_of", "evaluate",
         "recall_at", "share_at", "summarise_replicates",
     ],
     "gateway.reproduce": [

@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from gateway import randomness_kernels
+from gateway._numba import kernel
 from gateway.randomness import Purpose, Stream, generator, name_uniforms
-from gateway.randomness_kernels import gamma, philox, uniform, uniform52
 from tests import naive
+
+# Compiled, as other kernels have them.
+gamma = kernel(randomness_kernels.gamma)
+philox = kernel(randomness_kernels.philox)
+uniform = kernel(randomness_kernels.uniform)
+uniform52 = kernel(randomness_kernels.uniform52)
 
 # Known answers of the reference implementation (Random123, kat_vectors, philox4x32 10):
 # counter words, key words, output words.

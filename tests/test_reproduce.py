@@ -47,9 +47,11 @@ def call(file: Path, *options: str) -> Any:
 # The project's own claims ----------------------------------------------------------------
 
 
-def test_readme__has_the_table_of_claims() -> None:
-    expected = claims_as_markdown(read_claims(ROOT / "claims.toml"))
-    assert expected in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_list__is_the_table_of_the_projects_claims() -> None:
+    claims = read_claims(ROOT / "claims.toml")
+    got = CliRunner().invoke(app, ["reproduce", "--list", "--file", str(ROOT / "claims.toml")])
+    assert claims_as_markdown(claims).strip() == got.stdout.strip()
+    assert [line.count("|") for line in got.stdout.splitlines()] == [7] * (2 + len(claims))
 
 
 def test_claims__are_about_configs_and_settings_that_exist() -> None:

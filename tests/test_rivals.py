@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 
 import networkx as nx
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
-from scipy.stats import binom, nbinom
+from scipy.stats import binom, nbinom, nchypergeom_fisher
 from sklearn.linear_model import LogisticRegression
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.stats.contingency_tables import StratifiedTable
@@ -18,7 +18,7 @@ from statsmodels.stats.contingency_tables import StratifiedTable
 import gateway
 from gateway.detect.chain import build_chain, solve_visits
 from gateway.detect.markov_removal import mean_returns
-from gateway.detect.matching import MatchingOptions, detect_by_matching
+from gateway.detect.matching import MatchingOptions, bias_explained, detect_by_matching
 from gateway.detect.shrinkage import gamma_prior, normal_prior
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
@@ -333,6 +333,65 @@ def test_matching__score_lies_between_the_estimate_and_the_mean_of_all(scored):
     low = min(d.estimate[ranked].min(), 0.0)
     assert np.ptp(d.score[ranked]) < np.ptp(d.estimate[ranked])
     assert (d.score[ranked] > low).all()
+
+
+def pairs(discordant: int, mine: int, concordant: int):
+    """Pairs of a joiner and another: ``mine`` of the discordant ones have the joiner's event."""
+    total = discordant + concordant
+    x = (np.arange(total) < mine).astype(float)
+    y = ((np.arange(total) >= mine) & (np.arange(total) < discordant)).astype(float)
+    return np.ones(total), x, np.ones(total), y
+
+
+@pytest.mark.parametrize(("gamma", "published"), [(4, 0.0036), (5, 0.03), (6, 0.1)])
+def test_matching__gamma_is_that_of_the_published_smokers(gamma, published):
+    # Hammond's pairs of a heavy smoker and a man who never smoked: of 122 with one death of
+    # lung cancer it is the smoker's in 110 (Rosenbaum 2002, table 4.1). The concordant pairs
+    # say nothing.
+    exact = binom.sf(109, 122, gamma / (1 + gamma))
+    # The table takes the normal approximation and prints two digits.
+    assert exact == pytest.approx(published, abs=0.007)
+    got = bias_explained(*pairs(122, 110, 300), level=exact)
+    assert got == pytest.approx(gamma, rel=1e-9)
+
+
+def test_matching__gamma_bounds_every_hidden_cause():
+    # Two strata, of 3 joins of the group among 7 and 2 among 4; whatever is hidden, any 0 or 1
+    # for each join, weighs the draws of the group's joins by Gamma^(sum of it).
+    strata = [(3, 3, 4, 1), (2, 2, 2, 0)]
+    got = bias_explained(*np.array(strata, float).T, level=0.2)
+    assert got > 1.2
+    total = np.array([1.0])
+    for n, x, m, y in strata:
+        outcome = np.arange(n + m) < x + y
+        worst = np.zeros(x + 1)
+        for hidden in product([0, 1], repeat=n + m):
+            weight = np.zeros(n + 1)
+            for chosen in combinations(range(n + m), n):
+                which = list(chosen)
+                weight[outcome[which].sum()] += got ** sum(hidden[i] for i in which)
+            upper = np.cumsum(weight[::-1])[::-1] / weight.sum()
+            worst = np.maximum(worst, upper[: x + 1])
+        theirs = nchypergeom_fisher(n + m, x + y, n, got)
+        # None is worse than the one that goes with the outcome.
+        assert worst == pytest.approx(theirs.sf(np.arange(x + 1) - 1))
+        total = np.convolve(total, theirs.pmf(np.arange(n + 1)))
+    # A bound of the exact upper tail.
+    assert total[5:].sum() <= 0.2 + 1e-9
+    assert total[5:].sum() > 0.1
+
+
+def test_matching__gamma_stands_beside_calls_alone():
+    joins = linked_log(3, users=1500, groups=8, days=300)
+    targets = first_groups(joins, 2)
+    d = gateway.detect(joins, targets, detector="matching", alpha=0.5)
+    assert 0 < d.flagged.sum() < 6
+    gamma = d.extra["gamma"]
+    assert (np.isnan(gamma) == ~d.flagged).all()
+    assert (gamma[d.flagged] > 1.0).all()
+    # The smaller the p-value, the more bias a call stands.
+    order = np.argsort(d.p_value[d.flagged])
+    assert (np.diff(gamma[d.flagged][order]) <= 0).all()
 
 
 def test_normal_prior__finds_mean_and_variance_of_simulated_effects():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numba
@@ -9,8 +10,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from gateway._numba import set_threads
+from gateway._numba import kernel, set_threads
 from gateway.log.join_log import JoinLog
+from gateway.log.work import HERE, Work, working
 from gateway.score import LogisticScorer, PrefixLoss, SklearnScorer, build_prefixes, score_joins
 from gateway.score.calibration import Line, fit_calibrator
 from gateway.score.descent import minimise
@@ -65,7 +67,8 @@ def thread_setting():
 
 def test_exponential__is_exp_to_the_last_places():
     x = np.concatenate([np.linspace(-700, 700, 20_001), np.linspace(-1, 1, 2_001)])
-    got = np.array([exponential(value) for value in x])
+    compiled = kernel(exponential)
+    got = np.array([compiled(value) for value in x])
     # Two roundings of the last step of Horner's rule and of the remainder.
     np.testing.assert_allclose(got, np.exp(x), rtol=5e-16)
 
@@ -176,6 +179,47 @@ def test_prefix_loss__has_the_same_bits_for_any_threads(prefixes, some):
         found.append(PrefixLoss(prefixes, some, penalty=1.0)(w, 0.1))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+class Posting:
+    """Three workers who get and give everything as bytes."""
+
+    count = 3
+
+    def map(self, function, units):
+        return (posted(function(*posted(unit))) for unit in units)
+
+    def keep(self, build, units):
+        self.states = [build(*posted(unit)) for unit in units]
+        return self
+
+    def ask(self, function, *given):
+        return (posted(function(state, *posted(given))) for state in self.states)
+
+
+def posted(value):
+    return pickle.loads(pickle.dumps(value))  # noqa: S301  (our own bytes)
+
+
+def test_prefix_loss__has_the_same_bits_whoever_adds_it_up(prefixes, some):
+    w, found, steps = np.linspace(-1, 1, prefixes.n_groups), [], np.linspace(0, 1, STEPS)
+    form = Form.learn(prefixes, some, keep=0.9)
+    for workers in (HERE, Posting()):
+        with working(Work(workers)):
+            loss = PrefixLoss(prefixes, some, penalty=1.0, form=form)
+            found.append([loss.curvature(), *loss(w, 0.1, steps)])
+    assert len(workers.states) == 3
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_prefixes__are_laid_out_anew_where_they_are_sent(log):
+    whole = build_prefixes(*log, horizon=30, seed=3)
+    some = whole.of_range(20, 60)
+    for sent in (whole, some, some.of_range(5, 7), some.of_users(np.arange(40) % 3 == 0)):
+        got = posted(sent)
+        for name in ("offsets", "group", "time", "starts_block", "ends_block", "label", "chance"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(sent, name))
 
 
 @pytest.mark.parametrize("penalty", [0.5, 30.0])

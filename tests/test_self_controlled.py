@@ -3,29 +3,33 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gateway
+from gateway.check import permute_within_users
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled import effects as effects_module
 from gateway.detect.self_controlled import fit as fit_module
 from gateway.detect.self_controlled import slots as slots_module
+from gateway.detect.self_controlled.depletion import Depletion, depletion_of
 from gateway.detect.self_controlled.effects import own_effects
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.slots import RiskWindow, build_slots, select_cases
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
-from gateway.detect.self_controlled.windows import choose_window
+from gateway.detect.self_controlled.windows import choose_window, targets_run_out
 from gateway.errors import GatewayError, LogError
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.targets import TargetSet
 from tests import naive
 from tests.worlds import first_groups, random_log
 
-PLAIN = SelfControlledOptions(surrogates="none", min_joiners=1)
+PLAIN = SelfControlledOptions(surrogates="none", depletion="none", min_joiners=1)
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 shared_cases = pytest.mark.skipif(
     not CASES.is_dir(), reason="the collected cases (../shared/cases) are not in this checkout"
@@ -299,6 +303,76 @@ def test_long_case__cut_into_stretches_is_the_product_of_their_likelihoods(monke
         np.testing.assert_allclose(Likelihood(slots).loss(point)[0], expected, rtol=1e-9)
 
 
+# Depletion -------------------------------------------------------------------------------
+
+
+def test_depletion__of_one_target_is_the_chance_that_it_was_not_joined_before():
+    """A target joined in slot s was not joined before: P(s) ~ (1 - q)^(s - 1), about e^(-q s).
+
+    One user joins 19 groups and a target, eight others 20 groups. One event tells of no spread
+    over users, so the prior holds everybody to 1 in 180, and q with it.
+    """
+    rows = [(u, f"g{k}", k) for u in range(9) for k in range(20)]
+    rows[7] = (0, "T", 7)
+    joins = JoinLog.from_arrays(*zip(*rows, strict=True))
+    targets = targets_named(joins, lambda name: name == "T")
+    depletion = depletion_of(joins, targets.mask)
+    rng, fresh = np.arange(21), np.ones(20, bool)
+    got = depletion.factors(rng[[0, 20]], fresh, fresh, rng[:20] == 7)
+    steps = -np.diff(np.log(got))
+    a, b = depletion.prior
+    q = (1 + a) / (20 + a + b)
+    # Wishes for one target: n = 1 - e^-W of them are joined, W n / n = W = -log(1 - n).
+    np.testing.assert_allclose(steps, -np.log1p(-20 * q) / 20, rtol=0.02)  # interpolated
+
+
+def test_depletion__brings_the_weights_near_the_exact_distribution():
+    """Twelve slots, ten targets of equal size, odds of 1 to 4 at the first: all ways counted."""
+    m, k, odds = 12, 10, 0.25
+    exact = {}
+    for n in range(2, 4):
+        for ways in combinations(range(m), n):
+            p, left = 1.0, k
+            for s in range(m):
+                o = odds * left / k
+                p *= o / (1 + o) if s in ways else 1 / (1 + o)
+                left -= s in ways
+            exact[ways] = p
+    for n in (2, 3):
+        ways = [w for w in exact if len(w) == n]
+        p = np.array([exact[w] for w in ways])
+        q = odds / (1 + odds)
+        # An event takes a k-th of the targets, so a chance of q / k in each later slot.
+        depletion = Depletion(np.array([0.0, m]), np.full(2, m * q / k), (1.0, 1.0))
+        slot = np.ones(m, bool)
+        factor = depletion.factors(np.array([0, m]), slot, slot, np.arange(m) < m // 2)
+        near = np.array([np.prod(factor[list(w)]) for w in ways])
+        flat = np.full(len(ways), 1 / len(ways))
+        off = [np.abs(x / x.sum() - p / p.sum()).sum() for x in (near, flat)]
+        # First order in a chance of a fifth: what is left is of its square.
+        assert off[0] < 0.25 * off[1]
+
+
+@pytest.mark.compiled
+def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permuted():
+    """Eight targets of equal size, each wished for as often; then joins in any order."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for u in range(1_500):
+        wish, near, others = rng.gamma(1.0, 0.2), list(rng.permutation(8)), list(range(8, 60))
+        rng.shuffle(others)
+        for s in range(20):
+            odds = wish * len(near) / 8
+            rows.append((u, near.pop() if rng.random() < odds / (1 + odds) else others.pop(), s))
+    user, group, time = np.array(rows).T
+    names = [f"g{i:02}" for i in range(60)]
+    joins, targets = JoinLog.from_arrays(user, group, time, groups=names), first_targets(60, 8)
+    prepared = Preparation()
+    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)
+    shuffled = permute_within_users(joins, seed=3).joins
+    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)
+
+
 # The joint fit ---------------------------------------------------------------------------
 
 
@@ -546,7 +620,8 @@ def test_risk_window__of_the_data_is_the_planted_one_or_none():
                 rows.append((u, g, s * 7 + rng.integers(7)))
         user, group, time = np.array(rows).T
         joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(110)])
-        assert choose_window(joins, np.arange(110) < 20, clock="joins") == expected
+        got = choose_window(joins, np.arange(110) < 20, prepared=Preparation())
+        assert got == expected
 
 
 # Surrogates ------------------------------------------------------------------------------
@@ -575,7 +650,7 @@ def test_surrogates__are_the_likes_of_the_targets_and_not_the_gateway():
     affinity = affinity_to_targets(joins, targets)
     assert set(np.argsort(-np.where(targets.mask, -9, affinity))[:10]) == set(range(10, 20))
     assert affinity[20] < 0.1
-    chosen = choose_surrogates(joins, targets, seed=1)
+    chosen = choose_surrogates(joins, targets, prepared=Preparation(), seed=1)
     assert not chosen[20:].any()
     found = detect_self_controlled(joins, targets)
     assert (found.extra["surrogate"] == chosen).all()
@@ -587,7 +662,7 @@ def test_surrogates__are_the_likes_of_the_targets_and_not_the_gateway():
 @pytest.mark.compiled
 def test_surrogates__none_where_nothing_is_like_the_targets():
     joins, targets = clocked_log(5, np.zeros(40), users=600)
-    assert not choose_surrogates(joins, targets, seed=1).any()
+    assert not choose_surrogates(joins, targets, prepared=Preparation(), seed=1).any()
 
 
 # Laws ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from gateway.detect import Detection, SelfControlledOptions, detect_self_control
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
 from gateway.detect.self_controlled.effects import bulk_scale
+from gateway.detect.self_controlled.preparation import most_usual_joins
 from gateway.detect.self_controlled.prior import Prior, fit_prior
 from gateway.detect.self_controlled.sensitivity import (
     CHECKS,
@@ -25,7 +26,6 @@ from gateway.detect.self_controlled.sensitivity import (
 )
 from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
 from gateway.detect.self_controlled.strata import split_calendar, two_kinds
-from gateway.detect.self_controlled.unusual import most_usual_joins
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 from worlds import random_log

@@ -6,11 +6,11 @@ import numba
 import numpy as np
 import pytest
 
-from gateway._numba import set_threads, threads, threads_at_most
+from gateway._numba import kernel, set_threads, threads, threads_at_most
 from gateway.log.join_log import SOURCES
-from gateway.simulate import live_through, platform, simulate
+from gateway.simulate import live_through, occasion_kernels, platform, simulate
 from gateway.simulate.log import count_sizes
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, source_row, take_from
+from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
 from gateway.simulate.platform_kernels import wind_up
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import fit_recommender, no_recommender
@@ -154,6 +154,7 @@ def test_occasions__are_uniform_from_arrival_to_the_end():
 
 def test_take_from__is_the_first_group_whose_cumulative_weight_exceeds_the_point(world, history):
     """Indexed search on the shelves of a world, against the running total of all groups."""
+    take_from = kernel(occasion_kernels.take_from)
     stage, groups = history.stage, world.groups
     rng = np.random.default_rng(1)
     n_topics = world.section.topics
@@ -170,6 +171,7 @@ def test_take_from__is_the_first_group_whose_cumulative_weight_exceeds_the_point
 
 
 def test_source_row__is_the_first_that_ends_beyond_the_point(history):
+    source_row = kernel(occasion_kernels.source_row)
     source = history.stage.source
     for x in (*np.random.default_rng(2).random(200), 2**-33, 1 - 2**-33):
         assert source_row(source, x) == np.flatnonzero(source.end > x)[0]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.compiled
 
 SLOWER = 3
 # Rows of the plain loop in the time of one row: what `experiments/hot_paths.py` prints on the
-# machine of docs/measured.md, times 1.4 for loops in the cache, whose ratio neither other
+# machine of docs/results/scaling.md, times 1.4 for loops in the cache, whose ratio neither other
 # processes nor another day moved by more than 3 %, and times 1.8 for the two that go beyond
 # it, which busy neighbours raised by up to a third. The rest of either is for processors that
 # compare an exponential with a read from memory in another way.

@@ -282,8 +282,8 @@ def test_detection_and_log__say_what_they_are_in_a_line(found):
 
 def test_package__says_what_is_wrong_with_its_arguments(found):
     joins, targets, _ = found
-    with pytest.raises(GatewayError, match="named_targets"):
-        gateway.detect(joins, ["g0000001"])
+    with pytest.raises(GatewayError, match="every target must be a group of the log"):
+        gateway.detect(joins, ["no such group"])
     with pytest.raises(GatewayError, match=r"horizon: .* a whole number of ticks; got 0\.5"):
         gateway.detect(joins, targets, horizon=0.5)
 

@@ -262,7 +262,7 @@ def test_read__says_which_row_has_a_trace_that_cannot_be(
 
 def test_read__a_column_that_was_taken_for_its_name_can_be_left_out(tmp_path: Path) -> None:
     path = _written(tmp_path, "user,group,time,confirmed\na,x,1,on Monday\n")
-    with pytest.raises(LogError, match=r"taken for its name; --confirmed-column '' leaves it out"):
+    with pytest.raises(LogError, match=r"taken for its name; confirmed='' leaves it out"):
         JoinLog.read(path)
     assert JoinLog.read(path, confirmed="").confirmed is None
 

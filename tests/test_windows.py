@@ -177,5 +177,5 @@ def test_check_learnable__a_log_of_cases_alone_is_enough_for_two_detectors() -> 
     check_learnable(joins, targets, compares=False)
     for name in ("self_controlled", "order"):
         assert len(detect(joins, targets, detector=name).to_arrow()) == 1
-    with pytest.raises(LogError, match=r"every user does \(--detector self_controlled"):
+    with pytest.raises(LogError, match=r"every user does \(detector=self_controlled"):
         check_learnable(joins, targets)

@@ -10,6 +10,7 @@ from gateway._callable import make_callable
 from gateway.check.calling import Check, check
 from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
 from gateway.check.measuring import Measured, measure_log
+from gateway.check.permuting import PERMUTED, Permuted, permute_few
 from gateway.check.planting import MECHANISMS, PLACES, Planted, Planting, plant
 from gateway.check.rearranging import (
     Rearranged,
@@ -26,12 +27,14 @@ __all__ = [
     "CHECK_SCHEMA",
     "LOGS",
     "MECHANISMS",
+    "PERMUTED",
     "PLACES",
     "QUICK",
     "THOROUGH",
     "Check",
     "Design",
     "Measured",
+    "Permuted",
     "Planted",
     "Planting",
     "Rearranged",
@@ -42,6 +45,7 @@ __all__ = [
     "logs_of",
     "measure_log",
     "paragraph_of",
+    "permute_few",
     "permute_labels",
     "permute_within_users",
     "placebo_targets",

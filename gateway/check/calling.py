@@ -12,21 +12,20 @@ from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
 from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
-from gateway.detect import DETECTORS, REGISTRY, Detection, detect
-from gateway.errors import GatewayError, Problem
+from gateway.detect import REGISTRY, Detection, Measure
+from gateway.detect.calling import Detector, find_gateways, own_function
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
+from gateway.tabular import Tabular
 from gateway.talk import SILENT, Talk
-from gateway.targets import TargetSet
+from gateway.targets import TargetSet, as_targets
 
 __all__ = ["Check", "check"]
 
-Detector = str | Callable[[JoinLog, TargetSet], Detection]
 
-
-@dataclass(frozen=True, eq=False)
-class Check:
+@dataclass(frozen=True, eq=False, repr=False)
+class Check(Tabular):
     """How far detectors can be trusted on a log.
 
     Parameters
@@ -47,14 +46,14 @@ class Check:
         """Return the table."""
         return self.table
 
-    def to_pandas(self) -> Any:
-        """Return the table as a pandas frame."""
-        return self.table.to_pandas()
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys(self.table["detector"].to_pylist()))
+        return f"<Check of {names}: {self.table.num_rows:,} measures>"
 
 
 def check(
     joins: JoinLog,
-    targets: TargetSet,
+    targets: TargetSet | str | Sequence[str],
     *,
     detectors: Sequence[Detector] = ("spike", "self_controlled"),
     thorough: bool = False,
@@ -72,10 +71,9 @@ def check(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log, and the target set or the names of the target groups.
     detectors
-        Names from ``DETECTORS``, or functions of a log and a target set that give a
-        ``Detection``.
+        Names or functions, as ``gateway.detect`` takes them.
     thorough
         Whether many logs of each kind are made, or few.
     design
@@ -87,26 +85,37 @@ def check(
     talk
         Who hears of the progress.
 
+    Returns
+    -------
+    Check
+        ``paragraph`` says what came out, ``limits`` what may not be claimed; ``to_pandas()``,
+        ``to_polars()`` and ``to_arrow()`` give every measure.
+
     Raises
     ------
     GatewayError
         For an unknown detector, or a log on which the check cannot be run.
     """
+    targets = as_targets(joins, targets)
     run = _runner(detectors, horizon=horizon, seed=seed)
     logs = logs_of(design or (THOROUGH if thorough else QUICK), seed=seed)
     rows: list[dict[str, Any]] = []
+    measures: dict[str, Measure] = {}
+    notes: dict[str, str] = {}
     with talk.stage("checking", len(logs)) as advance:
         for i, log in enumerate(logs):
             measured = measure_log(joins, targets, log.section(), seed=log.seed, run=run)
             place = {"log": log.log, "where": log.where, "ratio": log.ratio}
             rows += [{**place, **row} for row in measured.evaluation.to_pylist()]
+            measures |= measured.measures
+            notes |= {"notes": measured.summary["notes"]} if "notes" in measured.summary else {}
             advance(i + 1)
-    table = summarise_check(pa.Table.from_pylist(rows))
+    table = summarise_check(pa.Table.from_pylist(rows), measures)
     counts = {
         "n_joins": joins.n_joins, "n_users": joins.n_users, "n_groups": joins.n_groups,
         "n_targets": targets.count,
     }  # fmt: skip
-    said = {key: str(value) for key, value in counts.items()}
+    said = {key: str(value) for key, value in counts.items()} | notes
     found = table.to_pylist()
     return Check(table, paragraph_of(found, said), limits_of(found))
 
@@ -115,18 +124,17 @@ def _runner(
     detectors: Sequence[Detector], *, horizon: Duration | None, seed: int
 ) -> Callable[[JoinLog, TargetSet], Mapping[str, Detection]]:
     for detector in detectors:
-        if isinstance(detector, str) and detector not in DETECTORS:
-            rule = f"must be one of {', '.join(DETECTORS)}, or a function"
-            raise GatewayError(str(Problem("detectors", rule, repr(detector))))
+        own_function(detector)
 
     def run(joins: JoinLog, targets: TargetSet) -> Mapping[str, Detection]:
         scores = None
-        if any(isinstance(name, str) and REGISTRY[name].needs_scores for name in detectors):
+        if any(isinstance(name, str) and name in REGISTRY and REGISTRY[name].needs_scores
+               for name in detectors):  # fmt: skip
             scores = score_joins(joins, targets, horizon=horizon, seed=seed)
         found = [
-            detect(joins, targets, detector=detector, scores=scores, horizon=horizon, seed=seed)
-            if isinstance(detector, str)
-            else detector(joins, targets)
+            find_gateways(
+                joins, targets, detector=detector, scores=scores, horizon=horizon, seed=seed
+            )
             for detector in detectors
         ]
         return {one.detector: one for one in found}

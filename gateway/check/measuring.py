@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,8 @@ from gateway.check.rearranging import (
     sample_users,
 )
 from gateway.config.checked_log import CheckSection
-from gateway.detect import UNRANKED, Detection
-from gateway.errors import GatewayError
+from gateway.detect import UNRANKED, Detection, Measure
+from gateway.errors import GatewayError, Problem
 from gateway.evaluate import average_precision, evaluation_table, spearman_among
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
@@ -49,12 +49,15 @@ class Measured:
     truth
         The planted gateways, as ``Planted.to_arrow``; None for another log.
     summary
-        What was done to the log, as text by key.
+        What was done to the log, and what detectors note of it as it is, as text by key.
+    measures
+        What the numbers of each detector mean.
     """
 
     evaluation: pa.Table
     truth: pa.Table | None
     summary: Mapping[str, str]
+    measures: Mapping[str, Measure]
 
 
 def measure_log(
@@ -78,25 +81,43 @@ def measure_log(
     GatewayError
         If the log cannot be made, or a detector cannot use it.
     """
+    if section.log is None:
+        rule = "is missing: a sweep over [check] says which log is made, or use 'gateway check'"
+        raise GatewayError(str(Problem("check.log", rule)))
     if section.users is not None:
         joins = sample_users(joins, section.users, seed=seed)
+        of_sample = {"n_users": str(joins.n_users), "n_joins": str(joins.n_joins)}
+        measured = _measure(joins, targets, section, seed=seed, run=run)
+        return replace(measured, summary={**of_sample, **measured.summary})
+    return _measure(joins, targets, section, seed=seed, run=run)
+
+
+def _measure(
+    joins: JoinLog, targets: TargetSet, section: CheckSection, *, seed: int, run: Run
+) -> Measured:
     if section.log == "planted":
         return _measure_planted(plant(joins, targets, _planting(joins, targets, section),
                                       seed=seed), targets, run)  # fmt: skip
     if section.log == "placebo_targets":
         found = run(joins, placebo_targets(joins, targets, seed=seed))
-        return Measured(_table(section.log, found, _calls), None, {})
+        return Measured(_table(section.log, found, _calls), None, {}, _measures(found))
     if section.log == "time_reversed":
         forwards, changed = run(joins, targets), reverse_time(joins)
         backwards = run(changed.joins, targets)
         table = _table(
             section.log, forwards, lambda found: _directions(found, backwards[found.detector])
         )
-        return Measured(table, None, _said(changed))
+        notes = [f"{name}: {note}" for name, one in forwards.items() for note in one.notes]
+        said = _said(changed) | ({"notes": "; ".join(notes)} if notes else {})
+        return Measured(table, None, said, _measures(forwards))
     permute = permute_labels if section.log == "labels_permuted" else permute_within_users
     changed = permute(joins, seed=seed)
     found = run(changed.joins, targets)
-    return Measured(_table(section.log, found, _calls), None, _said(changed))
+    return Measured(_table(str(section.log), found, _calls), None, _said(changed), _measures(found))
+
+
+def _measures(found: Mapping[str, Detection]) -> dict[str, Measure]:
+    return {name: one.measure for name, one in found.items()}
 
 
 def _planting(joins: JoinLog, targets: TargetSet, section: CheckSection) -> Planting:
@@ -126,7 +147,7 @@ def _measure_planted(planted: Planted, targets: TargetSet, run: Run) -> Measured
     found = run(planted.joins, targets)
     table = _table("planted", found, lambda d: _calls(d) | _against(d, planted))
     said = {"n_added": str(int(planted.added.sum())), "n_unplaced": str(planted.n_unplaced)}
-    return Measured(table, planted.to_arrow(), said)
+    return Measured(table, planted.to_arrow(), said, _measures(found))
 
 
 def _said(changed: Rearranged) -> dict[str, str]:
@@ -181,6 +202,8 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
     measures = {
         "average_precision": average_precision(score[candidate], gateway[candidate]),
         "n_planted": _count(gateway),
+        "n_added": float(planted.added.sum()),
+        "n_unplaced": float(planted.n_unplaced),
         "n_planted_ranked": _count(gateway & ranked),
         "n_found": _count(gateway & found.flagged),
     }

@@ -173,9 +173,14 @@ def sample_users(joins: JoinLog, count: int, *, seed: int) -> JoinLog:
     """
     if joins.n_users <= count:
         return joins
-    chosen = np.zeros(joins.n_users, np.bool_)
-    chosen[np.argsort(name_uniforms(joins.users, seed=seed), kind="stable")[:count]] = True
-    rows = chosen[joins.user()]
+    # A hash of its own: folds are ranges of the one with the seed itself, so that users with
+    # small values of that would all be of one fold.
+    own = int(generator(seed, Purpose.SAMPLED_USERS).integers(2**63))
+    place = name_uniforms(joins.users, seed=own)
+    chosen = place <= np.partition(place, count - 1)[count - 1]
+    # Rows by range of each user: a log on disk is read where the chosen ones stand, no more.
+    length, ends = np.diff(joins.offsets)[chosen], joins.offsets[1:][chosen]
+    rows = np.repeat(ends - np.cumsum(length), length) + np.arange(length.sum())
     number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
     columns = {name: getattr(joins, name) for name in ("group", "time", *_TRACES)}
     columns = {name: None if of is None else of[rows] for name, of in columns.items()}
@@ -184,7 +189,7 @@ def sample_users(joins: JoinLog, count: int, *, seed: int) -> JoinLog:
         columns["inviter"] = columns["inviter"].astype(np.int32)
     return replace(
         joins,
-        offsets=np.append(0, np.cumsum(np.diff(joins.offsets)[chosen])),
+        offsets=np.append(0, np.cumsum(length)),
         users=joins.users.filter(pa.array(chosen)),
         observed_from=None if joins.observed_from is None else joins.observed_from[chosen],
         observed_until=joins.observed_until[chosen],

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.detect import Measure, measure_of
+from gateway.detect import Claim, Measure, measure_of
 from gateway.detect.intervals import clopper_pearson
 from gateway.evaluate import mean_interval, table_of
 
@@ -21,6 +21,7 @@ CHECK_SCHEMA = pa.schema(
     [
         ("detector", pa.string()),
         ("claims", pa.string()),
+        ("holds_level", pa.bool_()),
         ("log", pa.string()),
         ("where", pa.string()),
         ("ratio", pa.float64()),
@@ -41,14 +42,14 @@ _Values = Mapping[str, npt.NDArray[np.float64]]
 _Row = tuple[str, float, float, float, int]
 
 
-def answers_to(measure: Measure) -> tuple[str, ...]:
+def answers_to(claims: Claim) -> tuple[str, ...]:
     """Return the nulls in which a detector must call nobody.
 
     Where labels are permuted over all joins nothing is true. Where the groups of each user
     are permuted among that user's joins, association stays: whoever claims no more than
     that may call.
     """
-    return NULLS[:1] if measure.claims == "association" else NULLS
+    return NULLS[:1] if claims == "association" else NULLS
 
 
 def fails(rows: Sequence[Mapping[str, Any]], detector: str) -> tuple[str, ...]:
@@ -57,13 +58,12 @@ def fails(rows: Sequence[Mapping[str, Any]], detector: str) -> tuple[str, ...]:
     It fails one where it calls a group in so many logs that 1 in 20 is below the exact
     interval of the share.
     """
-    asked = answers_to(measure_of(detector))
     return tuple(
         row["log"]
         for row in rows
         if row["detector"] == detector
         and row["metric"] == "share_of_logs_with_calls"
-        and row["log"] in asked
+        and row["log"] in answers_to(row["claims"])
         and row["ci_low"] is not None
         and row["ci_low"] > ALLOWED
     )
@@ -74,7 +74,9 @@ def is_of_check(evaluation: pa.Table | None) -> bool:
     return evaluation is not None and "check.log" in evaluation.column_names
 
 
-def summarise_check(evaluation: pa.Table) -> pa.Table:
+def summarise_check(
+    evaluation: pa.Table, measures: Mapping[str, Measure] | None = None
+) -> pa.Table:
     """Summarise what detectors said of the logs of a check.
 
     Parameters
@@ -82,6 +84,8 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
     evaluation
         A row for each log, detector and metric: ``log``, ``where``, ``ratio``, ``detector``,
         ``metric``, ``value``; in a sweep's table the first three are ``check.log`` and so on.
+    measures
+        What the numbers of detectors mean that are not registered.
 
     Returns
     -------
@@ -102,9 +106,14 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
             permuted, the planted ratio among planted groups.
         ``calls_forwards``, ``calls_backwards``, ``calls_both_ways``, ``rank_correlation``
             Of the log as it is, and with time reversed.
-        ``power``, ``average_precision``, ``calls_elsewhere``
-            Share of planted groups that are flagged; the ranking against the planted groups,
-            mean over logs; flagged groups that are not planted, of which some may be true.
+        ``joins_added``
+            Further target joins of a planted log, mean over logs; ``share_unplaced`` is the share
+            of those drawn for which the user had no target left, so that the ratio is less than
+            its name.
+        ``power``, ``share_planted``, ``average_precision``, ``calls_elsewhere``
+            Share of planted groups that are flagged; share of the flagged groups that are
+            planted; the ranking against the planted groups, mean over logs; flagged groups that
+            are not planted, of which some may be true.
         ``least_ratio``
             Ratio from which ``power`` is .8, interpolated between planted ratios on a
             logarithmic scale; null where none is reached.
@@ -117,9 +126,9 @@ def summarise_check(evaluation: pa.Table) -> pa.Table:
     rows = []
     for (detector, log, where, ratio), lists in found.items():
         values = {metric: np.array(many) for metric, many in lists.items()}
-        measure = measure_of(detector)
+        measure = (measures or {}).get(detector) or measure_of(detector)
         place = (where, float(ratio)) if log == "planted" else (None, None)
-        head = (detector, measure.claims, log, *place)
+        head = (detector, measure.claims, measure.holds_level, log, *place)
         rows += [(*head, *said) for said in _rows_of(log, measure, values)]
     rows += _least_ratios(rows)
     return table_of(CHECK_SCHEMA, zip(*rows, strict=True))
@@ -132,7 +141,7 @@ def _null(values: _Values) -> list[_Row]:
 
 
 def _rows_of(log: str, measure: Measure, values: _Values) -> list[_Row]:
-    if log in answers_to(measure):
+    if log in answers_to(measure.claims):
         return _null(values)
     return {"time_reversed": _reversed, "planted": _planted}.get(log, _calls)(values)
 
@@ -157,9 +166,19 @@ def _reversed(values: _Values) -> list[_Row]:
 
 
 def _planted(values: _Values) -> list[_Row]:
-    rows = [_mean("average_precision", values["average_precision"])]
+    metric, mean, low, high, n = _mean("average_precision", values["average_precision"])
+    # Student's interval knows no ends.
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
+    rows: list[_Row] = [(metric, mean, low, high, n)]
+    if "n_added" in values:
+        rows.append(_mean("joins_added", values["n_added"]))
+        drawn = values["n_added"].sum() + values["n_unplaced"].sum()
+        if drawn:
+            rows.append(_share("share_unplaced", values["n_unplaced"].sum(), drawn))
     if values["n_tested"].any():
-        rows.append(_share("power", values["n_found"].sum(), values["n_planted"].sum()))
+        n_found, n_flagged = values["n_found"].sum(), values["n_flagged"].sum()
+        rows.append(_share("power", n_found, values["n_planted"].sum()))
+        rows += [_share("share_planted", n_found, n_flagged)] if n_flagged else []
         rows.append(_mean("calls_elsewhere", values["n_flagged"] - values["n_found"]))
     if "n_planted_intervals" in values:
         holding, n = (values[f"n_planted_{what}"].sum() for what in ("holding", "intervals"))
@@ -180,9 +199,9 @@ def _mean(metric: str, values: npt.NDArray[np.float64]) -> _Row:
 def _least_ratios(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return for each detector and place the ratio from which the power is reached."""
     curves: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
-    for detector, claims, log, where, ratio, metric, value, *_ in rows:
+    for *key, ratio, metric, value, _, _, _ in rows:
         if metric == "power":
-            curves[detector, claims, log, where].append((ratio, value))
+            curves[tuple(key)].append((ratio, value))
     return [
         (*key, None, "least_ratio", least_ratio(sorted(curve)), np.nan, np.nan, len(curve))
         for key, curve in curves.items()

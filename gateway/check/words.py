@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway import __version__
 from gateway.check.summary import ALLOWED, NULLS, POWER, answers_to, fails
-from gateway.detect import DETECTORS, measure_of
+from gateway.detect import DETECTORS
 
 __all__ = ["LOGS", "Row", "limits_of", "paragraph_of", "verdict_of_check"]
 
@@ -30,16 +31,24 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
     rows
         Of the table that ``summarise_check`` gives.
     summary
-        Of the log as it is: ``n_joins``, ``n_users``, ``n_groups``, ``n_targets``.
+        Of the log as it is: ``n_joins``, ``n_users``, ``n_groups``, ``n_targets``; ``notes`` of
+        the detectors.
     """
     log = ", ".join(
         f"{int(summary[key]):,} {key[2:]}" for key in ("n_joins", "n_users", "n_groups")
         if key in summary
     )  # fmt: skip
-    targets = f"; {int(summary['n_targets']):,} target groups" if "n_targets" in summary else ""
-    begin = f"We checked {_listing(_detectors(rows))} on this log ({log}{targets})."
+    n = int(summary.get("n_targets", 0))
+    targets = f"; {n:,} target group{'' if n == 1 else 's'}" if n else ""
+    begin = (
+        f"We checked {_listing(_detectors(rows))} on this log ({log}{targets}) with gateway "
+        f"{__version__}."
+    )
     parts = [_null_words(rows, null) for null in NULLS]
-    parts += [_reversed_words(rows), *(_planted_words(rows, name) for name in _detectors(rows))]
+    parts += [_reversed_words(rows), _placebo_words(rows)]
+    parts += [_planted_words(rows, name) for name in _detectors(rows)]
+    if summary.get("notes"):
+        parts.append(f"On the log as it is: {summary['notes']}.")
     return " ".join([begin, *(part for part in parts if part)])
 
 
@@ -51,6 +60,13 @@ def limits_of(rows: Sequence[Row]) -> list[str]:
         "show that a call is causal. Planted gateways multiply a member's rate of target joins "
         "for good; one that acts otherwise may be found more or less often."
     )
+    unplaced = max((row["value"] for row in _of(rows, metric="share_unplaced")), default=0.0)
+    if unplaced > _MANY_UNPLACED:
+        said.append(
+            f"Up to {_percent(unplaced)} of the further joins that were drawn are not there, as "
+            "their user was a member of every target: the ratios that were planted are less than "
+            "their names, and power and coverage are for these smaller effects."
+        )
     few = [
         row["n"]
         for row in rows
@@ -65,18 +81,19 @@ def limits_of(rows: Sequence[Row]) -> list[str]:
     return said
 
 
+_NOMINAL = 0.95
+_MANY_UNPLACED = 0.1
 # Permuted logs from which a share of 1 in 20 can be told from none.
 _ENOUGH = 72
 
 
 def verdict_of_check(rows: Sequence[Row], detector: str, log: str) -> str:
     """Return in a few words what a detector's calls on one kind of log are worth."""
-    measure = measure_of(detector)
     if log == "placebo_targets":
         return "background"
-    if not measure.holds_level:
+    if not _holds_level(rows, detector):
         return "flags nobody"
-    if log not in answers_to(measure):
+    if log not in answers_to(_claims(rows, detector)):
         return "association stays"
     if log in fails(rows, detector):
         return "fails"
@@ -87,6 +104,14 @@ def _detectors(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(row["detector"] for row in rows)
     order = {name: place for place, name in enumerate(DETECTORS)}
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def _claims(rows: Sequence[Row], detector: str) -> Any:
+    return next(row["claims"] for row in rows if row["detector"] == detector)
+
+
+def _holds_level(rows: Sequence[Row], detector: str) -> bool:
+    return all(row["holds_level"] for row in rows if row["detector"] == detector)
 
 
 def _of(rows: Sequence[Row], **keys: Any) -> list[Row]:
@@ -101,20 +126,33 @@ def _null_words(rows: Sequence[Row], log: str) -> str:
     said = []
     for row in _of(rows, log=log, metric="share_of_logs_with_calls"):
         n, k = row["n"], round(row["value"] * row["n"])
-        measure = measure_of(row["detector"])
-        which = f"{row['detector']} called a group in {k} of {n} ({_interval(row)})"
-        if not measure.holds_level:
+        which = f"{row['detector']} called a group in {k} of {n} logs ({_interval(row)})"
+        if not row["holds_level"]:
             which = f"{row['detector']}, whose level is not held, flags nobody"
-        elif log not in answers_to(measure):
+        elif log not in answers_to(row["claims"]):
             which += ": association stays there, and it claims no more"
         said.append(which)
     return f"With {LOGS[log]}, {'; '.join(said)}." if said else ""
 
 
+def _placebo_words(rows: Sequence[Row]) -> str:
+    said = [
+        f"{row['detector']} called {row['value']:.1f} groups a log"
+        for row in _of(rows, log="placebo_targets", metric="calls")
+        if row["holds_level"]
+    ]
+    if not said:
+        return ""
+    return (
+        f"With other groups of like size as targets (placebo), {'; '.join(said)}: a background, "
+        "for such targets may have gateways."
+    )
+
+
 def _reversed_words(rows: Sequence[Row]) -> str:
     said = []
     for name in _detectors(rows):
-        if measure_of(name).claims != "association":
+        if _claims(rows, name) != "association":
             continue
         values = {row["metric"]: row["value"] for row in _of(
             rows, log="time_reversed", detector=name)}  # fmt: skip
@@ -122,7 +160,7 @@ def _reversed_words(rows: Sequence[Row]) -> str:
         if correlation is None:
             continue
         calls = ""
-        if "calls_forwards" in values:
+        if "calls_forwards" in values and _holds_level(rows, name):
             calls = (
                 f"called {values['calls_forwards']:,.0f} groups forwards and "
                 f"{values['calls_backwards']:,.0f} backwards, "
@@ -143,9 +181,10 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
         f"Of gateways planted anywhere that multiply their members' rate of target joins by "
         f"{ratios}, {name} "
     )
-    if power and measure_of(name).holds_level:
-        said += f"found {_listing([_percent(row['value']) for row in power])} (of "
-        said += f"{_listing([str(row['n']) for row in power])} planted groups); its "
+    if power and _holds_level(rows, name):
+        said += (
+            f"found {_listing([_percent(row['value']) for row in power])} ({_each(power)}); its "
+        )
     else:
         said += "has an "
     said += f"average precision {'was' if 'found' in said else 'of'} "
@@ -159,18 +198,37 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
 
 
 def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
-    measure, said = measure_of(name), []
-    if measure.claims == "association":
+    claims, holds_level = _claims(rows, name), _holds_level(rows, name)
+    said: list[str] = []
+    if claims == "association":
         said.append(
             f"{name} measures association: that members of a group go to targets more often than "
             "others. Its calls may not be read as what a group does to its members."
         )
         row = _one(rows, log="permuted_within_users", detector=name,
                    metric="share_of_logs_with_calls")  # fmt: skip
-        if row is not None and measure.holds_level and row["value"] > 0:
+        if row is not None and holds_level and row["value"] > 0:
             said.append(
                 f"It calls groups in {round(row['value'] * row['n'])} of {row['n']} logs in which "
                 "the order of each user's joins is random and nothing leads anywhere."
+            )
+        ways = {
+            way: _one(rows, log="time_reversed", detector=name, metric=f"calls_{way}")
+            for way in ("backwards", "both_ways")
+        }
+        back, both = (0.0 if row is None else row["value"] for row in ways.values())
+        if holds_level and back:
+            said.append(
+                f"With time reversed it calls {back:.0f} groups, {both:.0f} of them the same: it "
+                "does not tell what leads to targets from what follows on them."
+            )
+        placebo = _one(rows, log="placebo_targets", detector=name, metric="calls")
+        real = _one(rows, log="time_reversed", detector=name, metric="calls_forwards")
+        if placebo and real and holds_level and placebo["value"] >= max(real["value"], 1.0):
+            said.append(
+                f"It calls no more groups for the real targets ({real['value']:.0f}) than for "
+                f"other groups of like size ({placebo['value']:.1f} on average): how many it "
+                "calls says nothing about these targets."
             )
     broken = [LOGS[log] for log in fails(rows, name)]
     if broken:
@@ -179,7 +237,19 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
             f"{1 / ALLOWED:.0f}: no call of it on this log may be claimed."
         )
     least = _one(rows, log="planted", detector=name, where="anywhere", metric="least_ratio")
-    if least is not None and measure.holds_level:
+    wide = [
+        row for row in _of(rows, log="planted", detector=name, metric="coverage")
+        if row["ci_high"] < _NOMINAL
+    ]  # fmt: skip
+    if wide:
+        worst = min(wide, key=lambda row: row["value"])
+        said.append(
+            f"Of {name}'s 95 % intervals of groups planted {worst['where']} with a ratio of "
+            f"{worst['ratio']:g}, {_percent(worst['value'])} hold it ({_interval(worst)}): there "
+            "they are too narrow, or off because such groups have effects of their own or members "
+            "run out of targets."
+        )
+    if least is not None and holds_level:
         strongest = max(
             row["ratio"] for row in _of(rows, log="planted", detector=name, metric="power")
         )
@@ -187,7 +257,7 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
         said.append(
             f"That {name} does not call a group does not show that it is no gateway: "
             + (
-                f"a planted ratio of {found:.2g} is needed to be found with power {POWER:g}."
+                f"a planted ratio of about {found:.2g} is needed to be found with power {POWER:g}."
                 if found is not None and found == found  # noqa: PLR0124  (NaN)
                 else f"even a planted ratio of {strongest:g} is found with less than power "
                 f"{POWER:g}."
@@ -198,6 +268,14 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
 
 def _listing(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _each(rows: Sequence[Row]) -> str:
+    """Return of how many planted groups each share is."""
+    counts = [str(row["n"]) for row in rows]
+    if len(set(counts)) == 1:
+        return f"of {counts[0]} planted groups{' each' if len(counts) > 1 else ''}"
+    return f"of {_listing(counts)} planted groups"
 
 
 def _interval(row: Row) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from gateway.cli.app import app
 from gateway.cli.terminal import complain
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, speaking_of_options
 
 __all__ = ["main"]
 
@@ -30,7 +30,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminate)
     sys.unraisablehook = _end_after_all
     try:
-        app()
+        with speaking_of_options():
+            app()
     except GatewayError as error:
         complain(str(error))
         sys.exit(2)

@@ -45,7 +45,6 @@ app = typer.Typer(
     name="gateway",
     help="Find the groups that lead people into a set of target groups, and check the finding.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -88,7 +87,7 @@ def run(
 @of_a_log
 def detect(
     columns: dict[str, str | None],
-    joins: Annotated[Path, typer.Argument(metavar="JOINS", help="CSV, gzip CSV or Parquet log")],
+    joins: Annotated[Path, typer.Argument(metavar="JOINS", help="a log, in any form")],
     targets: TargetsFile = None,
     targets_column: TargetsColumn = None,
     targets_where: TargetsWhere = None,
@@ -148,7 +147,10 @@ def check(
     columns: dict[str, str | None],
     joins: Annotated[
         Path,
-        typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log, or the result of one"),
+        typer.Argument(
+            metavar="LOG",
+            help="a log, in any form; or a config (.toml) or a result, with its targets",
+        ),
     ],
     targets: TargetsFile = None,
     targets_column: TargetsColumn = None,
@@ -171,12 +173,12 @@ def check(
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
     from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
-    from gateway.cli.own_logs import config_for_log, config_of_result  # noqa: PLC0415
+    from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
     if targets is None and not target:
-        config = config_of_result(joins, detectors=detector, seed=seed, settings=settings or [])
+        config = config_of_own(joins, detectors=detector, seed=seed, settings=settings or [])
     else:
         config = config_for_log(
             joins,
@@ -199,7 +201,7 @@ def check(
 @of_a_log
 def convert(
     columns: dict[str, str | None],
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="CSV, gzip CSV or Parquet log")],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="a log, in any form")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
     memory: Memory = "2GiB",
     as_json: Json = False,
@@ -342,11 +344,17 @@ def explain(
 
 
 @app.command()
-def figures(folder: ResultDir) -> None:
+def figures(
+    folder: ResultDir,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help="of a sweep; default: average_precision"),
+    ] = None,
+) -> None:
     """Draw a stored result's figures and report again, from its tables."""
     from gateway.publish import redraw  # noqa: PLC0415  (quick help)
 
-    redraw(folder)
+    redraw(folder, metric=metric)
     sys.stdout.write(f"{folder / 'figures'}\n")
 
 
@@ -357,6 +365,19 @@ def report(folder: ResultDir) -> None:
 
     redraw(folder, report_only=True)
     sys.stdout.write(f"{folder / 'report.html'}\n")
+
+
+@app.command()
+def view(
+    folder: ResultDir,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="of the page; default: a free one")
+    ] = 0,
+) -> None:
+    """Show a stored result as pages in a browser of this machine, until interrupted."""
+    from gateway.cli.viewing import view_until_interrupted  # noqa: PLC0415  (quick help)
+
+    view_until_interrupted(folder, port=port)
 
 
 @app.command()
@@ -389,6 +410,16 @@ def reproduce(
         file, names=claim or (), full=full, out=out, threads=threads, as_json=as_json
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a new or an empty folder")],
+) -> None:
+    """Write files to begin with: a small log, its targets, a config; and say what to do."""
+    from gateway.cli.own_logs import begin_and_show  # noqa: PLC0415  (quick help)
+
+    begin_and_show(folder)
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,16 @@ from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
+from gateway.log.text_files import csv_of
 from gateway.log.work import parse_size
-from gateway.results import draft_result, open_result, stands
+from gateway.results import draft_result, open_result, read_config_text, stands
 
 if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "TRACES", "PartOptions", "change_alone", "config_for_log", "config_of_result",
-           "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
+__all__ = ["BOTH", "TRACES", "PartOptions", "begin_and_show", "change_alone", "config_for_log",
+           "config_of_own", "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.
@@ -104,24 +106,26 @@ def _defaults(path: Path, columns: Mapping[str, str | None] | None) -> tuple[str
     return (*BOTH, TRACES) if has_traces else BOTH
 
 
-def config_of_result(
-    folder: Path, *, detectors: Sequence[str] | None, seed: int | None, settings: Sequence[str]
+def config_of_own(
+    path: Path, *, detectors: Sequence[str] | None, seed: int | None, settings: Sequence[str]
 ) -> Config:
-    """Return the config of a stored result, with other detectors or another seed where asked.
+    """Return a config from a file or a stored result, with other detectors or seed where asked.
 
     Raises
     ------
     GatewayError
-        When the folder holds no result: a log needs target groups.
+        When it is neither: a log needs target groups.
     """
-    if not stands(folder):
+    if path.suffix == ".toml":
+        text, name = read_config_text(path), str(path)
+    elif stands(path):
+        text, name = config_to_toml(open_result(path).config), "config"
+    else:
         raise LogError(_NO_TARGET)
-    document = tomllib.loads(config_to_toml(open_result(folder).config))
+    over = [*settings, *([f"experiment.seed={seed}"] if seed is not None else [])]
     if detectors:
-        document["detect"] = {"detectors": list(detectors)}
-    if seed is not None:
-        document["experiment"]["seed"] = seed
-    return parse_config(tomli_w.dumps(document), overrides=settings)
+        over.append(f"detect.detectors={json.dumps(list(detectors))}")
+    return parse_config(text, name=name, overrides=over)
 
 
 def change_alone(config: Config) -> Config | None:
@@ -189,6 +193,32 @@ def convert_and_show(
     sys.stdout.write(
         f"{made.joins:,} joins of {made.groups:,} groups by {made.users:,} users\n{out}\n"
     )
+
+
+BEGIN = (
+    "gateway detect joins.csv --targets targets.txt",
+    "gateway check joins.csv --targets targets.txt",
+    "gateway run quickstart.toml",
+)
+"""What can be done with the files of ``gateway init``."""
+
+
+def begin_and_show(folder: Path) -> None:
+    """Write files to begin with into a new or an empty folder, and say what to do with them."""
+    from gateway.example import example_log  # noqa: PLC0415  (quick help)
+    from gateway.results import read_config_text, write_files  # noqa: PLC0415
+
+    package = Path(str(files("gateway")))
+    # In a wheel the configs lie in the package, in a checkout beside it.
+    places = [at / "configs" / "quickstart.toml" for at in (package, package.parent)]
+    joins, targets, truth, _ = example_log()
+    names = {"targets.txt": targets.names(joins), "truth.txt": truth}
+    texts = {name: "".join(f"{line}\n" for line in lines) for name, lines in names.items()}
+    texts["quickstart.toml"] = read_config_text(next(filter(Path.is_file, places), places[0]))
+    begin = {"joins.csv": csv_of(joins)} | {name: text.encode() for name, text in texts.items()}
+    write_files(folder, begin)
+    lines = "".join(f"  {command}\n" for command in BEGIN)
+    sys.stdout.write(f"{folder} has a log, its targets and a config. There:\n{lines}")
 
 
 # Who works on its parts ----------------------------------------------------------------------

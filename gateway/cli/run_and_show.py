@@ -30,6 +30,7 @@ __all__ = ["run_and_show", "simulate_and_show"]
 SHOWN = 15
 _COLUMNS = (
     "group", "rank", "role", "score", "estimate", "interval", "n_joiners", "q_value", "flagged",
+    "e_value", "gamma",
 )  # fmt: skip
 
 
@@ -138,6 +139,7 @@ def _said(result: Result) -> list[str]:
     }
     lines = [summary["left_out"]] if "left_out" in summary else []
     lines += summary.get("information", "").splitlines()
+    lines += [line for line in [summary.get("permuted", "")] if line]
     if "verdict" in summary:
         lines += [summary["agreement"], summary["verdict"]]
     verdict = verdict_of(result.table("gateways"))
@@ -163,6 +165,7 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
     left_out = set() if is_simulated else {"role"}
     left_out |= {"score"} if measure.score is measure.estimate else set()
     left_out |= set() if measure.test else {"q_value", "flagged"}
+    left_out |= {key for key in ("e_value", "gamma") if all(row.get(key) is None for row in top)}
     known = ranked_columns(measure)
     columns = [known[key] for key in _COLUMNS if key not in left_out]
     rows = [[column.cell(row).text for column in columns if column.cell] for row in top]

@@ -27,14 +27,18 @@ CheckedLog = Literal[
 class CheckSection(Section):
     """What is done to the log before detectors see it; this section switches it on.
 
-    A sweep over its keys, and over ``experiment.seed``, is what ``gateway check`` runs.
+    A sweep over its keys, and over ``experiment.seed``, is what ``gateway check`` runs: it
+    says which log each point makes and, of a planted one, where and how strong; the other keys
+    hold for all.
     """
 
-    log: CheckedLog = Field(
-        description="labels_permuted: the groups of all joins over all joins; "
+    log: CheckedLog | None = setting(
+        None,
+        "which log; left out = that of gateway check. "
+        "labels_permuted: the groups of all joins over all joins; "
         "permuted_within_users: those of each user among that user's joins; time_reversed: beside "
         "the log as it is; placebo_targets: other groups of like size are the targets; planted: "
-        "further target joins after those of some groups"
+        "further target joins after those of some groups",
     )
     users: Annotated[Count, Field(ge=2, lt=INT32_END)] | None = setting(
         None, "at most so many users, drawn at random; left out = all"

@@ -188,6 +188,12 @@ class SelfControlledOptions(Options, section="self_controlled"):
     aliases: Literal["auto", "none"] = setting(
         "auto", "auto: groups that the same users join in the same ticks are called as one"
     )
+    depletion: Literal["auto", "none"] = setting(
+        "auto",
+        "auto: a user joins a group once, so whoever has joined many targets has fewer left to "
+        "join, where the marginal likelihood says so; none: as if there were targets without end "
+        "(clock of joins)",
+    )
     user_strata: Literal["auto", "none"] = setting(
         "auto",
         "auto: where users are clearly of two kinds by what they join, such as two countries, "
@@ -209,11 +215,16 @@ class EdgesOptions(Options, section="edges"):
     """Odds that a join through a group is of a target against the same user's other joins."""
 
     least_ratio: Number = setting(
-        2.0,
+        1.5,
         "odds ratio that a call must exceed; smaller ones have many groups that merely share "
         "members with the targets",
         ge=1,
         le=1_000,
+    )
+    breadth: Literal["set", "any"] = setting(
+        "set",
+        "set: a group that leads by recommendation must lead to other targets, too, than the one "
+        "that is joined through it most often; any: one is enough, as it is where there is but one",
     )
     penalty: Number = setting(
         4.0, "precision of the normal prior on log odds ratios", gt=0, le=1e12
@@ -261,4 +272,9 @@ class DetectSection(Section):
 
     detectors: tuple[DetectorName, ...] = setting(
         ("spike",), "detectors, each once", min_length=1, strict=False
+    )
+    permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
+        None,
+        "of a log that was read: permuted logs, in which nothing is to be found, that each "
+        "detector sees beside it; left out = 2, 0 = none",
     )

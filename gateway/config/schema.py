@@ -351,6 +351,12 @@ class Config(_WithDetectors):
         _horizon_within_the_world,
     )
 
+    def __repr__(self) -> str:
+        what = f"log {self.log.path}" if self.log else "a world"
+        if self.world:
+            what = f"{self.world.users:,} users and {self.world.groups:,} groups"
+        return f"<Config {self.experiment.name!r}: {what}>"
+
     evaluate: EvaluateSection = EvaluateSection()
     figures: FiguresSection = FiguresSection()
     truth: TruthSection = TruthSection()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,26 +11,17 @@ import pyarrow as pa
 from gateway.arrays import Mask
 from gateway.config import Config
 from gateway.config.interventions import (
-    GysjSeedFilterSection,
     InterventionSection,
-    InviteCapSection,
     OnGroupsSection,
 )
 from gateway.counterfactual.chosen_groups import Known, choose_groups
 from gateway.counterfactual.outcome import Kinds, arm_row, source_rows, user_rows
 from gateway.log.join_log import JoinLog
-from gateway.simulate import (
-    Demotion,
-    GysjSeedFilter,
-    History,
-    Intervention,
-    InviteCap,
-    InviteFriction,
-    compare_runs,
-)
+from gateway.simulate import History, Intervention, compare_runs
+from gateway.simulate.policies import as_intervention
 from gateway.talk import SILENT, Talk
 
-__all__ = ["acted_on", "arm_sections", "as_intervention", "live_arms"]
+__all__ = ["acted_on", "arm_sections", "live_arms"]
 
 
 _NUMBERS = ("averted", "share_averted", "benign_lost", "cost")
@@ -145,18 +135,6 @@ def acted_on(section: InterventionSection, known: Known) -> Mask:
     if isinstance(section, OnGroupsSection):
         return choose_groups(section, known)
     return np.zeros(len(known.role), np.bool_)
-
-
-def as_intervention(section: InterventionSection, groups: Mask, *, first: dt.date) -> Intervention:
-    """Return an intervention as the simulator takes it; ``first`` is the date of day 0."""
-    given = section.start
-    start = (given - first).days if isinstance(given, dt.date) else int(given)
-    if isinstance(section, InviteCapSection):
-        return InviteCap(start, section.most)
-    if isinstance(section, GysjSeedFilterSection):
-        return GysjSeedFilter(start, groups)
-    kind = Demotion if section.kind == "demotion" else InviteFriction
-    return kind(start, groups, section.share)
 
 
 def _about(

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from gateway.arrays import Float64, Mask
 from gateway.config.interventions import OnGroupsSection
 from gateway.counterfactual.pinning import earlier_findings
-from gateway.world import GATEWAYS, LOOK_ALIKES, Role
+from gateway.world.model import groups_in_roles
 
-__all__ = ["Known", "choose_groups", "groups_in_roles", "largest"]
+__all__ = ["Known", "choose_groups", "largest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +58,6 @@ def choose_groups(section: OnGroupsSection, known: Known) -> Mask:
         value = _truth(known, section.oracle)
         return largest(value, value > 0, section.top or 0)
     return _named(known, _found(section, known)["group"].to_pylist())
-
-
-def groups_in_roles(role: npt.NDArray[np.uint8], names: Sequence[str]) -> Mask:
-    """Return the groups that were planted in any of the roles, by the config's names."""
-    several = {"planted": GATEWAYS, "look_alikes": LOOK_ALIKES}
-    wanted = [r for name in names for r in several.get(name) or (Role[name.upper()],)]
-    return np.isin(role, wanted)
 
 
 def largest(value: npt.ArrayLike, among: Mask, count: int) -> Mask:

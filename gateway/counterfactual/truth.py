@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.config.interventions import TruthSection
-from gateway.counterfactual.chosen_groups import groups_in_roles, largest
+from gateway.counterfactual.chosen_groups import largest
 from gateway.log.join_log import JoinLog
 from gateway.simulate import History, measure_direct_effects, measure_total_effects
 from gateway.talk import SILENT, Talk
 from gateway.world import GATEWAYS
+from gateway.world.model import groups_in_roles
 
 __all__ = ["measure_truth"]
 

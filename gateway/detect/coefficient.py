@@ -73,7 +73,7 @@ def detect_coefficient(
     estimators in logistic regression", Appl. Stat. 41(1).
     """
     options = options or CoefficientOptions()
-    rows = _whole_histories(build_prefixes(joins, targets, seed=seed))
+    rows = _whole_histories(joins, targets, seed)
     everyone = np.ones(rows.n_users, np.bool_)
     scorer = LogisticScorer(
         penalty=options.penalty, tolerance=options.tolerance, keep=None, covariates=False
@@ -98,10 +98,12 @@ def _last_of_user(rows: Prefixes) -> npt.NDArray[np.int64]:
     return np.asarray((rows.offsets[1:] - 1)[rows.user()])
 
 
-def _whole_histories(rows: Prefixes) -> Prefixes:
-    """The same rows with an outcome at each user's last one alone: the others do not train."""
+def _whole_histories(joins: JoinLog, targets: TargetSet, seed: int) -> Prefixes:
+    """All prefixes with an outcome at each user's last row alone: the others do not train."""
+    rows = build_prefixes(joins, targets, seed=seed)
     ends = np.arange(len(rows.group)) == _last_of_user(rows)
-    return replace(rows, label=np.where(ends, rows.label, np.int8(UNRESOLVED)))
+    label = np.where(ends, rows.label, np.int8(UNRESOLVED))
+    return replace(rows, label=label, recipe=(_whole_histories, joins, (targets, seed)))
 
 
 def _information(rows: Prefixes, model: LogisticModel) -> npt.NDArray[np.float64]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +14,24 @@ import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from gateway.arrays import Float64, Int64
-from gateway.detect.measure import Measure
-from gateway.log.columns import frame_library
+from gateway.detect.measure import Measure, own_measure
+from gateway.detect.significance import benjamini_hochberg
+from gateway.errors import GatewayError, Problem
+from gateway.log.join_log import JoinLog
+from gateway.log.messages import did_you_mean, shown
+from gateway.tabular import Tabular, Text, html_table
+from gateway.targets import TargetSet, as_targets
 
-__all__ = ["UNRANKED", "Detection", "rank_groups"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["UNRANKED", "Detection", "by_group", "rank_groups"]
 
 UNRANKED = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Detection:
+class Detection(Tabular):
     """Findings of one detector about every group of a log; each array has shape (n_groups,).
 
     Parameters
@@ -50,6 +59,8 @@ class Detection:
         Columns of this detector alone.
     notes
         What is to be said about the whole, a sentence each.
+    warnings
+        Checks of the detector's assumptions that failed on this log, a sentence each.
     """
 
     measure: Measure
@@ -67,6 +78,7 @@ class Detection:
     rank: Int64
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def detector(self) -> str:
@@ -111,26 +123,156 @@ class Detection:
         flagged = np.count_nonzero(self.flagged)
         return f"<Detection by {self.detector}: {ranked:,} groups ranked, {flagged:,} flagged>"
 
-    def to_pandas(self) -> Any:
-        """Return ``to_arrow()`` as a pandas frame.
+    @property
+    def top(self) -> list[str]:
+        """Names of the ranked groups, best first; equal scores by joiners, then by name."""
+        table = self.to_arrow()
+        names: list[str] = table.filter(table["rank"].is_valid())["group"].to_pylist()
+        return names
+
+    def summary(self, *, top: int = 10) -> Text:
+        """Return in words what was found: what was measured, the first groups, what failed.
+
+        Parameters
+        ----------
+        top
+            So many groups, at least 1.
+        """
+        from gateway.notebook import summary_of  # noqa: PLC0415  (it draws on the layers above)
+
+        return summary_of(self, top=top)
+
+    def plot(self, ax: Axes | None = None, *, top: int = 20) -> Axes:
+        """Draw the first groups with their estimates and intervals: a forest plot.
+
+        Parameters
+        ----------
+        ax
+            Where to draw; by default a new figure of pyplot.
+        top
+            So many groups, at least 1.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on.
 
         Raises
         ------
-        ModuleNotFoundError
-            When pandas is not installed.
+        GatewayError
+            If no group is ranked.
         """
-        frame_library("pandas")
-        return self.to_arrow().to_pandas()
+        from gateway.notebook import plot_detection  # noqa: PLC0415  (as above)
 
-    def to_polars(self) -> Any:
-        """Return ``to_arrow()`` as a polars frame.
+        return plot_detection(self, ax, top=top)
+
+    def _repr_html_(self) -> str:
+        columns = ["rank", "group", "score", "estimate", "ci_low", "ci_high", "q_value",
+                   "n_joiners", "flagged"]  # fmt: skip
+        failed = "".join(f"<p>Failed check: {html.escape(text)}</p>" for text in self.warnings)
+        table = html_table(self.to_arrow().select(columns))
+        return f"<p>{html.escape(repr(self))}</p>{failed}{table}"
+
+    @classmethod
+    def from_scores(
+        cls,
+        joins: JoinLog,
+        targets: TargetSet | Sequence[str],
+        score: npt.ArrayLike | Mapping[str, float],
+        *,
+        name: str = "own",
+        p_value: npt.ArrayLike | None = None,
+        min_joiners: int = 20,
+        alpha: float = 0.05,
+    ) -> Self:
+        """Make a detection of one's own scores, to be measured and drawn as any other.
+
+        Parameters
+        ----------
+        joins, targets
+            The log, and the target set or the names of the target groups.
+        score
+            One number for each group of the log, in the order of ``joins.groups``; larger is
+            more of a gateway, NaN is not ranked. Or a mapping from names of groups (a pandas
+            series too) in which groups that are not ranked may be missing.
+        name
+            What the detector is called.
+        p_value
+            One for each group, in the same order, NaN where not tested. Groups with a
+            Benjamini-Hochberg q-value below ``alpha`` are flagged; without p-values nobody is.
+        min_joiners
+            Smallest number of joiners of a ranked group.
+        alpha
+            False-discovery rate of the flags.
 
         Raises
         ------
-        ModuleNotFoundError
-            When polars is not installed.
+        GatewayError
+            If there is not one score for each group, or one of no group of the log.
+
+        Examples
+        --------
+        >>> joins = JoinLog.from_arrays(["ann", "ann", "bo"], ["a", "t", "a"], [1, 2, 1])
+        >>> Detection.from_scores(joins, ["t"], {"a": 2.0}, min_joiners=1).top
+        ['a']
         """
-        return frame_library("polars").from_arrow(self.to_arrow())
+        chosen = as_targets(joins, targets)
+        values = by_group(joins, score, "score")
+        p = np.full(joins.n_groups, np.nan) if p_value is None else by_group(
+            joins, p_value, "p_value"
+        )  # fmt: skip
+        sizes = joins.sizes()
+        candidate = ~chosen.mask
+        ranked = candidate & (sizes >= min_joiners) & np.isfinite(values)
+        p = np.where(ranked, p, np.nan)
+        q = benjamini_hochberg(p)
+        none = np.full(joins.n_groups, np.nan)
+        return cls(
+            measure=own_measure(name), groups=joins.groups, candidate=candidate, score=values,
+            estimate=values, ci_low=none, ci_high=none, p_value=p, q_value=q, n_joiners=sizes,
+            n_events=np.zeros(joins.n_groups, np.int64),
+            flagged=np.nan_to_num(q, nan=1.0) < alpha, rank=rank_groups(values, ranked),
+        )  # fmt: skip
+
+
+def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
+    """Return one number for each group of a log, float64, shape (n_groups,).
+
+    Parameters
+    ----------
+    joins
+        The log.
+    given
+        Numbers in the order of its groups, or a mapping from their names.
+    what
+        What they are called in messages.
+
+    Raises
+    ------
+    GatewayError
+        If there is not one for each group, or one of no group of the log.
+    """
+    if hasattr(given, "keys"):
+        named = {str(key): given[key] for key in given.keys()}  # noqa: SIM118  (a pandas series)
+        at = pc.index_in(pa.array(list(named), pa.string()), value_set=joins.groups)
+        place = at.to_numpy(zero_copy_only=False)
+        unknown = [name for name, i in zip(named, place, strict=True) if np.isnan(i)]
+        if unknown:
+            hint = did_you_mean(unknown[0], joins.groups.to_pylist())
+            rule = "must be of groups of the log"
+            raise GatewayError(str(Problem(what, rule, shown(unknown[0]), hint=hint)))
+        values = np.full(joins.n_groups, np.nan)
+        values[place.astype(np.int64)] = list(named.values())
+        return values
+    try:
+        values = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        rule = "must be numbers, one for each group, or a mapping from names of groups"
+        raise GatewayError(str(Problem(what, rule, type(given).__name__))) from None
+    if values.shape != (joins.n_groups,):
+        rule = f"must be one number for each of the log's {joins.n_groups:,} groups"
+        raise GatewayError(str(Problem(what, rule, f"shape {values.shape}")))
+    return values
 
 
 def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.sparse import csr_array
+from scipy.special import gammaln
 
 from gateway.arrays import Float64, Int64
 from gateway.config.detectors import MatchingOptions
@@ -91,7 +94,8 @@ def detect_by_matching(
     -------
     Detection
         ``estimate`` is RD_g, ``n_joiners`` the matched joiners, ``n_events`` those of them
-        with a target join; extra column ``statistic``.
+        with a target join; extra columns ``statistic`` and, of flagged groups, ``gamma``,
+        Rosenbaum's bound: see ``bias_explained``.
 
     References
     ----------
@@ -125,9 +129,88 @@ def detect_by_matching(
         p_value=binomial_bound(x, n, expected),
         extra={"statistic": ratio(x - expected, np.sqrt(variance))},
     )
-    return found.rank(
+    ranked_ = found.rank(
         MATCHING, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha
     )
+    tested = np.count_nonzero(~np.isnan(ranked_.p_value))
+    called = np.flatnonzero(ranked_.flagged)
+    gamma = np.full(size, np.nan)
+    for g in called:
+        mine = tables.group == g
+        gamma[g] = bias_explained(
+            *(part[mine] for part in tables[1:]), level=options.alpha * len(called) / tested
+        )
+    return replace(ranked_, extra={**found.extra, "gamma": gamma})
+
+
+def bias_explained(
+    n: Float64, events: Float64, others: Float64, other_events: Float64, *, level: float
+) -> float:
+    r"""Return the hidden bias up to which a call stands, Rosenbaum's Gamma, at least 1.
+
+    Two joins of one stratum may differ in their odds of being the group's by a factor of
+    Gamma at most, because of something that no score knows. Then, if the group does nothing,
+    the events among its n joiners are largest in distribution where what is hidden goes with
+    the outcome itself: in each stratum the extended hypergeometric distribution with the odds
+    ratio Gamma, that is, with weights C(n, t) C(others, all events - t) Gamma^t; in a pair of
+    which one has the event, McNemar's case, Gamma / (1 + Gamma). It is a sum of independent
+    Bernoulli variables, as many as the number of events in the stratum can vary by, so that
+    ``binomial_bound`` bounds the upper tail. The result is the Gamma at which this bound
+    reaches ``level``.
+
+    Parameters
+    ----------
+    n, events, others, other_events
+        Joiners of the group, those with an event, other joins and those with one; shape
+        (n_strata,) each.
+    level
+        Largest p-value of a call, in (0, .5).
+
+    Returns
+    -------
+    float
+        1 where the group is not called even without hidden bias.
+
+    References
+    ----------
+    Rosenbaum (2002), "Observational Studies", 2nd ed., chapter 4; Rosenbaum, Krieger (1990),
+    "Sensitivity of two-sample permutation inferences in observational studies", J. Am. Stat.
+    Assoc. 85(410). Harkness (1965), Ann. Math. Stat. 36(3), for the sum of Bernoulli variables.
+
+    Examples
+    --------
+    Of 10 pairs with one event, it is the group's in all: (Gamma / (1 + Gamma))^10 = .05.
+
+    >>> pairs = np.ones(10)
+    >>> round(bias_explained(pairs, pairs, pairs, 0 * pairs, level=0.05), 3)
+    2.863
+    """
+    every = events + other_events
+    low, high = np.maximum(0.0, every - others), np.minimum(n, every)
+    varies = high > low
+    fixed, low = float(low[~varies].sum()), low[varies]
+    length = (high[varies] - low + 1).astype(np.int64)
+    first = np.cumsum(length) - length
+    of = np.repeat(np.arange(len(length)), length)
+    t = np.arange(len(of)) - first[of] + low[of]
+    n_, others_, every_ = (part[varies][of] for part in (n, others, every))
+    weight = -(gammaln(t + 1) + gammaln(n_ - t + 1) + gammaln(every_ - t + 1))
+    weight -= gammaln(others_ - every_ + t + 1)
+    x, trials = round(events.sum() - low.sum() - fixed), int(length.sum()) - len(length)
+
+    def above(log_gamma: float) -> float:
+        log = weight + log_gamma * t
+        chance = np.exp(log - np.maximum.reduceat(log, first)[of])
+        mean = np.add.reduceat(chance * t, first) / np.add.reduceat(chance, first) - low
+        p = binomial_bound(np.array([x]), np.array([trials]), np.array([mean.sum()]))
+        return float(p[0]) - level
+
+    if not len(first) or above(0.0) >= 0.0:
+        return 1.0
+    end = 1.0
+    while above(end) < 0.0:
+        end *= 2.0
+    return float(np.exp(brentq(above, 0.0, end)))
 
 
 def _tables(scores: Scores, strata: int) -> _Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Claim", "Measure", "Quantity", "Unit"]
+__all__ = ["Claim", "Measure", "Quantity", "Unit", "own_measure"]
 
 Unit = Literal["", "share", "points"]
 Claim = Literal["association", "change", "trace"]
@@ -83,3 +83,15 @@ class Measure:
     test: str = ""
     holds_level: bool = True
     claims: Claim = "association"
+
+
+def own_measure(detector: str, *, holds_level: bool = True) -> Measure:
+    """Return what little is known of the numbers of a detector that is not of this package."""
+    return Measure(
+        detector=detector,
+        estimate=Quantity("estimate", "the detector's estimate"),
+        score=Quantity("score", "what the detector ranks by"),
+        joiners="joiners",
+        events="joiners with an event",
+        holds_level=holds_level,
+    )

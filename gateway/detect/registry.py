@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gateway._numba import threads_at_most
 from gateway.config.detectors import OPTIONS, Options
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
@@ -16,7 +17,7 @@ from gateway.detect.markov_removal import (
     detect_markov_removal,
 )
 from gateway.detect.matching import MATCHING, detect_by_matching
-from gateway.detect.measure import Measure, Quantity
+from gateway.detect.measure import Measure, own_measure
 from gateway.detect.order import ORDER, detect_order
 from gateway.detect.self_controlled import (
     SELF_CONTROLLED,
@@ -28,6 +29,9 @@ from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
+
+# A kernel of fewer joins is done before a second thread is awake.
+_JOINS_PER_THREAD = 50_000
 
 __all__ = [
     "DETECTORS",
@@ -116,13 +120,7 @@ def measure_of(detector: str) -> Measure:
     """Return what the numbers of a detector mean; little of one that is not registered."""
     if detector in REGISTRY:
         return REGISTRY[detector].measure
-    return Measure(
-        detector=detector,
-        estimate=Quantity("estimate", "the detector's estimate"),
-        score=Quantity("score", "what the detector ranks by"),
-        joiners="joiners",
-        events="joiners with an event",
-    )
+    return own_measure(detector)
 
 
 def compare_users(names: Iterable[str]) -> bool:
@@ -147,4 +145,5 @@ def run_detector(
     entry = REGISTRY[name]
     offered = {"scores": scores, "horizon": horizon, "seed": seed}
     taken = {key: offered[key] for key in sorted(entry.takes)}
-    return entry.find(joins, targets, options=options, **taken)
+    with threads_at_most(max(1, joins.n_joins // _JOINS_PER_THREAD)):
+        return entry.find(joins, targets, options=options, **taken)

@@ -1,5 +1,10 @@
-"""Measure detectors against the truth."""
+"""Measure detectors against the truth.
 
+The package can be called: ``gateway.evaluate(found, truth=["g0000017"])``.
+"""
+
+from gateway._callable import make_callable
+from gateway.evaluate.calling import evaluate
 from gateway.evaluate.prediction import (
     PREDICTION_SCHEMA,
     auc_with_interval,
@@ -27,6 +32,7 @@ __all__ = [
     "auc_with_interval",
     "average_precision",
     "clear_effects",
+    "evaluate",
     "evaluate_effects",
     "evaluate_planted",
     "evaluation_table",
@@ -40,3 +46,5 @@ __all__ = [
     "summarise_replicates",
     "table_of",
 ]
+
+make_callable(__name__, evaluate)

@@ -16,15 +16,20 @@ from gateway.randomness import Purpose, generator
 
 __all__ = [
     "EVALUATION_SCHEMA",
+    "Measure",
+    "at_top",
     "average_precision",
     "bootstrap_interval",
+    "by_rank",
     "clear_effects",
     "evaluate_effects",
     "evaluate_planted",
     "evaluation_table",
+    "measured",
     "ndcg",
     "precision_at",
     "recall_at",
+    "share_among",
     "share_at",
     "table_of",
 ]
@@ -91,14 +96,14 @@ def recall_at(score: Float64, relevant: Mask, k: int) -> float:
     return share_at(score, relevant, k) * min(k, len(score)) / n if n else float("nan")
 
 
-def _at_top(
+def at_top(
     measure: Callable[[Float64, Mask, int], float], score: Float64, member: Mask, k: int
 ) -> Measure:
     """Bind a measure of the top k to one score and one kind of group."""
     return lambda i: measure(score[i], member[i], k)
 
 
-def _share_among(member: Mask, among: Mask) -> float:
+def share_among(member: Mask, among: Mask) -> float:
     """Return the share of ``member`` in ``among``; NaN where that is empty."""
     n = np.count_nonzero(among)
     return np.count_nonzero(member & among) / n if n else float("nan")
@@ -184,10 +189,10 @@ def evaluate_planted(
         Columns of ``EVALUATION_SCHEMA``.
     """
     at = detection.candidate
-    score, ranked = _by_rank(detection, at)
+    score, ranked = by_rank(detection, at)
     measures = _role_measures(score, role[at], strength[at], detection.flagged[at], ranked)
     measures |= _error_rates(detection.q_value[at], np.isin(role[at], GATEWAY_ROLES))
-    return _measured(measures, len(score), (detection.detector, "planted"), seed, draws)
+    return measured(measures, len(score), (detection.detector, "planted"), seed, draws)
 
 
 def evaluation_table(rows: Iterable[tuple[str, str, str, float, float, float]]) -> pa.Table:
@@ -205,14 +210,14 @@ def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:
+def by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:
     """Scores that order groups as their ranks do, unranked ones last, and who is ranked."""
     ranked = detection.rank != UNRANKED
     score = -np.where(ranked, detection.rank, len(ranked) + 1)[at].astype(np.float64)
     return score, ranked[at]
 
 
-def _measured(
+def measured(
     measures: Mapping[str, Measure], n: int, head: tuple[str, str], seed: int, draws: int
 ) -> pa.Table:
     """Every metric with its interval: rows of ``EVALUATION_SCHEMA``, NaN as null."""
@@ -239,15 +244,15 @@ def _role_measures(
         )
     }
     for k in TOPS:
-        measures[f"precision_at_{k}"] = _at_top(precision_at, score, gateway, k)
-        measures[f"recall_at_{k}"] = _at_top(recall_at, score, gateway, k)
+        measures[f"precision_at_{k}"] = at_top(precision_at, score, gateway, k)
+        measures[f"recall_at_{k}"] = at_top(recall_at, score, gateway, k)
         for name in sorted(set(role.tolist()) - set(GATEWAY_ROLES)):
-            measures[f"share_{name}_at_{k}"] = _at_top(share_at, score, role == name, k)
+            measures[f"share_{name}_at_{k}"] = at_top(share_at, score, role == name, k)
     measures["spearman_strength"] = lambda i: spearman_among(
         score[i], strength[i], (gateway & ranked)[i]
     )
     measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
-    measures["precision_flagged"] = lambda i: _share_among(gateway[i], flagged[i])
+    measures["precision_flagged"] = lambda i: share_among(gateway[i], flagged[i])
     return measures
 
 
@@ -269,7 +274,7 @@ def _count(member: npt.NDArray[np.bool_]) -> Measure:
 
 def _false_share(called: npt.NDArray[np.bool_], gateway: npt.NDArray[np.bool_]) -> Measure:
     """False-discovery proportion (Benjamini, Hochberg 1995): 0 where nothing is called."""
-    return lambda i: 1 - _share_among(gateway[i], called[i]) if called[i].any() else 0.0
+    return lambda i: 1 - share_among(gateway[i], called[i]) if called[i].any() else 0.0
 
 
 # The truth is measured too: an effect counts when it would be called at this rate.
@@ -340,10 +345,10 @@ def evaluate_effects(
     Trans. Inf. Syst. 20(4).
     """
     at = detection.candidate & ~np.isnan(effect)
-    score, ranked = _by_rank(detection, at)
+    score, ranked = by_rank(detection, at)
     clear = clear_effects(effect[at], standard_error[at])
     measures = _effect_measures(score, effect[at], clear, ranked, detection.flagged[at])
-    return _measured(measures, len(score), (detection.detector, truth), seed, draws)
+    return measured(measures, len(score), (detection.detector, truth), seed, draws)
 
 
 def _effect_measures(
@@ -359,12 +364,12 @@ def _effect_measures(
         "ndcg_at_100": lambda i: ndcg(score[i], gain[i], 100),
         "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),
         "spearman_clear": lambda i: spearman_among(score[i], effect[i], (ranked & clear)[i]),
-        "precision_flagged": lambda i: _share_among(clear[i], flagged[i]),
+        "precision_flagged": lambda i: share_among(clear[i], flagged[i]),
         "n_clear": lambda i: float(np.count_nonzero(clear[i])),
     }
     for k in TOPS:
-        measures[f"precision_at_{k}"] = _at_top(precision_at, score, clear, k)
-        measures[f"recall_at_{k}"] = _at_top(recall_at, score, clear, k)
+        measures[f"precision_at_{k}"] = at_top(precision_at, score, clear, k)
+        measures[f"recall_at_{k}"] = at_top(recall_at, score, clear, k)
     return measures
 
 

@@ -7,7 +7,7 @@ figure is first used; importing ``gateway.figures`` costs nothing.
 >>> from gateway.figures import FIGURES
 >>> [figure.NAME for figure in FIGURES]  # doctest: +NORMALIZE_WHITESPACE
 ['probability_curves', 'event_study', 'top_gateways', 'funnel', 'precision_recall',
- 'benchmark', 'direct_effects', 'interventions', 'dose_response', 'phase_diagram',
+ 'benchmark', 'direct_effects', 'interventions', 'dose_response', 'sweep_lines', 'phase_diagram',
  'reliability', 'check_power', 'join_sources', 'pathways', 'exposure_contrast', 'label_times',
  'signal_correlations']
 """
@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from gateway.errors import GatewayError, Problem
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gateway.figures.style import AnyFigure
 
-__all__ = ["FIGURES", "StoredFigure", "csv_bytes", "render"]
+__all__ = ["FIGURES", "StoredFigure", "csv_bytes", "figure", "render"]
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,22 @@ class StoredFigure:
         Where these lie, below ``gateway.figures``.
     ranks
         Whether ``top`` says how many groups it shows.
+    measures
+        Whether ``metric`` says which measure of a sweep it shows.
     """
 
     NAME: str
     module: str
     ranks: bool = False
+    measures: bool = False
 
-    def plotted(self, tables: Mapping[str, pa.Table], *, top: int | None = None) -> pa.Table | None:
+    def plotted(
+        self,
+        tables: Mapping[str, pa.Table],
+        *,
+        top: int | None = None,
+        metric: str | None = None,
+    ) -> pa.Table | None:
         """Return exactly what is drawn, or None where the result lacks what it needs.
 
         Parameters
@@ -57,8 +68,17 @@ class StoredFigure:
         top
             Number of groups in a figure that ranks them; None for its default. Other
             figures take no notice.
+        metric
+            Measure that a figure of a sweep shows, as ``evaluation`` names it; None for average
+            precision. Other figures take no notice.
+
+        Raises
+        ------
+        GatewayError
+            Where the sweep has no such measure.
         """
-        options = {"top": top} if self.ranks and top is not None else {}
+        options: dict[str, Any] = {"top": top} if self.ranks and top is not None else {}
+        options |= {"metric": metric} if self.measures and metric is not None else {}
         table: pa.Table | None = self._function("plotted")(tables, **options)
         return table
 
@@ -95,7 +115,8 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("direct_effects", "causal_effects"),
     StoredFigure("interventions", "causal_effects"),
     StoredFigure("dose_response", "causal_effects"),
-    StoredFigure("phase_diagram", "across_worlds"),
+    StoredFigure("sweep_lines", "sweeps", measures=True),
+    StoredFigure("phase_diagram", "sweeps", measures=True),
     StoredFigure("reliability", "accuracy"),
     StoredFigure("check_power", "check_power"),
     StoredFigure("join_sources", "note_figures"),
@@ -104,6 +125,26 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("label_times", "note_figures"),
     StoredFigure("signal_correlations", "note_figures"),
 )
+
+
+def figure(name: str) -> StoredFigure:
+    """Return the figure of a name.
+
+    Raises
+    ------
+    GatewayError
+        If there is none.
+
+    Examples
+    --------
+    >>> figure("funnel").NAME
+    'funnel'
+    """
+    found = {one.NAME: one for one in FIGURES}
+    if name not in found:
+        rule = f"must be one of {', '.join(found)}"
+        raise GatewayError(str(Problem("figure", rule, repr(name))))
+    return found[name]
 
 
 def render(figure: AnyFigure, *, kinds: Iterable[str] = ("pdf", "svg", "png")) -> dict[str, bytes]:

@@ -37,6 +37,7 @@ from gateway.wording import count, counted, percent
 __all__ = [
     "caption_event_study",
     "caption_probability_curves",
+    "draw_curve",
     "draw_event_study",
     "draw_probability_curves",
     "plotted_event_study",
@@ -107,7 +108,7 @@ def draw_probability_curves(data: pa.Table, *, ax: Axes | None = None) -> AnyFig
     )  # fmt: skip
     top = _HEADROOM * max(float(np.max(_levels(user)[1:])) for user in users)
     for axes, user in zip(grid, users, strict=True):
-        _draw_panel(axes, user, top=top or 1.0)
+        draw_curve(axes, user, top=top or 1.0)
     keys = _keys(data)
     n_key_rows = -(-len(keys) // 5)
     figure.legend(handles=keys, loc="outside lower center", ncols=-(-len(keys) // n_key_rows))
@@ -146,7 +147,9 @@ def _has_ties(panels: list[pa.Table]) -> bool:
     return any((np.diff(panel["time"].to_numpy()) == 0).any() for panel in panels)
 
 
-def _draw_panel(axes: Axes, panel: pa.Table, *, top: float) -> None:
+@styled
+def draw_curve(axes: Axes, panel: pa.Table, *, top: float) -> None:
+    """Draw the joins of one user; ``top`` is the upper end of the axis, in per cent."""
     x, before, after = _levels(panel)
     axes.set_xlim(0.0, float(x[-1]) + 0.6)
     axes.set_ylim(0.0, top)

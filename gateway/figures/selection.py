@@ -20,6 +20,7 @@ __all__ = [
     "compared_rows",
     "constant",
     "detected_groups",
+    "detector_words",
     "detectors",
     "first",
     "floats",
@@ -41,6 +42,11 @@ def detectors(tables: Tables) -> list[str]:
     """Return the detectors that ran, the one that the figures are about first."""
     names = tables["gateways"]["detector"].to_pylist() if "gateways" in tables else []
     return sorted(dict.fromkeys(names), key=lambda name: name != DETECTOR)
+
+
+def detector_words(name: str) -> str:
+    """Return what a detector is called beside others."""
+    return f"{name.replace('_', ' ')}{' (the note)' if name == DETECTOR else ''}"
 
 
 def detected_groups(tables: Tables, detector: str) -> pa.Table | None:

@@ -48,6 +48,7 @@ __all__ = [
     "letters_on",
     "log_axis",
     "look",
+    "new_axes",
     "panels",
     "render",
     "role",
@@ -147,6 +148,14 @@ def figure(width: float, height: float, ax: Axes | None = None) -> AnyFigure:
         whole.set_layout_engine("constrained")  # legends stand outside of axes
     ax.remove()
     return parent.add_subfigure(place)
+
+
+def new_axes(width: float, height: float) -> Axes:
+    """Return axes of a new figure of pyplot, inches, which a notebook shows by itself."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415  (it chooses a window system)
+
+    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    return ax
 
 
 def panels(

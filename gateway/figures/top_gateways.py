@@ -51,6 +51,7 @@ from gateway.wording import count, counted, percent
 __all__ = [
     "caption_funnel",
     "caption_top_gateways",
+    "draw_forest",
     "draw_funnel",
     "draw_top_gateways",
     "plotted_funnel",
@@ -93,13 +94,19 @@ def draw_top_gateways(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     """Draw one row per group, best on top."""
     measure = _measure(data)
     figure = new_figure(COLUMN, 0.148 * data.num_rows + 1.15, ax)
-    axes = figure.subplots()
-    _draw_rows(axes, data, measure)
-    _label_rows(axes, data, measure)
-    axes.set_xlabel(measure.estimate.axis)
+    draw_forest(figure.subplots(), data, measure)
     keys = (role_keys(data["role"].to_pylist()) if has_truth(data) else []) + flag_keys()
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
+
+
+@styled
+def draw_forest(axes: Axes, data: pa.Table, measure: Measure) -> Axes:
+    """Draw the rows of ``plotted_top_gateways`` into axes, which are returned."""
+    _draw_rows(axes, data, measure)
+    _label_rows(axes, data, measure)
+    axes.set_xlabel(measure.estimate.axis)
+    return axes
 
 
 def _measure(data: pa.Table) -> Measure:

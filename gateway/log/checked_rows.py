@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gateway.arrays import Mask
 from gateway.errors import LogError
-from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, option_of
+from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, is_reddit, option_of
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.numbering import Coded, coded
 from gateway.log.ticks import in_words
@@ -122,11 +122,13 @@ def _checked(
     named = columns.named
     place = {}
     for role, name in piece.roles.items():
-        way_out = f"it was taken for its name; {option_of(role)} '' leaves it out"
+        way_out = f"it was taken for its name; {option_of(role, '')} leaves it out"
         hint = None if role in named else way_out
         place[role] = Place(piece.where, f"column {shown(name)}", row, is_block, hint)
     found = {role: _flat(batch.column(name), place[role]) for role, name in piece.roles.items()}
     form = columns.time_format
+    if form == "auto" and is_reddit(piece.roles):
+        form = "epoch_s"
     block = Block(
         piece.where,
         _all_times({role: found[role] for role in TIMES if role in found}, place, form),

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import importlib
+import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 import pyarrow as pa
 
-from gateway.errors import LogError
-from gateway.log.csv_files import csv_batches, read_header
-from gateway.log.files import format_of, parquet_batches, parquet_parts, parquet_schema
+from gateway.errors import LogError, either
+from gateway.log.exports import read_export
+from gateway.log.files import (
+    arrow_batches,
+    arrow_schema,
+    format_of,
+    parquet_batches,
+    parquet_parts,
+    parquet_schema,
+)
 from gateway.log.messages import complaint, listed, nearest, shown
+from gateway.log.row_sources import (
+    batches_of_rows,
+    query_batches,
+    query_columns,
+    workbook_rows,
+)
+from gateway.log.text_files import csv_batches, json_batches, read_header, read_keys
 from gateway.log.times import TimeFormat
 
-__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "frame_library", "option_of",
-           "pieces_of", "pieces_of_frame"]  # fmt: skip
+__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "is_reddit", "option_of",
+           "pieces_of", "pieces_of_frame", "pieces_of_query"]  # fmt: skip
 
 WINDOW = ("observed_from", "observed_until")
 TIMES = ("time", "left", *WINDOW)
@@ -26,6 +41,8 @@ TIMES = ("time", "left", *WINDOW)
 NAMES = ("user", "group", "source", "inviter", "seed_group")
 """Columns of names."""
 
+# The columns of a dump of comments or posts; read as user, group and time.
+_REDDIT = ("author", "subreddit", "created_utc")
 # Rows of a Parquet file are taken to be of so many bytes, until they are read.
 _BYTES_PER_ROW = 64
 _FEWEST_ROWS = 256
@@ -83,6 +100,8 @@ class Columns:
             If a column is missing, is there twice, or was named for two roles.
         """
         found = self.named
+        if self == Columns() and set(_REDDIT) <= set(present) and not set(found) & set(present):
+            return dict(zip(found, _REDDIT, strict=True))
         shared = _repeated(found.values())
         if shared:
             *others, last = found
@@ -132,9 +151,10 @@ def pieces_of(path: Path, columns: Columns) -> list[Piece]:
         If a file is missing, empty, damaged or of another format, or lacks a column.
     """
     kind = format_of(path)
+    if kind == "export":
+        return pieces_of_frame(read_export(path), columns, path)
     if kind != "parquet":
-        roles = columns.among(read_header(path, kind=kind), path)
-        return [_csv_piece(path, kind, roles)]
+        return [_PIECES[kind](path, columns)]
     pieces = [_parquet_piece(part, columns) for part in parquet_parts(path)]
     for piece in pieces:
         if set(piece.roles) != set(pieces[0].roles):
@@ -156,15 +176,70 @@ def pieces_of_frame(frame: Any, columns: Columns, where: object) -> list[Piece]:
     return [Piece(where, roles, batches, table.schema.metadata or {})]
 
 
-def _csv_piece(path: Path, kind: Any, roles: Mapping[str, str]) -> Piece:
+def pieces_of_query(path: Path, query: str | None, columns: Columns) -> list[Piece]:
+    """Return what a query to a database gives, as the one piece of a log."""
+    roles = columns.among(query_columns(path, query), path)
+
+    def batches(_: int | None) -> Generator[pa.RecordBatch]:
+        return query_batches(path, query, list(roles.values()))
+
+    return [Piece(path, roles, batches, {})]
+
+
+def _csv_piece(path: Path, columns: Columns) -> Piece:
+    roles = columns.among(read_header(path), path)
     names = [roles[role] for role in NAMES if role in roles]
 
     def batches(size: int | None) -> Generator[pa.RecordBatch]:
-        return csv_batches(
-            path, list(roles.values()), kind=kind, by_dictionary=names, block=size
-        )  # fmt: skip
+        return csv_batches(path, list(roles.values()), by_dictionary=names, block=size)
 
     return Piece(path, roles, batches, {})
+
+
+def _json_piece(path: Path, columns: Columns) -> Piece:
+    types = read_keys(path)
+    roles = columns.among(list(types), path)
+    # A column without a value in the first rows has names or dates later on, if any.
+    wanted = {name: pa.string() if types[name] == pa.null() else types[name]
+              for name in roles.values()}  # fmt: skip
+    for name, kind in wanted.items():
+        if pa.types.is_nested(kind):
+            raise complaint(path, f"column {shown(name)}", "must hold plain values", got="others")
+
+    def batches(size: int | None) -> Generator[pa.RecordBatch]:
+        return json_batches(path, wanted, block=size)
+
+    return Piece(path, roles, batches, {})
+
+
+def _arrow_piece(path: Path, columns: Columns) -> Piece:
+    schema = arrow_schema(path)
+    roles = columns.among(schema.names, path)
+
+    def batches(size: int | None) -> Generator[pa.RecordBatch]:
+        rows = None if size is None else max(size // _BYTES_PER_ROW, _FEWEST_ROWS)
+        return arrow_batches(path, list(roles.values()), rows=rows)
+
+    return Piece(path, roles, batches, schema.metadata or {})
+
+
+def _workbook_piece(path: Path, columns: Columns) -> Piece:
+    header = [str(name) for name in next(workbook_rows(path), ())]
+    roles = columns.among(header, path)
+    at = [header.index(name) for name in roles.values()]
+
+    def batches(_: int | None) -> Generator[pa.RecordBatch]:
+        rows = ([row[i] for i in at] for row in islice(workbook_rows(path), 1, None))
+        return batches_of_rows(rows, list(roles.values()), path)
+
+    return Piece(path, roles, batches, {})
+
+
+_PIECES: Mapping[str, Callable[[Path, Columns], Piece]] = {
+    "csv": _csv_piece, "ndjson": _json_piece, "arrow": _arrow_piece, "excel": _workbook_piece,
+    "sqlite": lambda path, columns: pieces_of_query(path, None, columns)[0],
+    "duckdb": lambda path, columns: pieces_of_query(path, None, columns)[0],
+}  # fmt: skip
 
 
 def _parquet_piece(path: Path, columns: Columns) -> Piece:
@@ -200,9 +275,10 @@ def _as_table(
         if isinstance(frame, Mapping):
             return pa.table({name: frame[name] for name in wanted(list(frame))})
         if hasattr(frame, "__arrow_c_stream__") or hasattr(frame, "__arrow_c_array__"):
-            columns = [name for name in getattr(frame, "columns", ()) if isinstance(name, str)]
-            # A record batch has columns too, without their names.
-            return pa.table(frame[list(wanted(columns))] if columns else frame)
+            # Other things have columns too, and take no list of names.
+            has_names = type(frame).__module__.partition(".")[0] in ("pandas", "polars")
+            columns = [c for c in frame.columns if isinstance(c, str)] if has_names else []
+            return pa.table(frame[list(wanted(columns))] if has_names else frame)
     except (pa.ArrowException, ValueError, TypeError) as error:
         rule = "must be readable as a table"
         raise complaint(where, "its content", rule, got=shown(str(error))) from error
@@ -210,25 +286,15 @@ def _as_table(
     raise complaint(where, "it", rule, got=type(frame).__name__)
 
 
-def frame_library(name: str) -> Any:
-    """Return pandas or polars, which are optional.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If it is not installed; the message names the way round.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        message = f"{name} is not installed; to_arrow() works without it (pip install {name})"
-        raise ModuleNotFoundError(message, name=name) from error
+def is_reddit(roles: Mapping[str, str]) -> bool:
+    """Tell whether the columns are those of a dump of Reddit, whose times are seconds."""
+    return tuple(roles.values()) == _REDDIT
 
 
-def option_of(role: str) -> str:
-    """Return the option of the command line that names the column of a role."""
+def option_of(role: str, name: str) -> str:
+    """Return how to say that a column holds a role: as an argument in Python, or an option."""
     short = {"seed_group": "seed", "observed_from": "from", "observed_until": "until"}
-    return f"--{short.get(role, role)}-column"
+    return either(f"{role}={name!r}", f"--{short.get(role, role)}-column {shlex.quote(name)}")
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
@@ -241,11 +307,8 @@ def _missing(
     """Return the error for a column that is not there: what is, and what may be meant."""
     free = [column for column in present if column not in roles.values()]
     meant = nearest(name, free, cutoff=0.4) or (free[0] if len(free) == 1 else None)
-    option = option_of(role)
-    hint = f"say which one with {option}"
-    if len(present) == 1 and any(mark in present[0] for mark in ";\t|"):
-        hint = "cells must be separated by commas"
-    elif meant:
-        hint = f"did you mean {shown(meant)}? say so with {option}"
+    hint = f"say which one with {option_of(role, '...')}"
+    if meant:
+        hint = f"did you mean {shown(meant)}? say so with {option_of(role, meant)}"
     rule = f"is missing; the columns are {listed(present)}"
     return complaint(where, f"column {shown(name)}", rule, hint=hint)

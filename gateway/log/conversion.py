@@ -28,7 +28,7 @@ from gateway.log.times import are_midnights, check_span
 __all__ = ["convert_log"]
 
 _LEAST_MEMORY = 2**26
-# Of it the libraries' own buffers take so much whatever the work (docs/logs.md: measured).
+# Of it the libraries' own buffers take so much whatever the work (docs: join logs).
 _RESERVE = 2**25
 # Shares of the memory: what is read at once, sorted at once, and merged at once.
 _BLOCK, _RUN, _MERGE = 256, 12, 12

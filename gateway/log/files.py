@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
+import gzip
 import hashlib
+import io
+import json
+import lzma
 import os
 import secrets
 import stat
-from collections.abc import Generator, Sequence
-from io import BufferedReader
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -19,28 +26,53 @@ from gateway.errors import LogError
 from gateway.log.messages import complaint
 from gateway.provenance import memory_bytes
 
-__all__ = ["Format", "digest_of", "format_of", "open_plain", "parquet_batches", "parquet_parts",
-           "parquet_schema", "read_plain", "unreadable", "write_parquet"]  # fmt: skip
+__all__ = [
+    "MEMBERSHIPS",
+    "Format",
+    "arrow_batches",
+    "arrow_schema",
+    "broken_stream",
+    "digest_of",
+    "export_files",
+    "format_of",
+    "open_plain",
+    "opened",
+    "opened_zip",
+    "packing_of",
+    "parquet_batches",
+    "parquet_parts",
+    "parquet_schema",
+    "parts_of",
+    "read_plain",
+    "unreadable",
+    "write_parquet",
+]  # fmt: skip
 
-Format = Literal["csv", "gzip", "parquet"]
+Format = Literal["csv", "ndjson", "parquet", "arrow", "sqlite", "duckdb", "excel", "export"]
+"""``csv`` and ``ndjson`` may be packed; ``export`` is what a platform gives its users."""
 
 _ROW_GROUP = 1 << 20
 _BUFFER = 1 << 18
 # A join takes a user, a group and a time, at four bytes each at the very least.
 _BYTES_PER_ROW = 12
 
-_WANTED = "must be a CSV file, a gzip CSV file, a Parquet file or a folder of Parquet files"
-_FOREIGN = {
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"ARROW1": "an Arrow IPC file",
-    b"SQLite format 3": "an SQLite database",
-}
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_KNOWN: dict[bytes, Format] = {
+    b"PAR1": "parquet", b"ARROW1": "arrow", b"\xff\xff\xff\xff": "arrow",
+    b"SQLite format 3": "sqlite",
+}  # fmt: skip
+# Join logs shrink five to thirty times. A stream of one byte repeated shrinks a thousand
+# times: a few megabytes of it would fill the memory.
+_LARGEST_RATIO = 200
+_ALWAYS_ALLOWED = 1 << 28
+_STREAM_BUFFER = 1 << 20
+# Part of the name of a file in a Facebook download.
+MEMBERSHIPS = "group_membership_activity"
+# So much of a text tells what it is.
+_HEAD = 1 << 12
 
 
-def open_plain(path: Path, *, follow: bool = True) -> BufferedReader:
+def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
     """Open a file for reading: no pipe, which would wait for its writer, no endless device.
 
     Parameters
@@ -82,22 +114,161 @@ def unreadable(path: Path, error: OSError) -> LogError:
 def format_of(path: Path) -> Format:
     """Return the format of a log, judged by its first bytes rather than by its name.
 
+    A text that begins with a brace is NDJSON, unless all of it is one value: then it is the
+    export of a platform, as is a zip archive that is no workbook, and a folder without Parquet
+    files.
+
     Raises
     ------
     LogError
-        If there is nothing at the path, it is empty, or it is of another format.
+        If there is nothing at the path, it is empty, or it cannot be read.
     """
     if path.is_dir():
-        return "parquet"
+        return "parquet" if any(path.rglob("*.parquet")) or not export_files(path) else "export"
     head = _first_bytes(path)
     if not head:
         raise complaint(path, "the file", "must hold a join log; it is empty")
-    foreign = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
-    if foreign:
-        raise complaint(path, "the file", _WANTED, got=foreign)
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    return "gzip" if head.startswith(b"\x1f\x8b") else "csv"
+    for magic, known in _KNOWN.items():
+        if head.startswith(magic):
+            return known
+    if head[8:12] == b"DUCK":
+        return "duckdb"
+    if head.startswith(b"PK\x03\x04"):
+        return "excel" if _is_workbook(path) else "export"
+    return _text_format(path)
+
+
+def export_files(folder: Path) -> list[Path]:
+    """Return the files of exports of platforms in a folder, at any depth, by name.
+
+    A Facebook download has thousands, of which only that of the group memberships is wanted.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".zip"))
+    return [p for p in files if MEMBERSHIPS in p.name or p.suffix == ".zip"] or files
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the files of a folder that is a log; otherwise as ``parquet_parts``."""
+    return export_files(folder) if format_of(folder) == "export" else parquet_parts(folder)
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive whose files grow as little as those of ``opened``.
+
+    Raises
+    ------
+    LogError
+        If it is none, cannot be read, or would grow beyond measure.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(entry.file_size for entry in archive.infolist())
+            if grown > max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size):
+                rule = f"must not grow more than {_LARGEST_RATIO}-fold"
+                raise complaint(path, "the zip archive", rule, got=f"{grown:,} bytes",
+                                hint="if it is a log after all, unpack it first")  # fmt: skip
+            yield archive
+    except zipfile.BadZipFile as error:
+        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _is_workbook(path: Path) -> bool:
+    with opened_zip(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+
+
+def _text_format(path: Path) -> Format:
+    """Tell CSV from NDJSON, and this from one JSON value over several lines."""
+    with opened(path) as stream:
+        try:
+            head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            raise broken_stream(path, error) from error
+    if not head.startswith((b"{", b"[")):
+        return "csv"
+    line = head.partition(b"\n")[0].strip()
+    return "ndjson" if head.startswith(b"{") and _is_object(line, len(head)) else "export"
+
+
+def _is_object(line: bytes, read: int) -> bool:
+    """Tell whether a first line is a JSON object; one that is longer than what was read may be."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return len(line) >= read == _HEAD and b'"messages"' not in line
+
+
+def packing_of(path: Path) -> str | None:
+    """Return how a text file is packed: gzip, zstd, bzip2 or xz; None for not at all."""
+    head = _first_bytes(path)
+    return next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+
+
+def opened(path: Path) -> BinaryIO:
+    """Open a text file for reading, unpacked; it may grow 200-fold, and to 256 MiB in any case.
+
+    Raises
+    ------
+    LogError
+        If it cannot be opened; while reading, once the stream is longer than that.
+    """
+    try:
+        packing = packing_of(path)
+        if packing is None:
+            return path.open("rb")
+        allowed = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size)
+        stream = _Bounded(path, packing, allowed)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return cast("BinaryIO", io.BufferedReader(stream, _STREAM_BUFFER))
+
+
+def broken_stream(path: Path, error: Exception) -> LogError:
+    """Return the error for a packed file that cannot be unpacked."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    packing, hint = packing_of(path), None
+    if packing == "zstd" and "memory" in str(error):
+        hint = "its window is too long: unpack it first, with zstd -d --long=31"
+    state = "ends too early" if isinstance(error, EOFError) else "is damaged"
+    rule = f"must be a whole {packing} file; it {state}"
+    return complaint(path, "the file", rule, got=str(error), hint=hint)
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, path: Path, packing: str, allowed: int) -> None:
+        self._path, self._packing, self._left, self._allowed = path, packing, allowed, allowed
+        self._stream = _unpacked(path, packing)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        got: int = self._stream.readinto(buffer)
+        self._left -= got
+        if self._left < 0:
+            raise complaint(
+                self._path,
+                f"the {self._packing} stream",
+                f"must not grow more than {_LARGEST_RATIO}-fold",
+                got=f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}",
+                hint="if it is a log after all, unpack it first",
+            )
+        return got
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _unpacked(path: Path, packing: str) -> Any:
+    if packing == "zstd":
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    openers: dict[str, Any] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
+    return openers[packing](path, "rb")
 
 
 def parquet_parts(path: Path) -> list[Path]:
@@ -200,6 +371,43 @@ def parquet_batches(
             )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _not_parquet(path, error) from error
+
+
+def arrow_schema(path: Path) -> pa.Schema:
+    """Return the columns of an Arrow (Feather) file or stream; otherwise as ``parquet_schema``."""
+    with _opened_arrow(path) as (reader, _):
+        return reader.schema
+
+
+def arrow_batches(
+    path: Path, names: Sequence[str], *, rows: int | None = None
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of an Arrow (Feather) file or stream; see ``parquet_batches``."""
+    with _opened_arrow(path) as (reader, batches):
+        at = [reader.schema.get_field_index(name) for name in names]
+        for batch in batches:
+            chosen = pa.RecordBatch.from_arrays([batch.column(i) for i in at], names=list(names))
+            step = rows or max(len(chosen), 1)
+            yield from (chosen.slice(k, step) for k in range(0, len(chosen), step))
+
+
+@contextmanager
+def _opened_arrow(path: Path) -> Iterator[tuple[Any, Iterator[pa.RecordBatch]]]:
+    """Open an Arrow file, mapped, or a stream: its reader and its batches."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            if _first_bytes(path).startswith(b"ARROW1"):
+                reader = pa.ipc.open_file(source)
+                yield reader, map(reader.get_batch, range(reader.num_record_batches))
+            else:
+                reader = pa.ipc.open_stream(source)
+                yield reader, iter(reader)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(path, error) from error
+        rule = "must be a whole Arrow file; it is of another format, cut off or damaged"
+        got = str(error).splitlines()[0]
+        raise complaint(path, "the file", rule, got=got) from error
 
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:

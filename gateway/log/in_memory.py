@@ -13,7 +13,7 @@ import pyarrow as pa
 from gateway.arrays import AnyArray, Int32, Int64, Ints, Mask, UInt8
 from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
-from gateway.log.columns import WINDOW, Columns, Piece
+from gateway.log.columns import WINDOW, Columns, Piece, option_of
 from gateway.log.invariants import SOURCES, STAYS
 from gateway.log.log_table import Told, not_restored, told_in
 from gateway.log.messages import complaint, listed, shown
@@ -268,7 +268,9 @@ def code_sources(
     if len(sources) > _MOST_SOURCES:
         rule = f"must have at most {_MOST_SOURCES - len(known)} names beside those of the note"
         got = f"{len(sources) - len(known):,}, such as {listed(sources[len(known) :][:3])}"
-        raise complaint(where, "the sources", rule, got=got, hint="--source-column '' for none")
+        raise complaint(
+            where, "the sources", rule, got=got, hint=f"{option_of('source', '')} for none"
+        )
     place = {name: code for code, name in enumerate(sources)}
     return np.array([*(place[name] for name in names), 0], np.uint8), sources
 

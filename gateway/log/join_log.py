@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from gateway.arrays import Int32, Int64, Mask, UInt8
 from gateway.errors import LogError
-from gateway.log.columns import Columns, Piece, frame_library, pieces_of, pieces_of_frame
+from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame, pieces_of_query
 from gateway.log.files import format_of, write_parquet
 from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
@@ -27,16 +28,13 @@ from gateway.log.read_report import ReadReport, read_report
 from gateway.log.sorting import count_values
 from gateway.log.ticks import Tick, instants, parse_duration
 from gateway.log.times import TimeFormat
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
+from gateway.tabular import Tabular
 
 __all__ = ["SOURCES", "STAYS", "JoinLog", "Tick", "numbered_names", "parse_duration"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class JoinLog(Views):
+class JoinLog(Views, Tabular):
     """Joins sorted by user, then time, in compressed rows by user.
 
     A user joins a group once. Joins of one user in the same tick are a *tie block* and
@@ -202,14 +200,18 @@ class JoinLog(Views):
         seed_group: str | None = None, left: str | None = None, observed_from: str | None = None,
         observed_until: str | None = None, time_format: TimeFormat = "auto",
     ) -> Self:  # fmt: skip
-        """Read a log from CSV, gzip CSV, Parquet, or a folder; map one that was converted.
+        """Read a log from a file or a folder; map one that was converted.
 
         A file that ``to_parquet`` wrote gives back the log with all its columns.
 
         Parameters
         ----------
         path
-            The file or folder; its format is judged by its content.
+            CSV (cells separated by commas, semicolons, tabs or bars) or NDJSON, as they are or
+            packed with gzip, zstd, bzip2 or xz; Parquet, or a folder of it; Arrow or Feather; an
+            SQLite or DuckDB file with one table, or one or a view named ``joins``; an Excel
+            workbook, of which the first sheet is read; or what a platform gives its users (see
+            ``gateway.log.exports``). The format is judged by the content.
         user, group, time
             Names of the columns. Dates make a log of days, ISO or Parquet timestamps a
             log of seconds in UTC (of days, where all are midnights), integers a log in a
@@ -250,9 +252,9 @@ class JoinLog(Views):
 
     @classmethod
     def from_csv(cls, path: str | Path, **columns: Any) -> Self:
-        """Read a log from a CSV or gzip CSV file; otherwise as ``read``."""
-        if format_of(Path(path)) == "parquet":
-            raise complaint(path, "the log", "must be a CSV file; it is Parquet")
+        """Read a log from a CSV file, packed or not; otherwise as ``read``."""
+        if (kind := format_of(Path(path))) != "csv":
+            raise complaint(path, "the log", f"must be a CSV file; it is of format {kind}")
         return cls.read(path, **columns)
 
     @classmethod
@@ -263,14 +265,30 @@ class JoinLog(Views):
         return cls.read(path, **columns)
 
     @classmethod
+    def from_query(cls, path: str | Path, query: str, **columns: Any) -> Self:
+        """Make a log of what a query to a database gives; otherwise as ``read``.
+
+        Parameters
+        ----------
+        path
+            An SQLite or DuckDB file; nothing in it is changed.
+        query
+            SQL that gives a row for each join: ``SELECT who AS user, ...``.
+        columns
+            Names of the columns, and the form of times.
+        """
+        named = Columns(**columns)
+        return cls._of(pieces_of_query(Path(path), query, named), named, path)
+
+    @classmethod
     def from_dataframe(cls, frame: Any, **columns: Any) -> Self:
         """Make a log from a data frame; otherwise as ``read``.
 
         Parameters
         ----------
         frame
-            pandas, polars, pyarrow, a mapping of names to columns, or anything with the
-            Arrow C stream interface.
+            pandas, polars, pyarrow, a DuckDB relation, a mapping of names to columns, or
+            anything with the Arrow C stream interface.
         columns
             Names of the columns, and the form of times.
         """
@@ -291,6 +309,10 @@ class JoinLog(Views):
     def __repr__(self) -> str:
         size = f"{self.n_joins:,} joins of {self.n_groups:,} groups by {self.n_users:,} users"
         return f"<JoinLog: {size}, by the {self.tick}>"
+
+    def _repr_html_(self) -> str:
+        # Not as a table: to write out a mapped log would bring all of it into memory.
+        return f"<p>{html.escape(repr(self))}</p>"
 
     @property
     def n_users(self) -> int:
@@ -348,29 +370,6 @@ class JoinLog(Views):
             metadata hold what else ``from_dataframe`` needs to give back an equal log.
         """
         return table_of(vars(self))
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the log as a pandas data frame; the columns are those of ``to_arrow``.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If pandas is not installed.
-        """
-        frame_library("pandas")
-        frame: pd.DataFrame = self.to_arrow().to_pandas()
-        return frame
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return the log as a polars data frame; the columns are those of ``to_arrow``.
-
-        Raises
-        ------
-        ModuleNotFoundError
-            If polars is not installed.
-        """
-        frame: pl.DataFrame = frame_library("polars").from_arrow(self.to_arrow())
-        return frame
 
     def to_parquet(self, path: str | Path) -> None:
         """Write the log to a Parquet file that ``from_parquet`` gives back in full.

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.arrays import AnyArray
 from gateway.errors import LogError
-from gateway.log.files import digest_of, open_plain, parquet_parts, read_plain, unreadable
+from gateway.log.files import digest_of, open_plain, parts_of, read_plain, unreadable
 from gateway.log.invariants import DTYPES, PER_USER
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick
@@ -129,23 +129,20 @@ def _content(place: Path) -> Any:
 def file_digest(path: str | Path) -> str:
     """Return the sha256 of a log, in hexadecimal.
 
-    The digest of a folder is the digest of its Parquet parts' names and digests, that of a
-    converted log the digest of its manifest: its files are compared with that when they are
-    mapped.
+    The digest of a folder is the digest of its files' names and digests, that of a converted
+    log the digest of its manifest: its files are compared with that when they are mapped.
 
     Raises
     ------
     LogError
-        If the file cannot be read, or a folder holds no Parquet file.
+        If the file cannot be read, or a folder holds no file of a log.
     """
     path = Path(path)
     if not path.is_dir():
         return digest_of(path)
     if read_manifest(path) is not None:
         return digest_of(path / MANIFEST_FILE)
-    lines = [
-        f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parquet_parts(path)
-    ]
+    lines = [f"{digest_of(part)}  {part.relative_to(path).as_posix()}\n" for part in parts_of(path)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from gateway.arrays import Mask
 from gateway.errors import LogError, Problem
 
-__all__ = ["Place", "complaint", "listed", "nearest", "shown"]
+__all__ = ["Place", "complaint", "did_you_mean", "listed", "nearest", "shown"]
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 20
@@ -67,6 +67,12 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     close = (candidate for candidate in pool if abs(len(candidate) - len(name)) <= 4)
     found = difflib.get_close_matches(name, list(islice(close, _CANDIDATES)), n=1, cutoff=cutoff)
     return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the hint that names what may have been meant, or None."""
+    found = nearest(name, known)
+    return None if found in (None, name) else f"did you mean {shown(found)}?"
 
 
 @dataclass(frozen=True)

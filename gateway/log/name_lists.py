@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.errors import LogError
-from gateway.log.csv_files import csv_batches, read_header
 from gateway.log.files import format_of, read_plain, unreadable
-from gateway.log.messages import complaint, listed, nearest, shown
+from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.log.text_files import csv_batches, read_header
 
 __all__ = ["read_names"]
 
@@ -64,13 +64,13 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]:
     kind = format_of(path)
-    if kind == "parquet":
-        raise complaint(path, "the list of names", "must be a CSV file; it is Parquet")
-    header, wanted = read_header(path, kind=kind), list(dict.fromkeys([column, *where]))
+    if kind != "csv":
+        raise complaint(path, "the list of names", f"must be a CSV file; it is of format {kind}")
+    header, wanted = read_header(path), list(dict.fromkeys([column, *where]))
     for name in wanted:
         if header.count(name) != 1:
             raise _no_column(path, name, header)
-    rows = pa.Table.from_batches(list(csv_batches(path, wanted, kind=kind)))
+    rows = pa.Table.from_batches(list(csv_batches(path, wanted)))
     for name, value in where.items():
         meets = pc.equal(rows[name], value)
         if not pc.any(meets).as_py():
@@ -85,14 +85,11 @@ def _each_once(names: Iterable[str]) -> tuple[str, ...]:
 
 def _no_column(path: Path, name: str, header: list[str]) -> LogError:
     rule = f"must be there once; the columns are {listed(header)}"
-    meant = nearest(name, header)
-    hint = None if meant is None or meant == name else f"did you mean {shown(meant)}?"
-    return complaint(path, f"column {shown(name)}", rule, hint=hint)
+    return complaint(path, f"column {shown(name)}", rule, hint=did_you_mean(name, header))
 
 
 def _no_row(path: Path, name: str, value: str, column: pa.ChunkedArray) -> LogError:
-    meant = nearest(value, pc.unique(column).to_pylist())
-    hint = None if meant is None else f"did you mean {shown(meant)}?"
+    hint = did_you_mean(value, pc.unique(column).to_pylist())
     rule = f"must be {shown(value)} in some row that meets the conditions; it is in none"
     return complaint(path, f"column {shown(name)}", rule, hint=hint)
 

@@ -78,7 +78,7 @@ class Views:
         those of the part's own users are.
         """
         for first, last in cut_users(self.offsets):
-            yield self._of_users(first, last)
+            yield self.of_users(first, last)
             if self._mapped is not None:
                 self._mapped.release()
 
@@ -98,8 +98,8 @@ class Views:
             vars(log)["_mapped"] = mapped
         return log
 
-    def _of_users(self, first: int, last: int) -> Self:
-        """Return the log of the users ``first`` to ``last - 1``."""
+    def of_users(self, first: int, last: int) -> Self:
+        """Return the log of the users ``first`` to ``last - 1``, as views; as ``parts``."""
         mapped = None if self._mapped is None else self._mapped.of_users(first, last)
         return self._viewed(_fields_of_users(vars(self), first, last), mapped)
 
@@ -139,7 +139,7 @@ def _reopened(kind: Any, folder: str, digest: str, first: int, last: int) -> Vie
     log = _opened(kind, folder, digest)
     if log._mapped is not None:
         log._mapped.release()
-    return log if (first, last) == (0, len(log.offsets) - 1) else log._of_users(first, last)
+    return log if (first, last) == (0, len(log.offsets) - 1) else log.of_users(first, last)
 
 
 def _fields_of_users(fields: Mapping[str, Any], first: int, last: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel, prange
 
 __all__ = ["close_gaps", "count_by_user", "deal_out", "sort_users"]
 
@@ -72,7 +72,7 @@ def _insert(key, row, count):  # type: ignore[no-untyped-def]
         row[j + 1] = r
 
 
-@kernel
+@making_kernel
 def _sort(key, row, count, numbered):  # type: ignore[no-untyped-def]
     if count <= _FEW:
         _insert(key, row, count)
@@ -98,7 +98,7 @@ def _is_less(a, b, source, confirmed, inviter, seed, left):  # type: ignore[no-u
     return len(left) > 0 and left[a] < left[b]
 
 
-@kernel
+@making_kernel
 def _sort_user(first, end, group, time, row, least, key, own, source, confirmed, inviter, seed,
                left):  # type: ignore[no-untyped-def]  # fmt: skip
     """Sort a user's rows by time, then group, each group once; return how many stay."""
@@ -137,7 +137,7 @@ def _sort_user(first, end, group, time, row, least, key, own, source, confirmed,
     return kept
 
 
-@kernel
+@making_kernel
 def _sort_range(begin, stop, offsets, group, time, row, least, kept, source, confirmed, inviter,
                 seed, left):  # type: ignore[no-untyped-def]  # fmt: skip
     longest = 0

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Int64, Ints, Mask
-from gateway.errors import LogError
+from gateway.errors import LogError, either
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.ticks import LARGEST_TICK, Tick, in_words
 
@@ -195,9 +195,13 @@ def check_span(where: object, first: int, last: int, *, tick: Tick) -> None:
         unit = "in all" if tick == "integer" else f"{tick}s"
         rule = f"must span at most {LARGEST_TICK:,} {unit}, so that it fits into 32 bits"
         form = time_format_like(first, last) if tick == "integer" else None
-        hint = None if form is None else f"say what the numbers are: --time-format {form}"
+        hint = None if form is None else f"say what the numbers are: {_option(form)}"
         got = " to ".join(in_words([first, last], tick))
         raise complaint(where, "the time", rule, got=got, hint=hint)
+
+
+def _option(form: TimeFormat) -> str:
+    return either(f"time_format={form!r}", f"--time-format {form}")
 
 
 def time_format_like(first: int, last: int) -> TimeFormat | None:

@@ -20,7 +20,7 @@ from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import shown
 
-__all__ = ["HERE", "Work", "Workers", "check_room", "check_training", "current_work",
+__all__ = ["HERE", "Kept", "Work", "Workers", "check_room", "check_training", "current_work",
            "new_column", "over_parts", "parse_size", "scratch_folder", "working"]  # fmt: skip
 
 R = TypeVar("R")
@@ -29,9 +29,9 @@ _UNITS = {"": 1, "B": 1}
 _UNITS |= {f"{letter}iB": 2 ** (10 * k) for k, letter in enumerate("KMGT", start=1)}
 _UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=1)}
 
-# What libraries take beside the work, whatever it is (docs/logs.md: measured).
+# What libraries take beside the work, whatever it is (docs: join logs).
 _RESERVE = 2**25
-# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs/logs.md).
+# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs: join logs).
 _TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
 
 
@@ -55,6 +55,14 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
+class Kept(Protocol):
+    """States that stay where they were made."""
+
+    def ask(self, function: Callable[..., R], *given: Any) -> Iterator[R]:
+        """Yield ``function(state, *given)`` for every state, in order."""
+        ...
+
+
 class Workers(Protocol):
     """Somebody who computes pieces of work, in this process or elsewhere.
 
@@ -74,6 +82,14 @@ class Workers(Protocol):
         """
         ...
 
+    def keep(self, build: Callable[..., Any], units: Iterable[tuple[Any, ...]]) -> Kept:
+        """Make ``build(*unit)`` for every unit, each to stay with whoever makes it.
+
+        For work that asks the same of a large state many times: what is asked and answered
+        travels, the state does not. ``build`` is as ``function`` of ``map``.
+        """
+        ...
+
 
 class _Here:
     """The process itself, one piece after the other."""
@@ -83,6 +99,18 @@ class _Here:
     def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
         """Compute each piece when it is asked for."""
         return (function(*unit) for unit in units)
+
+    def keep(self, build: Callable[..., Any], units: Iterable[tuple[Any, ...]]) -> Kept:
+        """Make them now."""
+        return _KeptHere([build(*unit) for unit in units])
+
+
+@dataclass(frozen=True, eq=False)
+class _KeptHere:
+    states: list[Any]
+
+    def ask(self, function: Callable[..., R], *given: Any) -> Iterator[R]:
+        return (function(state, *given) for state in self.states)
 
 
 HERE: Workers = _Here()

@@ -67,13 +67,15 @@ class Cell:
     """A cell's text, and the value that it is sorted by (None sorts last).
 
     ``kind`` is ``number``, ``text``, ``name`` (heads its row; a stranger wrote it) or
-    ``label`` (heads its row; we wrote it).
+    ``label`` (heads its row; we wrote it). ``href``: where a name leads, on a page that has more
+    of it.
     """
 
     text: str
     value: float | str | None = None
     kind: str = "number"
     role: Role | None = None
+    href: str | None = None
 
 
 @dataclass(frozen=True)

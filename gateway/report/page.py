@@ -16,7 +16,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gateway.errors import ResultError
@@ -25,7 +25,15 @@ from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
 from gateway.wording import MISSING, NO_CHARACTER, name
 
-__all__ = ["COLOURS", "inline_svg", "provenance_rows", "render_report"]
+__all__ = [
+    "COLOURS",
+    "ShownFigure",
+    "environment",
+    "inline_svg",
+    "provenance_rows",
+    "render_report",
+    "shown_figure",
+]
 
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
@@ -37,6 +45,7 @@ _TITLES: Mapping[str, str] = {
     "direct_effects": "What a join did to its joiner, by replay",
     "interventions": "What interventions change",
     "dose_response": "What acting on more groups averts",
+    "sweep_lines": "How each detector changes along the sweep",
     "phase_diagram": "Where each detector holds, and where it breaks",
     "join_sources": "Sources of joins of target groups, published and simulated",
     "pathways": "From gateway groups through sources to target groups",
@@ -100,30 +109,32 @@ def render_report(
         If a figure is not an SVG file.
     """
     result = Result(tables, top=top)
-    environment = _environment()
-    script = environment.get_template("report.js").render()
-    page = environment.get_template("report.html.j2").render(
+    templates = environment("gateway.report")
+    script = templates.get_template("report.js").render()
+    page = templates.get_template("report.html.j2").render(
         title=name(title, limit=200),
         lede=lede(result),
         confusion=confusion(result),
         tiles=tiles(result),
-        figures=[_shown(key, svg, caption) for key, (svg, caption) in figures.items()],
+        figures=[shown_figure(key, svg, caption) for key, (svg, caption) in figures.items()],
         first=_made(BEFORE_FIGURES, result),
         # A check names no groups: it is all of its page.
         sections=[] if "check" in tables else _made(SECTIONS, result),
         config_toml=config_toml,
+        command="check" if "check" in tables else "run",
         provenance=provenance_rows(provenance),
         # The page's own files, written by us: they hold nothing of the result.
-        style=Markup(environment.get_template("report.css").render()),  # noqa: S704
+        style=Markup(templates.get_template("report.css").render()),  # noqa: S704
         script=Markup(script),  # noqa: S704
         script_digest=_digest(script),
     )
     return NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", page)
 
 
-def _environment() -> Environment:
+def environment(*packages: str) -> Environment:
+    """Return the templates of some packages, the first that has one; text is escaped."""
     return Environment(
-        loader=PackageLoader("gateway.report", package_path=""),
+        loader=ChoiceLoader([PackageLoader(package, package_path="") for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -136,7 +147,8 @@ def _made(functions: Sequence[SectionFunction], result: Result) -> list[Section]
     return [section for make in functions if (section := make(result)) is not None]
 
 
-def _shown(key: str, svg: str, caption: str) -> ShownFigure:
+def shown_figure(key: str, svg: str, caption: str) -> ShownFigure:
+    """Return a figure of a result, by its name, as an element of a page."""
     safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in key)
     drawn = inline_svg(
         svg, prefix=f"{safe}-", titled_by=f"title-{safe}", described_by=f"caption-{safe}"

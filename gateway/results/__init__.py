@@ -29,10 +29,11 @@ from gateway.results.sweeps import (
     capture_file,
     captured,
     is_sweep,
+    open_sweep,
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal
+from gateway.results.writing import Journal, write_files
 
 __all__ = [
     "Difference",
@@ -49,6 +50,7 @@ __all__ = [
     "is_sweep",
     "load_config",
     "open_result",
+    "open_sweep",
     "open_tables",
     "read_config_text",
     "resident_mib",
@@ -59,4 +61,5 @@ __all__ = [
     "settle",
     "stands",
     "write_crate",
+    "write_files",
 ]

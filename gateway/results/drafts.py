@@ -7,7 +7,6 @@ of the dead are removed.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
@@ -19,7 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gateway.errors import LogError, ResultError
+from gateway.errors import LogError, ResultError, either
+from gateway.file_locks import lock_file
 from gateway.log.mapped import read_manifest
 from gateway.results.locks import is_held
 from gateway.results.names import (
@@ -129,7 +129,7 @@ def draft_result(final: Path, *, replaces: str | None = None) -> Iterator[Draft]
     with ExitStack() as stack:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            with _making(final.parent, fcntl.LOCK_SH):
+            with _making(final.parent, shared=True):
                 folder = Path(
                     tempfile.mkdtemp(prefix=f".{final.name}.", suffix=DRAFT, dir=final.parent)
                 )
@@ -152,7 +152,7 @@ def _undo(folder: Path, new: list[Path]) -> None:
 
 
 @contextmanager
-def _making(parent: Path, how: int) -> Iterator[bool]:
+def _making(parent: Path, *, shared: bool) -> Iterator[bool]:
     """Hold the lock of a folder in which drafts are made, if it is free; tell whether it was.
 
     For the moment between the making of a draft and its own lock: whoever clears drafts away
@@ -160,7 +160,7 @@ def _making(parent: Path, how: int) -> Iterator[bool]:
     """
     handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(handle, how | fcntl.LOCK_NB)
+        lock_file(handle, wait=False, shared=shared)
         yield True
     except BlockingIOError:
         yield False
@@ -206,7 +206,7 @@ def _settle_aside(aside: Path, draft: Path, final: Path) -> None:
 
 
 def _settle_draft(draft: Path, final: Path) -> None:
-    with _making(draft.parent, fcntl.LOCK_EX) as is_quiet:
+    with _making(draft.parent, shared=False) as is_quiet:
         is_whole = _is_whole(draft)
         if not is_quiet or not (is_whole or is_draft(draft)) or is_held(draft):
             return
@@ -249,9 +249,10 @@ def _is_whole(draft: Path) -> bool:
 
 def _refuse_place(final: Path) -> None:
     """Refuse a place onto which no folder can be renamed."""
-    way_out = "give --out a folder in it, such as"
+    give = f"give {either('folder=', '--out')}"
+    way_out = f"{give} a folder in it, such as"
     if final.is_symlink():
-        raise ResultError(f"{final} is a link; give --out the folder itself, or another one")
+        raise ResultError(f"{final} is a link; {give} the folder itself, or another one")
     if os.path.ismount(final):
         raise ResultError(f"{final} is a mount point; {way_out} {final / 'result'}")
     with suppress(FileNotFoundError):
@@ -261,7 +262,7 @@ def _refuse_place(final: Path) -> None:
 
 def _refuse_taken(final: Path, replaces: str | None) -> None:
     """Never write over a folder, or a file, that is not a result of ours."""
-    another = "give --out a new or an empty folder"
+    another = f"give {either('folder=', '--out')} a new or an empty folder"
     if not os.path.lexists(final):
         return
     if final.is_symlink() or not final.is_dir():

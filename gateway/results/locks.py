@@ -7,7 +7,6 @@ that nobody enters a folder into which an orphan may still write.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 from gateway.errors import ResultError
+from gateway.file_locks import lock_file
 from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
@@ -66,7 +66,7 @@ def _self() -> dict[str, object]:
 
 def _try(handle: int) -> bool:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle, wait=False)
     except BlockingIOError:
         return False
     return True
@@ -99,7 +99,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock_file(handle, wait=False, shared=True)
     except OSError:
         return True
     finally:

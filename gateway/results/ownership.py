@@ -8,7 +8,6 @@ is in the folder, nothing is. A converted log is never replaced, so nothing of i
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gateway.errors import ResultError
+from gateway.errors import ResultError, either
+from gateway.file_locks import lock_file
 from gateway.results.locks import is_held
 from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_partial
 from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
@@ -74,7 +74,7 @@ def refuse_strangers(folder: Path, names: Collection[str]) -> None:
     if found:
         raise ResultError(
             f"{folder} holds '{found[0]}', which gateway did not write or which is a link: move "
-            "it elsewhere, or give --out another folder"
+            f"it elsewhere, or give {either('folder=', '--out')} another folder"
         )
 
 
@@ -174,7 +174,7 @@ def hold_draft(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):
             # Whoever looks whether it is held has it for a moment: wait.
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_file(handle)
         (folder / DRAFT_MARKER).write_bytes(_marker(folder))
         yield
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from gateway.config import Config, config_digest, parse_config
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, GatewayError, Problem, ResultError
 from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
@@ -48,21 +48,39 @@ __all__ = [
 LARGEST_CONFIG = 2**20
 
 
-def load_config(path: str | Path, *, overrides: Sequence[str] = ()) -> Config:
-    """Read and check a config file.
+def load_config(path: str | Path | Mapping[str, Any], *, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config.
 
     Parameters
     ----------
     path
-        A TOML file.
+        A TOML file, or a mapping of sections as such a file holds them.
     overrides
         Settings over the file's, each ``section.key=value``.
 
+    Returns
+    -------
+    Config
+        Complete and within every rule; ``gateway.run`` takes it.
+
     Raises
     ------
-    ConfigError
+    GatewayError
         With every problem at once.
+
+    Examples
+    --------
+    >>> config = load_config({
+    ...     "experiment": {"name": "tags"}, "log": {"path": "joins.csv"},
+    ...     "targets": {"groups": ["eu"]}, "spike": {"min_joiners": 10},
+    ... })
+    >>> config
+    <Config 'tags': log joins.csv>
     """
+    if isinstance(path, Mapping):
+        if overrides:
+            raise GatewayError("overrides go with a file: put the settings into the mapping")
+        return Config.model_validate(dict(path))
     return parse_config(read_config_text(Path(path)), name=str(path), overrides=overrides)
 
 

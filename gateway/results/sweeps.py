@@ -43,6 +43,7 @@ from gateway.results.records import (
 )
 from gateway.results.results import load_config, read_config_text, result_id, stands
 from gateway.results.writing import Journal, replace_file, replacing
+from gateway.tabular import Tabular
 
 JOURNAL = "execution.jsonl"
 # Of a journal: a million points have some hundred bytes for each of their events.
@@ -50,10 +51,12 @@ LARGEST_JOURNAL = 2**30
 
 __all__ = [
     "Failure",
+    "StoredSweep",
     "SweepFolder",
     "capture_file",
     "captured",
     "is_sweep",
+    "open_sweep",
     "resident_mib",
     "result_files",
 ]
@@ -292,6 +295,65 @@ class SweepFolder:
             return isinstance(tomllib.loads(self.config_text()).get("sweep"), dict)
         except (GatewayError, tomllib.TOMLDecodeError):
             return False
+
+
+@dataclass(frozen=True, repr=False)
+class StoredSweep(Tabular):
+    """The tables of a sweep; as a table itself, its evaluation.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    """
+
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"<Sweep in {self.folder}: {', '.join(self.table_names)}>"
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """Names of its tables."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.parquet")))
+
+    def table(self, name: str) -> pa.Table:
+        """Return a table over all points, with the swept keys as columns.
+
+        Raises
+        ------
+        ResultError
+            When there is none of that name, or it cannot be read.
+        """
+        table = SweepFolder(self.folder).sweep_table(name)
+        if table is None:
+            there = ", ".join(self.table_names) or "none yet"
+            raise ResultError(f"{self.folder} has no table '{name}'; it has: {there}")
+        return table
+
+    def to_arrow(self) -> pa.Table:
+        """Return every metric of every finished point, with the swept keys as columns."""
+        return self.table("evaluation")
+
+
+def open_sweep(folder: str | Path) -> StoredSweep:
+    """Open the folder of a sweep, whether or not it is finished.
+
+    Returns
+    -------
+    StoredSweep
+        ``to_pandas()``, ``to_polars()`` and ``to_arrow()`` give every metric of every finished
+        point, with the swept keys as columns; ``table("points")`` one row a point.
+
+    Raises
+    ------
+    ResultError
+        When the folder is no sweep's.
+    """
+    if not is_sweep(Path(folder)):
+        there = "has no " + SWEEP if Path(folder).is_dir() else "does not exist"
+        raise ResultError(f"{folder} is not the folder of a sweep: it {there}")
+    return StoredSweep(Path(folder))
 
 
 _KINDS = {

@@ -11,18 +11,18 @@ JSON.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from gateway.errors import ResultError
+from gateway.file_locks import lock_file
 
 __all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
            "sync_path"]  # fmt: skip
@@ -77,7 +77,7 @@ def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb") as stream:
             # Held, so that nobody takes it for what a dead process has left.
             with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(handle, wait=False)
             yield stream
             stream.flush()
             os.fchmod(handle, 0o644)
@@ -97,6 +97,24 @@ def replace_file(folder: Path, name: str, content: bytes) -> None:
     """
     with replacing(folder, name) as stream:
         stream.write(content)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder that is new or empty.
+
+    Raises
+    ------
+    ResultError
+        When it holds anything, or cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise ResultError(f"{folder} must be a new or an empty folder; it holds files")
+        for name, content in files.items():
+            replace_file(folder, name, content)
+    except OSError as error:
+        raise ResultError(f"cannot write to {folder}: {error.strerror}") from None
 
 
 def open_own(path: Path, flags: int) -> int:

@@ -1,5 +1,9 @@
-"""Score users: P(join a target within a horizon | joins so far)."""
+"""Score users: P(join a target within a horizon | joins so far).
 
+The package can be called: ``gateway.score(joins, targets)``.
+"""
+
+from gateway._callable import make_callable
 from gateway.score.adapter import SklearnScorer
 from gateway.score.boosted import BoostedScorer
 from gateway.score.crossfit import Scores, assign_folds, score_joins
@@ -30,3 +34,5 @@ __all__ = [
     "reliability_table",
     "score_joins",
 ]
+
+make_callable(__name__, score_joins)

@@ -1,7 +1,8 @@
-"""Any scikit-learn classifier as a scorer, on the expanded prefix matrix."""
+"""Any scorer by its name, and any scikit-learn classifier on the expanded prefix matrix."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,54 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import logit
 from sklearn.base import clone
+from sklearn.utils import get_tags
 
+from gateway._callable import plugin, plugin_names
 from gateway.arrays import Int64, Mask
+from gateway.errors import GatewayError, Problem
+from gateway.log.messages import did_you_mean, shown
+from gateway.score.boosted import BoostedScorer
+from gateway.score.logistic import LogisticScorer
+from gateway.score.markov import MarkovScorer
 from gateway.score.prefixes import Prefixes
-from gateway.score.scorer import Logits
+from gateway.score.scorer import Logits, Scorer
 from gateway.score.states import block_bounds
 
-__all__ = ["SklearnModel", "SklearnScorer", "expand_prefixes"]
+__all__ = ["SklearnModel", "SklearnScorer", "as_scorer", "expand_prefixes"]
 
 _CLIP = 1e-12
+_PLUGINS = "gateway.scorers"
+SCORERS: Mapping[str, Callable[[], Scorer]] = {
+    "logistic": LogisticScorer, "boosted": BoostedScorer, "markov": MarkovScorer,
+}  # fmt: skip
+"""The scorers of this package by name."""
+
+
+def as_scorer(given: Any) -> Scorer:
+    """Return the scorer of a name or a classifier; the logistic one for None.
+
+    Raises
+    ------
+    GatewayError
+        If it is none of these: the name of a scorer, here or of an installed package's entry
+        point, a scorer, or a classifier of scikit-learn with ``predict_proba``.
+    """
+    if isinstance(given, str) and given not in SCORERS:
+        brought = plugin(_PLUGINS, given)
+        if brought is None:
+            known = (*SCORERS, *plugin_names(_PLUGINS))
+            rule = f"must be a scorer, a classifier, or one of {', '.join(known)}"
+            hint = did_you_mean(given, known)
+            raise GatewayError(str(Problem("scorer", rule, shown(given), hint=hint)))
+        given = brought() if isinstance(brought, type) else brought
+    if given is None or isinstance(given, str):
+        return SCORERS[given or "logistic"]()
+    if hasattr(given, "predict_proba") and hasattr(given, "get_params"):
+        return SklearnScorer(given, dense=not get_tags(given).input_tags.sparse)
+    if all(hasattr(given, name) for name in ("name", "tune", "fit")):
+        return given  # type: ignore[no-any-return]
+    rule = "must be the name of a scorer, a Scorer, or a classifier with predict_proba"
+    raise GatewayError(str(Problem("scorer", rule, type(given).__name__)))
 
 
 @dataclass(frozen=True, eq=False)

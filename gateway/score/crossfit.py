@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from gateway._numba import threads_at_most
 from gateway.arrays import Float64, Int8, Mask
-from gateway.errors import LogError
+from gateway.errors import GatewayError, LogError, Problem
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
+from gateway.log.messages import did_you_mean, shown
 from gateway.randomness import name_uniforms
+from gateway.score.adapter import as_scorer
 from gateway.score.calibration import CLIP, Calibration, Calibrator, Line, fit_calibrator
 from gateway.score.expectation import Expectation, fit_expectation
 from gateway.score.expectation_kernels import first_outcomes, training_outcomes
@@ -24,7 +29,11 @@ from gateway.score.logistic import LogisticModel, LogisticScorer, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes, columns_in
 from gateway.score.quality import Quality, measure_baselines, measure_scores
 from gateway.score.scorer import Logits, Model, Scorer
-from gateway.targets import TargetSet
+from gateway.tabular import Rows
+from gateway.targets import TargetSet, as_targets
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["INNER_FOLDS", "Scores", "assign_folds", "score_joins"]
 
@@ -35,7 +44,7 @@ _ROWS_PER_THREAD = 100_000
 _COLUMNS = ("before", "after", "expected", "at_end")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """P(target within the horizon) around every join at risk.
 
@@ -63,6 +72,10 @@ class Scores:
         Measures of ``at_end`` against the outcomes, out of fold, and of trivial predictors.
     scorer
         Name of the scorer.
+    log, targets
+        What was scored; None in a part of the scores.
+    learnt
+        What scored the users of each fold; empty in a part.
     """
 
     prefixes: Prefixes
@@ -73,20 +86,150 @@ class Scores:
     fold: npt.NDArray[np.int8]
     quality: tuple[Quality, ...]
     scorer: str
+    log: JoinLog | None = None
+    targets: TargetSet | None = None
+    learnt: tuple[Learnt, ...] = ()
+
+    def __repr__(self) -> str:
+        auc = next((f", AUC {q.value:.3f}" for q in self.quality if q.metric == "auc"), "")
+        n = len(self.prefixes.group)
+        return f"<Scores by {self.scorer}: {n:,} joins of {self.prefixes.n_users:,} users{auc}>"
+
+    def user(self, name: str) -> Rows:
+        """Return P(target) of one user around each join.
+
+        Parameters
+        ----------
+        name
+            Of a user of the log.
+
+        Returns
+        -------
+        Rows
+            ``position``, ``time``, ``group``, ``before`` and ``after``; a row for each join up
+            to and with the first target join, which has no probability. ``to_pandas()``,
+            ``to_polars()`` and ``to_arrow()`` give it as a table.
+
+        Raises
+        ------
+        GatewayError
+            If the log has no such user.
+        """
+        if self.log is None or self.targets is None:
+            raise GatewayError("scores of some users alone do not know the users' names")
+        joins = self.log
+        u = pc.index(joins.users, str(name)).as_py()
+        if u < 0:
+            hint = did_you_mean(str(name), joins.users.to_pylist())
+            raise GatewayError(
+                str(Problem("user", "must be one of the log", shown(name), hint=hint))
+            )
+        i = slice(*self.prefixes.offsets[u : u + 2])
+        mine = np.arange(joins.offsets[u], joins.offsets[u + 1])
+        reached = mine[self.targets.mask[joins.group[mine]]][:1]
+        at = np.concatenate([self.prefixes.join[i], reached])
+        gap = [None] * len(reached)
+        table = pa.table({
+            "position": np.arange(1, len(at) + 1), "time": joins.when(joins.time[at]),
+            "group": joins.groups.take(pa.array(joins.group[at])),
+            "before": pa.array([*self.before[i].tolist(), *gap], pa.float64()),
+            "after": pa.array([*self.after[i].tolist(), *gap], pa.float64()),
+        })  # fmt: skip
+        return Rows(table, f"joins of user {shown(name)}")
+
+    def plot_user(self, name: str, ax: Axes | None = None) -> Axes:
+        """Draw P(target) of one user, join by join.
+
+        Parameters
+        ----------
+        name
+            Of a user of the log.
+        ax
+            Where to draw; by default a new figure of pyplot.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            What was drawn on.
+
+        Raises
+        ------
+        GatewayError
+            If the log has no such user, or the user's first join is of a target.
+        """
+        from gateway.notebook import plot_user  # noqa: PLC0415  (it draws on the layers above)
+
+        return plot_user(self, name, ax)
+
+    def score_new(self, joins: JoinLog) -> Scores:
+        """Score users of another log by what was learnt from this one.
+
+        Parameters
+        ----------
+        joins
+            Joins of users who are new, in the same unit of time. Joins of groups that the first
+            log does not have say nothing, and are left out.
+
+        Returns
+        -------
+        Scores
+            The mean of what the models of all folds say; without ``quality``. Of a user who was
+            in the first log too this is no held-out score.
+
+        Raises
+        ------
+        GatewayError
+            If the units of time differ, or no join is of a group that is known.
+        """
+        if self.log is None or self.targets is None or not self.learnt:
+            raise GatewayError("scores of some users alone cannot score others")
+        here = _numbered_as(joins, self.log)
+        prefixes = build_prefixes(here, self.targets)
+        n = len(prefixes.group)
+        columns: dict[str, Any] = {name: np.zeros(n) for name in _COLUMNS}
+        everybody = np.ones(prefixes.n_users, np.bool_)
+        for one in self.learnt:
+            room = Logits(*(np.empty(n) for _ in range(3)))
+            expected = np.empty(n)
+            _fill(prefixes, np.zeros(prefixes.n_users, np.int8), [one], room)
+            one.expectation.fill(prefixes, everybody, room.before, expected)
+            for name, found in {**room._asdict(), "expected": expected}.items():
+                columns[name] += found / len(self.learnt)
+        fold = np.zeros(prefixes.n_users, np.int8)
+        return replace(self, prefixes=prefixes, **columns, fold=fold, quality=(), log=here)
 
     def of_users(self, chosen: Mask) -> Scores:
         """Return the scores of some users alone; ``chosen``: bool, shape (n_users,)."""
         row = np.repeat(chosen, np.diff(self.prefixes.offsets))
         columns = {name: getattr(self, name)[row] for name in _COLUMNS}
         return replace(
-            self, prefixes=self.prefixes.of_users(chosen), fold=self.fold[chosen], **columns
-        )
+            self, prefixes=self.prefixes.of_users(chosen), fold=self.fold[chosen], log=None,
+            targets=None, learnt=(), **columns,
+        )  # fmt: skip
 
     def parts(self) -> Iterator[tuple[slice, Scores]]:
         """Yield rows and the scores of some users after those of others, as ``Prefixes.parts``."""
         for users, rows, prefixes in self.prefixes.parts():
             columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
-            yield rows, replace(self, prefixes=prefixes, fold=self.fold[users], **columns)
+            part = replace(self, prefixes=prefixes, fold=self.fold[users], log=None, **columns)
+            yield rows, replace(part, targets=None, learnt=())
+
+
+def _numbered_as(joins: JoinLog, first: JoinLog) -> JoinLog:
+    """Return the joins of groups that another log has, with its numbers and its origin."""
+    if joins.tick != first.tick:
+        rule = f"must count in the unit of the log that was learnt from, the {first.tick}"
+        raise LogError(str(Problem("the joins", rule, f"the {joins.tick}")))
+    known = pc.index_in(joins.groups, value_set=first.groups).fill_null(-1).to_numpy()
+    group = known[joins.group]
+    kept = group >= 0
+    if not kept.any():
+        raise LogError("some join must be of a group of the log that was learnt from; none is")
+    shift = joins.origin - first.origin
+    return JoinLog.from_arrays(
+        joins.user()[kept], group[kept], joins.time[kept].astype(np.int64) + shift,
+        users=joins.users, groups=first.groups, tick=first.tick, origin=first.origin,
+    )  # fmt: skip
 
 
 def assign_folds(joins: JoinLog, *, folds: int, seed: int) -> npt.NDArray[np.int8]:
@@ -100,9 +243,9 @@ def assign_folds(joins: JoinLog, *, folds: int, seed: int) -> npt.NDArray[np.int
 
 def score_joins(
     joins: JoinLog,
-    targets: TargetSet,
+    targets: TargetSet | str | Sequence[str],
     *,
-    scorer: Scorer | None = None,
+    scorer: Scorer | str | Any | None = None,
     horizon: Duration | None = None,
     folds: int = 5,
     calibration: Calibration = "platt",
@@ -114,9 +257,11 @@ def score_joins(
     Parameters
     ----------
     joins, targets
-        The log and the target set.
+        The log, and the target set or the names of the target groups.
     scorer
-        What learns; by default ``LogisticScorer()``.
+        What learns: ``"logistic"`` (the default), ``"boosted"`` or ``"markov"``, a name that an
+        installed package brings as entry point of ``gateway.scorers``, a ``Scorer`` of
+        ``gateway.score``, or any classifier of scikit-learn with ``predict_proba``.
     horizon
         Time within which a target join counts: ``"180d"``, a ``timedelta``, or a number
         of ticks in a log of days or integers; None for any later one.
@@ -131,6 +276,11 @@ def score_joins(
         logistic scorer and ``none`` or ``platt``, memory then holds a few bytes for each join.
         None for columns in memory. The scores are the same bits.
 
+    Returns
+    -------
+    Scores
+        ``user(name)`` and ``plot_user(name)`` show one user, ``score_new(joins)`` scores others.
+
     Raises
     ------
     LogError
@@ -143,7 +293,7 @@ def score_joins(
     folds: penalty, weights, calibrator and expectation are all learnt from those alone.
     Truncation at the first target join means that nobody is scored after it.
     """
-    scorer = scorer or LogisticScorer()
+    targets, scorer = as_targets(joins, targets), as_scorer(scorer)
     ticks = None if horizon is None else ticks_in(horizon, joins.tick, what="horizon")
     new_column = columns_in(scratch)
     prefixes = build_prefixes(joins, targets, horizon=ticks, seed=seed, new_column=new_column)
@@ -153,7 +303,7 @@ def score_joins(
     columns = {name: new_column(name, np.float64, n) for name in _COLUMNS}
     room = Logits(columns["before"], columns["after"], columns["at_end"])
     outcome = new_column("outcome", np.int8, n)
-    learnt: list[_Learnt] = []
+    learnt: list[Learnt] = []
     # One BLAS thread: a threaded sum adds in another order.
     with (
         threadpool_limits(limits=1, user_api="blas"),
@@ -168,7 +318,10 @@ def score_joins(
         one.expectation.fill(prefixes, fold == k, columns["before"], columns["expected"])
     quality = measure_scores(prefixes, columns["at_end"], fold, new_column=new_column)
     quality += measure_baselines(prefixes, columns["at_end"], fold, new_column=new_column)
-    return Scores(prefixes, **columns, fold=fold, quality=quality, scorer=scorer.name)
+    return Scores(
+        prefixes, **columns, fold=fold, quality=quality, scorer=scorer.name, log=joins,
+        targets=targets, learnt=tuple(learnt),
+    )  # fmt: skip
 
 
 def _check_outcomes(prefixes: Prefixes, fold: Int8) -> None:
@@ -193,7 +346,7 @@ def _check_outcomes(prefixes: Prefixes, fold: Int8) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Learnt:
+class Learnt:
     """What scores the users of a fold.
 
     ``base``: probability before a user's first block, where the model does not know it.
@@ -213,7 +366,7 @@ def _learn(
     calibration: Calibration,
     room: Logits,
     outcome: Int8,
-) -> _Learnt:
+) -> Learnt:
     """Learn what scores the users of a fold from all others.
 
     The calibrator and the expectation are learnt from logits that the training users got
@@ -247,7 +400,7 @@ def _learn(
             room.before[rows][some.blocks_before() == 0] = at_base
     line = np.array([slope, intercept])
     expectation = fit_expectation(prefixes, training, room.before, line)
-    return _Learnt(model, calibrate, base, expectation)
+    return Learnt(model, calibrate, base, expectation)
 
 
 def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into: Logits) -> None:
@@ -265,7 +418,7 @@ def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into:
             column[rows] = found[rows]
 
 
-def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[_Learnt], into: Logits) -> None:
+def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[Learnt], into: Logits) -> None:
     """Fill the probabilities around every row, each user's by what the other folds taught."""
     models, base = [one.model for one in learnt], np.array([one.base for one in learnt])
     linear = [model for model in models if isinstance(model, LogisticModel)]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from threadpoolctl import ThreadpoolController
 
 from gateway.arrays import Float64
 
-__all__ = ["Minimum", "minimise"]
+__all__ = ["Minimum", "minimise", "one_blas_thread"]
 
 # Value and gradient at a point.
 Loss = Callable[[Float64], tuple[float, Float64]]
@@ -19,6 +22,18 @@ MEMORY = 10
 # Armijo's share of the decrease that the slope promises.
 _ENOUGH = 1e-4
 _MOST_CUTS = 30
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Return what knows the loaded libraries: to find them takes longer than a small fit."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Use one BLAS thread within: a threaded product adds in another order."""
+    limit: AbstractContextManager[object] = _libraries().limit(limits=1, user_api="blas")
+    return limit
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from gateway.arrays import Float64, Int8, Mask
-from gateway.score.descent import minimise
+from gateway.score.descent import minimise, one_blas_thread
 from gateway.score.logistic_kernels import fill_around
 from gateway.score.prefix_loss import (
     STEPS,
@@ -217,12 +215,6 @@ class LogisticScorer:
         return _fit(loss, tolerance=self.tolerance, start=tuned.start)
 
 
-@cache
-def _libraries() -> ThreadpoolController:
-    """Return what knows the loaded libraries: to find them takes longer than a small fit."""
-    return ThreadpoolController()
-
-
 def _loss_of(loss: PrefixLoss, model: LogisticModel) -> float:
     """Return the loss of a model, without the penalty of its steps."""
     steps = bins_to_steps(model.effects)
@@ -248,8 +240,7 @@ def _fit(loss: PrefixLoss, *, tolerance: float, start: LogisticModel | None) -> 
         value, gradient, slope, by_step = loss(x[:n], float(x[n]), steps)
         return value, np.concatenate([gradient, [slope], by_step])[:free] * scale
 
-    # One BLAS thread: a threaded product adds in another order.
-    with _libraries().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         found = minimise(scaled, x0[:free] / scale, tolerance=tolerance)
     x0[:free] = found.x * scale
     return LogisticModel(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import AnyArray, Float64, Int64, Mask
 from gateway.errors import LogError
+from gateway.log.work import current_work
 from gateway.score.prefix_loss_kernels import (
     CALENDAR,
     GAPS,
@@ -149,15 +152,80 @@ def pack_rows(
     p = prefixes
     if p.n_groups > GROUP:
         raise LogError(f"a log must have at most {GROUP:,} groups; got {p.n_groups:,}")
-    first = np.zeros(p.n_users + 1, np.int64)
-    trim_users(p.offsets, p.ends_block, p.label, users, first[1:])
-    np.cumsum(first, out=first)
+    first = _first_rows(p, users)
     code = np.empty(int(first[-1]), np.int32)
     write_codes(p.offsets, p.group, p.starts_block, p.ends_block, p.label, first, code)
     cell = np.zeros(len(code), np.uint32)
     if form.cuts is not None:
         write_cells(p.offsets, p.time, first, form.cuts, cell)
     return code, cell, first
+
+
+def _first_rows(prefixes: Prefixes, users: Mask) -> Int64:
+    """First packed row of each user, and the end; shape (n_users + 1,)."""
+    first = np.zeros(prefixes.n_users + 1, np.int64)
+    trim_users(prefixes.offsets, prefixes.ends_block, prefixes.label, users, first[1:])
+    return np.cumsum(first, out=first)
+
+
+def _cut(prefixes: Prefixes, users: Mask, form: Form) -> Iterator[tuple[Any, ...]]:
+    """Cut rows into chunks of about equal size, between users, and share these out.
+
+    Yield what makes the ``_Rows`` of each worker.
+    """
+    first = _first_rows(prefixes, users)
+    size, n_users = int(first[-1]), prefixes.n_users
+    n = int(np.clip(size // (_ROWS_PER_GRADIENT * prefixes.n_groups), 2, MOST_CHUNKS))
+    cuts = np.searchsorted(first, size * np.arange(n + 1) // n)
+    cuts[0], cuts[-1] = 0, n_users
+    units = min(current_work().workers.count, n)
+    for k in range(units):
+        mine = cuts[k * n // units : (k + 1) * n // units + 1]
+        a, b = mine[[0, -1]].tolist()
+        yield prefixes.of_range(a, b), users[a:b], form, first[mine] - first[a]
+
+
+class _Rows:
+    """Packed rows of some chunks, and room for their sums.
+
+    Every method returns arrays by chunk, which the next call overwrites.
+    """
+
+    def __init__(self, prefixes: Prefixes, users: Mask, form: Form, bounds: Int64) -> None:
+        self._code, self._cell, first = pack_rows(prefixes, users, form)
+        self._bounds, n = bounds, len(bounds) - 1
+        longest = int(np.diff(first).max(initial=0))
+        self._logits, self._scale = np.empty((2, n, max(ROOM, longest)))
+        self._lanes = np.empty((n, 3, ROOM))
+        self._gradient = np.empty((n, prefixes.n_groups))
+        self._early = np.empty((n, JOINS * TENURES))
+        self._late = np.empty((n, GAPS * CALENDAR))
+        self._totals = np.empty((n, 2))
+
+    def flags(self) -> tuple[Int64, Float64, Float64]:
+        """Rows to train on and those with outcome 1, (n, 2); the former by both cells."""
+        flags = np.zeros((len(self._bounds) - 1, 2), np.int64)
+        self._early[:], self._late[:] = 0.0, 0.0
+        count_flags(self._code, self._cell, self._bounds, flags, self._early, self._late)
+        return flags, self._early, self._late
+
+    def losses(
+        self, w: Float64, early: Float64, late: Float64, keep: float, spread: float
+    ) -> tuple[Float64, Float64, Float64, Float64]:
+        """Gradients in w, (n, n_groups), and in both cells; loss and intercept's slope, (n, 2)."""
+        chunk_losses(
+            self._code, self._cell, self._bounds, w, early, late, keep, spread, self._logits,
+            self._scale, self._lanes, self._gradient, self._early, self._late, self._totals,
+        )  # fmt: skip
+        return self._gradient, self._early, self._late, self._totals
+
+    def later(self, keep: float, spread: float) -> tuple[Float64]:
+        """Squared factors of each group in the logits of training rows, (n, n_groups)."""
+        count_later(
+            self._code, self._bounds, keep, spread, np.zeros(self._gradient.shape[1]), ROOM,
+            self._logits, self._scale, self._gradient,
+        )  # fmt: skip
+        return (self._gradient,)
 
 
 class PrefixLoss:
@@ -186,22 +254,15 @@ class PrefixLoss:
     ) -> None:
         self.n_groups, self.penalty = prefixes.n_groups, penalty
         self.form = form or Form(None, None)
-        self._code, self._cell, first = pack_rows(prefixes, users, self.form)
-        size = len(self._code)
-        n = int(np.clip(size // (_ROWS_PER_GRADIENT * self.n_groups), 2, MOST_CHUNKS))
-        # Chunks of about equal size, cut between users.
-        self._bounds = first[np.searchsorted(first, size * np.arange(n + 1) // n)]
-        longest = int(np.diff(first).max(initial=0))
-        self._logits, self._scale = np.empty((2, n, max(ROOM, longest)))
-        self._lanes = np.empty((n, 3, ROOM))
-        self._gradient = np.empty((n, self.n_groups))
-        self._early = np.zeros((n, JOINS * TENURES))
-        self._late = np.zeros((n, GAPS * CALENDAR))
-        self._totals = np.empty((n, 2))
-        flags = np.zeros((n, 2), np.int64)
-        count_flags(self._code, self._cell, self._bounds, flags, self._early, self._late)
+        self._kept = current_work().workers.keep(_Rows, _cut(prefixes, users, self.form))
+        flags, early, late = self._sums(_Rows.flags)
         self.n_rows, self.n_positive = (int(count) for count in flags.sum(axis=0))
-        self._rows_by_bin = _margins(self._early.sum(axis=0), self._late.sum(axis=0))
+        self._rows_by_bin = _margins(early.sum(axis=0), late.sum(axis=0))
+
+    def _sums(self, ask: Callable[..., tuple[AnyArray, ...]], *given: Any) -> list[AnyArray]:
+        """Sums by chunk: of all chunks, in order, wherever they are added up."""
+        found = zip(*self._kept.ask(ask, *given), strict=True)
+        return [np.concatenate(each) if len(each) > 1 else each[0] for each in found]
 
     def at(self, penalty: float) -> PrefixLoss:
         """Return the loss over the same rows with another penalty."""
@@ -217,16 +278,13 @@ class PrefixLoss:
         ``d`` is zero by default.
         """
         d = np.zeros(STEPS) if d is None else d
-        early, late = cells(steps_to_bins(d), float(b))
-        chunk_losses(
-            self._code, self._cell, self._bounds, w, early, late, *self.form.factors,
-            self._logits, self._scale, self._lanes, self._gradient, self._early, self._late,
-            self._totals,
-        )  # fmt: skip
+        gradient, early, late, totals = self._sums(
+            _Rows.losses, w, *cells(steps_to_bins(d), float(b)), *self.form.factors
+        )
         total = np.empty(self.n_groups)
-        add_chunks(self._gradient, self.penalty, w, total)
-        loss, slope = self._totals.sum(axis=0)
-        by_bin = _margins(self._early.sum(axis=0), self._late.sum(axis=0))
+        add_chunks(gradient, self.penalty, w, total)
+        loss, slope = totals.sum(axis=0)
+        by_bin = _margins(early.sum(axis=0), late.sum(axis=0))
         penalty = 0.5 * self.penalty * float(w @ w) + self.penalty_of_steps(d)
         return float(loss) + penalty, total, float(slope), _sums_from(by_bin) + STEP_PENALTY * d
 
@@ -242,11 +300,8 @@ class PrefixLoss:
     def curvature(self) -> Float64:
         """Diagonal of the Hessian at zero: of w, then b, then d; shape (n_groups + 1 + STEPS,)."""
         later = np.zeros(self.n_groups)
-        count_later(
-            self._code, self._bounds, *self.form.factors, later, ROOM, self._logits, self._scale,
-            self._gradient,
-        )  # fmt: skip
-        add_chunks(self._gradient, 0.0, later, later)
+        (counts,) = self._sums(_Rows.later, *self.form.factors)
+        add_chunks(counts, 0.0, later, later)
         rate = self.base_rate()
         sums = np.concatenate([later, [self.n_rows], _sums_from(self._rows_by_bin)])
         least = np.full(len(sums), STEP_PENALTY)

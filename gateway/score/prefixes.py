@@ -70,6 +70,9 @@ class Prefixes:
     reached
         bool, shape (n_users,): who ever joins a target, whatever the horizon; None where it
         is not known.
+    recipe
+        A function of a module, the log and what else it takes to make all of this; None where
+        that is not known. Another process is given the recipe, and lays the rows out anew.
     """
 
     offsets: npt.NDArray[np.int64]
@@ -82,6 +85,14 @@ class Prefixes:
     chance: npt.NDArray[np.float64]
     n_groups: int
     reached: npt.NDArray[np.bool_] | None = None
+    recipe: tuple[Callable[..., Prefixes], JoinLog, tuple[Any, ...]] | None = None
+
+    def __reduce__(self) -> Any:
+        """Let another process lay the rows out, rather than get them."""
+        if self.recipe is None:
+            return super().__reduce__()
+        make, joins, given = self.recipe
+        return make, (joins, *given)
 
     @property
     def n_users(self) -> int:
@@ -125,7 +136,7 @@ class Prefixes:
         label = new_column("label_at_any_time", np.int8, len(self.group))
         for users, rows, part in self.parts():
             label[rows] = np.repeat(self.reached[users], np.diff(part.offsets))
-        return replace(self, label=label)
+        return replace(self, label=label, recipe=None)
 
     def of_users(self, chosen: npt.NDArray[np.bool_]) -> Prefixes:
         """Return the rows of some users alone; ``chosen``: bool, shape (n_users,)."""
@@ -136,6 +147,7 @@ class Prefixes:
             offsets=np.concatenate([[0], np.cumsum(counts[chosen])]).astype(np.int64),
             chance=self.chance[chosen],
             reached=None if self.reached is None else self.reached[chosen],
+            recipe=None,
             **{name: getattr(self, name)[row] for name in _ROWS},
         )
 
@@ -149,12 +161,22 @@ class Prefixes:
         at_users = np.arange(0, self.n_users, size)
         cuts = np.unique(np.concatenate([at_rows, at_users, [self.n_users]]))
         for first, last in pairwise(cuts.tolist()):
-            offsets = self.offsets[first : last + 1]
-            users, rows = slice(first, last), slice(int(offsets[0]), int(offsets[-1]))
-            columns = {name: getattr(self, name)[rows] for name in _ROWS}
-            columns["reached"] = None if self.reached is None else self.reached[users]
-            columns |= {"offsets": offsets - offsets[0], "chance": self.chance[users]}
-            yield users, rows, replace(self, **columns)
+            rows = slice(int(self.offsets[first]), int(self.offsets[last]))
+            yield slice(first, last), rows, self.of_range(first, last)
+
+    def of_range(self, first: int, last: int) -> Prefixes:
+        """Return the prefixes of the users ``first`` to ``last - 1``, as views."""
+        if (first, last) == (0, self.n_users):
+            return self
+        offsets = self.offsets[first : last + 1]
+        users, rows = slice(first, last), slice(int(offsets[0]), int(offsets[-1]))
+        columns: dict[str, Any] = {name: getattr(self, name)[rows] for name in _ROWS}
+        columns["reached"] = None if self.reached is None else self.reached[users]
+        if self.recipe is not None:
+            make, joins, given = self.recipe
+            columns["recipe"] = make, joins.of_users(first, last), given
+        columns |= {"offsets": offsets - offsets[0], "chance": self.chance[users]}
+        return replace(self, **columns)
 
     @property
     def resolved(self) -> npt.NDArray[np.bool_]:
@@ -206,4 +228,11 @@ def build_prefixes(
     )  # fmt: skip
     chance = name_uniforms(joins.users, seed=seed)
     reached = first_target != NEVER
-    return Prefixes(offsets, **columns, chance=chance, n_groups=joins.n_groups, reached=reached)
+    return Prefixes(
+        offsets, **columns, chance=chance, n_groups=joins.n_groups, reached=reached,
+        recipe=(_laid_out, joins, (targets, horizon, seed)),
+    )  # fmt: skip
+
+
+def _laid_out(joins: JoinLog, targets: TargetSet, horizon: int | None, seed: int) -> Prefixes:
+    return build_prefixes(joins, targets, horizon=horizon, seed=seed)

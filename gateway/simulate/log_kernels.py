@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, prange
 from gateway.simulate.occasion_kernels import INVITATION, RECOMMENDATION, is_membership
 from gateway.simulate.tables import Table
 
@@ -39,7 +39,7 @@ def count_members(cells, count):  # type: ignore[no-untyped-def]
         _count_stretch(cells, row * n // stretches, (row + 1) * n // stretches, count[row])
 
 
-@inner_kernel
+@lean_kernel
 def count_joins(occasions, offsets):  # type: ignore[no-untyped-def]
     """Fill the offsets of the log: joins of user u are ``offsets[u]:offsets[u + 1]``."""
     for u in range(len(occasions.taken)):

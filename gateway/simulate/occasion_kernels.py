@@ -1,7 +1,7 @@
 """What an occasion looks at and leaves: clocks, tastes, shelves, friends, memberships.
 
-Letters as in docs/simulator.md: u user, g group, k topic, theta interest, m mix. ``me`` is
-the record of user u, ``it`` that of group g (see ``tables``).
+Letters as in docs/explanation/simulator.md: u user, g group, k topic, theta interest, m mix.
+``me`` is the record of user u, ``it`` that of group g (see ``tables``).
 """
 
 from __future__ import annotations

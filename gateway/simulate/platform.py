@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
 from gateway.simulate.moderation import Moderation, Strikes
 from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
-from gateway.simulate.policies import Intervention, as_policies
+from gateway.simulate.policies import Intervention, as_policies, interventions_of
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
 from gateway.simulate.tables import (
@@ -103,10 +103,21 @@ class History:
 def simulate(
     world: World,
     *,
-    interventions: tuple[Intervention, ...] = (),
+    interventions: Iterable[Intervention | Mapping[str, Any]] = (),
     progress: Progress | None = None,
 ) -> JoinLog:
     """Simulate the joins of a world; ``live_through`` gives everything else as well.
+
+    Parameters
+    ----------
+    world
+        The world, as ``gateway.draw_world`` gives it; nothing in it is changed.
+    interventions
+        What the platform does about groups from a day on, as values or as mappings:
+        ``{"kind": "demotion", "start": 200, "roles": ["planted"], "share": 0.5}``. Two runs that
+        differ in these alone share every random draw.
+    progress
+        Called with the number of each day that is done; None for nobody.
 
     Returns
     -------
@@ -114,7 +125,8 @@ def simulate(
         Confirmed joins with ``source``, ``inviter`` and ``seed_group``. The same bits for
         any number of threads.
     """
-    lived = live_through(world, interventions=interventions, progress=progress)
+    acting = interventions_of(world, interventions)
+    lived = live_through(world, interventions=acting, progress=progress)
     occasions = occasions_of(lived.stage)
     # The log takes the room of all else, and of the occasions as it goes.
     del lived

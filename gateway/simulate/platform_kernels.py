@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, prefetch
+from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import is_membership, next_clock
 from gateway.simulate.prefetch_kernels import ask_for, fly
@@ -37,7 +37,9 @@ def _start_clock(me, cells, due, u, arrival, gap_shape, seed, stream):  # type: 
 @parallel_kernel
 def wind_up(users, cells, due, arrival, gap_shape, seed, stream):  # type: ignore[no-untyped-def]
     """Set every user's clock to the first occasion, and mark all cells as not written."""
-    for u in prange(len(arrival)):
+    for v in prange(len(arrival)):
+        # With a sign: as the loop counts, all that is called would be compiled once more.
+        u = np.int64(v)
         _start_clock(users[u], cells, due, u, arrival[u], gap_shape, seed, stream)
 
 
@@ -136,7 +138,7 @@ def _gather(who, n_senders):  # type: ignore[no-untyped-def]
     return last
 
 
-@inner_kernel
+@lean_kernel
 def send_invitations(  # type: ignore[no-untyped-def]
     stage, policies, who, n_senders, bag, day, seed, send_stream, stream
 ):

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from gateway.arrays import Mask
+from gateway.config.interventions import (
+    DemotionSection,
+    GysjSeedFilterSection,
+    InterventionSection,
+    InviteCapSection,
+    InviteFrictionSection,
+    OnGroupsSection,
+)
+from gateway.errors import GatewayError, Problem
+from gateway.log.messages import did_you_mean, shown
 from gateway.simulate.occasion_kernels import NEVER
 from gateway.simulate.tables import Policies
+from gateway.world import World
 
 __all__ = [
     "Demotion",
@@ -16,7 +33,9 @@ __all__ = [
     "Intervention",
     "InviteCap",
     "InviteFriction",
+    "as_intervention",
     "as_policies",
+    "interventions_of",
 ]
 
 Groups = npt.NDArray[np.bool_]
@@ -57,6 +76,68 @@ class InviteCap:
 
 
 Intervention = GysjSeedFilter | Demotion | InviteFriction | InviteCap
+
+
+_SECTIONS: dict[str, type[InterventionSection]] = {
+    "gysj_seed_filter": GysjSeedFilterSection, "demotion": DemotionSection,
+    "invite_friction": InviteFrictionSection, "invite_cap": InviteCapSection,
+}  # fmt: skip
+
+
+def interventions_of(
+    world: World, given: Iterable[Intervention | Mapping[str, Any]]
+) -> tuple[Intervention, ...]:
+    """Return interventions as values.
+
+    Parameters
+    ----------
+    world
+        The world in which they act.
+    given
+        Values, or mappings as a config's ``[[interventions]]``: ``{"kind": "demotion",
+        "start": 200, "roles": ["planted"], "share": 0.5}``. Their groups are given by
+        ``roles`` or ``names``.
+
+    Raises
+    ------
+    GatewayError
+        If a mapping breaks a rule, or a name is that of no group.
+    """
+    return tuple(_read(world, one) if isinstance(one, Mapping) else one for one in given)
+
+
+def _read(world: World, given: Mapping[str, Any]) -> Intervention:
+    kind = given.get("kind")
+    if kind not in _SECTIONS:
+        rule, hint = f"must be one of {', '.join(_SECTIONS)}", did_you_mean(str(kind), _SECTIONS)
+        raise GatewayError(str(Problem("kind", rule, shown(kind), hint=hint)))
+    section = _SECTIONS[kind](**given)
+    groups = np.zeros(len(world.groups), np.bool_)
+    if isinstance(section, OnGroupsSection):
+        if section.top is not None or not (section.roles or section.names):
+            raise GatewayError(f"{kind} must say its groups by roles or names, and no top of them")
+        names = section.names or world.names(*(section.roles or ()))
+        at = pc.index_in(pa.array(names, pa.string()), value_set=world.group_names).to_pylist()
+        if None in at:
+            name = names[at.index(None)]
+            hint = did_you_mean(name, world.group_names.to_pylist())
+            raise GatewayError(
+                str(Problem("names", "must be of groups of the world", shown(name), hint=hint))
+            )
+        groups[at] = True
+    return as_intervention(section, groups, first=world.section.start)
+
+
+def as_intervention(section: InterventionSection, groups: Mask, *, first: dt.date) -> Intervention:
+    """Return an intervention as the simulator takes it; ``first`` is the date of day 0."""
+    given = section.start
+    start = (given - first).days if isinstance(given, dt.date) else int(given)
+    if isinstance(section, InviteCapSection):
+        return InviteCap(start, section.most)
+    if isinstance(section, GysjSeedFilterSection):
+        return GysjSeedFilter(start, groups)
+    kind = Demotion if section.kind == "demotion" else InviteFriction
+    return kind(start, groups, section.share)
 
 
 def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days: int) -> Policies:

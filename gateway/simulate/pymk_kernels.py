@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, part_kernel, prange, prefetch
+from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.randomness_kernels import philox, uniform
 
 __all__ = ["add_friends", "ask_friends"]
@@ -111,7 +111,7 @@ def _befriend(users, friend, finds, last_find, n_finds, room, u, v, day):  # typ
     return n_finds + 2
 
 
-@inner_kernel
+@lean_kernel
 def add_friends(  # type: ignore[no-untyped-def]
     users, friend, finds, last_find, n_finds, room, who, whom, n_asked, day
 ):

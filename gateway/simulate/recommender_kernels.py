@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
+from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, prange, prefetch
 from gateway.simulate.occasion_kernels import is_membership, occasions_before
 
 __all__ = ["count_memberships", "list_members", "list_memberships", "nearest_groups"]
@@ -63,7 +63,7 @@ def list_memberships(users, cells, step, day, offsets, joined, chunks):  # type:
             _list_one(users, cells, m * step, day, offsets[m], joined)
 
 
-@inner_kernel
+@lean_kernel
 def list_members(offsets, joined, fill, member):  # type: ignore[no-untyped-def]
     """Put where each group's members' groups begin into its stretch of ``member``.
 

@@ -189,5 +189,6 @@ def direct_effects(  # type: ignore[no-untyped-def]
     chunks = len(sums)
     for chunk in prange(chunks):
         wrong[chunk] = _replay_users(
-            stage, policies, mail, scratch, is_target, chunk, chunks, seed, stream, sums[chunk]
-        )
+            stage, policies, mail, scratch, is_target, np.int64(chunk), chunks, seed, stream,
+            sums[chunk],
+        )  # fmt: skip

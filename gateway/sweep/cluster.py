@@ -25,7 +25,7 @@ try:
     from distributed.comm import connect
     from distributed.security import Security
 except ImportError:
-    rule = "needs the packages of the extra [dask]: pip install 'gateway[dask]'"
+    rule = "needs the packages of the extra [dask]: pip install 'gateway-groups[dask]'"
     raise ConfigError([Problem("--engine dask", rule)]) from None
 
 from gateway.sweep import cluster_worker

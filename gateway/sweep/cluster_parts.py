@@ -7,6 +7,7 @@ from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -59,15 +60,37 @@ class _ClusterWorkers:
 
     def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
         """Yield the results in order, however the workers come by them."""
-        handed_out: deque[tuple[Future, tuple[Any, ...]]] = deque()
-        most = _AHEAD * self.count
+        # The scheduler looks at what a task is given; it need not see the disk of the log.
+        asked = (partial(self._submit, _compute, dumps((function, unit))) for unit in units)
+        return self._results(asked, most=_AHEAD * self.count)
+
+    def keep(self, build: Callable[..., Any], units: Iterable[tuple[Any, ...]]) -> _KeptThere:
+        """Have each made by a worker, by turns; who takes over from a lost one makes it anew."""
+        workers = sorted(self._client.scheduler_info()["workers"])
+        states = [
+            self._submit(
+                _compute, dumps((build, unit)), workers=workers[k % len(workers) :][:1],
+                allow_other_workers=True,
+            )
+            for k, unit in enumerate(units)
+        ]  # fmt: skip
+        return _KeptThere(self, states)
+
+    def ask(self, states: list[Future], asked: bytes) -> Iterator[Any]:
+        """Yield the answers of states, in order."""
+        each = (partial(self._submit, _answer, asked, state) for state in states)
+        return self._results(each, most=len(states))
+
+    def _results(self, asked: Iterable[Callable[[], Future]], *, most: int) -> Iterator[Any]:
+        """Yield the results in order, ``most`` of them under way."""
+        handed_out: deque[tuple[Future, Callable[[], Future]]] = deque()
         try:
-            for unit in units:
-                handed_out.append((self._submit(function, unit), unit))
+            for submit in asked:
+                handed_out.append((submit(), submit))
                 if len(handed_out) >= most:
-                    yield self._result(function, *handed_out.popleft())
+                    yield self._result(*handed_out.popleft())
             while handed_out:
-                yield self._result(function, *handed_out.popleft())
+                yield self._result(*handed_out.popleft())
         finally:
             for future, _ in handed_out:
                 future.release()
@@ -78,22 +101,20 @@ class _ClusterWorkers:
         while not done.wait(LOOK_SECONDS):
             self._watch.look()
 
-    def _submit(self, function: Callable[..., R], unit: tuple[Any, ...]) -> Future:
-        # The scheduler looks at what a task is given; it need not see the disk of the log.
-        packed = dumps((function, unit))
+    def _submit(self, task: Callable[..., Any], *given: Any, **where: Any) -> Future:
         return self._client.submit(
-            _compute, packed, self._options.threads, pure=False,
-            key=f"gateway-part-{self._name}-{next(self._number)}",
+            task, *given, self._options.threads, pure=False,
+            key=f"gateway-part-{self._name}-{next(self._number)}", **where,
         )  # fmt: skip
 
-    def _result(self, function: Callable[..., R], future: Future, unit: tuple[Any, ...]) -> Any:
+    def _result(self, future: Future, submit: Callable[[], Future]) -> Any:
         self._wait(future)
         # A worker that dies can take a result with it that its client has just been told of.
         for _ in range(_AGAIN):
             if future.status not in {"cancelled", "lost"}:
                 break
             self._watch.look()
-            future = self._submit(function, unit)
+            future = submit()
             self._wait(future)
         if future.status in {"cancelled", "lost"}:
             raise self._watch.gone()
@@ -108,9 +129,27 @@ class _ClusterWorkers:
         return found
 
 
+class _KeptThere:
+    """States that workers hold until nobody asks for them any more."""
+
+    def __init__(self, workers: _ClusterWorkers, states: list[Future]) -> None:
+        self._workers, self._states = workers, states
+
+    def ask(self, function: Callable[..., R], *given: Any) -> Iterator[R]:
+        """Send the question once to each; the answers come in order."""
+        return self._workers.ask(self._states, dumps((function, given)))
+
+
 def _compute(packed: bytes, threads: int) -> Any:
     with _guard:
         set_threads(threads)
         # As Dask sends every task: from the process that asks.
         function, unit = loads(packed)
         return function(*unit)
+
+
+def _answer(packed: bytes, state: Any, threads: int) -> Any:
+    with _guard:
+        set_threads(threads)
+        function, given = loads(packed)
+        return function(state, *given)

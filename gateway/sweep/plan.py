@@ -103,7 +103,7 @@ def check_plan(config: Config, design: Design) -> Plan:
         "experiment.seed": [log.seed for log in logs],
     }
     document = config.model_dump(exclude_none=True)
-    document["check"] = {"log": "planted"} | document.get("check", {})
+    document.setdefault("check", {})
     document["sweep"] = {"design": "zip", "over": over}
     return _plan(parse_points(tomli_w.dumps(document), name="[check]"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform, uniform52
 
 __all__ = [
@@ -30,11 +30,12 @@ ATTEMPTS = 16
 # unseen and are drawn again in the next round; to look through all would cost a square.
 RECENT = 64
 _NOBODY = np.int32(-1)
-# Rows up to this length are sorted by insertion.
+# Rows up to this length are sorted by insertion alone.
 _SHORT = 32
+_GAPS = np.array([66_000, 29_000, 12_900, 5_737, 2_550, 1_132, 701, 301, 132, 57, 23, 10, 4, 1])
 
 
-@kernel
+@inner_kernel
 def _begin(total, u, n, shift):  # type: ignore[no-untyped-def]
     """Return the first of n pairs that is u's: systematic sampling (Madow 1949).
 
@@ -44,7 +45,7 @@ def _begin(total, u, n, shift):  # type: ignore[no-untyped-def]
     return np.int64(np.ceil(total[u] / total[-1] * n - shift))
 
 
-@kernel
+@inner_kernel
 def _place_at(total, guide, point):  # type: ignore[no-untyped-def]
     """Return the place i with total[i] <= point < total[i + 1].
 
@@ -60,14 +61,14 @@ def _place_at(total, guide, point):  # type: ignore[no-untyped-def]
     return i
 
 
-@kernel
+@inner_kernel
 def _partner_at(x, low, high, total, guide):  # type: ignore[no-untyped-def]
     """Return who of the places from low to high holds the share x of their weight."""
     point = total[low] + x * (total[high] - total[low])
     return np.int32(min(max(_place_at(total, guide, point), low), high - 1))
 
 
-@kernel
+@inner_kernel
 def _are_friends(offsets, friend, u, w):  # type: ignore[no-untyped-def]
     """Whether w stands in u's sorted row."""
     low, high = offsets[u], offsets[u + 1]
@@ -80,7 +81,7 @@ def _are_friends(offsets, friend, u, w):  # type: ignore[no-untyped-def]
     return low < offsets[u + 1] and friend[low] == w
 
 
-@kernel
+@inner_kernel
 def _is_new(u, w, offsets, friend, begin, e, first, second):  # type: ignore[no-untyped-def]
     """Whether u and w are two people, not friends, and none of the pairs begin to e."""
     if u == w or _are_friends(offsets, friend, u, w):
@@ -91,7 +92,7 @@ def _is_new(u, w, offsets, friend, begin, e, first, second):  # type: ignore[no-
     return True
 
 
-@kernel
+@inner_kernel
 def _draw_partner(
     seed, stream, event, u, low, high, total, guide, offsets, friend, begin, e, first, second
 ):  # type: ignore[no-untyped-def]
@@ -113,7 +114,9 @@ def draw_pairs(
     total, guide: running total of the weights and its guide table; block: of each place;
     low, high: for each block, the first place and the end of where the other is sought.
     """
-    for u in prange(len(block)):
+    for place in prange(len(block)):
+        # Without a sign, as the loop counts, all that is called would be compiled once more.
+        u = np.int64(place)
         begin = _begin(total, u, len(first), shift)
         for e in range(begin, _begin(total, u + 1, len(first), shift)):
             w = _draw_partner(
@@ -124,13 +127,13 @@ def draw_pairs(
             second[e] = w
 
 
-@kernel
+@inner_kernel
 def _pick(word, n):  # type: ignore[no-untyped-def]
     """Return one of 0..n-1."""
     return min(np.int64(uniform(word) * n), n - 1)
 
 
-@kernel
+@inner_kernel
 def _pick_two(words, row):  # type: ignore[no-untyped-def]
     """Return two of a row of at least two, as ``_pick_four`` does."""
     i = _pick(words[0], len(row) - 1)
@@ -138,7 +141,7 @@ def _pick_two(words, row):  # type: ignore[no-untyped-def]
     return row[i], row[len(row) - 1 if j == i else j]
 
 
-@kernel
+@inner_kernel
 def _pick_four(words, row):  # type: ignore[no-untyped-def]
     """Return four of a row of at least four, each set of four equally likely.
 
@@ -156,7 +159,7 @@ def _pick_four(words, row):  # type: ignore[no-untyped-def]
     return row[i], row[j], row[k], row[l]
 
 
-@kernel
+@inner_kernel
 def _two_alike(four, upper, offsets):  # type: ignore[no-untyped-def]
     """Of four users, return the two with the most friends or else the two with the fewest.
 
@@ -177,7 +180,7 @@ def _two_alike(four, upper, offsets):  # type: ignore[no-untyped-def]
     return four[p % 4], four[q % 4]
 
 
-@kernel
+@inner_kernel
 def _draw_introduction(seed, stream, event, v, offsets, friend, begin, e, first, second):  # type: ignore[no-untyped-def]
     """Return the two friends of v who become friends as pair e."""
     row = friend[offsets[v] : offsets[v + 1]]
@@ -199,7 +202,8 @@ def _draw_introduction(seed, stream, event, v, offsets, friend, begin, e, first,
 @parallel_kernel
 def draw_introductions(seed, stream, event, shift, offsets, friend, first, second):  # type: ignore[no-untyped-def]
     """Fill ``first`` and ``second`` with friends of a friend who are not friends yet, or -1."""
-    for v in prange(len(offsets) - 1):
+    for place in prange(len(offsets) - 1):
+        v = np.int64(place)
         begin = _begin(offsets, v, len(first), shift)
         for e in range(begin, _begin(offsets, v + 1, len(first), shift)):
             u, w = _draw_introduction(
@@ -239,19 +243,22 @@ def list_ends(first, second, cuts, fill, other):  # type: ignore[no-untyped-def]
                     fill[w] += 1
 
 
-@kernel
+@inner_kernel
 def _sort_row(row):  # type: ignore[no-untyped-def]
-    """Sort a row in place: nearly all are short, and for those nothing is faster."""
-    if len(row) > _SHORT:
-        row.sort()
-        return
-    for i in range(1, len(row)):
-        x = row[i]
-        j = i
-        while j > 0 and row[j - 1] > x:
-            row[j] = row[j - 1]
-            j -= 1
-        row[j] = x
+    """Sort a row in place by insertion: nearly all are short, and for those nothing is faster.
+
+    A long one is sorted first in steps of so many places (Shell 1959; Ciura 2001).
+    """
+    for gap in _GAPS:
+        if gap > 1 and len(row) <= _SHORT:
+            continue
+        for i in range(gap, len(row)):
+            x = row[i]
+            j = i
+            while j >= gap and row[j - gap] > x:
+                row[j] = row[j - gap]
+                j -= gap
+            row[j] = x
 
 
 @parallel_kernel
@@ -261,7 +268,7 @@ def sort_rows(offsets, other):  # type: ignore[no-untyped-def]
         _sort_row(other[offsets[u] : offsets[u + 1]])
 
 
-@kernel
+@inner_kernel
 def _union(one, two, joined, write):  # type: ignore[no-untyped-def]
     """Return the size of the union of two sorted rows; put it into ``joined`` if asked to.
 
@@ -300,7 +307,7 @@ def join_rows(offsets, friend, more_offsets, more, joined_offsets, joined):  # t
         _union(one, two, joined[joined_offsets[u] : joined_offsets[u + 1]], True)
 
 
-@kernel
+@inner_kernel
 def _rename_row(row, order, renamed):  # type: ignore[no-untyped-def]
     for i in range(len(row)):
         renamed[i] = order[row[i]]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from gateway.arrays import Float32, Float64, Int32, Int64
+from gateway.arrays import Float32, Float64, Int32, Int64, Mask
+from gateway.config.interventions import GroupRole
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
+from gateway.errors import GatewayError, Problem
+from gateway.log.join_log import numbered_names
+from gateway.log.messages import did_you_mean, shown
 
 __all__ = [
     "GATEWAYS",
@@ -22,6 +29,7 @@ __all__ = [
     "Role",
     "Users",
     "World",
+    "groups_in_roles",
     "topic_shares",
 ]
 
@@ -160,7 +168,14 @@ class Groups:
         return np.where(self.role == role, self.strength, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
+def groups_in_roles(role: npt.NDArray[np.uint8], names: Sequence[str]) -> Mask:
+    """Return the groups that were planted in any of the roles, by the config's names."""
+    several = {"planted": GATEWAYS, "look_alikes": LOOK_ALIKES}
+    wanted = [r for name in names for r in several.get(name) or (Role[name.upper()],)]
+    return np.isin(role, wanted)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class World:
     """Everything that exists before the first join, and the config that drew it."""
 
@@ -171,6 +186,39 @@ class World:
     users: Users
     friendships: Friendships
     groups: Groups
+
+    def __repr__(self) -> str:
+        size = f"{len(self.users):,} users and {len(self.groups):,} groups"
+        return f"<World: {size}, {self.days:,} days, seed {self.seed}>"
+
+    @property
+    def group_names(self) -> pa.StringArray:
+        """Names of the groups in its log, shape (n_groups,)."""
+        return numbered_names("g", np.arange(len(self.groups), dtype=np.int32))
+
+    def names(self, *roles: str) -> list[str]:
+        """Return the names of the groups that were planted in any of the roles.
+
+        Parameters
+        ----------
+        roles
+            Such as ``"target"``, ``"influence"``, ``"homophily"``; ``"planted"`` for every kind
+            of gateway, ``"look_alikes"`` for what must not be taken for one.
+
+        Raises
+        ------
+        GatewayError
+            If there is no such role.
+        """
+        known = get_args(GroupRole)
+        for role in roles:
+            if role not in known:
+                rule = f"must be one of {', '.join(known)}"
+                hint = did_you_mean(str(role), known)
+                raise GatewayError(str(Problem("role", rule, shown(role), hint=hint)))
+        mask = groups_in_roles(self.groups.role, roles)
+        names: list[str] = self.group_names.filter(pa.array(mask)).to_pylist()
+        return names
 
     @property
     def seed(self) -> int:

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
-from threadpoolctl import threadpool_limits
 
 from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.edges.conditional_kernels import (
@@ -25,7 +24,7 @@ from gateway.detect.edges.conditional_kernels import (
     solve_effects,
 )
 from gateway.detect.findings import sum_by_group
-from gateway.score.descent import minimise
+from gateway.score.descent import minimise, one_blas_thread
 
 __all__ = ["Effects", "Fit", "Pairs", "Slots", "estimate_effects", "fit_slots", "pairs_of"]
 
@@ -164,8 +163,7 @@ def fit_slots(slots: Slots, *, penalty: float) -> Fit:
         slope = loss.by_coefficient(chance - slots.event) + ridge * x
         return value + 0.5 * float(ridge @ (x * x)), slope * scale
 
-    # One BLAS thread: a threaded dot product adds in another order.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         found = minimise(scaled, np.zeros(loss.size), tolerance=_TOLERANCE)
     x = found.x * scale
     eta = loss.predictor(x)

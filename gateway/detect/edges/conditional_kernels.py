@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, lean_kernel, making_kernel, parallel_kernel, prange
 
 __all__ = ["count_masses", "fill_chances", "fill_masses", "find_limits", "solve_effects"]
 
@@ -121,7 +121,7 @@ def _fill_stratum(first, end, n, eta, most, p, forward, back, chance):  # type: 
     return loss + math.log(whole)
 
 
-@kernel
+@making_kernel
 def _fill_strata(begin, stop, offsets, n, eta, most, longest, chance, total):  # type: ignore[no-untyped-def]
     p, forward, back = np.empty(longest), np.empty(most), np.empty(most + 1)
     for c in range(begin, stop):
@@ -144,7 +144,7 @@ def fill_chances(bounds, offsets, n, eta, most, longest, chance, total):  # type
         )
 
 
-@inner_kernel
+@lean_kernel
 def count_masses(pair_offsets, pair_n, starts):  # type: ignore[no-untyped-def]
     """Fill where the masses of each pair begin: it has one for 0 to min(x, n) events."""
     for i in range(len(pair_n)):
@@ -194,7 +194,7 @@ def _fill_pair(  # type: ignore[no-untyped-def]
         mass[k] /= scale
 
 
-@kernel
+@making_kernel
 def _fill_some(  # type: ignore[no-untyped-def]
     begin, stop, pair_offsets, pair_slot, pair_stratum, pair_beta, offsets, n, eta, most,
     longest, chance, starts, mass,

@@ -22,6 +22,7 @@ from gateway.detect.edges.traces import (
     forms_of,
     sender_classes,
     slots_of,
+    without_most_frequent,
 )
 from gateway.detect.findings import Findings
 from gateway.detect.measure import Measure, Quantity
@@ -124,6 +125,12 @@ def detect_edges(
     for all users, allow. In the form ``fellow`` the inviters' other invitations take part,
     too: the surface is split by the share of targets among them.
 
+    *A set of targets.* A recommender shows the neighbours of a group, and some group is the
+    neighbour of any target. Of a seed that is claimed to lead to the targets as a set, the
+    joins of the target that is most often joined through it are left out once: the other
+    targets alone must raise the odds, too. Its p-value is the larger of both, the second that
+    of a ratio of at most 1; its score the mean of both modes (``breadth = "set"``).
+
     *Score.* The largest posterior mode of beta_g over the forms, prior Normal(0, 1 /
     penalty). *Estimate.* exp(beta_g) by conditional maximum likelihood with the others held,
     of the form with the least p-value, and its 95 % likelihood interval. *p-value.*
@@ -174,6 +181,8 @@ def detect_edges(
     if not forms:
         raise LogError(traces_of(joins))
     cases = collect_cases(joins, targets)
+    several = int(np.count_nonzero(joins.sizes()[targets.mask])) > 1
+    breadth = several and options.breadth == "set"
     through: list[Entries] = []
     seen = {}
     for form in FORMS:
@@ -181,7 +190,8 @@ def detect_edges(
             entries = entries_of(joins, cases, form)
             through.append(entries)
             sender = sender_classes(joins, targets, cases) if form == "fellow" else None
-            seen[form] = _look(joins, cases, entries, sender, options)
+            of_a_set = breadth and form == "seed"
+            seen[form] = _look(joins, cases, entries, sender, options, of_a_set=of_a_set)
         else:
             seen[form] = _unseen(joins.n_groups)
     n, k = _count_once(cases, through, joins.n_groups)
@@ -192,21 +202,28 @@ def detect_edges(
 
 
 def _look(
-    joins: JoinLog, cases: Cases, entries: Entries, sender: Int64 | None, options: EdgesOptions
-) -> _Seen:
+    joins: JoinLog, cases: Cases, entries: Entries, sender: Int64 | None, options: EdgesOptions,
+    *, of_a_set: bool,
+) -> _Seen:  # fmt: skip
     if not len(entries.row):
         return _unseen(joins.n_groups)
     slots = slots_of(cases, entries, n_groups=joins.n_groups, sender=sender)
     fit = fit_slots(slots, penalty=options.penalty)
     effects = estimate_effects(pairs_of(slots, fit), null=float(np.log(options.least_ratio)))
-    known = effects.informative
+    known, beta, p = effects.informative, fit.beta, norm.sf(effects.root)
+    if of_a_set:
+        entries_of_others = without_most_frequent(cases, entries, joins.n_groups)
+        held = slots_of(cases, entries_of_others, n_groups=joins.n_groups, sender=sender)
+        others = estimate_effects(pairs_of(held, fit))
+        p = np.maximum(p, np.where(others.informative, norm.sf(others.root), 1.0))
+        beta = 0.5 * (beta + np.minimum(beta, fit_slots(held, penalty=options.penalty).beta))
     n, k = _count_once(cases, [entries], joins.n_groups)
     return _Seen(
-        beta=fit.beta,
+        beta=beta,
         ratio=np.where(known, np.exp(effects.log_ratio), np.nan),
         low=np.where(known, np.exp(effects.low), np.nan),
         high=np.where(known, np.exp(effects.high), np.nan),
-        p=np.where(known, norm.sf(effects.root), np.nan),
+        p=np.where(known, p, np.nan),
         n_joins=n,
         n_targets=k,
     )

@@ -14,7 +14,7 @@ from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
 __all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of",
-           "sender_classes", "slots_of"]  # fmt: skip
+           "sender_classes", "slots_of", "without_most_frequent"]  # fmt: skip
 
 
 FORMS = ("seed", "member", "fellow")
@@ -183,6 +183,22 @@ def _joins_of(joins: JoinLog, senders: Int32) -> tuple[Int64, Int32, Int32]:
 def _first_user(joins: JoinLog) -> int:
     """Return the id in the whole log of a part's first user."""
     return 0 if joins.part_of is None else joins.part_of[0]
+
+
+def without_most_frequent(cases: Cases, entries: Entries, n_groups: int) -> Entries:
+    """Leave out of each group's entries the joins of the target most often joined through it.
+
+    Of targets joined equally often the first by name.
+    """
+    hit = cases.event[entries.row]
+    pair = entries.group[hit].astype(np.int64) * n_groups + cases.group[entries.row[hit]]
+    pair, count = np.unique(pair, return_counts=True)
+    group, target = np.divmod(pair, n_groups)
+    order = np.lexsort((-target, count))
+    most = np.full(n_groups, -1)
+    most[group[order]] = target[order]
+    kept = cases.group[entries.row] != most[entries.group]
+    return Entries(entries.row[kept], entries.group[kept])
 
 
 def slots_of(

@@ -86,7 +86,8 @@ def near_effects(
     out, earlier = np.empty((2, _CHUNKS, 4, slots.n_groups))
     add_near(
         np.linspace(0, slots.n_cases, _CHUNKS + 1).astype(np.int64), slots.offsets, slots.group,
-        slots.fresh, slots.length, slots.events, slots.until, weight, beta, near, far,
+        slots.fresh, (slots.length > 0).astype(np.float64), slots.events, slots.until, weight,
+        beta, near, far,
         np.empty((_CHUNKS, 2, int(counts.max(initial=0)) + 1)), out, earlier,
     )  # fmt: skip
     observed, expected, variance, squares = out.sum(axis=0)

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange
 
 __all__ = ["add_near"]
 
@@ -109,7 +109,7 @@ def _fill_sides(  # type: ignore[no-untyped-def]
     return n, observed
 
 
-@kernel
+@inner_kernel
 def _add_cases(  # type: ignore[no-untyped-def]
     begin, end, offsets, group, fresh, length, events, until, weight, beta, near, far, a, b, out,
     earlier,

@@ -18,11 +18,11 @@ from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
 from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
-from gateway.detect.self_controlled.sensitivity import e_values, say_checks
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.sensitivity import e_values, say_checks, say_failed
 from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
-from gateway.detect.self_controlled.unusual import most_usual_joins
-from gateway.detect.self_controlled.windows import choose_window
+from gateway.detect.self_controlled.windows import choose_window, targets_run_out
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts
@@ -31,7 +31,7 @@ from gateway.targets import TargetSet
 __all__ = ["SELF_CONTROLLED", "detect_self_controlled"]
 
 
-# What is held at once for each join of a user with an event (docs/logs.md: measured).
+# What is held at once for each join of a user with an event (docs: join logs).
 _BYTES_PER_JOIN = 150
 # A rough fit is enough for a prior's mean, and one penalty for its many.
 _ASSOCIATION = CoefficientOptions(penalty=10.0, tolerance=1e-5)
@@ -136,18 +136,19 @@ def detect_self_controlled(
     given = window_in(options, joins.tick)
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
+    prepared = Preparation.of(options, joins)
+    if prepared.depletion:
+        runs_out = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
+        prepared = replace(prepared, depletion=runs_out)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
-        surrogate = choose_surrogates(joins, targets, clock=options.clock, seed=seed)
+        surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    window = given or choose_window(joins, targets.mask | surrogate, clock=options.clock)
-    most = most_usual_joins(np.diff(joins.offsets)) if options.unusual_users == "auto" else np.inf
+    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared)
     gather = partial(
-        gather_evidence, joins, clock=options.clock, window=window, penalty=options.penalty,
-        bulk=options.inflation == "bulk",
-        aliases=options.aliases == "auto", strata=options.user_strata == "auto",
+        gather_evidence, joins, prepared=prepared, window=window, penalty=options.penalty,
+        bulk=options.inflation == "bulk", aliases=options.aliases == "auto",
         before=options.second_contrast == "before",
-        most_joins=most,
     )  # fmt: skip
     found = gather(targets.mask | surrogate)
     if surrogate.any():
@@ -189,10 +190,17 @@ def detect_self_controlled(
         detection.flagged, detection.p_value, norm.sf(found.near.z), found.near.z,
         alias=found.alias, alpha=options.alpha,
     )  # fmt: skip
-    notes = (*_set_aside(joins, most), *_say_kinds(found.second_kind), *say_checks(found.checks))
+    notes = (
+        *_set_aside(joins, prepared.most_joins),
+        *_say_kinds(found.second_kind),
+        *say_checks(found.checks),
+    )
     if given is None:
         notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
-    return replace(detection, extra={**detection.extra, "grade": grade}, notes=notes)
+    return replace(
+        detection, extra={**detection.extra, "grade": grade}, notes=notes,
+        warnings=say_failed(found.checks),
+    )  # fmt: skip
 
 
 def _names(joins: JoinLog, alias: Int64) -> npt.NDArray[np.object_]:

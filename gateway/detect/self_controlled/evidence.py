@@ -13,10 +13,10 @@ from gateway.detect.self_controlled.before import NearEffects, near_effects
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.prior import fit_prior
 from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
-from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots, select_cases
-from gateway.detect.self_controlled.strata import split_calendar, two_kinds
+from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.log.join_log import JoinLog
 
 __all__ = ["Evidence", "gather_evidence"]
@@ -103,18 +103,16 @@ class Evidence:
         )  # fmt: skip
 
 
-def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be turned off)
+def gather_evidence(
     joins: JoinLog,
     outcome: Mask,
     *,
-    clock: Clock,
+    prepared: Preparation,
     window: RiskWindow,
     penalty: float | None,
     bulk: bool,
     aliases: bool,
-    strata: bool,
     before: bool,
-    most_joins: float,
 ) -> Evidence:
     """Fit all groups with the joins of some as events.
 
@@ -124,30 +122,22 @@ def gather_evidence(  # noqa: PLR0913  (one argument for each piece that can be 
         The log.
     outcome
         bool, shape (n_groups,): whose joins are events; all others are candidates.
-    clock, window, penalty
+    prepared
+        How slots are made.
+    window, penalty
         As in ``build_slots`` and ``fit_joint``.
     bulk
         Whether the bulk of all groups widens the null.
     aliases
         Whether groups that are joined together count as one.
-    strata
-        Whether two kinds of users, where there are two, have calendars of their own.
     before
         Whether to hold the slots after a join against those just before it.
-    most_joins
-        Users with more joins than that are left out.
     """
-    slots = build_slots(joins, outcome, ~outcome, clock=clock, window=window)
-    usual = np.diff(joins.offsets)[slots.user] <= most_joins
-    if not usual.all():
-        slots = select_cases(slots, usual)
+    slots, kinds = prepared.slots(joins, outcome, ~outcome, window=window)
     alias = np.arange(joins.n_groups)
     if aliases:
         alias = find_aliases(slots)
         slots = merge_aliases(slots, alias)
-    kinds = two_kinds(slots) if strata else None
-    if kinds is not None:
-        slots = split_calendar(slots, kinds)
     likelihood = Likelihood(slots)
     fit = fit_joint(likelihood, penalty=penalty)
     own = own_effects(likelihood, fit, bulk=bulk)

@@ -147,7 +147,7 @@ def _add_case(  # type: ignore[no-untyped-def]
     return loss
 
 
-@kernel
+@inner_kernel
 def _add_cases(  # type: ignore[no-untyped-def]
     begin, stop, offsets, n, group, fresh, stratum, length, events, until, exact, beta, table,
     eta, w, rest, drop, F, b, gradient, background,
@@ -311,7 +311,7 @@ def _add_own_of_case(  # type: ignore[no-untyped-def]
         begin = after
 
 
-@kernel
+@inner_kernel
 def _add_own_of_cases(  # type: ignore[no-untyped-def]
     begin, stop, offsets, n, group, fresh, stratum, length, events, until, exact, beta, table,
     ratio, waning, rows, polynomials, fixed, sums,
@@ -409,7 +409,7 @@ def _add_background_of_case(  # type: ignore[no-untyped-def]
         begin = after
 
 
-@kernel
+@inner_kernel
 def _add_background_of_cases(  # type: ignore[no-untyped-def]
     begin, stop, offsets, n, group, fresh, stratum, length, until, exact, beta, table, n_pieces,
     n_positions, rows, polynomials, upto, whole, cross, own,

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.arrays import Float64
 
-__all__ = ["Prior", "fit_prior"]
+__all__ = ["Prior", "fit_prior", "gain_of"]
 
 
 # Standard deviations of log ratios that are looked at: below the least the groups are alike.
@@ -88,18 +88,32 @@ def fit_prior(estimate: Float64, error: Float64, association: Float64) -> Prior:
     the flat prior of tau.
     """
     fits = [_given_spread(tau, estimate, error, association) for tau in _SPREADS]
-    likelihood, intercept, slope, covariance = (np.array(x) for x in zip(*fits, strict=True))
+    likelihood, half, intercept, slope, covariance = (np.array(x) for x in zip(*fits, strict=True))
+    likelihood -= half
     # Equal steps of log tau are steps of tau in proportion to it.
     weight = np.exp(likelihood - likelihood.max()) * _SPREADS
     return Prior(_SPREADS, weight / weight.sum(), intercept, slope, covariance)
 
 
+def gain_of(estimate: Float64, error: Float64, predictor: Float64) -> float:
+    """Return the log likelihood ratio of b in ``fit_prior``'s model against b = 0; not negative.
+
+    Each side at its own tau: how much better a predictor tells the effects than their mean does.
+    """
+    best = (
+        max(_given_spread(tau, estimate, error, x)[0] for tau in _SPREADS)
+        for x in (predictor, np.zeros(len(predictor)))
+    )
+    with_it, without = best
+    return with_it - without
+
+
 def _given_spread(
     tau: float, y: Float64, error: Float64, x: Float64
-) -> tuple[float, float, float, Float64]:
-    """Return the restricted log-likelihood, intercept, slope and their covariance."""
+) -> tuple[float, float, float, float, Float64]:
+    """Return the log-likelihood, half the log information, intercept, slope, covariance."""
     if len(y) == 0:
-        return 0.0, 0.0, 0.0, np.zeros((2, 2))
+        return 0.0, 0.0, 0.0, 0.0, np.zeros((2, 2))
     variance = tau**2 + error**2
     total = float(np.sum(1.0 / variance))
     share = 1.0 / variance / total
@@ -114,5 +128,6 @@ def _given_spread(
         covariance += np.outer(off, off) / (total * square)
     slope = max(slope, 0.0)
     rest = y - level - slope * (x - centre)
-    loss = np.sum(np.log(variance) + rest**2 / variance) + np.log(information)
-    return -0.5 * float(loss), level - slope * centre, slope, covariance
+    loss = np.sum(np.log(variance) + rest**2 / variance)
+    half = 0.5 * float(np.log(information))
+    return -0.5 * float(loss), half, level - slope * centre, slope, covariance

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.slots import Slots
 
-__all__ = ["CHECKS", "Check", "check_assumptions", "e_values", "say_checks"]
+__all__ = ["CHECKS", "Check", "check_assumptions", "e_values", "say_checks", "say_failed"]
 
 
 # A larger share of slots with an event is no rare outcome (VanderWeele 2017).
@@ -65,13 +65,18 @@ class Check:
     failed: bool
 
 
-def say_checks(checks: Sequence[Check]) -> tuple[str, ...]:
-    """Return what became of the checks, a sentence for each that failed and one for the rest."""
-    failed = [
+def say_failed(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return a sentence for each check that failed."""
+    return tuple(
         f"{check.name}: observed over expected {check.ratio:.2f} (z {check.z:.1f}); "
         f"{CHECKS[check.name]}"
         for check in checks if check.failed
-    ]  # fmt: skip
+    )  # fmt: skip
+
+
+def say_checks(checks: Sequence[Check]) -> tuple[str, ...]:
+    """Return what became of the checks, a sentence for each that failed and one for the rest."""
+    failed = list(say_failed(checks))
     silent = [check.name for check in checks if np.isnan(check.ratio)]
     held = [check.name for check in checks if not check.failed and not np.isnan(check.ratio)]
     if held:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.detect.self_controlled.depletion import Depletion, depletion_of
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.randomness import name_uniforms
@@ -79,8 +80,8 @@ class Slots:
     stratum
         uint16, shape (n_rows,): bin of the position x ``n_pieces`` + piece of the calendar.
     length
-        float64, shape (n_rows,): on the clock of joins 1, on the calendar the ticks of the
-        slot; 0 where the row is no slot.
+        float64, shape (n_rows,): on the clock of joins 1, or what ``Depletion`` says, on the
+        calendar the ticks of the slot; 0 where the row is no slot.
     events
         int32, shape (n_rows,).
     until
@@ -174,6 +175,7 @@ def build_slots(
     clock: Clock = "joins",
     window: RiskWindow = RiskWindow(),
     sample: tuple[int, float] | None = None,
+    depletion: bool = False,
 ) -> Slots:
     """Cut the cases of a log into slots.
 
@@ -189,11 +191,18 @@ def build_slots(
         How long an exposure lasts.
     sample
         Seed and share of the users, drawn by name, who may be cases; None for all.
+    depletion
+        Whether the slots' lengths are those of ``Depletion``; on the clock of joins.
     """
     calendar = _calendar(*event_ticks(joins, outcome), clock)
-    cut = _cut_joins if clock == "joins" else _cut_calendar
+    given = outcome, candidate, calendar, window, sample
+    if clock == "joins":
+        running_out = depletion_of(joins, outcome) if depletion else None
+        parts = over_parts(joins, _cut_joins, *given, running_out)
+    else:
+        parts = over_parts(joins, _cut_calendar, *given)
     rows, users = [], 0
-    for found, n_users in over_parts(joins, cut, outcome, candidate, calendar, window, sample):
+    for found, n_users in parts:
         rows.append(_Rows(**{**vars(found), "user": found.user + users}))
         users += n_users
     sizes = np.concatenate([np.diff(r.offsets) for r in rows])
@@ -247,6 +256,7 @@ def _cut_joins(
     calendar: _Calendar,
     window: RiskWindow,
     sample: tuple[int, float] | None,
+    depletion: Depletion | None,
 ) -> tuple[_Rows, int]:
     """Return the joins of a part's cases as rows, and its number of users."""
     cases = cases_of(part, outcome, sample)
@@ -261,12 +271,16 @@ def _cut_joins(
     index = np.arange(len(group))
     position = np.maximum.accumulate(np.where(fresh, index, 0)) - offsets[case]
     n_pieces = len(calendar.inner) + 1
+    slot = (time >= calendar.first) & (time <= calendar.last)
+    length = slot.astype(np.float64)
+    if depletion is not None:
+        length *= depletion.factors(offsets, fresh, slot, outcome[group])
     rows = _Rows(
         offsets=offsets,
         group=np.where(candidate[group], group, len(outcome)).astype(np.int32),
         fresh=fresh,
         stratum=(_bin(position) * n_pieces + calendar.piece(time)).astype(np.uint16),
-        length=((time >= calendar.first) & (time <= calendar.last)).astype(np.float64),
+        length=length,
         events=outcome[group].astype(np.int32),
         until=_ends_of_joins(offsets, case, time, fresh, window, left),
         user=np.flatnonzero(cases),

@@ -7,8 +7,6 @@ question is which groups are like targets, and the answer must not come from the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.stats import gamma
 
@@ -16,31 +14,25 @@ from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.findings import add_up
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
-from gateway.detect.self_controlled.slots import (
-    Clock,
-    Slots,
-    build_slots,
-    cases_of,
-    event_ticks,
-    select_cases,
-)
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.prior import gain_of
+from gateway.detect.self_controlled.slots import cases_of, event_ticks
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
-from gateway.randomness import name_uniforms
 from gateway.targets import TargetSet
 
-__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates"]
+__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates", "sample_of"]
 
 
 # Affinities at which the set may be cut; 1 is that of the targets among themselves.
 LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)
 # The bound that an affinity must pass is one that chance passes once in twenty.
 _DOUBT = 0.05
-# While the set is chosen: a penalty in the middle of what the data ask for.
-_PENALTY = 60.0
-# Below this information a half of the users says nothing about a group.
-_LEAST_INFORMATION = 1.0
+# What a set must gain in log likelihood: twenty to one.
+_MARGIN = 3.0
+# Differences of log likelihood below this are those of chance.
+_ALIKE = 2.0
 # Of more cases a sample by name is enough to choose one set of five by.
 MOST_CASES = 1 << 19
 # Ranges of users that threads share.
@@ -96,24 +88,26 @@ def _joins_before(
 
 
 def choose_surrogates(
-    joins: JoinLog, targets: TargetSet, *, clock: Clock = "joins", seed: int
+    joins: JoinLog, targets: TargetSet, *, prepared: Preparation, seed: int
 ) -> Mask:
     """Choose the groups whose joins count as events beside those of the targets.
 
-    For each set of the ladder: fit all groups on one half of the users with the set's
-    joins as events, on the other half with target joins alone, and correlate the two
-    statistics over the groups; both ways round. A set that stands for the targets brings
-    news about them, and the correlation rises; one that does not drowns them, and it
-    falls. The best set is taken if its correlation is above that of target joins alone, and
-    above zero, by one standard error: a set that does not help does harm. No truth enters.
-    Of more than ``MOST_CASES`` cases a sample is fitted, drawn by the users' names.
+    All groups are fitted with target joins as events, and with the joins of each set of the
+    ladder instead. The two share no event, so what the second says of the groups predicts
+    the first only where the groups raise both. A set is fit to be taken if it makes the
+    estimates twenty times as likely as their mean does: one that does not help does harm. Of
+    those that predict about as well as the best, within a log likelihood of 2, the largest is
+    taken: it has most events. No truth enters. Of more than ``MOST_CASES`` cases a sample is
+    fitted, drawn by the users' names.
 
     Parameters
     ----------
     joins, targets
         The log and its targets.
+    prepared
+        How slots are made.
     seed
-        Of the halves, drawn by the users' names.
+        Of the sample, drawn by the users' names.
 
     Returns
     -------
@@ -123,68 +117,29 @@ def choose_surrogates(
     affinity = affinity_to_targets(joins, targets)
     sets = [(affinity > cut) & ~targets.mask for cut in LADDER]
     sets = [chosen for chosen in sets if chosen.any()]
-    none = np.zeros(joins.n_groups, bool)
     if not sets:
-        return none
+        return np.zeros(joins.n_groups, bool)
     candidate = ~targets.mask & ~sets[-1]
-    half = name_uniforms(joins.users, seed=seed) < 0.5
 
-    def statistics(outcome: Mask, candidate: Mask) -> Float64:
-        return _statistics(joins, outcome, candidate, half, clock, seed)
+    def fitted(outcome: Mask) -> JointFit:
+        slots, _ = prepared.slots(
+            joins, outcome, ~targets.mask & ~outcome, sample=sample_of(joins, outcome, seed=seed)
+        )
+        return fit_joint(Likelihood(slots), rough=True)
 
-    plain = statistics(targets.mask, candidate)
-    usual = _agreement(plain, plain)
-    by_chance = 1.0 / math.sqrt(max(int(candidate.sum()), 1))
-    best, most = none, max(usual + _margin(usual, plain), by_chance)
-    for chosen in sets:
-        found = statistics(targets.mask | chosen, ~targets.mask & ~chosen)
-        agreement = _agreement(found, plain)
-        if agreement > most:
-            best, most = chosen, agreement
-    return best
-
-
-def _margin(agreement: float, plain: Float64) -> float:
-    """Standard error of a correlation over the groups known in both halves."""
-    known = int(np.count_nonzero(np.isfinite(plain).all(axis=0)))
-    return (1.0 - agreement**2) / math.sqrt(max(known, 1))
+    plain = fitted(targets.mask)
+    estimate, error = plain.by_itself()
+    known = candidate & np.isfinite(error)
+    found = [fitted(chosen).point.beta[known] for chosen in sets]
+    gain = np.array([gain_of(estimate[known], error[known], beta) for beta in found])
+    good = np.flatnonzero(gain > max(_MARGIN, gain.max() - _ALIKE))
+    return sets[good[-1]] if len(good) else np.zeros(joins.n_groups, bool)
 
 
-def _statistics(
-    joins: JoinLog, outcome: Mask, candidate: Mask, half: Mask, clock: Clock, seed: int
-) -> Float64:
-    """Standardised effect of every group in each half of the users; NaN where unknown."""
-    sample = seed, min(1.0, MOST_CASES / _count_cases(joins, outcome))
-    slots = build_slots(joins, outcome, candidate, clock=clock, sample=sample)
-    part = half[slots.user]
-    return np.array([_one_half(slots, part), _one_half(slots, ~part)])
-
-
-def _count_cases(joins: JoinLog, outcome: Mask) -> int:
-    return sum(over_parts(joins, _count_cases_in, outcome))
+def sample_of(joins: JoinLog, outcome: Mask, *, seed: int) -> tuple[int, float]:
+    """Return the seed and the share of users of a sample of at most ``MOST_CASES`` cases."""
+    return seed, min(1.0, MOST_CASES / sum(over_parts(joins, _count_cases_in, outcome)))
 
 
 def _count_cases_in(part: JoinLog, outcome: Mask) -> int:
     return int(np.count_nonzero(cases_of(part, outcome)))
-
-
-def _one_half(slots: Slots, part: Mask) -> Float64:
-    fit = fit_joint(Likelihood(select_cases(slots, part)), penalty=_PENALTY, rough=True)
-    return np.where(fit.information > _LEAST_INFORMATION, _score(fit), np.nan)
-
-
-def _score(fit: JointFit) -> Float64:
-    """At the optimum the data pull with penalty x beta: one Newton step from there."""
-    step = fit.point.beta * (1 + fit.penalty / np.maximum(fit.information, 1e-9))
-    return np.asarray(step * np.sqrt(fit.information))
-
-
-def _agreement(found: Float64, plain: Float64) -> float:
-    """Mean correlation of one half's statistics with the other half's plain ones."""
-    values = []
-    for here, there in ((found[0], plain[1]), (found[1], plain[0])):
-        both = np.isfinite(here) & np.isfinite(there)
-        if np.count_nonzero(both) < 3 or np.ptp(here[both]) == 0 or np.ptp(there[both]) == 0:
-            return 0.0
-        values.append(float(np.corrcoef(here[both], there[both])[0, 1]))
-    return sum(values) / len(values)

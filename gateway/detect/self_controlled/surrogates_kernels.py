@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gateway._numba import kernel, parallel_kernel, prange
+from gateway._numba import inner_kernel, parallel_kernel, prange
 
 __all__ = ["add_joins_before"]
 
 
-@kernel
+@inner_kernel
 def _add_users(begin, stop, offsets, group, time, target, ticks, upto, found, seen):  # type: ignore[no-untyped-def]
     for u in range(begin, stop):
         first, end = offsets[u], offsets[u + 1]

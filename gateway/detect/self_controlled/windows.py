@@ -1,6 +1,8 @@
-"""How long an effect lasts: a ladder of windows, judged by the events alone."""
+"""How long an effect lasts, and whether targets run out: judged by the events alone."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -8,11 +10,13 @@ import numpy.typing as npt
 from gateway.arrays import Mask
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
-from gateway.detect.self_controlled.slots import Clock, RiskWindow, build_slots
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.slots import Clock, RiskWindow
+from gateway.detect.self_controlled.surrogates import sample_of
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["choose_window", "ladder"]
+__all__ = ["choose_window", "ladder", "targets_run_out"]
 
 
 # Windows in time: so many halvings of the usual span of a history.
@@ -43,7 +47,7 @@ def _spans(part: JoinLog, outcome: Mask) -> npt.NDArray[np.int64]:
     return np.asarray(last - first)
 
 
-def choose_window(joins: JoinLog, outcome: Mask, *, clock: Clock) -> RiskWindow:
+def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation) -> RiskWindow:
     """Choose how long a join counts, one length for all groups.
 
     Each window is fitted to the same events of the same cases, with a penalty of its own,
@@ -52,12 +56,31 @@ def choose_window(joins: JoinLog, outcome: Mask, *, clock: Clock) -> RiskWindow:
     gains by the choice is small beside its own error: where nothing is true the p-values
     stay uniform (tests/test_self_controlled.py).
     """
-    windows = ladder(joins, outcome, clock=clock)
-    evidence = np.array([_evidence(joins, outcome, clock, window) for window in windows])
+    windows = ladder(joins, outcome, clock=prepared.clock)
+    evidence = np.array([_evidence(joins, outcome, prepared, window) for window in windows])
     best = int(np.argmax(evidence))
     return windows[best] if evidence[best] > evidence[0] + _MARGIN else windows[0]
 
 
-def _evidence(joins: JoinLog, outcome: Mask, clock: Clock, window: RiskWindow) -> float:
-    slots = build_slots(joins, outcome, ~outcome, clock=clock, window=window)
+def targets_run_out(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int) -> bool:
+    """Return whether ``Depletion`` makes the events more likely.
+
+    It must where users join what they like and have not yet; it need not where an event does
+    not take the next one's place, as in a log whose joins were permuted within users. The
+    marginal likelihoods of the same events are compared, each at its own penalty.
+    """
+    found = []
+    for depletion in (True, False):
+        slots, _ = replace(prepared, depletion=depletion).slots(
+            joins, outcome, ~outcome, sample=sample_of(joins, outcome, seed=seed)
+        )
+        # The fit leaves out what does not depend on it: the lengths of the events' own slots.
+        hit = slots.events > 0
+        own = float(np.sum(slots.events[hit] * np.log(slots.length[hit])))
+        found.append(fit_joint(Likelihood(slots)).evidence + own)
+    return found[0] > found[1]
+
+
+def _evidence(joins: JoinLog, outcome: Mask, prepared: Preparation, window: RiskWindow) -> float:
+    slots, _ = prepared.slots(joins, outcome, ~outcome, window=window)
     return fit_joint(Likelihood(slots)).evidence

@@ -20,6 +20,14 @@ _CLAIM = Column("claims", "association: members go to targets more often than ot
                 "from the group to targets", is_number=False)  # fmt: skip
 
 
+_READ = (
+    "How to read the tables: a detector is trusted as far as its claim reaches. One that claims "
+    "association must call nobody where labels are permuted over all joins; one that claims change "
+    "must call nobody where each user's groups are permuted, either. Planted gateways then say how "
+    "strong an effect must be on this log for it to be found."
+)
+
+
 def check(result: Result) -> Section | None:
     """Return what a check shows, in words and by number; None for another result."""
     rows = result.rows("check")
@@ -34,6 +42,7 @@ def check(result: Result) -> Section | None:
         [
             f"For a paper: {paragraph_of(rows, summary)}",
             f"What may not be claimed: {said}",
+            _READ,
             *_traces(summary),
             *(table for table in tables if table.n_rows),
         ],
@@ -115,10 +124,15 @@ def _planted(rows: _Rows) -> Table:
         Column("detector", is_number=False),
         Column("gateways", "where they are planted", is_number=False),
         Column("ratio", "what a member's rate of target joins is multiplied by"),
+        Column("joins added", "further target joins because of all planted groups, mean over logs"),
         Column("power", "share of planted groups that are flagged"),
         Column("95 % interval", "Clopper and Pearson, planted groups taken as independent"),
         Column("planted"),
         Column("average precision", "planted groups against all others, mean over logs"),
+        Column(
+            "planted of called",
+            "share of the flagged groups that are planted; some others may be gateways, too",
+        ),
         Column("calls elsewhere", "mean over logs; some of them may be true"),
         Column("coverage", "share of 95 % intervals that hold the planted ratio"),
         Column("least ratio", "found with power .8"),
@@ -133,10 +147,11 @@ def _planted(rows: _Rows) -> Table:
         power = found.get("power")
         lines.append(Row([
             _name(detector), _text(where), Cell(f"{ratio:g}", ratio),
+            _number(found, "joins_added", count),
             _number(found, "power", percent),
             Cell(MISSING) if power is None else _bounds(power, percent),
             Cell(MISSING) if power is None else Cell(count(power["n"]), power["n"]),
-            _number(found, "average_precision", decimal),
+            _number(found, "average_precision", decimal), _number(found, "share_planted", percent),
             _number(found, "calls_elsewhere", lambda value: decimal(value, digits=1)),
             _number(found, "coverage", decimal),
             _least(least.get((detector, where)), power),

@@ -40,7 +40,7 @@ from gateway.wording import (
     written,
 )
 
-__all__ = ["explained", "explanations"]
+__all__ = ["explained", "explanations", "facts_of"]
 
 _AFTER = (
     "look-alike check: target joins after the join, by the joiners who made joins before and "
@@ -145,6 +145,11 @@ def _facts(
         flag = ", flagged" if other["flagged"] else ""
         rank = "not ranked" if other["rank"] is None else f"rank {count(other['rank'])}{flag}"
         yield f"by {other['detector'].replace('_', ' ')}", rank
+    yield from facts_of(known, truth)
+
+
+def facts_of(known: Mapping[str, Any] | None, truth: Mapping[str, Any] | None) -> Iterator[Said]:
+    """What is true of a group on a simulated platform, by its rows of groups and of the truth."""
     if known is not None and known["role"] != "unknown":
         yield from _planted(known)
     if truth is not None and truth["direct_effect"] is not None:

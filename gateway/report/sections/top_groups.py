@@ -115,14 +115,31 @@ def ranked_columns(measure: Measure) -> dict[str, Column]:
             "T", "statistic", partial(decimal, digits=2),
             "excess of target joins over what is expected, in standard deviations",
         ),
+        "e_value": numbers(
+            "E-value", "e_value", partial(decimal, digits=2),
+            "how much a hidden change within the users would have to raise both the joining of "
+            "the group and the rate of target joins to explain the lower limit away",
+        ),
+        "gamma": numbers(
+            "Rosenbaum's Gamma", "gamma", partial(decimal, digits=2),
+            "odds of being the group's by which joins of one stratum may differ, because of "
+            "something hidden, before the call falls",
+        ),
         "p_value": Column("p", measure.test + warning, cell=partial(_tested, "p_value")),
         "q_value": Column("q", "Benjamini-Hochberg", cell=partial(_tested, "q_value")),
         "flagged": words(
-            "flagged", lambda row: MISSING if row["flagged"] is None else _yes(row["flagged"]),
+            "flagged", _flagged,
             "called a gateway group: q below the detector's alpha, and as many events as it asks "
-            "for",
+            f"for; {NOT_HELD}: the detector calls groups where there is nothing to find",
         ),
     }  # fmt: skip
+
+
+def _flagged(row: Stored) -> str:
+    if row["flagged"] is None:
+        return MISSING
+    is_doubtful = row["flagged"] and row.get("level_held") is False
+    return f"yes {NOT_HELD}" if is_doubtful else _yes(row["flagged"])
 
 
 def _role(row: Stored) -> Cell:
@@ -161,7 +178,7 @@ def verdict(result: Result) -> Section | None:
         blocks += [_sentence(found.text), _sentence(found.agreement), _sentence(MEANING)]
         blocks += _verdict_tables(result, found)
     blocks += _judged(result)
-    blocks += [_sentence(line) for line in said]
+    blocks += [_sentence(line) for line in [*said, result.summary("permuted")] if line]
     return Section("verdict", "Verdict", blocks) if blocks else None
 
 

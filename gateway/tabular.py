@@ -1,0 +1,135 @@
+"""Tables that go to pandas, polars, DuckDB and Arrow, and that a notebook shows."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["Rows", "Tabular", "Text", "frame_library", "html_table"]
+
+_SHOWN = 10
+
+
+class Tabular:
+    """What has ``to_arrow``: with the ways on from there."""
+
+    def to_arrow(self) -> pa.Table:
+        """Return the table."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return ``to_arrow()`` as a pandas data frame.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            When pandas is not installed.
+        """
+        frame_library("pandas")
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return ``to_arrow()`` as a polars data frame.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            When polars is not installed.
+        """
+        frame: pl.DataFrame = frame_library("polars").from_arrow(self.to_arrow())
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Hand the table to any library that reads Arrow, such as DuckDB or polars."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{html_table(self.to_arrow())}"
+
+
+class Text(str):
+    """Text that a notebook shows as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Rows(Tabular):
+    """A table with a word on what it is.
+
+    Parameters
+    ----------
+    table
+        The table.
+    what
+        What one row is, in the plural: ``joins of user 'eve'``.
+    """
+
+    table: pa.Table
+    what: str
+
+    def to_arrow(self) -> pa.Table:
+        """Return the table."""
+        return self.table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.table.column_names)
+        return f"<{self.table.num_rows:,} {self.what}: {names}>"
+
+
+def frame_library(name: str) -> Any:
+    """Return pandas or polars, which are optional.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not installed; the message names the way round.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        message = f"{name} is not installed; to_arrow() works without it (pip install {name})"
+        raise ModuleNotFoundError(message, name=name) from error
+
+
+def html_table(table: pa.Table, *, rows: int = _SHOWN) -> str:
+    """Return the first rows of a table as HTML; everything in it is escaped.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> html_table(pa.table({"group": ["<b>"], "score": [0.12345]})).count("&lt;b&gt;")
+    1
+    """
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table.column_names)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row.values())
+        + "</tr>"
+        for row in table.slice(0, rows).to_pylist()
+    )
+    more = table.num_rows - rows
+    rest = f"<p>and {more:,} more rows</p>" if more > 0 else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "\N{EN DASH}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if type(value) is int else str(value)
