@@ -42,7 +42,8 @@ def example_log() -> ExampleLog:
 
     A platform of 8,000 users and 400 groups over 540 days: 24 target groups, eight gateways,
     eight groups that attract users who are inclined anyway, six that are merely large.
-    ``configs/example.toml`` made it, with seed 1; it was not chosen among seeds.
+    ``configs/example.toml`` made it, with seed 1; its targets were widened after a first look
+    at seeds 1 and 2. It illustrates, and is no evidence of how well a detector works.
 
     Returns
     -------
