@@ -7,7 +7,8 @@ no group has an effect, and every call is a false one.
 
 For each kind and each setting of the detector (all pieces, or one turned off) it prints the mean
 over worlds of average precision against the planted gateways, of calls at 5 % and the share of
-false ones, and the same of robust calls. Groups of one alias set count once, and a set with a
+false ones, the same of robust calls, and the share of gateways whose 95 % interval holds the
+planted ratio. Groups of one alias set count once, and a set with a
 gateway in it is true.
 
 Run: python experiments/disturbances.py [--worlds 5] [--first 1] [--kinds base bots ...]
@@ -120,6 +121,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "no prior": {"prior": "none"},
     "no inflation": {"inflation": "none"},
     "no aliases": {"aliases": "none"},
+    "no depletion": {"depletion": "none"},
     "no strata": {"user_strata": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
@@ -129,11 +131,16 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A log, its targets, and what acts: bool, shape (n_groups,)."""
+    """A log, its targets, and by which factor each group multiplies joins of them."""
 
     joins: JoinLog
     targets: TargetSet
-    acts: Mask
+    factor: Float64
+
+    @property
+    def acts(self) -> Mask:
+        """Groups that act, bool, shape (n_groups,)."""
+        return self.factor > 1
 
 
 def draw(kind: Kind, seed: int) -> World:
@@ -304,11 +311,11 @@ def _as_world(kind: Kind, group: _Groups, rows: list[tuple[Int64, Int64, int]]) 
         user, which, day, users=[f"u{u:06}" for u in range(kind.users)],
         groups=[f"g{g:04}" for g in range(kind.groups)], tick="day",
     )  # fmt: skip
-    return World(joins, TargetSet(np.arange(kind.groups) < TARGETS, "targets"), group.beta > 0)
+    return World(joins, TargetSet(np.arange(kind.groups) < TARGETS, "targets"), np.exp(group.beta))
 
 
 def measure(world: World, found: Detection) -> list[float]:
-    """Return average precision, calls, false share, robust calls, false share of those."""
+    """Return average precision, calls, false ones, robust calls, false ones, coverage."""
     names = world.joins.groups.to_pylist()
     at = {name: i for i, name in enumerate(names)}
     alias = np.array([i if a is None else at[a] for i, a in enumerate(found.extra["alias"])])
@@ -321,7 +328,8 @@ def measure(world: World, found: Detection) -> list[float]:
     values = [float(precision[hit].mean()) if hit.any() else np.nan]
     for called in (found.flagged & one, robust & one):
         values += [float(called.sum()), float((called & ~acts).sum())]
-    return values
+    holds = (found.ci_low <= world.factor) & (world.factor <= found.ci_high)
+    return [*values, float(holds[world.acts].mean()) if world.acts.any() else np.nan]
 
 
 def line(name: str, setting: str, rows: list[list[float]]) -> str:
@@ -331,7 +339,7 @@ def line(name: str, setting: str, rows: list[list[float]]) -> str:
     worlds = [int(sum(row[i] > 0 for row in rows)) for i in (2, 4)]
     return (
         f"| {name} | {setting} | {mean[0]:.3f} | {mean[1]:.1f} | {shares[0]:.2f} ({worlds[0]}) "
-        f"| {mean[3]:.1f} | {shares[1]:.2f} ({worlds[1]}) |"
+        f"| {mean[3]:.1f} | {shares[1]:.2f} ({worlds[1]}) | {mean[5]:.2f} |"
     )
 
 
@@ -345,8 +353,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, help="instead of each kind's own number")
     parser.add_argument("--surrogates", choices=("auto", "none"), default="auto")
     given = parser.parse_args()
-    print("| kind | setting | AP | calls | false (worlds) | robust | false (worlds) |")
-    print("|---|---|---|---|---|---|---|")
+    print("| kind | setting | AP | calls | false (worlds) | robust | false (worlds) | coverage |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in given.kinds:
         kind = replace(KINDS[name], users=given.users) if given.users else KINDS[name]
         rows: dict[str, list[list[float]]] = {setting: [] for setting in given.settings}

@@ -1,4 +1,4 @@
-"""What the self-controlled detector finds on whole worlds, and what it calls in error.
+"""What the self-controlled detector, or ``edges``, finds on whole worlds, and calls in error.
 
 For each seed the world of a config is simulated and ranked. Printed: average precision
 against the planted gateways, look-alikes among the first 50, groups with q below 5, 10 and
@@ -7,7 +7,7 @@ against the planted gateways, look-alikes among the first 50, groups with q belo
 
 Run: python experiments/self_controlled_worlds.py [--config configs/benchmark_world.toml]
      [--seeds 1 2 3] [--null] [--clock calendar] [--surrogates none]
-     [--set world.users=60000 ...]
+     [--detector edges] [--set world.users=60000 ...]
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ import time
 
 import numpy as np
 
-from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
+from gateway.detect import (
+    Detection,
+    EdgesOptions,
+    SelfControlledOptions,
+    detect_edges,
+    detect_self_controlled,
+)
 from gateway.evaluate import evaluate_planted
 from gateway.pipeline import Inputs, obtain_inputs
 from gateway.results import load_config
@@ -29,10 +35,13 @@ LEVELS = (0.05, 0.1, 0.2)
 GATEWAY_NAMES = [role.name.lower() for role in Role if role in GATEWAYS]
 
 
-def measure(platform: Inputs, options: SelfControlledOptions) -> list[float]:
+def measure(platform: Inputs, options: SelfControlledOptions | EdgesOptions) -> list[float]:
     """Return the numbers of one world, as ``HEAD`` names them."""
     begun = time.process_time()
-    found = detect_self_controlled(platform.joins, platform.targets, options=options)
+    if isinstance(options, EdgesOptions):
+        found = detect_edges(platform.joins, platform.targets, options=options)
+    else:
+        found = detect_self_controlled(platform.joins, platform.targets, options=options)
     seconds = time.process_time() - begun
     if platform.world is None:
         raise SystemExit("only a simulated run has a truth")
@@ -44,7 +53,7 @@ def measure(platform: Inputs, options: SelfControlledOptions) -> list[float]:
     return [
         _number(value["average_precision"]), _number(value.get("share_homophily_at_50")), *calls,
         platform.joins.n_joins, platform.targets.mask[platform.joins.group].sum(),
-        found.extra["surrogate"].sum(), seconds,
+        float(np.sum(found.extra.get("surrogate", 0))), seconds,
     ]  # fmt: skip
 
 
@@ -77,11 +86,14 @@ def main() -> None:
     parser.add_argument("--config", default=BENCHMARK)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--null", action="store_true")
+    parser.add_argument("--detector", choices=("self_controlled", "edges"))
     parser.add_argument("--clock", default="joins")
     parser.add_argument("--surrogates", default="auto")
     parser.add_argument("--set", nargs="*", default=[])
     given = parser.parse_args()
-    options = SelfControlledOptions(clock=given.clock, surrogates=given.surrogates)
+    options: SelfControlledOptions | EdgesOptions = EdgesOptions()
+    if given.detector != "edges":
+        options = SelfControlledOptions(clock=given.clock, surrogates=given.surrogates)
     changes = (*given.set, *(NO_EFFECT if given.null else ()))
     print("seed  " + "  ".join(HEAD))
     rows = []

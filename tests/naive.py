@@ -437,12 +437,19 @@ def delong_error(score, outcome):
 
 
 def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, n_joins=0):
-    """For each case a list of (tick, position, groups exposed to, groups joined in the tick, y).
+    """For each case a list of (tick, place, groups exposed to, groups joined in the tick, y).
+
+    The place is the bin of the joins before, 16 more after the opening of the history.
 
     On the clock of joins a slot for each join, on the calendar one for each tick of the window.
     """
     hits = [int(t) for t, g in zip(joins.time, joins.group, strict=True) if outcome[g]]
-    cases = []
+    cases, gaps = [], []
+    for u in range(joins.n_users):
+        rows = slice(joins.offsets[u], joins.offsets[u + 1])
+        if outcome[joins.group[rows]].any():
+            gaps += list(np.diff(sorted({int(t) for t in joins.time[rows]})))
+    opening = np.median(gaps) / 8 if gaps else 0
     for u in range(joins.n_users):
         rows = range(joins.offsets[u], joins.offsets[u + 1])
         mine = [(int(joins.time[i]), int(joins.group[i])) for i in rows]
@@ -460,9 +467,14 @@ def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, 
         def here(t, mine=mine):
             return {g for s, g in mine if s == t and candidate[g]}
 
+        def place(t, mine=mine):
+            before = sum(s < t for s, _ in mine)
+            doubling = before if before < 4 else int(math.log2(before)) + 2
+            return min(doubling, 15) + 16 * (t - mine[0][0] > opening)
+
         if clock == "joins":
             slots = [
-                (t, sum(s < t for s, _ in mine), exposed(t), here(t), int(outcome[g]))
+                (t, place(t), exposed(t), here(t), int(outcome[g]))
                 for t, g in mine
                 if min(hits) <= t <= max(hits)
             ]
@@ -480,10 +492,9 @@ def self_controlled_slots(joins, outcome, candidate, *, clock="joins", ticks=0, 
 
 
 def slot_weight(slot, beta, position, calendar, without=None):
-    t, before, exposed, _, _ = slot
-    doubling = before if before < 4 else int(math.log2(before)) + 2
+    t, place, exposed, _, _ = slot
     effects = sum(beta[g] for g in exposed if g != without)
-    return math.exp(effects + position[min(doubling, len(position) - 1)] + calendar(t))
+    return math.exp(effects + position[place] + calendar(t))
 
 
 def events_distribution(weights, n, inside, exact):

@@ -35,7 +35,11 @@ __all__ = ["Clock", "RiskWindow", "Slots", "build_slots", "cases_of", "event_tic
 Clock = Literal["joins", "calendar"]
 
 POSITIONS = 16
-"""Bins of the number of joins before a tick: 0, 1, 2, 3, then doubling."""
+"""Bins of the number of joins before a tick: 0, 1, 2, 3, then doubling; each twice: when the
+user's history opens, and later."""
+# A history opens with what is joined within an eighth of the usual gap between two ticks with
+# joins: what a platform shows to whoever comes is joined there, and can be no target.
+_OPENING = 0.125
 # Events of a piece of the calendar: a hundred have a relative error of a tenth, small beside
 # that of any one group. A series in calendar time lives by its baseline, and its windows
 # are as long as its pieces: there it is as fine as ten events allow.
@@ -198,7 +202,7 @@ def build_slots(
     given = outcome, candidate, calendar, window, sample
     if clock == "joins":
         running_out = depletion_of(joins, outcome) if depletion else None
-        parts = over_parts(joins, _cut_joins, *given, running_out)
+        parts = over_parts(joins, _cut_joins, *given, running_out, _opening(joins, outcome))
     else:
         parts = over_parts(joins, _cut_calendar, *given)
     rows, users = [], 0
@@ -214,7 +218,7 @@ def build_slots(
         offsets=_starts(sizes),
         **columns,
         n_groups=joins.n_groups,
-        n_positions=POSITIONS if clock == "joins" else 1,
+        n_positions=2 * POSITIONS if clock == "joins" else 1,
         n_pieces=len(calendar.inner) + 1,
         exact=clock == "joins",
     )
@@ -257,6 +261,7 @@ def _cut_joins(
     window: RiskWindow,
     sample: tuple[int, float] | None,
     depletion: Depletion | None,
+    opening: float,
 ) -> tuple[_Rows, int]:
     """Return the joins of a part's cases as rows, and its number of users."""
     cases = cases_of(part, outcome, sample)
@@ -270,6 +275,7 @@ def _cut_joins(
     fresh[1:] = (time[1:] != time[:-1]) | (case[1:] != case[:-1])
     index = np.arange(len(group))
     position = np.maximum.accumulate(np.where(fresh, index, 0)) - offsets[case]
+    place = _bin(position) + POSITIONS * (time - time[offsets[case]] > opening)
     n_pieces = len(calendar.inner) + 1
     slot = (time >= calendar.first) & (time <= calendar.last)
     length = slot.astype(np.float64)
@@ -279,13 +285,26 @@ def _cut_joins(
         offsets=offsets,
         group=np.where(candidate[group], group, len(outcome)).astype(np.int32),
         fresh=fresh,
-        stratum=(_bin(position) * n_pieces + calendar.piece(time)).astype(np.uint16),
+        stratum=(place * n_pieces + calendar.piece(time)).astype(np.uint16),
         length=length,
         events=outcome[group].astype(np.int32),
         until=_ends_of_joins(offsets, case, time, fresh, window, left),
         user=np.flatnonzero(cases),
     )
     return _without_silent(_in_stretches(rows)), part.n_users
+
+
+def _opening(joins: JoinLog, outcome: Mask) -> float:
+    """Return for how many ticks after its first join a history opens."""
+    gaps = np.concatenate(list(over_parts(joins, _gaps, outcome)))
+    return _OPENING * float(np.median(gaps)) if len(gaps) else 0.0
+
+
+def _gaps(part: JoinLog, outcome: Mask) -> Int64:
+    """Return the ticks between successive ticks with joins of a part's cases."""
+    kept = np.repeat(cases_of(part, outcome), np.diff(part.offsets))
+    user, gap = part.user()[kept], np.diff(part.time[kept].astype(np.int64))
+    return np.asarray(gap[(user[1:] == user[:-1]) & (gap > 0)])
 
 
 def _bin(position: Int64) -> Int64:
