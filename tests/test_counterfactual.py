@@ -73,10 +73,13 @@ def truth(platform):
 def findings(names: list[str], detector: str = "spike") -> pa.Table:
     """What a detector that ranks these groups, best first, would have found."""
     n = len(names)
+    unknown = ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value")
     return pa.table(
         {
             "detector": pa.array([detector] * n, pa.string()),
             "group": pa.array(names, pa.string()),
+            **dict.fromkeys(unknown, pa.nulls(n, pa.float64())),
+            **dict.fromkeys(("n_joiners", "n_events"), pa.array([9] * n, pa.int64())),
             "rank": pa.array(range(1, n + 1), pa.int32()),
             "flagged": pa.array([i < 2 for i in range(n)], pa.bool_()),
         }
@@ -246,6 +249,9 @@ def test_largest__takes_all_that_equal_the_last_one():
 # An earlier run -------------------------------------------------------------------------------
 
 
+STATUS = json.dumps({"format": "gateway result, 1", "kind": "run"})
+
+
 @pytest.fixture
 def earlier(tmp_path):
     folder = tmp_path / "earlier"
@@ -254,7 +260,7 @@ def earlier(tmp_path):
     pq.write_table(findings(names), folder / "gateways.parquet")
     made_by = json.dumps({"model_version": MODEL_VERSION})
     for name, text in (
-        ("status.json", "{}"), ("provenance.json", made_by), ("config.toml", SMALL),
+        ("status.json", STATUS), ("provenance.json", made_by), ("config.toml", SMALL),
     ):  # fmt: skip
         (folder / name).write_text(text)
     return folder
