@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from gateway import __version__
 from gateway._numba import set_threads, threads
-from gateway.ahead import compiling_ahead
 from gateway.analyses import (
     Explanation,
     analyse_note,
@@ -129,7 +128,7 @@ def execute(
     if n_threads is not None:
         set_threads(n_threads)
     begun, spent = time.monotonic(), time.process_time()
-    with compiling_ahead(config), draft_result(final, replaces="run" if force else None) as draft:
+    with draft_result(final, replaces="run" if force else None) as draft:
         inputs = obtain_inputs(config, talk=talk, trusted=given.log != config.log)
         for line in [] if inputs.reading is None else inputs.reading.lines():
             talk.say(f"note: {line}")

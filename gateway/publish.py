@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from gateway.ahead import compiling_ahead
 from gateway.check import is_of_check, summarise_check
 from gateway.config import Config, config_to_toml
 from gateway.errors import ConfigError, Problem, either
@@ -75,10 +77,11 @@ def run(
         rule = "makes one log of a check, which has no page of its own"
         hint = either("use gateway.check", "use 'gateway check' or 'gateway sweep'")
         raise ConfigError([Problem("[check]", rule, hint=hint)])
-    return execute(
-        config, folder=folder, force=force, n_threads=n_threads, talk=talk,
-        illustrate=_illustrate, left_out=left_out,
-    )  # fmt: skip
+    with nullcontext() if n_threads == 1 else compiling_ahead(config):
+        return execute(
+            config, folder=folder, force=force, n_threads=n_threads, talk=talk,
+            illustrate=_illustrate, left_out=left_out,
+        )  # fmt: skip
 
 
 def redraw(folder: str | Path, *, report_only: bool = False, metric: str | None = None) -> Result:

@@ -52,13 +52,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]
     lines, key = set[int](), (pyfuncitem.path, name)
     file = str(pyfuncitem.path)
 
-    def on_line(frame: FrameType, _event: str, _: Any) -> Any:
+    def on_line(frame: FrameType, event: str, _: Any) -> Any:
         lines.add(frame.f_lineno)
+        if event == "return":
+            sys.settrace(on_call)
         return on_line
 
     def on_call(frame: FrameType, _event: str, _: Any) -> Any:
         code = frame.f_code
-        return on_line if code.co_name == name and code.co_filename == file else None
+        if code.co_name != name or code.co_filename != file:
+            return None
+        # Python tells of every call that the test makes as well. Asked for the attribute "call"
+        # of a frame, or else None, getattr says None, and takes least: a function of ours makes
+        # what calls much, numba's compiler for one, half as slow again.
+        sys.settrace(getattr)
+        return on_line
 
     sys.settrace(on_call)
     try:

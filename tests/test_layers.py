@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -68,6 +69,23 @@ def test_kernels__stand_beside_the_module_that_owns_them() -> None:
     got = {path for path, owner in owners.items() if not (ROOT / owner).is_file()}
     assert got == set()
     assert set(OWNERS) <= set(_kernels())
+
+
+@pytest.mark.compiled
+def test_kernels__that_others_call_run_compiled() -> None:
+    """What kernels alone call is plain Python from outside: right, and a hundred times slower."""
+    called = {
+        (node.module, alias.name)
+        for path in set(_modules()) - set(_kernels())
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).endswith("_kernels")
+        for alias in node.names
+    }
+    found = {name: getattr(importlib.import_module(str(name[0])), name[1]) for name in called}
+    functions = {name: kernel for name, kernel in found.items() if callable(kernel)}
+    got = {name for name, kernel in functions.items() if not hasattr(kernel, "py_func")}
+    assert {name for name in got if not isinstance(functions[name], type)} == set()
+    assert len(functions) > 40
 
 
 def test_kernels__are_the_untyped_modules_of_mypy() -> None:
