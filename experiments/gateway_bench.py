@@ -2,7 +2,7 @@
 
 Every detector of the package that a log has the columns for, and those that are submitted, sees
 for each config in configs/bench: both nulls; of a real log gateways planted into its joins, of a
-simulated one the gateways of the platform. docs/gatewaybench.md: rules, seeds, the table.
+simulated one the gateways of the platform. docs/results/gatewaybench.md: rules, seeds, the table.
 
 Run: python experiments/gateway_bench.py --out DIR [--detector MODULE:FUNCTION ...]
 Again with the same folder it computes what is missing, and prints the table.
@@ -160,9 +160,19 @@ def compute(path: Path, given: argparse.Namespace, submitted: dict[str, Detector
 def tables(stored: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the public tables, in Markdown: false calls and real logs, then simulated ones."""
     by: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    empty: set[str] = set()
     for one in stored:
         for name, values in one["found"].items():
+            if values.get("n_unplaced", 0.0) > values.get("n_added", 0.0):
+                empty.add(f"{one['unit']['config']} (ratio {one['unit']['ratio']:g})")
+                continue
             by[name, one["unit"]["log"]].append(one["unit"] | values)
+    if empty:
+        yield (
+            "Left out, as members run out of targets for more than half of the further joins: "
+            f"{', '.join(sorted(empty))}."
+        )
+        yield ""
     claims = {name: many[0]["claims"] for (name, _), many in by.items()}
     names = sorted(claims, key=lambda name: (claims[name], name))
     yield (

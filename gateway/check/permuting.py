@@ -39,7 +39,7 @@ PERMUTED_SCHEMA = pa.schema(
 
 # Joins of a permuted log: so many, which cost little beside figures and report, and this part of
 # the log's own. With two of each null they take no more than a tenth of a run.
-_FEW, _PART = 5_000, 50
+_FEW, _PART = 3_000, 50
 
 RunSome = Callable[[JoinLog, TargetSet, Sequence[str]], Mapping[str, Detection]]
 """Runs some detectors on a log; findings by name."""

@@ -59,18 +59,18 @@ def _nulls(rows: _Rows) -> Table:
         Column("detector", is_number=False),
         _CLAIM,
         Column("log", is_number=False),
-        Column("logs with a call"),
-        Column("of"),
-        Column("95 % interval", "Clopper and Pearson"),
-        Column("calls a log", "mean"),
-        Column("p < .05", "share of all p-values"),
-        Column("coverage", "share of 95 % intervals that hold no effect, where there is none"),
         Column(
             "that is",
             "fails: it calls in more than 1 log in 20, by the exact interval; "
             "background: such targets may have gateways of their own",
             is_number=False,
         ),
+        Column("logs with a call"),
+        Column("of"),
+        Column("95 % interval", "Clopper and Pearson"),
+        Column("calls a log", "mean"),
+        Column("p < .05", "share of all p-values"),
+        Column("coverage", "share of 95 % intervals that hold no effect, where there is none"),
     )
     lines = []
     for (detector, log), found in _by(rows, ("detector", "log")).items():
@@ -79,12 +79,12 @@ def _nulls(rows: _Rows) -> Table:
             continue
         lines.append(Row([
             _name(detector), _text(calls["claims"]), _text(LOGS[log]),
+            _text(verdict_of_check(rows, detector, log)),
             Cell(count(round(calls["value"] * calls["n"])), calls["value"]),
             Cell(count(calls["n"]), calls["n"]),
             _bounds(calls, percent),
             _number(found, "calls", lambda value: decimal(value, digits=2)),
             _number(found, "share_of_small_p", decimal), _number(found, "coverage", decimal),
-            _text(verdict_of_check(rows, detector, log)),
         ]))  # fmt: skip
     caption = (
         "False calls. With labels permuted over all joins nothing is true. With each user's groups "
@@ -123,6 +123,7 @@ def _planted(rows: _Rows) -> Table:
     columns = (
         Column("detector", is_number=False),
         Column("gateways", "where they are planted", is_number=False),
+        Column("least ratio", "found with power .8"),
         Column("ratio", "what a member's rate of target joins is multiplied by"),
         Column("joins added", "further target joins because of all planted groups, mean over logs"),
         Column("power", "share of planted groups that are flagged"),
@@ -135,7 +136,6 @@ def _planted(rows: _Rows) -> Table:
         ),
         Column("calls elsewhere", "mean over logs; some of them may be true"),
         Column("coverage", "share of 95 % intervals that hold the planted ratio"),
-        Column("least ratio", "found with power .8"),
     )
     planted = [row for row in rows if row["log"] == "planted"]
     least = {(row["detector"], row["where"]): row["value"] for row in planted
@@ -146,7 +146,8 @@ def _planted(rows: _Rows) -> Table:
             continue
         power = found.get("power")
         lines.append(Row([
-            _name(detector), _text(where), Cell(f"{ratio:g}", ratio),
+            _name(detector), _text(where), _least(least.get((detector, where)), power),
+            Cell(f"{ratio:g}", ratio),
             _number(found, "joins_added", count),
             _number(found, "power", percent),
             Cell(MISSING) if power is None else _bounds(power, percent),
@@ -154,7 +155,6 @@ def _planted(rows: _Rows) -> Table:
             _number(found, "average_precision", decimal), _number(found, "share_planted", percent),
             _number(found, "calls_elsewhere", lambda value: decimal(value, digits=1)),
             _number(found, "coverage", decimal),
-            _least(least.get((detector, where)), power),
         ]))  # fmt: skip
     caption = (
         "Planted gateways: the joins that are there stay, and members of some groups get further "
