@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -294,6 +294,22 @@ def test_sweep__of_a_stranger_is_answered(answer, sweep, made, attack):
         code, said = answer(*words)
         assert code in {0, 2}, (words, said)
         assert code == 0 or said.startswith("error: "), (words, said)
+
+
+def nobody(*_: object, **__: object) -> Iterator[object]:
+    """No worker: what is missing stays missing."""
+    yield from ()
+
+
+@pytest.mark.parametrize("attack", SWEEPS)
+def test_resume__of_a_strangers_sweep_is_answered(answer, sweep, monkeypatch, attack):
+    monkeypatch.setattr("gateway.sweep.driver.run_tasks", nobody)
+    SWEEPS[attack](sweep)
+    outside = sorted(path.name for path in sweep.parent.iterdir())
+    code, said = answer("resume", sweep)
+    assert code in {0, 2}, said
+    assert code == 0 or said.startswith("error: "), said
+    assert sorted(path.name for path in sweep.parent.iterdir()) == outside
 
 
 # What is right ---------------------------------------------------------------------------------
