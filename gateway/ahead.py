@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway._numba import at_first_compile
+from gateway._processes import command_of
 from gateway.config import Config, config_to_toml, parse_config
 from gateway.errors import GatewayError
 
@@ -38,7 +39,7 @@ def compiling_ahead(config: Config) -> Iterator[None]:
     def start() -> None:
         started.append(
             subprocess.Popen(  # noqa: S603  (this module)
-                [sys.executable, "-m", __name__], stdin=subprocess.PIPE, text=True,
+                command_of(__name__), stdin=subprocess.PIPE, text=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
         )  # fmt: skip

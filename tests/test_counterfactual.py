@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import tomli_w
 
+from gateway._numba import lean_kernel
 from gateway.config import Config, config_digest, parse_config
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.counterfactual.chosen_groups import largest
@@ -26,6 +27,7 @@ from gateway.simulate import (
     live_through,
     measure_direct_effects,
     measure_total_effects,
+    replay_kernels,
 )
 from gateway.simulate.occasion_kernels import (
     MEMBER,
@@ -34,7 +36,6 @@ from gateway.simulate.occasion_kernels import (
     write,
 )
 from gateway.simulate.replay import relived_stage
-from gateway.simulate.replay_kernels import _decide_again
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
 from gateway.world.model import groups_in_roles
@@ -42,6 +43,8 @@ from tests.worlds import SMALL, cells_of, small_config
 
 # Whole simulations: minutes as plain Python.
 pytestmark = pytest.mark.compiled
+
+decide_again = lean_kernel(replay_kernels.decide_again)
 
 WORLD = ("world.roles.recommender=4", "world.roles.inviter=3")
 FILTER = {"kind": "gysj_seed_filter", "arm": "filter", "start": 60, "roles": ["planted"]}
@@ -70,10 +73,13 @@ def truth(platform):
 def findings(names: list[str], detector: str = "spike") -> pa.Table:
     """What a detector that ranks these groups, best first, would have found."""
     n = len(names)
+    unknown = ("score", "estimate", "ci_low", "ci_high", "p_value", "q_value")
     return pa.table(
         {
             "detector": pa.array([detector] * n, pa.string()),
             "group": pa.array(names, pa.string()),
+            **dict.fromkeys(unknown, pa.nulls(n, pa.float64())),
+            **dict.fromkeys(("n_joiners", "n_events"), pa.array([9] * n, pa.int64())),
             "rank": pa.array(range(1, n + 1), pa.int32()),
             "flagged": pa.array([i < 2 for i in range(n)], pa.bool_()),
         }
@@ -243,6 +249,9 @@ def test_largest__takes_all_that_equal_the_last_one():
 # An earlier run -------------------------------------------------------------------------------
 
 
+STATUS = json.dumps({"format": "gateway result, 1", "kind": "run"})
+
+
 @pytest.fixture
 def earlier(tmp_path):
     folder = tmp_path / "earlier"
@@ -251,7 +260,7 @@ def earlier(tmp_path):
     pq.write_table(findings(names), folder / "gateways.parquet")
     made_by = json.dumps({"model_version": MODEL_VERSION})
     for name, text in (
-        ("status.json", "{}"), ("provenance.json", made_by), ("config.toml", SMALL),
+        ("status.json", STATUS), ("provenance.json", made_by), ("config.toml", SMALL),
     ):  # fmt: skip
         (folder / name).write_text(text)
     return folder
@@ -391,7 +400,7 @@ def targets_without(history, u: int, g: int, mask) -> int:
     boost, since, looked = 0.0, 0, -1
     for n in range(n_done):
         day = int(fact.time[n])
-        answer, looked = _decide_again(
+        answer, looked = decide_again(
             stage, history.policies, mail, own, n, u, day, boost, since, looked, g,
             history.world.seed, 2,
         )  # fmt: skip

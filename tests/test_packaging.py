@@ -140,9 +140,14 @@ def test_open_sweep__gives_the_evaluation_of_all_points(tmp_path):
     sweep = gateway.open_sweep(tmp_path)
     with pytest.raises(ResultError, match="has no table 'evaluation'; it has: none yet"):
         sweep.to_arrow()
-    table = pa.table({"point": [0, 1], "world.users": [10, 20], "value": [0.5, 0.7]})
+    table = pa.table({
+        "point": pa.array([0, 1], pa.int32()), "replicate": pa.array([0, 0], pa.int32()),
+        "seed": [1, 1], "world.users": [10, 20], "detector": ["spike"] * 2,
+        "truth": ["planted"] * 2, "metric": ["average_precision"] * 2, "value": [0.5, 0.7],
+        "ci_low": [0.4, 0.6], "ci_high": [0.6, 0.8],
+    })  # fmt: skip
     pq.write_table(table, tmp_path / "evaluation.parquet")
     assert sweep.to_pandas()["world.users"].tolist() == [10, 20]
-    assert sweep.to_polars().shape == (2, 3)
+    assert sweep.to_polars().shape == (2, 10)
     assert "evaluation" in repr(sweep)
     assert "\n" not in repr(sweep)

@@ -73,7 +73,7 @@ PUBLIC = {
         "run_sweep", "stored_plan",
     ],
     "gateway.world": [
-        "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users",
+        "Arms", "Friendships", "GATEWAYS", "Groups", "LOOK_ALIKES", "Role", "Users", "check_fits",
         "World", "draw_world",
     ],
 }  # fmt: skip

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from gateway._numba import lean_kernel
 from gateway.simulate import (
     Demotion,
     GysjSeedFilter,
@@ -15,13 +16,15 @@ from gateway.simulate import (
     live_through,
     measure_direct_effects,
     measure_total_effects,
+    replay_kernels,
 )
 from gateway.simulate.occasion_kernels import MEMBER, UNCONFIRMED, add_influence, write
 from gateway.simulate.replay import relived_stage
-from gateway.simulate.replay_kernels import _decide_again
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import Role, draw_world
 from tests.worlds import cells_of, small_config
+
+decide_again = lean_kernel(replay_kernels.decide_again)
 
 EVERYTHING = (
     "world.users=150", "world.groups=60", "world.roles.recommender=3", "world.roles.inviter=3",
@@ -50,7 +53,7 @@ def replay_plainly(history, u, skip):
     boost, since, looked = 0.0, 0, -1
     for n in range(n_done):
         day = int(fact.time[n])
-        answer, looked = _decide_again(
+        answer, looked = decide_again(
             stage, history.policies, mail, own, n, u, day, boost, since, looked,
             barred if n > skip else -1, history.world.seed, 2,
         )  # fmt: skip

@@ -290,7 +290,7 @@ def test_package__says_what_is_wrong_with_its_arguments(found):
 
 def test_package__refuses_what_it_does_not_know(found):
     joins, targets, scores = found
-    with pytest.raises(GatewayError, match=r"must be one of spike, .*; got 'spikes'"):
+    with pytest.raises(GatewayError, match=r"must be a function or one of spike, .*; got 'spikes'"):
         gateway.detect(joins, targets, detector="spikes", scores=scores)
     with pytest.raises(GatewayError, match=r"quantle is not a known key \(did you mean 'quan"):
         gateway.detect(joins, targets, scores=scores, quantle=0.5)

@@ -150,6 +150,7 @@ def figure(width: float, height: float, ax: Axes | None = None) -> AnyFigure:
     return parent.add_subfigure(place)
 
 
+@styled
 def new_axes(width: float, height: float) -> Axes:
     """Return axes of a new figure of pyplot, inches, which a notebook shows by itself."""
     import matplotlib.pyplot as plt  # noqa: PLC0415  (it chooses a window system)

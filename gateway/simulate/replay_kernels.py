@@ -24,7 +24,7 @@ from gateway.simulate.occasion_kernels import (
 )
 from gateway.simulate.tables import Inbox
 
-__all__ = ["Scratch", "direct_effects"]
+__all__ = ["Scratch", "decide_again", "direct_effects"]
 
 
 class Scratch(NamedTuple):
@@ -38,7 +38,7 @@ class Scratch(NamedTuple):
 
 
 @inner_kernel
-def _decide_again(  # type: ignore[no-untyped-def]
+def decide_again(  # type: ignore[no-untyped-def]
     stage, policies, mail, own, n, u, day, boost, since, looked, barred, seed, stream
 ):
     """Return (answer, last invitation looked at) of occasion n on the scratch log."""
@@ -71,7 +71,7 @@ def _factual(stage, policies, mail, scratch, u, seed, stream):  # type: ignore[n
         fact = stage.cells[base + n]
         day = np.int64(fact.time)
         scratch.boost[n], scratch.since[n], scratch.looked[n] = boost, since, looked
-        answer, looked = _decide_again(
+        answer, looked = decide_again(
             stage, policies, mail, scratch.cells, n, u, day, boost, since, looked, -1, seed, stream
         )
         write(scratch.cells[n], day, answer)
@@ -122,7 +122,7 @@ def _without(  # type: ignore[no-untyped-def]
             boost, since, looked = scratch.boost[n], scratch.since[n], scratch.looked[n]
         fact = stage.cells[base + n]
         day = np.int64(fact.time)
-        answer, looked = _decide_again(
+        answer, looked = decide_again(
             stage, policies, mail, own, n, u, day, boost, since, looked, barred, seed, stream
         )
         write(own[n], day, answer)

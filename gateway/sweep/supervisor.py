@@ -13,13 +13,11 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import gateway
+from gateway._processes import command_of
 from gateway.results import capture_file, captured
 from gateway.sweep.tasks import Answer, ChildDeathError, Task
 
@@ -27,15 +25,6 @@ __all__ = ["Child", "worker_environment"]
 
 # A cold start compiles every kernel, for a minute or two, and waits for others that do.
 START_SECONDS = 900.0
-# Nothing is imported from the folder in which the program is called (-P): a file there could
-# have the name of any module. Our own home comes last, where no other module is behind it.
-_HOME = Path(gateway.__file__).parents[1]
-_START = """
-import sys
-sys.path.append(sys.argv.pop(1))
-from gateway.sweep.child import main
-main(int(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else None)
-"""
 # How long a child that hangs may take to say where.
 LAST_WORDS_SECONDS = 1.0
 
@@ -76,7 +65,7 @@ class Child:
         idle = () if patience is None else (patience,)
         try:
             self._process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-                [sys.executable, "-P", "-c", _START, str(_HOME), str(theirs), *map(str, idle)],
+                command_of("gateway.sweep.child", theirs, *idle),
                 stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
                 pass_fds=(theirs, *heirlooms), env=worker_environment(threads),
                 # A Ctrl-C at the terminal is for the supervisor alone.

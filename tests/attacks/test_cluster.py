@@ -19,6 +19,7 @@ from gateway.sweep import EngineOptions
 from gateway.sweep.cluster import connected
 from gateway.sweep.supervisor import Child
 
+ROOT = Path(__file__).parents[2]
 PLANTED = "raise SystemExit('run from the current folder')"
 
 
@@ -63,3 +64,10 @@ def test_worker__imports_nothing_from_the_current_folder() -> None:
         assert child.is_ready
     finally:
         child.kill()
+
+
+def test_own_processes__are_started_in_one_way_alone() -> None:
+    """Whatever module it is, and wherever the program is called."""
+    for path in (ROOT / "gateway").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "sys.executable" not in text or path.name == "_processes.py", path

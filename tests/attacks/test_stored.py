@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gateway.results import open_result
+from gateway.results.records import read_shaped
 from tests.attacks.conftest import rewrite_json
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -292,3 +294,30 @@ def test_sweep__of_a_stranger_is_answered(answer, sweep, made, attack):
         code, said = answer(*words)
         assert code in {0, 2}, (words, said)
         assert code == 0 or said.startswith("error: "), (words, said)
+
+
+# What is right ---------------------------------------------------------------------------------
+
+
+def test_shapes__are_those_of_the_tables_that_are_written(made, tmp_path):
+    """Of a result, and of the schemas by which others are written."""
+    from gateway.analyses import COMPARISON_SCHEMA, PATHWAYS_SCHEMA
+    from gateway.analyses.explanation import EXPLANATIONS_SCHEMA
+    from gateway.check.summary import CHECK_SCHEMA
+    from gateway.counterfactual import arms
+    from gateway.evaluate import EVALUATION_SCHEMA
+
+    written = {
+        "analyses/comparison": COMPARISON_SCHEMA, "analyses/pathways": PATHWAYS_SCHEMA,
+        "explanations": EXPLANATIONS_SCHEMA, "check": CHECK_SCHEMA,
+        "evaluation": EVALUATION_SCHEMA, "interventions": arms._ARM_SCHEMA,
+        "intervention_sources": arms._SOURCE_SCHEMA,
+    }  # fmt: skip
+    (tmp_path / "analyses").mkdir()
+    for name, schema in written.items():
+        pq.write_table(schema.empty_table(), tmp_path / f"{name}.parquet")
+        assert read_shaped(tmp_path, name).schema.equals(schema)
+    result = open_result(made["result"])
+    assert set(result.table_names) > {"groups", "gateways", "curves", "truth", "strikes"}
+    for name, table in result.tables().items():
+        assert table.equals(pq.read_table(made["result"] / f"{name}.parquet"))

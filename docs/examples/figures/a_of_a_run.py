@@ -3,7 +3,8 @@ Figures of a run
 ================
 
 What any result with a scorer and a ranking has. ``tables`` are the stored tables of a result, here
-of a small simulated world; of your own it is ``gateway.open_result(folder).tables()``.
+of a small simulated world (how it is run stands at the end of the page); of your own it is
+``gateway.open_result(folder).tables()``.
 """
 
 # sphinx_gallery_thumbnail_number = 1
@@ -48,3 +49,10 @@ show("funnel", (4.5, 3.6))
 # ``reliability``: do users with a predicted 10 % go on in one of ten cases?
 
 show("reliability", (4.5, 4))
+
+# %%
+# All pages of the gallery take their tables from ``_runs.py``:
+#
+# .. literalinclude:: /examples/figures/_runs.py
+#    :language: python
+#    :start-at: WORLD

@@ -88,8 +88,13 @@ caused = (groups.direct_effect * groups.n_joins).groupby(groups.role).sum()
 # Both arms demote the same number of groups from day 120 on. Everything else is shared with the
 # factual run, draw by draw, so that the difference is the intervention's.
 
-result.table("interventions").to_pandas().T
+arms = result.table("interventions").to_pandas().set_index("arm")
+arms[["n_groups", "averted", "averted_low", "averted_high", "benign_lost"]].round(0)
 
 # %%
+# ``averted`` are target joins that did not happen, with a 95 % interval from users' paired
+# differences. A negative number is no mistake: an occasion that an intervention takes away goes to
+# something else, and that can be a target.
+#
 # ``result.text("report.html")`` is the report of all this; in a terminal, ``gateway view FOLDER``
 # opens the result for looking around.
