@@ -26,7 +26,8 @@ import numpy as np
 from gateway.check import measure_log
 from gateway.config import Config
 from gateway.config.checked_log import CheckSection
-from gateway.detect import REGISTRY, Detection, detect, detectors_for
+from gateway.detect import REGISTRY, Detection, detectors_for
+from gateway.detect.calling import find_gateways
 from gateway.detect.intervals import clopper_pearson
 from gateway.evaluate import evaluate_planted
 from gateway.inputs import Inputs, obtain_inputs
@@ -38,7 +39,7 @@ SEEDS = (1001, 1002)
 NULLS = 5
 RATIOS = (3.0, 8.0)
 PLACES = ("anywhere", "aligned")
-Detector = str | Callable[..., Detection]
+Detector = str | Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def units_of(config: Config, name: str, seeds: tuple[int, ...], nulls: int) -> I
 
 
 def named(text: str) -> tuple[str, Detector]:
-    """Return a detector by its name, or the function that MODULE:FUNCTION says."""
+    """Return a detector by its name or entry point, or the function MODULE:FUNCTION."""
     module, colon, function = text.partition(":")
     if not colon:
         return text, text
@@ -87,14 +88,9 @@ def run_on(unit: Unit, inputs: Inputs, detectors: Mapping[str, Detector]) -> dic
             scores = score_joins(joins, targets, seed=unit.seed)
         for name, detector in detectors.items():
             begun = time.process_time()
-            if callable(detector):
-                found[name] = detector(joins, targets)
-            else:
-                needs = name in REGISTRY and REGISTRY[name].needs_scores
-                found[name] = detect(
-                    joins, targets, detector=detector, scores=scores if needs else None,
-                    seed=unit.seed,
-                )  # fmt: skip
+            found[name] = find_gateways(
+                joins, targets, detector=detector, scores=scores, horizon=None, seed=unit.seed
+            )
             measure = found[name].measure
             said[name] = {"seconds": time.process_time() - begun, "claims": measure.claims,
                           "flags": bool(measure.test) and measure.holds_level}  # fmt: skip
@@ -232,7 +228,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/gatewaybench"))
     parser.add_argument("--data", type=Path, help="folder of the logs, else as the configs say")
     parser.add_argument("--configs", type=Path, default=Path("configs/bench"))
-    parser.add_argument("--detector", action="append", default=[], help="MODULE:FUNCTION, repeat")
+    parser.add_argument(
+        "--detector", action="append", default=[], help="MODULE:FUNCTION or a name, repeat"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--nulls", type=int, default=NULLS)
     given = parser.parse_args()
