@@ -748,7 +748,7 @@ def test_phase_diagram__shows_any_metric_with_its_intervals() -> None:
     half = 4.30265 * mine.std() / 3**0.5
     assert cell["ci_high"] - cell["value"] == pytest.approx(half, rel=1e-5)
     assert "precision at 50" in BY_NAME["phase_diagram"].caption(data)
-    with pytest.raises(GatewayError, match=r"metric must be one of average_precision, precision"):
+    with pytest.raises(GatewayError, match="metric must be one of average_precision and precision"):
         plotted("phase_diagram", {"evaluation": evaluation}, metric="recall")
 
 

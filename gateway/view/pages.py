@@ -28,7 +28,7 @@ from gateway.report.sections.top_groups import verdict
 from gateway.report.summary import confusion, lede, tiles
 from gateway.view.groups import all_groups, all_users, one_group, one_user
 from gateway.view.viewed import Choice, Content, Query, Viewed, whole, words_of
-from gateway.wording import count, decimal, name
+from gateway.wording import NO_CHARACTER, count, decimal, name
 
 __all__ = ["page", "style"]
 
@@ -49,13 +49,14 @@ def page(viewed: Viewed, path: str, query: Query) -> str | None:
     content = None if make is None else make(viewed, query)
     if content is None:
         return None
-    return environment("gateway.view", "gateway.report").get_template("view.html.j2").render(
+    text = environment("gateway.view", "gateway.report").get_template("view.html.j2").render(
         title=name(viewed.title, limit=200),
         content=content,
         path=path,
         pages=[(key, label) for key, (label, there) in _CONTENTS.items() if there(viewed)],
         tiles=tiles(viewed.result) if content.has_tiles else [],
     )  # fmt: skip
+    return NO_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 @cache
