@@ -295,7 +295,7 @@ def test_read__refuses_a_parquet_file_that_no_memory_holds(
 ) -> None:
     pq.write_table(pa.table({"user": ["u"] * 100, "group": ["g"] * 100, "time": [1] * 100}), "x")
     monkeypatch.setattr(files, "memory_bytes", lambda: 99 * 12)
-    with pytest.raises(LogError, match="must fit into memory, .* here; got 100 rows, which take"):
+    with pytest.raises(LogError, match=r"must fit into memory, .* here; got 100 rows, which take"):
         JoinLog.read("x")
 
 
