@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ pytest.importorskip("cryptography", reason="the extra [dask] is not installed")
 
 from distributed import Client
 
+from gateway import __version__
+from gateway._processes import command_of
 from gateway.sweep import EngineOptions
 from gateway.sweep.cluster import connected
-from gateway.sweep.supervisor import Child
 
 ROOT = Path(__file__).parents[2]
 PLANTED = "raise SystemExit('run from the current folder')"
@@ -56,14 +58,12 @@ def test_cluster__of_this_machine_is_closed(cluster) -> None:
     assert cluster.submit(os.getpid).result(timeout=60) != os.getpid()
 
 
-@pytest.mark.usefixtures("planted")
-def test_worker__imports_nothing_from_the_current_folder() -> None:
-    child = Child(threads=1)
-    try:
-        assert child.wait() is None
-        assert child.is_ready
-    finally:
-        child.kill()
+def test_own_processes__import_nothing_from_the_current_folder(planted) -> None:
+    done = subprocess.run(
+        command_of("gateway", "--version"), cwd=planted, capture_output=True, text=True,
+        timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, f"gateway {__version__}\n"), done.stderr
 
 
 def test_own_processes__are_started_in_one_way_alone() -> None:
