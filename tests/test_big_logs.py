@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gateway import name_hash
 from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
+from gateway.detect.self_controlled.preparation import Preparation
 from gateway.errors import LogError
 from gateway.log import files, numbering, sorting
 from gateway.log.join_log import JoinLog
@@ -192,20 +193,22 @@ def test_joins_before__equal_the_twin(log):
     np.testing.assert_array_equal(got, naive.joins_before(joins, targets.mask))
 
 
-def test_surrogates__of_a_sample_do_not_depend_on_rows(monkeypatch):
+def test_sample__of_cases_does_not_depend_on_rows(monkeypatch):
     joins = random_log(11, users=300, groups=12)
     targets = first_groups(joins, 2)
-    half = name_uniforms(joins.users, seed=1) < 0.5
 
-    def statistics(log):
-        return surrogates._statistics(log, targets.mask, ~targets.mask, half, "joins", 1)
+    def cases(log):
+        sample = surrogates.sample_of(log, targets.mask, seed=1)
+        return Preparation().slots(log, targets.mask, ~targets.mask, sample=sample)[0].user
 
+    everybody = cases(joins)
     monkeypatch.setattr(surrogates, "MOST_CASES", 60)
-    got = statistics(joins)
+    got = cases(joins)
     whole = joins.to_arrow().replace_schema_metadata(None)
     order = pa.array(np.random.default_rng(0).permutation(len(whole)))
     again = JoinLog.from_dataframe(whole.take(order))
     assert again.users.equals(joins.users)
-    np.testing.assert_array_equal(got, statistics(again))
-    monkeypatch.setattr(surrogates, "MOST_CASES", 10**6)
-    assert np.nansum(statistics(joins)) != np.nansum(got)
+    np.testing.assert_array_equal(got, cases(again))
+    # Binomial: 60 expected, within four standard deviations.
+    assert abs(len(got) - 60) < 31 < len(everybody) - 60
+    assert np.isin(got, everybody).all()

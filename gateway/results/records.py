@@ -231,7 +231,7 @@ _SHAPES: Mapping[str, str] = {
     "within:b?",
     "analyses/label_times": "groups:s day:i labelled:i n:i workflow_day:i",
     "analyses/pathways": "gateway:s source:s requests:i confirmed:i",
-    "check": "detector:s claims:s log:s where:s ratio:f metric:s value:f ci_low:f ci_high:f n:i",
+    "check": "detector:s claims:s log:s where:s? ratio:f metric:s value:f ci_low:f ci_high:f n:i",
     "reading": "what:s count:i text:s?",
     "verdicts": "group:s verdict:s changes:b recommends:b invites:b associated:b change_ratio:f "
     "change_ratio_low:f change_ratio_high:f seed_ratio:f seed_ratio_low:f seed_ratio_high:f "

@@ -188,13 +188,17 @@ def _first_user(joins: JoinLog) -> int:
 def without_most_frequent(cases: Cases, entries: Entries, n_groups: int) -> Entries:
     """Leave out of each group's entries the joins of the target most often joined through it.
 
-    Of targets joined equally often the first by name.
+    Of targets joined equally often the one with most joins, then with the earlier ones, then
+    the first by name.
     """
     hit = cases.event[entries.row]
-    pair = entries.group[hit].astype(np.int64) * n_groups + cases.group[entries.row[hit]]
-    pair, count = np.unique(pair, return_counts=True)
+    row = entries.row[hit]
+    pair = entries.group[hit].astype(np.int64) * n_groups + cases.group[row]
+    pair, which, count = np.unique(pair, return_inverse=True, return_counts=True)
     group, target = np.divmod(pair, n_groups)
-    order = np.lexsort((-target, count))
+    late = np.bincount(which, cases.time[row], minlength=len(pair))
+    size = np.bincount(cases.group[cases.event], minlength=n_groups)[target]
+    order = np.lexsort((-target, -late, size, count))
     most = np.full(n_groups, -1)
     most[group[order]] = target[order]
     kept = cases.group[entries.row] != most[entries.group]
