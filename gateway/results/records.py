@@ -292,7 +292,10 @@ def _decoded(content: bytes) -> pa.Table:
         groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
         unpacked = sum(group.total_byte_size for group in groups)
         _refuse_beyond(max(unpacked, 8 * file.metadata.num_rows * len(file.schema)))
-    table = pq.read_table(pa.BufferReader(content), read_dictionary=texts)
+    # No threads of Arrow's: one that lets go of the bytes while Python ends would end it badly.
+    source = pa.BufferReader(content)
+    with pq.ParquetFile(source, read_dictionary=texts, pre_buffer=False) as file:
+        table = file.read(use_threads=False)
     for i, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             pieces = [_spelt(piece) for piece in table.column(i).chunks]
