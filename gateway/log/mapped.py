@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Annotated, Any
 
 import numpy as np
@@ -321,7 +322,8 @@ def _map(
             maps.append(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise unreadable(path, error) from error
-    except ValueError as error:
+    # numpy reads a header as Python's own text.
+    except (ValueError, SyntaxError, TokenError) as error:
         raise complaint(path, "the column", rule, got=f"{error}; {_CHANGED}") from error
     return np.frombuffer(maps[-1], kind, offset=start)
 
