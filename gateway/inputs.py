@@ -16,7 +16,7 @@ import pyarrow as pa
 from gateway.analyses import until
 from gateway.config import Config, LogSection
 from gateway.detect import REGISTRY, compare_users
-from gateway.detect.self_controlled.options import window_in
+from gateway.detect.self_controlled.windows import window_in
 from gateway.errors import LogError, Problem
 from gateway.log import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
 from gateway.log.join_log import JoinLog
