@@ -32,8 +32,8 @@ from gateway.config.rules import Rule, broken_rules
 from gateway.config.validation import READING, refusal_of
 
 __all__ = ["BY_NAME", "INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath",
-           "Month", "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share", "Text",
-           "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
+           "Month", "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share",
+           "Text", "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
 
 INT32_END = 2**31
 
