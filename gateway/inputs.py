@@ -19,7 +19,7 @@ from gateway.config.detectors import OPTIONS
 from gateway.config.schema import SCORERS
 from gateway.detect import compare_users
 from gateway.detect.registry import entry_of
-from gateway.detect.self_controlled.options import window_in
+from gateway.detect.self_controlled.windows import window_in
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
 from gateway.log.join_log import JoinLog

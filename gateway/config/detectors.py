@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from gateway.config.phrases import Key, did_you_mean, nearest, say_value
 from gateway.config.rules import Breach, Given, at_most, distinct, rule
 from gateway.config.types import (
+    BY_NAME,
     Count,
     Name,
     Number,
@@ -332,11 +333,13 @@ class DetectSection(Section):
         None,
         "of a detector that an installed package brings, by its name: min_joiners, alpha and "
         "what else it takes",
+        json_schema_extra=BY_NAME,
     )
     brought: dict[Name, Text] | None = setting(
         None,
         "by which package, in which version, such a detector is brought; left out = the "
         "installed one. Another one is refused",
+        json_schema_extra=BY_NAME,
     )
     permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
         None,
