@@ -146,6 +146,8 @@ def _own_limit() -> int:
 
 
 def _physical_bytes() -> int:
+    if not hasattr(os, "sysconf"):  # Windows; what it has is not known then
+        return sys.maxsize
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
