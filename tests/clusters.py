@@ -40,6 +40,7 @@ class Cluster:
         self.folder, self._stack = folder, stack
         file = folder / "scheduler.json"
         words = ("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard",
+                 "--dashboard-address", "127.0.0.1:0",
                  "--scheduler-file", file, *options)  # fmt: skip
         self.scheduler = stack.enter_context(process("scheduler", *words, cwd=folder))
         deadline = time.monotonic() + 60
@@ -57,5 +58,6 @@ class Cluster:
         place = self.folder / name
         place.mkdir()
         words = ("worker", self.address, "--no-nanny", "--nthreads", 1, "--no-dashboard",
+                 "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0",
                  "--local-directory", place, *options)  # fmt: skip
         return self._stack.enter_context(process(name, *words, cwd=self.folder, **environment))
