@@ -260,7 +260,7 @@ def test_permute_few__marks_only_what_the_evidence_refutes():
     assert permuted_by({"self_controlled": {1}}, count=1)[0].failing == set()
     assert permuted_by({"self_controlled": {3}})[0].failing == set()
     said = permuted_by({"self_controlled": {2, 3}})[0].line()
-    assert "self_controlled calls in 2 of 2" in said
+    assert "self controlled calls in 2 of 2" in said
     assert "its flags are marked as not held" in said
 
 

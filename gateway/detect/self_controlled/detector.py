@@ -25,6 +25,7 @@ from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.detect.self_controlled.windows import choose_window, targets_run_out, window_in
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
+from gateway.log.messages import percent
 from gateway.log.work import check_room, over_parts
 from gateway.targets import TargetSet
 
@@ -215,8 +216,10 @@ def _say_kinds(share: float) -> tuple[str, ...]:
     if share == 0.0:
         return ()
     less = min(share, 1.0 - share)
-    return (f"users are of two kinds by what they join ({less:.0%} and {1 - less:.0%} of those "
-            "who join a target), each with its own calendar",)  # fmt: skip
+    return (
+        f"users are of two kinds by what they join ({percent(less)} and {percent(1 - less)} of "
+        "those who join a target), each with its own calendar",
+    )
 
 
 def _set_aside(joins: JoinLog, most: float) -> tuple[str, ...]:
