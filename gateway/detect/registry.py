@@ -41,7 +41,7 @@ __all__ = [
     "detectors_for",
     "measure_of",
     "run_detector",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
