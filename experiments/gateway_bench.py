@@ -28,7 +28,7 @@ from gateway.config import Config
 from gateway.config.checked_log import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
 from gateway.detect.calling import find_gateways
-from gateway.detect.intervals import clopper_pearson
+from gateway.detect.significance import clopper_pearson
 from gateway.evaluate import evaluate_planted
 from gateway.inputs import Inputs, obtain_inputs
 from gateway.results import load_config
