@@ -32,7 +32,7 @@ class Evidence:
     ----------
     beta, information, penalty
         Posterior mode of each log ratio, what the cases say of it, and the precision of
-        the joint fit's prior.
+        its prior in the joint fit.
     own, near
         Each group's own evidence, and that of the slots around the join.
     alias
@@ -113,6 +113,7 @@ def gather_evidence(
     bulk: bool,
     aliases: bool,
     before: bool,
+    centre: Float64 | None = None,
 ) -> Evidence:
     """Fit all groups with the joins of some as events.
 
@@ -132,6 +133,8 @@ def gather_evidence(
         Whether groups that are joined together count as one.
     before
         Whether to hold the slots after a join against those just before it.
+    centre
+        Prior mean of each group's effect; 0 by default. ``posterior`` is for groups with 0.
     """
     slots, kinds = prepared.slots(joins, outcome, ~outcome, window=window)
     alias = np.arange(joins.n_groups)
@@ -139,14 +142,14 @@ def gather_evidence(
         alias = find_aliases(slots)
         slots = merge_aliases(slots, alias)
     likelihood = Likelihood(slots)
-    fit = fit_joint(likelihood, penalty=penalty)
+    fit = fit_joint(likelihood, penalty=penalty, centre=centre, two_sizes=True)
     own = own_effects(likelihood, fit, bulk=bulk)
     near, checks = _around(likelihood, fit, own, before=before)
     n_slots = max(int(np.count_nonzero(slots.length)), 1)
     return Evidence(
         beta=fit.point.beta[alias],
         information=fit.information[alias],
-        penalty=np.full(joins.n_groups, fit.penalty),
+        penalty=fit.penalty[alias],
         own=_spread(own, alias),
         near=_spread(near, alias),
         alias=alias,

@@ -47,17 +47,26 @@ def _spans(part: JoinLog, outcome: Mask) -> npt.NDArray[np.int64]:
     return np.asarray(last - first)
 
 
-def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation) -> RiskWindow:
+def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int) -> RiskWindow:
     """Choose how long a join counts, one length for all groups.
 
-    Each window is fitted to the same events of the same cases, with a penalty of its own,
-    and the one with the largest marginal likelihood is taken; for ever unless another is
+    Each window is fitted roughly to the same events of the same cases, with a penalty of its
+    own, and the one with the largest marginal likelihood is taken; for ever unless another is
     twenty times as likely. No truth enters. As one length serves all groups, what one group
     gains by the choice is small beside its own error: where nothing is true the p-values
-    stay uniform (tests/test_self_controlled.py).
+    stay uniform (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is
+    fitted, drawn by the users' names.
     """
     windows = ladder(joins, outcome, clock=prepared.clock)
-    evidence = np.array([_evidence(joins, outcome, prepared, window) for window in windows])
+    sample = sample_of(joins, outcome, seed=seed)
+    evidence = np.array([
+        fit_joint(
+            Likelihood(
+                prepared.slots(joins, outcome, ~outcome, window=window, sample=sample)[0]
+            ), rough=True,
+        ).evidence
+        for window in windows
+    ])  # fmt: skip
     best = int(np.argmax(evidence))
     return windows[best] if evidence[best] > evidence[0] + _MARGIN else windows[0]
 
@@ -79,8 +88,3 @@ def targets_run_out(joins: JoinLog, outcome: Mask, *, prepared: Preparation, see
         own = float(np.sum(slots.events[hit] * np.log(slots.length[hit])))
         found.append(fit_joint(Likelihood(slots)).evidence + own)
     return found[0] > found[1]
-
-
-def _evidence(joins: JoinLog, outcome: Mask, prepared: Preparation, window: RiskWindow) -> float:
-    slots, _ = prepared.slots(joins, outcome, ~outcome, window=window)
-    return fit_joint(Likelihood(slots)).evidence
