@@ -84,7 +84,7 @@ def named(text: str) -> tuple[str, Detector]:
     module, colon, function = text.partition(":")
     if not colon:
         return text, text
-    return function, getattr(importlib.import_module(module), function)
+    return text, getattr(importlib.import_module(module), function)
 
 
 def run_on(

@@ -145,11 +145,7 @@ def detect_self_controlled(
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
     window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared, seed=seed)
-    gather = partial(
-        gather_evidence, joins, prepared=prepared, window=window, penalty=options.penalty,
-        bulk=options.inflation == "bulk", aliases=options.aliases == "auto",
-        before=options.second_contrast == "before",
-    )  # fmt: skip
+    gather = partial(gather_evidence, joins, options=options, prepared=prepared, window=window)
     found = gather(targets.mask | surrogate)
     if surrogate.any():
         # Target joins alone tell little of what the other groups do; the first fit knows more.

@@ -62,8 +62,8 @@ class JointFit:
     def by_itself(self) -> tuple[Float64, Float64]:
         """Return each log ratio without the prior (about 0) and its standard error.
 
-        Shape (n_groups,). One Newton step: at the mode the data pull with penalty x beta. Zero and infinite where
-        the cases say nothing.
+        Shape (n_groups,). One Newton step: at the mode the data pull with penalty x beta. Zero
+        and infinite where the cases say nothing.
         """
         known = self.information > 0
         h = np.where(known, self.information, 1.0)

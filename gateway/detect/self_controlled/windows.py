@@ -24,6 +24,7 @@ _HALVINGS = 6
 _IN_JOINS = (1, 2, 4, 8, 16)
 # What an effect that ends must gain in log marginal likelihood: twenty to one.
 _MARGIN = 3.0
+_FIRST_LOOK = slice(2, None, 3)
 
 
 def ladder(joins: JoinLog, outcome: Mask, *, clock: Clock) -> list[RiskWindow]:
@@ -52,23 +53,26 @@ def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed:
 
     Each window is fitted roughly to the same events of the same cases, with a penalty of its
     own, and the one with the largest marginal likelihood is taken; for ever unless another is
-    twenty times as likely. No truth enters. As one length serves all groups, what one group
-    gains by the choice is small beside its own error: where nothing is true the p-values
-    stay uniform (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is
-    fitted, drawn by the users' names.
+    twenty times as likely. Every third window is tried first, and the others only where one of
+    those is likelier than for ever: an effect that ends shows in windows near its own, too.
+    No truth enters. As one length serves all groups, what one group gains by the choice is
+    small beside its own error: where nothing is true the p-values stay uniform
+    (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is fitted,
+    drawn by the users' names.
     """
-    windows = ladder(joins, outcome, clock=prepared.clock)
     sample = sample_of(joins, outcome, seed=seed)
-    evidence = np.array([
-        fit_joint(
-            Likelihood(
-                prepared.slots(joins, outcome, ~outcome, window=window, sample=sample)[0]
-            ), rough=True,
-        ).evidence
-        for window in windows
-    ])  # fmt: skip
-    best = int(np.argmax(evidence))
-    return windows[best] if evidence[best] > evidence[0] + _MARGIN else windows[0]
+
+    def evidence(window: RiskWindow) -> float:
+        slots, _ = prepared.slots(joins, outcome, ~outcome, window=window, sample=sample)
+        return fit_joint(Likelihood(slots), rough=True).evidence
+
+    windows = ladder(joins, outcome, clock=prepared.clock)
+    found = {window: evidence(window) for window in (windows[0], *windows[_FIRST_LOOK])}
+    forever = found[windows[0]]
+    if max(found.values()) > forever:
+        found |= {window: evidence(window) for window in windows if window not in found}
+    best = max(found, key=lambda window: found[window])
+    return best if found[best] > forever + _MARGIN else windows[0]
 
 
 def targets_run_out(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int) -> bool:
