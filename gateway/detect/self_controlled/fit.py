@@ -121,7 +121,7 @@ def fit_joint(
     sizes = None
     own = likelihood.own(point, point.beta)
     curvature = _curvature(likelihood, point)
-    evaluations, moved = 0, np.inf
+    evaluations, moved, old = 0, np.inf, value
     for number in range(2 if rough else _ROUNDS):
         correction = np.zeros(len(curvature) + slots.n_groups)
         correction[: slots.n_groups] = (
@@ -147,8 +147,9 @@ def fit_joint(
         settled = np.abs(np.log(value / old)).max(initial=0.0) < _CLOSE
         if moved < _STILL and (settled or sizes is not None):
             break
-    evidence = _evidence(likelihood, point, centre, own.variance[0], value)
-    return JointFit(point, own.variance[0], value, evidence, evaluations, moved)
+    # The effects are modes under the penalty of the last round, not under what they then ask for.
+    evidence = _evidence(likelihood, point, centre, own.variance[0], old)
+    return JointFit(point, own.variance[0], old, evidence, evaluations, moved)
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class Sizes:
         weight, kept = self._weighed(beta[known] * (1.0 + penalty[known] / h), 1.0 / h)
         found = np.full(len(beta), 1.0 / self.small)
         found[known] = h * (1.0 / (weight * kept).sum(axis=0) - 1.0)
-        return np.clip(found, _FREE, 1.0 / self.small)
+        return np.asarray(np.clip(found, _FREE, 1.0 / self.small))
 
     def _weighed(self, estimate: Float64, variance: Float64) -> tuple[Float64, Float64]:
         """Return how probable each size is of each group, and what share of it either keeps."""

@@ -78,10 +78,10 @@ def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed:
     the one with the largest marginal likelihood is taken; for ever unless another is twenty
     times as likely. A quarter of a history and four joins are tried first, and the others only
     where one of those is likelier than for ever: an effect that ends shows in windows near its
-    own, too. No truth enters. As one length serves all groups, what one group gains by the choice is
-    small beside its own error: where nothing is true the p-values stay uniform
-    (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is fitted,
-    drawn by the users' names.
+    own, too. No truth enters. As one length serves all groups, what one group gains by the
+    choice is small beside its own error: where nothing is true the p-values stay uniform
+    (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is fitted, drawn
+    by the users' names.
     """
     sample = sample_of(joins, outcome, seed=seed)
 
