@@ -15,6 +15,7 @@ from gateway.simulate import (
     compare_runs,
     live_through,
     measure_direct_effects,
+    measure_leads,
     measure_total_effects,
     replay_kernels,
 )
@@ -40,12 +41,14 @@ def targets_of(world):
 relived = cache(relived_stage)
 
 
-def replay_plainly(history, u, skip):
+def replay_plainly(history, u, skip, policies=None):
     """(groups, sources) of user u without the join of occasion ``skip``, every step decided.
 
     The twin of the kernel's short cut: nothing is taken over from the factual log.
     """
     stage, mail = relived(history), history.invitations.mail(len(history.world.users))
+    if policies is not None:
+        stage = stage._replace(filters=True, shields=True)
     fact = cells_of(history, u)
     n_done = int((fact.time < NO_DAY).sum())
     own = empty_table(n_done, CELL)
@@ -54,7 +57,7 @@ def replay_plainly(history, u, skip):
     for n in range(n_done):
         day = int(fact.time[n])
         answer, looked = decide_again(
-            stage, history.policies, mail, own, n, u, day, boost, since, looked,
+            stage, policies or history.policies, mail, own, n, u, day, boost, since, looked,
             barred if n > skip else -1, history.world.seed, 2,
         )  # fmt: skip
         write(own[n], day, answer)
@@ -143,6 +146,33 @@ def test_direct_effects__are_positive_for_gateways_and_about_zero_for_look_alike
         # Without seeds and invitations nothing of the future looks at the join but the room
         # that it takes: the group itself, which is no target. Exactly zero.
         assert (found.effect[others] == 0.0).all()
+
+
+def test_leads__equal_their_twin(history):
+    """Every user lives again, member or not, without the group as a seed or its invitations."""
+    world = history.world
+    is_target, got = targets_of(world), measure_leads(history, targets_of(world))
+    acting = np.flatnonzero(np.isin(world.groups.role, (Role.RECOMMENDER, Role.INVITER)))
+    lost = {name: np.zeros((len(acting), 150)) for name in ("seed_filter", "friction")}
+    for name, found in lost.items():
+        for i, g in enumerate(acting):
+            acts = np.zeros_like(getattr(history.policies, name))
+            acts[:, g] = 1
+            policies = history.policies._replace(**{name: acts})
+            for u in range(150):
+                without = later_targets(*replay_plainly(history, u, -1, policies), -1, is_target)
+                fact = cells_of(history, u)
+                found[i, u] = later_targets(fact.group, fact.source, -1, is_target) - without
+    assert lost["seed_filter"].any()
+    assert lost["friction"].any()
+    np.testing.assert_array_equal(got.seed[acting], lost["seed_filter"].sum(axis=1))
+    np.testing.assert_array_equal(got.invited[acting], lost["friction"].sum(axis=1))
+    joined = history.joins()
+    for i, g in enumerate(acting):
+        members = np.unique(joined.user()[joined.group == g])
+        error = np.sqrt(len(members)) * lost["seed_filter"][i, members].std()
+        np.testing.assert_allclose(got.seed_error[g], error, rtol=1e-12)
+    assert np.isnan(got.seed[is_target]).all()
 
 
 def everywhere(world):

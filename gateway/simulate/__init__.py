@@ -21,7 +21,7 @@ from gateway.simulate.policies import (
     InviteCap,
     InviteFriction,
 )
-from gateway.simulate.replay import DirectEffects, measure_direct_effects
+from gateway.simulate.replay import DirectEffects, Leads, measure_direct_effects, measure_leads
 
 __all__ = [
     "Comparison",
@@ -32,12 +32,14 @@ __all__ = [
     "Intervention",
     "InviteCap",
     "InviteFriction",
+    "Leads",
     "Strikes",
     "TotalEffects",
     "compare_runs",
     "joins_by_user",
     "live_through",
     "measure_direct_effects",
+    "measure_leads",
     "measure_total_effects",
     "paired_total",
     "simulate",

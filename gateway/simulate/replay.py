@@ -10,10 +10,16 @@ import numpy.typing as npt
 from gateway.randomness import Stream
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
-from gateway.simulate.replay_kernels import Scratch, direct_effects
+from gateway.simulate.replay_kernels import Scratch, direct_effects, relive_users
 from gateway.simulate.tables import CELL, Stage
 
-__all__ = ["DirectEffects", "measure_direct_effects", "relived_stage"]
+__all__ = [
+    "DirectEffects",
+    "Leads",
+    "measure_direct_effects",
+    "measure_leads",
+    "relived_stage",
+]
 
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 32
@@ -73,6 +79,65 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
         variance = (squares - n * effect**2) / (n - 1)
         error = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0) / n), np.nan)
     return DirectEffects(effect, error, n.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Leads:
+    """Target joins that came of what the platform does because of a group; shape (n_groups,).
+
+    Parameters
+    ----------
+    seed, seed_error
+        Target joins of the group's members that would not have been had nothing been
+        recommended from it, and the standard error of that sum, members taken as independent;
+        NaN for targets and for groups that nobody joined.
+    invited, invited_error
+        The same had nobody been invited because of being in it.
+    """
+
+    seed: npt.NDArray[np.float64]
+    seed_error: npt.NDArray[np.float64]
+    invited: npt.NDArray[np.float64]
+    invited_error: npt.NDArray[np.float64]
+
+
+def measure_leads(history: History, is_target: npt.NDArray[np.bool_]) -> Leads:
+    """Replay every group's members without the group as a seed, and without its invitations.
+
+    Each member lives again with the same random numbers, everybody else frozen, in the group
+    still, but nothing is recommended from it; or every invitation to a member of it is
+    dropped. So what a join of the group did to the member's taste stays as it is: this is the
+    truth of the detector ``edges``, as the direct effect is that of detectors of change. It
+    can be negative: in place of what the group shows others show more targets.
+
+    Parameters
+    ----------
+    history
+        A simulated platform.
+    is_target
+        bool, shape (n_groups,): which joins count.
+    """
+    stage = relived_stage(history)._replace(filters=True, shields=True)
+    mail, scratch = history.invitations.mail(len(history.world.users)), _scratch(history)
+    joins = history.joins()
+    user, hit = joins.user(), is_target[joins.group]
+    factual = np.bincount(user, hit, minlength=joins.n_users).astype(np.int64)
+    members = np.split(user[np.argsort(joins.group, kind="stable")], np.cumsum(joins.sizes())[:-1])
+    found = np.full((2, 2, joins.n_groups), np.nan)
+    for form, (name, most) in enumerate((("seed_filter", True), ("friction", 1.0))):
+        acts = getattr(history.policies, name).copy()
+        policies = history.policies._replace(**{name: acts})
+        for g in np.flatnonzero(~is_target & (joins.sizes() > 0)):
+            before, hits = acts[:, g].copy(), np.zeros(len(members[g]), np.int64)
+            acts[:, g] = most
+            relive_users(
+                stage, policies, mail, scratch, is_target, members[g], history.world.seed,
+                int(Stream.JOINS), hits,
+            )  # fmt: skip
+            acts[:, g] = before
+            lost = factual[members[g]] - hits
+            found[form, :, g] = lost.sum(), np.sqrt(len(lost) * lost.var())
+    return Leads(*found[0], *found[1])
 
 
 def relived_stage(history: History) -> Stage:
