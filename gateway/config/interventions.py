@@ -188,6 +188,9 @@ class InviteFrictionSection(OnGroupsSection):
 
     kind: Literal["invite_friction"] = Field(description="what it does")
     share: Number = Field(description="share of invitations dropped", gt=0, le=1)
+    senders: Literal["all", "super_inviters"] = setting(
+        "all", "of whose invitations; super_inviters: the top 1 % of users by invitations sent"
+    )
 
 
 class DemotionSection(OnGroupsSection):
@@ -217,6 +220,7 @@ class _OfNoKind(OnGroupsSection):
 
     kind: _Kind = Field(description="what it does")
     share: Number | None = setting(None, "see demotion", gt=0, le=1)
+    senders: Literal["all", "super_inviters"] | None = setting(None, "see invite_friction")
     most: Natural | None = setting(None, "see invite_cap")
 
 

@@ -104,8 +104,10 @@ def _live_arm(
     """Live through one arm; its part of every table."""
     masks = [acted_on(section, known) for section in acting]
     first = history.world.section.start
+    senders = history.invitations.super_inviters(len(history.world.users))
     policies = tuple(
-        as_intervention(one, mask, first=first) for one, mask in zip(acting, masks, strict=True)
+        as_intervention(one, mask, first=first, super_inviters=senders)
+        for one, mask in zip(acting, masks, strict=True)
     )
     with talk.stage(f"living through arm {name}", history.world.days) as advance:
         found, other = compare_runs(
@@ -155,9 +157,9 @@ def _say(section: InterventionSection, policy: Intervention, mask: Mask) -> str:
     measure = getattr(section, "most", getattr(section, "share", None))
     strength = "" if measure is None else f" {measure:g}"
     kind = section.kind.replace("_", " ")
-    on = ""
+    on = " by super-inviters" if getattr(section, "senders", "all") != "all" else ""
     if isinstance(section, OnGroupsSection):
-        on = f" on {_say_set(section)} ({mask.sum():,})"
+        on += f" on {_say_set(section)} ({mask.sum():,})"
     return f"{kind}{strength}{on} from day {policy.start}"
 
 

@@ -16,6 +16,7 @@ from gateway.simulate.paired import (
 from gateway.simulate.platform import History, live_through, simulate
 from gateway.simulate.policies import (
     Demotion,
+    EdgeFilter,
     GysjSeedFilter,
     Intervention,
     InviteCap,
@@ -27,6 +28,7 @@ __all__ = [
     "Comparison",
     "Demotion",
     "DirectEffects",
+    "EdgeFilter",
     "GysjSeedFilter",
     "History",
     "Intervention",

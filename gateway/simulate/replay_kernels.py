@@ -107,7 +107,8 @@ def _without(  # type: ignore[no-untyped-def]
     base = stage.users[u].start
     barred = np.int64(stage.cells[base + skip].group)
     # A later step never lifts an earlier one: the last step has every friction.
-    differs = stage.groups[barred].influence != 0.0 or policies.friction[-1, barred] > 0.0
+    friction = max(policies.friction[-1, barred], policies.sender_friction[-1, barred])
+    differs = stage.groups[barred].influence != 0.0 or friction > 0.0
     boost, since, looked = scratch.boost[skip], scratch.since[skip], scratch.looked[skip]
     hits = 0
     own[skip].group = -1
