@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gateway.analyses.judgement import VERDICTS
 from gateway.arrays import Mask
 from gateway.config import Config
 from gateway.config.interventions import (
@@ -170,6 +171,8 @@ def _say_set(section: OnGroupsSection) -> str:
         return " and ".join(section.roles).replace("_", "-") + top
     if section.names is not None:
         return "named groups"
+    if section.verdict is not None:
+        return f"verdict, {VERDICTS[section.verdict]}"
     if section.oracle is not None:
         return f"oracle by {section.oracle.replace('_', ' ')}{top}"
     chosen = ", flagged" if section.flagged else top

@@ -92,7 +92,8 @@ class Leads:
         recommended from it, and the standard error of that sum, members taken as independent;
         NaN for targets and for groups that nobody joined.
     invited, invited_error
-        The same had nobody been invited because of being in it.
+        The same had its operator invited nobody: invitations by others do not come of the
+        group.
     """
 
     seed: npt.NDArray[np.float64]
@@ -101,13 +102,19 @@ class Leads:
     invited_error: npt.NDArray[np.float64]
 
 
-def measure_leads(history: History, is_target: npt.NDArray[np.bool_]) -> Leads:
-    """Replay every group's members without the group as a seed, and without its invitations.
+def measure_leads(
+    history: History,
+    is_target: npt.NDArray[np.bool_],
+    *,
+    among: npt.NDArray[np.bool_] | None = None,
+) -> Leads:
+    """Replay every group's members without the group as a seed, and without its operator.
 
     Each member lives again with the same random numbers, everybody else frozen, in the group
-    still, but nothing is recommended from it; or every invitation to a member of it is
-    dropped. So what a join of the group did to the member's taste stays as it is: this is the
-    truth of the detector ``edges``, as the direct effect is that of detectors of change. It
+    still, but nothing is recommended from it; or its operator invites nobody, which a friend's
+    invitation may take the place of. What a join of the group did to the member's taste stays
+    as it is: this is the truth of the detector ``edges``, as the direct effect is that of
+    detectors of change. It
     can be negative: in place of what the group shows others show more targets.
 
     Parameters
@@ -116,27 +123,43 @@ def measure_leads(history: History, is_target: npt.NDArray[np.bool_]) -> Leads:
         A simulated platform.
     is_target
         bool, shape (n_groups,): which joins count.
+    among
+        bool, shape (n_groups,): groups to measure; None for all.
     """
-    stage = relived_stage(history)._replace(filters=True, shields=True)
+    stage = relived_stage(history)
+    stage = stage._replace(filters=True, groups=stage.groups.copy())
     mail, scratch = history.invitations.mail(len(history.world.users)), _scratch(history)
     joins = history.joins()
     user, hit = joins.user(), is_target[joins.group]
     factual = np.bincount(user, hit, minlength=joins.n_users).astype(np.int64)
     members = np.split(user[np.argsort(joins.group, kind="stable")], np.cumsum(joins.sizes())[:-1])
+    asked = ~is_target & (joins.sizes() > 0)
+    if among is not None:
+        asked &= among
+    filters = history.policies.seed_filter.copy()
+    policies = history.policies._replace(seed_filter=filters)
     found = np.full((2, 2, joins.n_groups), np.nan)
-    for form, (name, most) in enumerate((("seed_filter", True), ("friction", 1.0))):
-        acts = getattr(history.policies, name).copy()
-        policies = history.policies._replace(**{name: acts})
-        for g in np.flatnonzero(~is_target & (joins.sizes() > 0)):
-            before, hits = acts[:, g].copy(), np.zeros(len(members[g]), np.int64)
-            acts[:, g] = most
-            relive_users(
-                stage, policies, mail, scratch, is_target, members[g], history.world.seed,
-                int(Stream.JOINS), hits,
-            )  # fmt: skip
-            acts[:, g] = before
-            lost = factual[members[g]] - hits
-            found[form, :, g] = lost.sum(), np.sqrt(len(lost) * lost.var())
+
+    def lost(g: np.int64) -> tuple[float, float]:
+        hits = np.zeros(len(members[g]), np.int64)
+        relive_users(
+            stage, policies, mail, scratch, is_target, members[g], history.world.seed,
+            int(Stream.JOINS), hits,
+        )  # fmt: skip
+        each = factual[members[g]] - hits
+        return float(each.sum()), float(np.sqrt(len(each)) * each.std())
+
+    for g in np.flatnonzero(asked):
+        before, chance = filters[:, g].copy(), stage.groups.inviting[g]
+        filters[:, g] = True
+        found[0, :, g] = lost(g)
+        filters[:, g] = before
+        if chance > 0.0:
+            stage.groups.inviting[g] = 0.0
+            found[1, :, g] = lost(g)
+            stage.groups.inviting[g] = chance
+        else:
+            found[1, :, g] = 0.0
     return Leads(*found[0], *found[1])
 
 
