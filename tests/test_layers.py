@@ -52,7 +52,7 @@ def test_folders__are_packages() -> None:
 def test_layout__in_the_docs_names_every_folder() -> None:
     page = (ROOT / "docs" / "decisions" / "software.md").read_text(encoding="utf-8")
     tree = page.partition("```text\n")[2].partition("```")[0]
-    told = {name for name in re.findall(r"^ +(\w+)/ ", tree, re.MULTILINE)} | {"sections"}
+    told = set(re.findall(r"^ +(\w+)/ ", tree, re.MULTILINE)) | {"sections"}
     assert told == {path.name for path in PACKAGE.rglob("*") if _has_init(path)}
 
 
