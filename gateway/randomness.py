@@ -59,6 +59,7 @@ class Purpose(IntEnum):
     PLACEBO_TARGETS = 23
     PLANTED = 24
     SAMPLED_USERS = 25
+    TRIAL_ARMS = 26
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:
