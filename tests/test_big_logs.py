@@ -14,7 +14,7 @@ from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.errors import LogError
-from gateway.log import numbering, sorting
+from gateway.log import numbering, row_sources, sorting
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from tests import naive
