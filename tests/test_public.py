@@ -18,6 +18,7 @@ PUBLIC = {
         "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "Verdict", "analyse_note",
         "common_odds_ratio", "compare", "detectable_ratio", "entity_model", "event_study",
         "explain_group", "explain_top", "exposure_contrast", "group_signals", "information_of",
+        "invitations_in", "inviting", "rank_inviters",
         "invited_members", "join_sources", "label_times", "labelled_gateways", "nothing_ranked",
         "pathways", "probability_curves",
         "pymi_holdout", "pymk_arms", "recent_join_sources", "record_of",
@@ -60,10 +61,12 @@ PUBLIC = {
         "measure_quality", "reliability_table", "score_joins",
     ],
     "gateway.simulate": [
-        "Comparison", "Demotion", "DirectEffects", "GysjSeedFilter", "History", "Intervention",
+        "Comparison", "Demotion", "DirectEffects", "EdgeFilter", "GysjSeedFilter", "Leads",
+        "History", "Intervention",
         "InviteCap",
         "InviteFriction", "Strikes", "TotalEffects", "compare_runs", "joins_by_user",
-        "live_through", "measure_direct_effects", "measure_total_effects", "paired_total",
+        "live_through", "measure_direct_effects", "measure_leads", "measure_total_effects",
+        "paired_total",
         "simulate",
     ],
     "gateway.sweep": [
