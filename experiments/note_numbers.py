@@ -12,7 +12,9 @@ of four kinds:
     a confirmed share of a named source: the probability of confirmation is given to the
     simulator, so that every hypothesis has the same value there and the number says nothing.
 ``follows``
-    a sum or a mean of others, such as the share of all unnamed sources.
+    a share of a source within its mechanism, which is given to the simulator as a weight, so
+    that table 1 has four shares of its own (recommendation, friends, invitation, intent); or a
+    mean of others, such as the share confirmed of all.
 ``scale``
     a count that depends on how large the platform is, and the requests of table 2, whose
     population is not known.
@@ -95,24 +97,37 @@ SHARE, CONFIRMED, RISK, INVITED, LABELLED, CORRELATION, ARM = (
 )  # fmt: skip
 
 
+# Table 1's named sources by mechanism; the two sources that it does not name are not in it.
+TOGETHER: dict[str, tuple[str, ...]] = {
+    "friends": ("newsfeed_story_header", "newsfeed_reshared_story"),
+    "invitation": ("mobile_add_members", "messenger_group_attachment"),
+    "intent": ("mobile_group_join", "search", "group_mall"),
+}
+
+
 def _sources() -> list[Number]:
     total = sum(row.requests for row in SOURCES_EVER)
-    shares = [
-        Number("R1", f"{row.source}: share of requests", f"share {row.source}",
-               row.requests / total, SHARE)
-        for row in SOURCES_EVER if row.source
-    ]  # fmt: skip
-    unnamed = sum(row.requests for row in SOURCES_EVER if not row.source) / total
+    share = {row.source: row.requests / total for row in SOURCES_EVER if row.source}
     confirmed = sum(row.confirmed or 0 for row in SOURCES_EVER)
     rest = [row for row in SOURCES_EVER if not row.source]
+    unnamed = sum(row.requests for row in rest)
     return [
-        *shares,
-        Number("R1", "all others: share of requests", "share of unnamed sources", unnamed, SHARE,
-               "follows"),
+        Number("R1", "gysj: share of requests", "share of gysj", share["gysj"], SHARE),
+        *(
+            Number("R1", f"{mechanism}: share of requests", f"share of {mechanism}",
+                   sum(share[source] for source in sources), SHARE)
+            for mechanism, sources in TOGETHER.items()
+        ),
+        *(
+            Number("R1", f"{source}: share of requests", f"share of {source}", value, SHARE,
+                   "follows")
+            for source, value in share.items() if source != "gysj"
+        ),
+        Number("R1", "all others: share of requests", "share of unnamed sources",
+               unnamed / total, SHARE, "follows"),
         Number("R1", "confirmed", "confirmed, all", confirmed / total, CONFIRMED, "follows"),
         Number("R1", "all others: confirmed", "confirmed, unnamed sources",
-               sum(row.confirmed or 0 for row in rest) / sum(row.requests for row in rest),
-               CONFIRMED, "follows"),
+               sum(row.confirmed or 0 for row in rest) / unnamed, CONFIRMED, "follows"),
         *(
             Number(claim, f"{row.source}: confirmed", f"confirmed {row.source}",
                    (row.confirmed or 0) / row.requests, CONFIRMED, "input")
@@ -164,9 +179,9 @@ EXTRA: tuple[str, ...] = (
 def legible() -> dict[str, int]:
     """Return how many numbers of the note can be read, by what becomes of them.
 
-    The 30 numbers of table 1 are eight shares, one of the unnamed sources, and as many
-    confirmed shares; its rows' counts enter through them. Not counted: row 4 of table 2,
-    which is misread.
+    Rows' counts enter as shares: the 30 of table 1 through eight shares of requests, one of
+    the seven unnamed rows, and as many confirmed ones. The fourth row of table 2 is misread and
+    not counted.
     """
     counts = {kind: sum(n.kind == kind for n in NUMBERS) for kind in ("fitted", "input", "follows")}
     # Requests of table 2 but its fourth row; 730 K invitations; 100 top groups.
@@ -212,6 +227,11 @@ def observed() -> tuple[Float64, Float64]:
 def values_of(rows: Mapping[str, float | None]) -> dict[str, float]:
     """Return the numbers of a world from its ``comparison``, by name; NaN where it has none."""
     found = {}
+    rows = dict(rows)
+    for mechanism, sources in TOGETHER.items():
+        parts = [rows.get(f"R1 {source}: share of requests") for source in sources]
+        known = [part for part in parts if part is not None]
+        rows[f"R1 {mechanism}: share of requests"] = sum(known) if known else None
     for name in (*(n.name for n in NUMBERS), *EXTRA):
         value = rows.get(name.replace(" PYMI:", " PYMI featured:"))
         value = rows.get(name) if value is None else value

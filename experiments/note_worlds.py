@@ -2,8 +2,9 @@
 
 A parameter is a factor on the start's value, or a shift on the logit scale where it is a
 share: value = start exp(sd x), logit value = logit start + sd x, with x standard normal before
-anything is seen. Ten more are the logarithms of how often each source is looked at. The start
-is a config; what it does not name is the same in every world.
+anything is seen. Four more are the logarithms of how often each mechanism brings a group before a
+user; how that is divided among the mechanism's sources is given, and labels a join without
+changing it. The start is a config; what it does not name is the same in every world.
 
 Four hypotheses: both kinds of planted groups are there, no gateways, no look-alikes, neither.
 What is not there is an ordinary group.
@@ -41,7 +42,7 @@ from gateway.finding import scorer_of
 from gateway.pipeline import obtain_inputs
 from gateway.provenance import MODEL_VERSION
 from gateway.score import score_joins
-from gateway.simulate.sources import SOURCE_TABLE, Mechanism
+from gateway.simulate.sources import Mechanism
 from gateway.world import World
 
 __all__ = ["HYPOTHESES", "PARAMETERS", "Draw", "Parameter", "Size", "Store", "config_at",
@@ -73,7 +74,7 @@ class Parameter(NamedTuple):
         return self.keys[0].removeprefix("world.").removeprefix("moderation.")
 
 
-SOURCE_SD = 0.3
+LOOKS_SD = 0.3
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter(("world.harm_interest",), 0.35),
     Parameter(("world.harm_concentration",), 0.5),
@@ -96,10 +97,10 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(("moderation.review_days",), 0.5),
     Parameter(("moderation.severe_spread",), 0.6, "logit"),
 )
-N_SOURCES = len(SOURCE_TABLE)
-N_PARAMETERS = N_SOURCES + len(PARAMETERS)
+MECHANISMS = tuple(f"simulation.{m.name.lower()}" for m in Mechanism)
+N_PARAMETERS = len(MECHANISMS) + len(PARAMETERS)
 NAMES: tuple[str, ...] = (
-    *(f"looks.{row.name}" for row in SOURCE_TABLE),
+    *(f"looks.{key.removeprefix('simulation.')}" for key in MECHANISMS),
     *(parameter.name for parameter in PARAMETERS),
 )
 _PLANTED = ("world.roles.targets", *GATEWAYS, *LOOK_ALIKES, "note.top")
@@ -107,6 +108,10 @@ _PER_GROUP = (
     "moderation.non_rec_strikes", "moderation.non_amp_strikes", "moderation.demote_strikes",
     "targets.min_strikes", "spike.min_joiners",
 )  # fmt: skip
+
+
+# Of the scorer in smaller worlds: half of their time goes into it.
+FOLDS = 3
 
 
 class Size(NamedTuple):
@@ -141,53 +146,26 @@ def _moved(start: float, parameter: Parameter, x: float) -> float:
 
 
 def natural(config: Config, place: int, x: float) -> float:
-    """Return a parameter's value at x; of a source its looks over those of the start."""
-    if place < N_SOURCES:
-        return math.exp(SOURCE_SD * x)
-    parameter = PARAMETERS[place - N_SOURCES]
+    """Return a parameter's value at x; of a mechanism its looks over those of the start."""
+    if place < len(MECHANISMS):
+        return math.exp(LOOKS_SD * x)
+    parameter = PARAMETERS[place - len(MECHANISMS)]
     return _moved(sum(value_at(config, key) for key in parameter.keys), parameter, x)
 
 
-def source_looks(config: Config) -> Float64:
-    """Return the share of looks that each source gets, shape (10,)."""
-    section = config.simulation
-    given = section.sources.model_dump()
-    own = [given[r.name] if given[r.name] is not None else r.requests for r in SOURCE_TABLE]
-    total = {m: sum(w for r, w in zip(SOURCE_TABLE, own, strict=True) if r.mechanism == m)
-             for m in Mechanism}  # fmt: skip
-    share = {m: getattr(section, m.name.lower()) for m in Mechanism}
-    return np.array(
-        [
-            share[r.mechanism] * w / total[r.mechanism]
-            for r, w in zip(SOURCE_TABLE, own, strict=True)
-        ]
-    )
-
-
-def source_settings(looks: Float64) -> dict[str, float]:
-    """Return the settings that give each source its share of looks."""
-    weight = looks / looks.sum()
-    sums = {
-        m: round(float(sum(w for r, w in zip(SOURCE_TABLE, weight, strict=True)
-                           if r.mechanism == m)), 4)
-        for m in Mechanism
-    }  # fmt: skip
-    rest = 1 - sum(value for m, value in sums.items() if m != Mechanism.RECOMMENDATION)
-    sums[Mechanism.RECOMMENDATION] = round(rest, 4)
-    settings = {f"simulation.{m.name.lower()}": value for m, value in sums.items()}
-    return settings | {
-        f"simulation.sources.{r.name}": float(f"{1e3 * w:.3g}")
-        for r, w in zip(SOURCE_TABLE, weight, strict=True)
-    }
+def mechanism_settings(config: Config, x: Float64) -> dict[str, float]:
+    """Return the shares of looks, with four decimals and a sum of one."""
+    looks = np.array([value_at(config, key) for key in MECHANISMS]) * np.exp(LOOKS_SD * x)
+    share = [round(float(value), 4) for value in looks / looks.sum()]
+    share[0] = round(1 - sum(share[1:]), 4)
+    return dict(zip(MECHANISMS, share, strict=True))
 
 
 def config_at(config: Config, draw: Draw, size: Size | None = None) -> Config:
     """Return the config of a draw, with the start's size or another one."""
     x = np.asarray(draw.x)
-    settings: dict[str, Any] = source_settings(
-        source_looks(config) * np.exp(SOURCE_SD * x[:N_SOURCES])
-    )
-    for parameter, at in zip(PARAMETERS, x[N_SOURCES:], strict=True):
+    settings: dict[str, Any] = mechanism_settings(config, x[: len(MECHANISMS)])
+    for parameter, at in zip(PARAMETERS, x[len(MECHANISMS) :], strict=True):
         for key in parameter.keys:
             value = _moved(value_at(config, key), parameter, float(at))
             settings[key] = round(value) if parameter.whole else float(f"{value:.4g}")
@@ -200,7 +178,7 @@ def config_at(config: Config, draw: Draw, size: Size | None = None) -> Config:
                 settings[key] = max(1, round(value * factor)) if value else 0
         least = config.spike.min_spiking
         settings["spike.min_joiners"] = max(settings["spike.min_joiners"], least)
-        settings |= {"world.users": size.users, "world.groups": size.groups}
+        settings |= {"world.users": size.users, "world.groups": size.groups, "score.folds": FOLDS}
     settings |= dict.fromkeys(HYPOTHESES[draw.hypothesis], 0)
     settings["experiment.seed"] = draw.seed
     overrides = [f"{key}={value}" for key, value in settings.items()]
