@@ -12,6 +12,7 @@ from gateway.analyses.group_labels import (
     group_signals,
     label_times,
     labelled_gateways,
+    matched_excess,
     signal_correlations,
 )
 from gateway.analyses.information import (
@@ -68,6 +69,7 @@ __all__ = [
     "judge_groups",
     "label_times",
     "labelled_gateways",
+    "matched_excess",
     "nothing_ranked",
     "pathways",
     "probability_curves",

@@ -173,31 +173,51 @@ def invited_members(record: Record) -> pa.Table:
     a top gateway group on an earlier day. R5: of *those*, the share that super-inviters
     sent (``InvitationLog.super_inviters``: the top 1 % of users by invitations sent).
 
-    Invitations come in bulk, so intervals are clustered by sender. The two shares of all
-    users beside them say what they would be if gateways and super-inviters meant nothing.
+    Beside them, what the note asks and does not answer: the same by whether the *sender* had
+    joined a top gateway group, for invitations to targets and to other groups (gateways are a
+    source of invitations to targets only as far as the two differ); and whether super-inviters
+    turn to members of gateways more than other senders do.
+
+    Invitations come in bulk, so intervals are clustered by sender.
     """
     sent, member_since = record.invitations, record.first_join(record.is_top)
-    to_target = record.is_target[sent.group]
-    to_member = sent.time > member_since[sent.receiver]
-    by_super = sent.super_inviter[sent.sender]
-    both = to_target & to_member
-    reached = clustered_share(to_member[to_target], sent.sender[to_target])
-    elsewhere = clustered_share(to_member[~to_target], sent.sender[~to_target])
-    supers = clustered_share(by_super[both], sent.sender[both])
-    overall = clustered_share(by_super, sent.sender)
-    return compare(
-        [
-            Row("R4", "share of invitations to targets that went to gateway members",
-                *reached, GATEWAY_INVITATION_SHARE, INVITATION_TOLERANCE),
-            Row("R4", "invitations to targets that went to gateway members",
-                float(np.count_nonzero(both)), published=730_000.0),
-            Row("R4", "share of invitations to other groups that went to gateway members",
-                *elsewhere),
-            Row("R5", "share of those that super-inviters sent",
-                *supers, SUPER_INVITER_SHARE, INVITATION_TOLERANCE),
-            Row("R5", "share of all invitations that super-inviters sent", *overall),
-        ]
-    )  # fmt: skip
+    to_target, by_super = record.is_target[sent.group], sent.super_inviter[sent.sender]
+    to_member, by_member = (sent.time > member_since[user] for user in (sent.receiver, sent.sender))
+
+    def share(hit: Mask, among: Mask) -> tuple[float, tuple[float, float]]:
+        return clustered_share(hit[among], sent.sender[among])
+
+    both, everything = to_target & to_member, np.ones(len(to_target), bool)
+    rows = [
+        Row("R4", "share of invitations to targets that went to gateway members",
+            *share(to_member, to_target), GATEWAY_INVITATION_SHARE, INVITATION_TOLERANCE),
+        Row("R4", "invitations to targets that went to gateway members",
+            float(np.count_nonzero(both)), published=730_000.0),
+        Row("R4", "share of invitations to other groups that went to gateway members",
+            *share(to_member, ~to_target)),
+    ]  # fmt: skip
+    for where, among in (("targets", to_target), ("other groups", ~to_target)):
+        for how, hit in (
+            ("that gateway members sent to gateway members", by_member & to_member),
+            ("that gateway members sent to others", by_member & ~to_member),
+            ("that others sent to gateway members", ~by_member & to_member),
+        ):
+            rows.append(Row("R4", f"share of invitations to {where} {how}", *share(hit, among)))
+    rows += [
+        Row("R5", "share of those that super-inviters sent",
+            *share(by_super, both), SUPER_INVITER_SHARE, INVITATION_TOLERANCE),
+        Row("R5", "share of all invitations that super-inviters sent",
+            *share(by_super, everything)),
+        Row("R5", "share of invitations to targets and to no gateway member that super-inviters "
+            "sent", *share(by_super, to_target & ~to_member)),
+        Row("R5", "share of super-inviters' invitations that went to gateway members",
+            *share(to_member, by_super)),
+        Row("R5", "share of other senders' invitations that went to gateway members",
+            *share(to_member, ~by_super)),
+        Row("R5", "share of super-inviters' invitations that gateway members sent",
+            *share(by_member, by_super)),
+    ]  # fmt: skip
+    return compare(rows)
 
 
 PATHWAYS_SCHEMA = pa.schema(

@@ -228,8 +228,8 @@ class NoteSection(Section):
         180, "days after the first gateway join at which risks are compared", ge=1, le=36_500
     )
     equivalence_margin: Proportion = setting(
-        0.01,
-        "difference of shares below which two arms count as equal: half of what the "
+        0.1,
+        "how far the ratio of two arms may be from one to count as equal: half of what the "
         "note reports for GYSJ",
     )
     precision: Share = setting(0.5, "precision at which the recall of entity models is compared")

@@ -157,7 +157,7 @@ def caption_exposure_contrast(data: pa.Table) -> str:
 
 _CURVES = {
     "top": ("top gateway groups", "#D55E00", "-"),
-    "controls": ("controls of like size", BLUE, "--"),
+    "controls": ("matched controls", BLUE, "--"),
     "others": ("all other ranked groups", MUTED, ":"),
 }
 
