@@ -59,7 +59,7 @@ from gateway.results import load_config
 Float64 = npt.NDArray[np.float64]
 
 START = Path(__file__).with_name("calibrate_note_start.toml")
-SIZE = Size(20_000, 500)
+SIZE = Size(24_000, 450)
 # In deviations of the prior: beyond, some keys leave the range that the config allows.
 FARTHEST = 3.0
 # Of the covariance that the next round is drawn from, over the posterior's.

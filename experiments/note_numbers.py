@@ -172,7 +172,7 @@ EXTRA: tuple[str, ...] = (
     "R6 PYMI: p-value of no difference",
     "R7 PYMK shown: p-value of no difference",
     "R7 PYMK featured: p-value of no difference",
-    "R8 share labelled: top minus size-matched controls",
+    "R8 share labelled: top minus matched controls",
 )
 
 

@@ -86,7 +86,6 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(("world.roles.homophily",), 0.4, whole=True),
     Parameter(("world.roles.homophily_mix",), 0.5, "logit"),
     Parameter(("world.joins_per_user",), 0.15),
-    Parameter(("world.activity_sigma",), 0.15),
     Parameter(("world.invite_chance",), 0.5, "logit"),
     Parameter(("world.invite_sigma",), 0.25),
     Parameter(("world.invite_tail",), 0.2),
@@ -96,6 +95,15 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(("moderation.demote_strikes",), 0.5, whole=True),
     Parameter(("moderation.review_days",), 0.5),
     Parameter(("moderation.severe_spread",), 0.6, "logit"),
+    Parameter(("moderation.severe_weight",), 0.6),
+    Parameter(("moderation.detection",), 0.5, "logit"),
+    Parameter(("moderation.detection_spread",), 0.6, "logit"),
+    Parameter(("moderation.reports",), 0.7),
+    Parameter(("moderation.false_strikes",), 0.7),
+    Parameter(("moderation.demotion_spread",), 0.6, "logit"),
+    Parameter(("moderation.non_rec_reduction",), 0.6, "logit"),
+    Parameter(("moderation.flag_chance",), 0.7, "logit"),
+    Parameter(("moderation.false_flags",), 0.7, "logit"),
 )
 MECHANISMS = tuple(f"simulation.{m.name.lower()}" for m in Mechanism)
 N_PARAMETERS = len(MECHANISMS) + len(PARAMETERS)
