@@ -12,7 +12,7 @@ import pytest
 
 from gateway import analyses
 from gateway.analyses import entities, exposure, group_labels, proportions
-from gateway.analyses.published import CORRELATIONS, RECENT_SOURCES, SOURCES_EVER, Row, compare
+from gateway.analyses.published import CORRELATIONS, SECOND_SOURCES, SOURCES_EVER, Row, compare
 from gateway.analyses.record import NEVER, Invitations, Record, Requests, until
 from gateway.config import parse_config
 from gateway.detect import detect_spikes
@@ -112,7 +112,8 @@ def test_compare__judges_what_has_a_published_value_and_a_tolerance(
 def test_published__tables_have_the_sums_that_the_note_shows():
     assert sum(row.requests for row in SOURCES_EVER) == 4_805_574
     assert sum(row.confirmed for row in SOURCES_EVER) == 4_176_975
-    assert len(RECENT_SOURCES) == 16
+    shares = [round(row.confirmed / row.requests, 3) for row in SECOND_SOURCES]
+    assert shares == [0.907, 0.898, 0.541, 0.892, 0.838, 0.873, 0.829]
     assert sum(row.source is None for row in SOURCES_EVER) == 7
     assert all(abs(r) <= 1 for r in CORRELATIONS.values())
 
@@ -307,13 +308,13 @@ def test_join_sources__have_the_note_s_shares_beside_them(asking):
         assert sum(row[column] for row in parts) == pytest.approx(1.0)
 
 
-def test_recent_join_sources__count_the_window_alone_and_fill_no_gap(asking):
-    table = analyses.recent_join_sources(asking, window=40)
-    assert value(table, "requests") == 2
-    assert value(table, "permalink: share of requests") == 0.5
-    assert value(table, "confirmed", "published") is None
-    assert value(table, "all others: confirmed", "published") is None
-    assert set(table["within"].to_pylist()) == {None}
+def test_second_table__compares_shares_confirmed_alone(asking):
+    table = analyses.second_table(asking)
+    assert table.num_rows == 7
+    assert value(table, "search: confirmed") == 1.0
+    assert value(table, "search: confirmed", "published") == 29_506 / 35_605
+    assert value(table, "permalink: confirmed", "within") is False
+    assert value(table, "mobile_add_members: confirmed") is None
 
 
 # R3 --------------------------------------------------------------------------------------
@@ -863,7 +864,6 @@ workflow_day = 152
         ("note.workflow_day=151", "must not be before the end of targets.month"),
         ("targets.month=2020-12", "must not be before the end of targets.month"),
         ("note.workflow_day=540", "must be less than world.days"),
-        ("note.recent_days=541", "must be at most world.days"),
     ],
 )
 def test_rules__of_the_note_hold_up_to_their_bound(override, rule):
@@ -874,7 +874,7 @@ def test_rules__of_the_note_hold_up_to_their_bound(override, rule):
         parse_config(NOTE, overrides=[override])
 
 
-SMALL_NOTE = ("note.workflow_day=152", "note.top=15", "note.recent_days=40")
+SMALL_NOTE = ("note.workflow_day=152", "note.top=15")
 
 
 @pytest.mark.compiled

@@ -18,10 +18,9 @@ PUBLIC = {
         "PATHWAYS_SCHEMA", "Record", "Requests", "Row", "Verdict", "analyse_note",
         "common_odds_ratio", "compare", "detectable_ratio", "entity_model", "event_study",
         "explain_group", "explain_top", "exposure_contrast", "group_signals", "information_of",
-        "invited_members", "join_sources", "label_times", "labelled_gateways", "nothing_ranked",
-        "pathways", "probability_curves",
-        "pymi_holdout", "pymk_arms", "recent_join_sources", "record_of",
-        "signal_correlations", "top_groups", "until", "verdict_of",
+        "invited_members", "join_sources", "label_times", "labelled_gateways", "matched_excess",
+        "nothing_ranked", "pathways", "probability_curves", "pymi_holdout", "pymk_arms",
+        "record_of", "second_table", "signal_correlations", "top_groups", "until", "verdict_of",
     ],
     "gateway.check": [
         "CHECK_SCHEMA", "Check", "Design", "LOGS", "MECHANISMS", "Measured", "PERMUTED", "PLACES",

@@ -29,7 +29,7 @@ from gateway.analyses.join_sources import (
     invited_members,
     join_sources,
     pathways,
-    recent_join_sources,
+    second_table,
 )
 from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
@@ -75,8 +75,8 @@ __all__ = [
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
-    "recent_join_sources",
     "record_of",
+    "second_table",
     "signal_correlations",
     "top_groups",
     "until",

@@ -183,7 +183,8 @@ def flag_users(world: World, users: Table, cells: Table) -> Int32:
     found_out = rng.random(len(cells)) < section.flag_chance
     delay = section.flag_days * rng.standard_exponential(len(cells))
     cell = np.flatnonzero(found_out & (cells.group >= 0) & (cells.source < UNCONFIRMED))
-    cell = cell[world.groups.harm.any(axis=1)[cells.group[cell]]]
+    is_harmful = world.groups.harm.sum(axis=1) > 0
+    cell = cell[is_harmful[cells.group[cell]]]
     day = np.where(rng.random(len(users)) < section.false_flags, 0, NEVER)
     even = rng.integers(0, world.days, size=len(users))
     first = np.maximum(day, even)
