@@ -21,7 +21,9 @@ from gateway.analyses import (
 )
 from gateway.check import PERMUTED, Permuted, measure_log, permute_few
 from gateway.config import Config
-from gateway.detect import REGISTRY, Detection, find_spikes, run_detector
+from gateway.detect import Detection, find_spikes, run_detector
+from gateway.detect.registry import entry_of
+from gateway.errors import GatewayError, Problem
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
@@ -40,6 +42,7 @@ from gateway.targets import TargetSet
 
 __all__ = [
     "check_tables",
+    "concat_findings",
     "explain_one",
     "leading",
     "permuted_calls",
@@ -68,7 +71,7 @@ def score_where_needed(
     ``cost`` gets the processor seconds of it, all threads together; ``scratch`` is a folder for
     columns too long for the memory, which whoever made it removes.
     """
-    if not any(REGISTRY[name].needs_scores for name in config.detect.detectors):
+    if not any(entry_of(name).needs_scores for name in config.detect.detectors):
         return None
     with _timed("scores", cost):
         return _train(config, joins, targets, talk, scratch)
@@ -129,12 +132,29 @@ def run_detectors(
                 name,
                 joins,
                 targets,
-                options=getattr(config, name),
+                options=config.options_of(name),
                 scores=scores,
                 horizon=config.score.horizon,
                 seed=config.experiment.seed,
             )
     return found
+
+
+def concat_findings(detections: Mapping[str, Detection]) -> pa.Table:
+    """Return the rows of every detector, one below the other.
+
+    Raises
+    ------
+    GatewayError
+        If two detectors have columns of one name and different types.
+    """
+    found = [detection.to_arrow() for detection in detections.values()]
+    try:
+        return pa.concat_tables(found, promote_options="default")
+    except pa.ArrowException as error:
+        rule = "must hold the same in all of them"
+        what = f"columns of one name, of the detectors {', '.join(detections)},"
+        raise GatewayError(str(Problem(what, rule, str(error)))) from None
 
 
 def leading(detections: Mapping[str, Detection]) -> Detection:

@@ -15,11 +15,15 @@ import pyarrow as pa
 
 from gateway.analyses import until
 from gateway.config import Config, LogSection
-from gateway.detect import REGISTRY, compare_users
-from gateway.detect.self_controlled.options import window_in
-from gateway.errors import LogError, Problem
+from gateway.config.detectors import OPTIONS
+from gateway.config.schema import SCORERS
+from gateway.detect import compare_users
+from gateway.detect.registry import entry_of
+from gateway.detect.self_controlled.windows import window_in
+from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import ReadReport, Tick, file_digest, read_names, say_duration, ticks_in
 from gateway.log.join_log import JoinLog
+from gateway.plugins import Kind, Plugin, find_plugin
 from gateway.simulate import History, live_through
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
@@ -30,6 +34,8 @@ __all__ = [
     "as_known",
     "groups_table",
     "obtain_inputs",
+    "pin_plugins",
+    "plugins_of",
     "say_inputs",
     "text_table",
     "with_named_groups",
@@ -120,6 +126,57 @@ def with_named_groups(config: Config) -> Config:
     return config.model_copy(update={"targets": wanted.model_copy(update=update)})
 
 
+def plugins_of(config: Config) -> list[Plugin]:
+    """Return what installed packages bring to a run: detectors in their order, and the scorer.
+
+    Raises
+    ------
+    ConfigError
+        When something is not installed.
+    """
+    asked: list[tuple[Kind, str]] = [
+        ("detector", name) for name in config.detect.detectors if name not in OPTIONS
+    ]
+    if config.score.scorer not in SCORERS:
+        asked.append(("scorer", config.score.scorer))
+    found = []
+    for kind, name in asked:
+        plugin = find_plugin(kind, name)
+        if plugin is None:
+            package = _brought(config, kind, name)
+            raise ConfigError([Problem(f"{kind} {name}", "must be installed", package)])
+        found.append(plugin)
+    return found
+
+
+def _brought(config: Config, kind: Kind, name: str) -> str | None:
+    return config.score.brought if kind == "scorer" else (config.detect.brought or {}).get(name)
+
+
+def pin_plugins(config: Config) -> Config:
+    """Put into a config by which version of which package each of its plugins is brought.
+
+    Raises
+    ------
+    ConfigError
+        When one is not installed, or in another version than the config names.
+    """
+    found = plugins_of(config)
+    for plugin in found:
+        named = _brought(config, plugin.kind, plugin.entry.name)
+        if named not in {None, plugin.package}:
+            rule = f"must be brought by {named}, as the config says"
+            raise ConfigError([Problem(f"{plugin.kind} {plugin.entry.name}", rule, plugin.package)])
+    detect = {p.entry.name: p.package for p in found if p.kind == "detector"}
+    score = next((p.package for p in found if p.kind == "scorer"), None)
+    update: dict[str, Any] = {}
+    if detect:
+        update["detect"] = config.detect.model_copy(update={"brought": detect})
+    if score:
+        update["score"] = config.score.model_copy(update={"brought": score})
+    return config.model_copy(update=update)
+
+
 def _check_digest(log: LogSection) -> None:
     if log.digest is not None and (found := file_digest(log.path)) != log.digest:
         raise LogError(
@@ -133,7 +190,7 @@ def _check_durations(config: Config, joins: JoinLog) -> None:
     if config.score.horizon is not None:
         horizon = ticks_in(config.score.horizon, joins.tick, what="score.horizon")
         first, last = joins.span
-        if any(REGISTRY[name].uses_horizon for name in config.detect.detectors):
+        if any(entry_of(name).uses_horizon for name in config.detect.detectors):
             _check_horizon(horizon, last - first, joins.tick)
     window_in(config.self_controlled, joins.tick)
 

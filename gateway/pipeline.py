@@ -29,6 +29,7 @@ from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
     check_tables,
+    concat_findings,
     explain_one,
     leading,
     permuted_calls,
@@ -42,6 +43,8 @@ from gateway.inputs import (
     as_known,
     groups_table,
     obtain_inputs,
+    pin_plugins,
+    plugins_of,
     say_inputs,
     text_table,
     with_named_groups,
@@ -74,6 +77,8 @@ __all__ = [
 
 # False-discovery rate where a detector has none of its own.
 CALLED_AT = 0.05
+# Joiners of a ranked group where the detector is not of this package and says nothing else.
+LEAST_JOINERS = 20
 
 # Adds figures and report to a result in the making.
 Illustrate = Callable[[Draft, dict[str, pa.Table], Config, dict[str, Any]], None]
@@ -172,7 +177,7 @@ def _compute(
 
 
 def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) -> Config:
-    """Put the digests of what a run reads into its config: other inputs, another run.
+    """Put what a run takes in into its config, digests and versions: other inputs, another run.
 
     Parameters
     ----------
@@ -184,15 +189,15 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
     Raises
     ------
     GatewayError
-        When the log or an earlier result cannot be read, a named group is unknown, or the
-        world does not fit into the memory.
+        When the log or an earlier result cannot be read, a named group is unknown, a detector
+        or scorer that it names is not installed, or the world does not fit into the memory.
     """
     if config.world is not None:
         check_fits(config.world)
     if config.log is not None and config.log.digest is None:
         log = config.log.model_copy(update={"digest": digest(config.log.path)})
         config = config.model_copy(update={"log": log})
-    return pin_groups(with_named_groups(config))
+    return pin_groups(with_named_groups(pin_plugins(config)))
 
 
 def _same_result(final: Path, config: Config, talk: Talk) -> Result:
@@ -269,8 +274,7 @@ def _tables(
     talk: Talk,
 ) -> dict[str, pa.Table]:
     """Everything that is stored as a table."""
-    found = [d.to_arrow() for d in detections.values()]
-    gateways = pa.concat_tables(found, promote_options="default")
+    gateways = concat_findings(detections)
     otherwise = _counterfactual(config, inputs, gateways, talk)
     with talk.stage("evaluating"):
         evaluation = _evaluate(config, inputs, scores, detections, otherwise.get("truth"))
@@ -355,17 +359,17 @@ def _said_of_log(
     Of the others, which of them rank nothing.
     """
     found = leading(detections)
-    options, horizon = getattr(config, found.detector), config.score.horizon
+    options, horizon = config.options_of(found.detector), config.score.horizon
     ticks = None
     if horizon is not None:
         ticks = ticks_in(horizon, inputs.joins.tick, what="score.horizon")
     held = information_of(
         inputs.joins, inputs.targets, found,
-        horizon=ticks, min_joiners=options.min_joiners,
-        alpha=getattr(options, "alpha", CALLED_AT),
+        horizon=ticks, min_joiners=options.min_joiners or LEAST_JOINERS,
+        alpha=getattr(options, "alpha", None) or CALLED_AT,
     )  # fmt: skip
     silent = [
-        nothing_ranked(other, min_joiners=getattr(config, name).min_joiners)
+        nothing_ranked(other, min_joiners=config.options_of(name).min_joiners or LEAST_JOINERS)
         for name, other in detections.items()
         if other is not found
     ]
@@ -387,6 +391,7 @@ def _or_undefined(value: float) -> str:
 
 def _provenance(config: Config, begun: float, spent: float) -> dict[str, Any]:
     """What made a result; ``begun`` and ``spent`` were clock and processor at its start."""
+    plugins = {plugin.what: plugin.entry.value for plugin in plugins_of(config)}
     how, work = current_work(), {}
     if how.memory is not None:
         work = {"work": {"memory": how.memory, "workers": how.workers.count}}
@@ -395,6 +400,7 @@ def _provenance(config: Config, begun: float, spent: float) -> dict[str, Any]:
         **describe_environment(),
         "seed": config.experiment.seed,
         "config_digest": config_digest(config),
+        **({"plugins": plugins} if plugins else {}),
         "threads": threads(),
         "finished": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "compute_seconds": round(time.monotonic() - begun, 2),

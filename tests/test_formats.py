@@ -8,6 +8,7 @@ import io
 import json
 import lzma
 import sqlite3
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gateway.errors import LogError
-from gateway.log import file_digest, files
+from gateway.log import exports, file_digest, files
 from gateway.log.columns import Columns
 from gateway.log.conversion import convert_log
 from gateway.log.exports import read_export
@@ -355,6 +356,35 @@ def test_export__that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
         archive.writestr("result.json", b" " * (1 << 20))
     with pytest.raises(LogError, match="must not grow more than 200-fold; got 1,048,576 bytes"):
         JoinLog.read(tmp_path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_export__larger_than_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch, packed):
+    text = json.dumps(TELEGRAM).encode()
+    path = tmp_path / "result.json"
+    path.write_bytes(_pack("gzip", text) if packed else text)
+    whole = JoinLog.read(path)
+    # By hand: the text three times, and what stands for each object, list, text and item.
+    needed = 3 * len(text) + 232 * text.count(b"{") + 88 * text.count(b"[")
+    needed += 29 * text.count(b'"') + 40 * text.count(b",")
+    monkeypatch.setattr(exports, "memory_bytes", lambda: needed)
+    assert JoinLog.read(path).equals(whole)
+    for memory in (needed - 1, len(text)):
+        monkeypatch.setattr(exports, "memory_bytes", lambda memory=memory: memory)
+        with pytest.raises(LogError, match=r"the export must fit into memory, .*export fewer"):
+            JoinLog.read(path)
+
+
+@pytest.mark.parametrize("of", ["{}", '{"a":1}', '["ab"]', '"é"', '"\\ud83d\\ude00"', "1.5",
+                                '{"a":[],"b":{"c":"d"}}'])  # fmt: skip
+def test_export__takes_at_most_the_memory_that_was_estimated(of):
+    """Python's own account of the memory of a value, beside the estimate."""
+    text = f"[{','.join([of] * 50_000)}]".encode()
+    tracemalloc.start()
+    json.loads(text)
+    taken = tracemalloc.get_traced_memory()[1] + len(text)
+    tracemalloc.stop()
+    assert taken <= exports.memory_of(text)
 
 
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"a": ' * 100_000])

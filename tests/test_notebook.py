@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
 import gateway
-from gateway import _callable
+from gateway import plugins
 from gateway.detect import Detection, detect_order
 from gateway.errors import AssumptionWarning, GatewayError
 from gateway.figures.labels import label
@@ -146,13 +146,13 @@ def _entry_points(monkeypatch, group, name, value):
         fits = group == wanted["group"] and wanted.get("name", name) == name
         return EntryPoints([entry] if fits else [])
 
-    monkeypatch.setattr(_callable, "entry_points", selected)
+    monkeypatch.setattr(plugins, "entry_points", selected)
 
 
 def test_entry_point__brings_a_detector(small, monkeypatch):
     _entry_points(monkeypatch, "gateway.detectors", "brought", "gateway.detect.order:detect_order")
     got = gateway.detect(*small, detector="brought")
-    assert got.detector == "order"
+    assert got.detector == "brought"
     with pytest.raises(GatewayError, match=r"edges, brought; got 'brougt' \(did you mean 'brought"):
         gateway.detect(*small, detector="brougt")
 

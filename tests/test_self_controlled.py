@@ -14,13 +14,14 @@ from gateway.check import permute_within_users
 from gateway.detect.self_controlled import SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled import effects as effects_module
 from gateway.detect.self_controlled import fit as fit_module
-from gateway.detect.self_controlled import slots as slots_module
+from gateway.detect.self_controlled import rows as rows_module
 from gateway.detect.self_controlled.depletion import Depletion, depletion_of
 from gateway.detect.self_controlled.effects import own_effects
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import Preparation
-from gateway.detect.self_controlled.slots import RiskWindow, build_slots, select_cases
+from gateway.detect.self_controlled.rows import RiskWindow
+from gateway.detect.self_controlled.slots import build_slots, select_cases
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
 from gateway.detect.self_controlled.windows import choose_window, targets_run_out
 from gateway.errors import GatewayError, LogError
@@ -99,16 +100,16 @@ def small_case(clock, window=RiskWindow(), leaving=False):  # noqa: B008  (froze
 
 def calendar_of(slots, point, joins, outcome):
     """The effect of a tick, found through a row of its tick in the slots."""
-    tick, count = slots_module.event_ticks(joins, outcome)
+    tick, count = rows_module.event_ticks(joins, outcome)
     clock = "joins" if slots.exact else "calendar"
-    calendar = slots_module._calendar(tick, count, clock)
+    calendar = rows_module.cut_time(tick, count, clock)
     return lambda t: float(point.calendar[calendar.piece(np.array([t]))[0]])
 
 
 @pytest.fixture
 def fine_calendar(monkeypatch):
     """Pieces of few events, so that a small log has several."""
-    monkeypatch.setattr(slots_module, "_EVENTS_PER_PIECE", {"joins": 12, "calendar": 12})
+    monkeypatch.setattr(rows_module, "_EVENTS_PER_PIECE", {"joins": 12, "calendar": 12})
 
 
 WINDOWS = [
@@ -254,7 +255,7 @@ def test_joint_fit__equals_statsmodels_conditional_poisson_on_the_calendar():
     )  # fmt: skip
     outcome = np.arange(10) < 9
     slots = build_slots(joins, outcome, ~outcome, clock="calendar")
-    calendar = slots_module._calendar(*slots_module.event_ticks(joins, outcome), "calendar")
+    calendar = rows_module.cut_time(*rows_module.event_ticks(joins, outcome), "calendar")
     y, x, offset, stratum = [], [], [], []
     for c, mine in enumerate(naive.self_controlled_slots(joins, outcome, ~outcome,
                                                          clock="calendar")):  # fmt: skip
@@ -288,7 +289,7 @@ def test_long_case__cut_into_stretches_is_the_product_of_their_likelihoods(monke
     outcome = np.isin(np.arange(60), rng.permutation(60)[:12])
     beta = np.where(outcome, 0.0, rng.normal(0, 1, 60))
     for window, twin_window in ((RiskWindow(), {}), (RiskWindow(ticks=9), {"ticks": 9})):
-        monkeypatch.setattr(slots_module, "_LONGEST", 200)
+        monkeypatch.setattr(rows_module, "_LONGEST", 200)
         slots = build_slots(joins, outcome, ~outcome, window=window)
         assert slots.n_cases > 1
         (mine,) = naive.self_controlled_slots(joins, outcome, ~outcome, **twin_window)

@@ -16,6 +16,7 @@ from gateway.detect.self_controlled.before import grade_calls, near_effects
 from gateway.detect.self_controlled.effects import bulk_scale
 from gateway.detect.self_controlled.preparation import most_usual_joins
 from gateway.detect.self_controlled.prior import Prior, fit_prior
+from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.detect.self_controlled.sensitivity import (
     CHECKS,
     Check,
@@ -24,7 +25,7 @@ from gateway.detect.self_controlled.sensitivity import (
     e_values,
     say_checks,
 )
-from gateway.detect.self_controlled.slots import RiskWindow, Slots, build_slots
+from gateway.detect.self_controlled.slots import Slots, build_slots
 from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet

@@ -12,8 +12,9 @@ from gateway.check.designs import QUICK, THOROUGH, Design, logs_of
 from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
-from gateway.detect import REGISTRY, Detection, Measure
-from gateway.detect.calling import Detector, find_gateways, own_function
+from gateway.detect import Detection, Measure
+from gateway.detect.calling import find_gateways
+from gateway.detect.registry import Detector, entry_of
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
@@ -124,12 +125,11 @@ def _runner(
     detectors: Sequence[Detector], *, horizon: Duration | None, seed: int
 ) -> Callable[[JoinLog, TargetSet], Mapping[str, Detection]]:
     for detector in detectors:
-        own_function(detector)
+        entry_of(detector)
 
     def run(joins: JoinLog, targets: TargetSet) -> Mapping[str, Detection]:
         scores = None
-        if any(isinstance(name, str) and name in REGISTRY and REGISTRY[name].needs_scores
-               for name in detectors):  # fmt: skip
+        if any(entry_of(detector).needs_scores for detector in detectors):
             scores = score_joins(joins, targets, horizon=horizon, seed=seed)
         found = [
             find_gateways(

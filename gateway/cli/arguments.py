@@ -140,10 +140,12 @@ class NamesDetectors(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         from gateway.config.detectors import OPTIONS  # noqa: PLC0415  (quick help)
+        from gateway.plugins import plugin_names  # noqa: PLC0415
 
+        names = ", ".join([*OPTIONS, *plugin_names("detector")])
         for option in self.params:
             if option.name == "detector":
-                option.help = f"{', '.join(OPTIONS)}; {option.help}"  # type: ignore[attr-defined]
+                option.help = f"{names}; {option.help}"  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 

@@ -180,7 +180,7 @@ def _rule(detector: str, config: Config) -> str:
         return ""
     if not measure.holds_level:
         return f"flagged: nobody, as the p-values of {detector} do not hold their level\n"
-    options = getattr(config, detector)
+    options = config.options_of(detector)
     least = getattr(options, "min_spiking", getattr(options, "min_events", 0))
     more = f" and at least {least:,} {measure.events}" if least else ""
     return f"flagged: q < {options.alpha:g}{more}\n"

@@ -9,18 +9,31 @@ its options here with a line in ``OPTIONS``, and its module with a line in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
-from gateway.config.rules import at_most, distinct
-from gateway.config.types import Count, Number, Positive, Proportion, Section, Window, setting
+from gateway.config.phrases import Key, did_you_mean, nearest, say_value
+from gateway.config.rules import Breach, Given, at_most, distinct, rule
+from gateway.config.types import (
+    BY_NAME,
+    Count,
+    Name,
+    Number,
+    Positive,
+    Proportion,
+    Section,
+    Text,
+    Window,
+    setting,
+)
+from gateway.plugins import Kind, find_plugin, plugin_names
 
 __all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "EdgesOptions", "FrequentistOptions",
            "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Options",
-           "OrderOptions", "SelfControlledOptions", "SpikeOptions", "SurvivalOptions"]  # fmt: skip
+           "OrderOptions", "OutsideOptions", "SelfControlledOptions", "SpikeOptions",
+           "SurvivalOptions", "known_to", "names_in_schema"]  # fmt: skip
 
 
 class Options(Section):
@@ -254,24 +267,79 @@ OPTIONS: Mapping[str, type[Options]] = {
 """The options of every detector, by the detector's name."""
 
 
-def _registered(name: str) -> str:
-    if name not in OPTIONS:
-        raise PydanticCustomError("detector", "not the name of a detector")
-    return name
+class OutsideOptions(Options):
+    """Options of a detector that is not of this package: two, and what else it takes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    min_joiners: Positive | None = setting(
+        None, "smallest number of joiners of a ranked group; left out = 20, or the detector's own"
+    )
+    alpha: Proportion | None = setting(
+        None, f"{_FALSE_DISCOVERY}; left out = 0.05, or the detector's own"
+    )
 
 
-DetectorName = Annotated[
-    str, AfterValidator(_registered), Field(json_schema_extra={"enum": list(OPTIONS)})
-]
+def known_to(
+    given: Given, key: Key | str, name: str, own: Iterable[str], kind: Kind
+) -> Iterator[Breach]:
+    """Yield the breach of a name that neither this package nor an installed one knows."""
+    if find_plugin(kind, name) is None:
+        known = [*own, *plugin_names(kind)]
+        near = nearest(name, known)
+        hint = None if near is None else did_you_mean(near)
+        text = "must be one of " + ", ".join(f"'{one}'" for one in known)
+        yield given.breach(text, key, got=say_value(name), hint=hint)
+
+
+def names_in_schema(own: Iterable[str], kind: Kind) -> Callable[[dict[str, Any]], None]:
+    """Return what puts the names into the JSON Schema, those of installed packages last."""
+    return lambda schema: schema.update(enum=[*own, *plugin_names(kind)])
+
+
+@rule("detectors")
+def _are_detectors(given: Given, names: tuple[str, ...]) -> Iterator[Breach]:
+    for i, name in enumerate(names):
+        if name not in OPTIONS and not given.writes(f"brought.{name}"):
+            yield from known_to(given, ("detectors", i), name, OPTIONS, "detector")
+
+
+@rule("detectors", "options")
+def _options_are_of_one(
+    given: Given, names: tuple[str, ...], options: Mapping[str, Any]
+) -> Iterator[Breach]:
+    for name in options:
+        if name in OPTIONS:
+            text = f"is not where the options of this detector stand: they are [{name}]"
+            yield given.breach(text, ("options", name))
+        elif name not in names:
+            yield given.breach(f"must be among {given.mention('detectors')}", ("options", name))
 
 
 class DetectSection(Section):
     """Which detectors run."""
 
-    rules = (distinct("detectors"),)
+    rules = (distinct("detectors"), _are_detectors, _options_are_of_one)
 
-    detectors: tuple[DetectorName, ...] = setting(
-        ("spike",), "detectors, each once", min_length=1, strict=False
+    detectors: tuple[
+        Annotated[str, Field(json_schema_extra=names_in_schema(OPTIONS, "detector"))], ...
+    ] = setting(
+        ("spike",),
+        "detectors, each once: of this package, or of an installed one that brings it",
+        min_length=1,
+        strict=False,
+    )
+    options: dict[Name, OutsideOptions] | None = setting(
+        None,
+        "of a detector that an installed package brings, by its name: min_joiners, alpha and "
+        "what else it takes",
+        json_schema_extra=BY_NAME,
+    )
+    brought: dict[Name, Text] | None = setting(
+        None,
+        "by which package, in which version, such a detector is brought; left out = the "
+        "installed one. Another one is refused",
+        json_schema_extra=BY_NAME,
     )
     permutations: Annotated[Count, Field(ge=0, le=1000)] | None = setting(
         None,

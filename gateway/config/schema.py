@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
 from gateway.config.checked_log import CheckSection
-from gateway.config.detectors import OPTIONS, DetectSection
+from gateway.config.detectors import (
+    OPTIONS,
+    DetectSection,
+    OutsideOptions,
+    known_to,
+    names_in_schema,
+)
 from gateway.config.interventions import INTERVENTION_RULES, Interventions, TruthSection
 from gateway.config.platform import ModerationSection, SimulationSection, WorldSection
 from gateway.config.rules import Breach, Given, among, below, distinct, rule
@@ -165,13 +171,29 @@ class TargetsSection(Section):
     )
 
 
+SCORERS = ("logistic", "boosted", "markov")
+
+
+@rule("scorer")
+def _is_a_scorer(given: Given, name: str) -> Iterator[Breach]:
+    if name not in SCORERS and not given.writes("brought"):
+        yield from known_to(given, "scorer", name, SCORERS, "scorer")
+
+
 class ScoreSection(Section):
     """The classifier: P(join a target within the horizon | joins so far)."""
 
-    scorer: Literal["logistic", "boosted", "markov"] = setting(
+    rules = (_is_a_scorer,)
+
+    scorer: Annotated[str, Field(json_schema_extra=names_in_schema(SCORERS, "scorer"))] = setting(
         "logistic",
         "logistic: all-prefix regression on the bag of groups; boosted: trees on "
-        "running features; markov: the last group alone",
+        "running features; markov: the last group alone; or one that an installed package brings",
+    )
+    brought: Text | None = setting(
+        None,
+        "by which package, in which version, such a scorer is brought; left out = the installed "
+        "one. Another one is refused",
     )
     folds: Count = setting(5, "cross-fitting folds over users", ge=2, le=50)
     penalty: Number | None = setting(
@@ -346,6 +368,12 @@ class Config(_WithDetectors):
         below("note.workflow_day", "world.days"),
         _horizon_within_the_world,
     )
+
+    def options_of(self, detector: str) -> Any:
+        """Return the options of a detector: its section's, or those of one brought to it."""
+        if detector in OPTIONS:
+            return getattr(self, detector)
+        return (self.detect.options or {}).get(detector, OutsideOptions())
 
     def __repr__(self) -> str:
         what = f"log {self.log.path}" if self.log else "a world"

@@ -25,14 +25,15 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from gateway.config.rules import Rule, broken_rules
 from gateway.config.validation import READING, refusal_of
 
-__all__ = ["INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath", "Month",
-           "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share", "Text",
-           "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
+__all__ = ["BY_NAME", "INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath",
+           "Month", "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share",
+           "Text", "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
 
 INT32_END = 2**31
 
@@ -162,7 +163,10 @@ Window = Annotated[int | str, PlainValidator(_window),
                    WithJsonSchema(_duration_schema(0) | {"pattern": _WINDOW})]  # fmt: skip
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-Name = Annotated[str, worded(r"^[a-z0-9][a-z0-9_-]{0,63}$", f"a name of lower-case {_CODE}")]
+_NAME = f"a name of lower-case {_CODE}"
+Name = Annotated[str, worded(r"^[a-z0-9][a-z0-9_-]{0,63}$", _NAME)]
+BY_NAME: JsonDict = {"x-key-rule": _NAME}
+"""Schema of a table whose keys are names."""
 Country = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 Countries = Annotated[
     dict[Country, Annotated[Number, Field(gt=0.0, le=1e9)]],

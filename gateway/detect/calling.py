@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from gateway._callable import plugin, plugin_names
-from gateway.config.detectors import Options
+from gateway.config.detectors import Options, OutsideOptions
 from gateway.detect.detection import Detection
-from gateway.detect.registry import DETECTORS, REGISTRY, run_detector
+from gateway.detect.registry import Detector, entry_of, run_detector
 from gateway.errors import AssumptionWarning, GatewayError, Problem
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -20,10 +18,8 @@ from gateway.log.work import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet, as_targets
 
-__all__ = ["Detector", "detect", "find_gateways", "own_function"]
+__all__ = ["detect", "find_gateways"]
 
-Detector = str | Callable[..., Any]
-_PLUGINS = "gateway.detectors"
 _ARGUMENTS = ("detector", "scores", "horizon", "seed")
 
 
@@ -61,7 +57,8 @@ def detect(
         Seed of what is split at random by name.
     options
         The detector's own: for ``spike`` the fields of ``gateway.detect.SpikeOptions``, and so
-        on; for a function whatever else it takes.
+        on; for a function whatever else it takes, and ``min_joiners`` and ``alpha`` as
+        ``Detection.from_scores`` does.
 
     Returns
     -------
@@ -78,7 +75,8 @@ def detect(
     ------
     GatewayError
         For an unknown detector, an option that is unknown or out of its range, a horizon that
-        is no duration of this log, or a target that is no group of it.
+        is no duration of this log, or a target that is no group of it; for a function that
+        gives something else, and for an installed package's that fails.
 
     Examples
     --------
@@ -115,23 +113,20 @@ def find_gateways(
     **options: Any,
 ) -> Detection:
     """Rank the groups as ``detect`` does, and leave the warnings to the caller."""
-    function = own_function(detector)
-    known = "" if function else str(detector)
-    if known:
-        _check_arguments(options, REGISTRY[known].options)
-        options = {"options": REGISTRY[known].options(**options)}
+    entry = entry_of(detector)
+    if entry.options is not OutsideOptions:
+        _check_arguments(options, entry.options)
+    chosen = entry.options(**options)
     if horizon is not None:
         ticks_in(horizon, joins.tick, what="horizon")
-    needs = REGISTRY[known].needs_scores if known else "scores" in _arguments(function)
     with ExitStack() as stack:
-        if scores is None and needs:
+        if scores is None and entry.needs_scores:
             check_training(joins)
             folder = stack.enter_context(scratch_folder())
             scores = score_joins(joins, targets, horizon=horizon, seed=seed, scratch=folder)
-        offered: dict[str, Any] = {"scores": scores, "horizon": horizon, "seed": seed}
-        if known:
-            return run_detector(known, joins, targets, **options, **offered)
-        return _run_own(detector, function, joins, targets, offered, options)
+        return run_detector(
+            detector, joins, targets, options=chosen, scores=scores, horizon=horizon, seed=seed
+        )
 
 
 def _check_arguments(given: Mapping[str, Any], options: type[Options]) -> None:
@@ -142,53 +137,3 @@ def _check_arguments(given: Mapping[str, Any], options: type[Options]) -> None:
             if hint:
                 rule = f"is no argument of detect, nor an option of {options.section}"
                 raise GatewayError(str(Problem(shown(name), rule, hint=hint)))
-
-
-def own_function(detector: Any) -> Callable[..., Any] | None:
-    """Return the function of a detector that is not of this package; None of one that is.
-
-    Raises
-    ------
-    GatewayError
-        If there is no such detector.
-    """
-    if isinstance(detector, str) and detector in DETECTORS:
-        return None
-    if callable(detector):
-        return detector  # type: ignore[no-any-return]
-    function = plugin(_PLUGINS, detector) if isinstance(detector, str) else None
-    if function is None:
-        known = (*DETECTORS, *plugin_names(_PLUGINS))
-        rule = f"must be a function or one of {', '.join(known)}"
-        hint = did_you_mean(detector, known) if isinstance(detector, str) else None
-        raise GatewayError(str(Problem("detector", rule, shown(detector), hint=hint)))
-    if not callable(function):
-        rule = "must be brought as a function of a log and a target set"
-        raise GatewayError(str(Problem(f"detector {detector}", rule, type(function).__name__)))
-    return function  # type: ignore[no-any-return]
-
-
-def _arguments(function: Callable[..., Any] | None) -> frozenset[str]:
-    return frozenset(inspect.signature(function).parameters) if function else frozenset()
-
-
-def _run_own(
-    detector: Detector,
-    function: Callable[..., Any] | None,
-    joins: JoinLog,
-    targets: TargetSet,
-    offered: dict[str, Any],
-    options: dict[str, Any],
-) -> Detection:
-    """Run a function as detector, and make a detection of what it gives."""
-    if function is None:
-        raise ValueError("there is no function")
-    name = detector if isinstance(detector, str) else getattr(function, "__name__", "own")
-    taken = {key: offered[key] for key in sorted(offered.keys() & _arguments(function))}
-    found = function(joins, targets, **taken, **options)
-    if not isinstance(found, Detection):
-        return Detection.from_scores(joins, targets, found, name=name.strip("<>"))
-    if len(found.groups) != joins.n_groups:
-        rule = f"must give one row for each of the log's {joins.n_groups:,} groups"
-        raise GatewayError(str(Problem(f"detector {name}", rule, f"{len(found.groups):,}")))
-    return found

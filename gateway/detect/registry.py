@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway._numba import threads_at_most
-from gateway.config.detectors import OPTIONS, Options
+from gateway.config.detectors import OPTIONS, Options, OutsideOptions
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.edges import EDGES, detect_edges
@@ -19,6 +20,7 @@ from gateway.detect.markov_removal import (
 from gateway.detect.matching import MATCHING, detect_by_matching
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.order import ORDER, detect_order
+from gateway.detect.outside import outside_detector
 from gateway.detect.self_controlled import (
     SELF_CONTROLLED,
     detect_self_controlled,
@@ -36,12 +38,18 @@ _JOINS_PER_THREAD = 50_000
 __all__ = [
     "DETECTORS",
     "REGISTRY",
+    "Detector",
     "Entry",
     "compare_users",
     "detectors_for",
+    "entry_of",
     "measure_of",
     "run_detector",
 ]
+
+
+Detector = str | Callable[..., Any]
+"""The name of a detector, or a function that is one."""
 
 
 @dataclass(frozen=True)
@@ -123,13 +131,27 @@ def measure_of(detector: str) -> Measure:
     return own_measure(detector)
 
 
+def entry_of(detector: Detector) -> Entry:
+    """Return a detector, be it of this package, of another one, or a function.
+
+    Raises
+    ------
+    GatewayError
+        If there is no such detector.
+    """
+    outside = outside_detector(detector)
+    if outside is None:
+        return REGISTRY[str(detector)]
+    return Entry(outside.find, OutsideOptions, own_measure(outside.name), outside.takes)
+
+
 def compare_users(names: Iterable[str]) -> bool:
     """Return whether a detector compares users who join a target with others."""
-    return not all(REGISTRY[name].cases_alone for name in names)
+    return not all(entry_of(name).cases_alone for name in names)
 
 
 def run_detector(
-    name: str,
+    detector: Detector,
     joins: JoinLog,
     targets: TargetSet,
     *,
@@ -138,11 +160,8 @@ def run_detector(
     horizon: Duration | None,
     seed: int,
 ) -> Detection:
-    """Run a detector of the registry with its options.
-
-    ``scores`` may be None for one that needs none.
-    """
-    entry = REGISTRY[name]
+    """Run a detector with its options; ``scores`` may be None for one that needs none."""
+    entry = entry_of(detector)
     offered = {"scores": scores, "horizon": horizon, "seed": seed}
     taken = {key: offered[key] for key in sorted(entry.takes)}
     with threads_at_most(max(1, joins.n_joins // _JOINS_PER_THREAD)):

@@ -12,7 +12,8 @@ import pyarrow as pa
 from scipy.stats import norm, rankdata
 
 from gateway.arrays import Float64, Mask
-from gateway.detect import REGISTRY, UNRANKED, Detection, detectors_for, run_detector
+from gateway.detect import UNRANKED, Detection, detectors_for, run_detector
+from gateway.detect.registry import entry_of
 from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
@@ -181,10 +182,10 @@ def predict_later(
     rows = [_row(split, "joins", "count", np.diff(split.past.offsets).astype(np.float64)),
             _row(split, "scorer", "last", _last_probability(scores))]  # fmt: skip
     for name in detectors_for(split.past) if detectors is None else detectors:
-        given = scores if REGISTRY[name].needs_scores else None
+        given = scores if entry_of(name).needs_scores else None
         found = run_detector(
             name, split.past, targets, scores=given, horizon=horizon, seed=seed,
-            options=REGISTRY[name].options(**(options or {}).get(name, {})),
+            options=entry_of(name).options(**(options or {}).get(name, {})),
         )  # fmt: skip
         rows += [_row(split, name, feature, x) for feature, x in _features(split.past, found)]
     return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)

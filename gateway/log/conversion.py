@@ -33,6 +33,7 @@ _RESERVE = 2**25
 # Shares of the memory: what is read at once, sorted at once, and merged at once.
 _BLOCK, _RUN, _MERGE = 256, 12, 12
 _LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
+_NUMBERED = ("group", "seed_group", "source")
 
 
 def convert_log(
@@ -128,7 +129,7 @@ class _Seen:
     def rows_of(self, block: Block) -> Iterator[tuple[Coded, dict[str, Any]]]:
         """Yield users, and columns, of a block; and of its inviters, who may join nothing.
 
-        Groups and sources have provisional numbers; a row of group -1 is no join.
+        A row of no group is no join.
         """
         ticks = block.times["time"].ticks
         self.tick = block.times["time"].tick
@@ -141,10 +142,7 @@ class _Seen:
             raise not_restored(self.path, reason)
         check_span(self.path, self.first, self.last, tick=self.tick)
         columns: dict[str, Any] = {role: times.ticks for role, times in block.times.items()}
-        columns["group"] = _provisional(block.names["group"], self.groups)
-        for role, known in (("seed_group", self.groups), ("source", self.sources)):
-            if role in block.names:
-                columns[role] = _provisional(block.names[role], known)
+        columns |= {role: block.names[role] for role in _NUMBERED if role in block.names}
         if block.confirmed is not None:
             columns["confirmed"] = block.confirmed
         inviters = block.names.get("inviter")
@@ -176,56 +174,70 @@ class _Seen:
             yield all_of(self.told.users), _without_joins(like, windows, len(self.told.users))
 
 
-def _provisional(column: Coded, known: dict[str, int]) -> Int32:
-    """Return numbers of names in the order in which they are met, -1 for none."""
-    names = column.names.cast(pa.string()).to_pylist()
-    used = np.zeros(len(names) + 1, np.bool_)
-    used[column.codes] = True
-    place = np.full(len(names) + 1, -1, np.int32)
-    for code in np.flatnonzero(used[:-1]).tolist():
-        place[code] = known.setdefault(names[code], len(known))
-    return place[column.codes]
+def _provisional(names: pa.StringArray, known: dict[str, int]) -> Int32:
+    """Return numbers of names in the order in which they are met."""
+    found = (known.setdefault(name, len(known)) for name in names.to_pylist())
+    return np.fromiter(found, np.int32, len(names))
 
 
 def _without_joins(like: Mapping[str, Any], windows: Mapping[str, Int64], n: int) -> dict[str, Any]:
     """Return columns as those of another table, for users who join nothing."""
-    ids = np.full(n, -1, np.int32)
-    empty: dict[str, Any] = {"group": ids, "seed_group": ids, "source": ids,
-                             "inviter": pa.nulls(n, pa.string()),
-                             "confirmed": np.zeros(n, np.bool_)}  # fmt: skip
-    return {role: empty.get(role, windows.get(role, ids.astype(np.int64))) for role in like}
+    none = Coded(pa.array([], pa.string()), np.full(n, -1, np.int32))
+    empty: dict[str, Any] = dict.fromkeys(_NUMBERED, none)
+    empty |= {"inviter": pa.nulls(n, pa.string()), "confirmed": np.zeros(n, np.bool_)}
+    return {role: empty.get(role, windows.get(role, np.full(n, -1, np.int64))) for role in like}
 
 
 def _runs(blocks: Iterator[Block], seen: _Seen, most: int) -> Iterator[pa.Table]:
-    """Yield runs of about so many bytes, sorted by user."""
+    """Yield runs of about so many bytes, sorted by user; their groups and sources are numbers."""
     held: list[tuple[Coded, dict[str, Any]]] = []
     size = 0
     columns: dict[str, Any] = {}
     for block in blocks:
         for users, columns in seen.rows_of(block):
             held.append((users, columns))
-            text = users.names.nbytes / max(len(users.names), 1)
-            size += int(len(users.codes) * text) + sum(c.nbytes for c in columns.values())
+            size += _size(users) + sum(map(_size, columns.values()))
         if size >= most:
-            yield _sorted_run(held)
+            yield _sorted_run(held, seen)
             held, size = [], 0
     held += seen.idle_rows(columns)
     if held:
-        yield _sorted_run(held)
+        yield _sorted_run(held, seen)
 
 
-def _sorted_run(held: list[tuple[Coded, dict[str, Any]]]) -> pa.Table:
+def _size(column: Coded | AnyArray | pa.Array) -> int:
+    """Return about the bytes of a column whose names are held once in a block."""
+    if not isinstance(column, Coded):
+        return int(column.nbytes)
+    text = column.names.nbytes / max(len(column.names), 1)
+    return column.codes.nbytes + int(text * min(len(column.codes), len(column.names)))
+
+
+def _sorted_run(held: list[tuple[Coded, dict[str, Any]]], seen: _Seen) -> pa.Table:
     numbering = Numbering()
     ids = [numbering.add(users) for users, _ in held]
     names = numbering.finish()
     user = np.concatenate(ids)
     order = np.argsort(user)
     found = {"user": names.take(pa.array(user[order]))}
+    numbers = _numbers(held, seen)
     for role in held[0][1]:
-        chunks = [columns[role] for _, columns in held]
+        chunks = numbers.get(role) or [columns[role] for _, columns in held]
         arrays = [chunk if isinstance(chunk, pa.Array) else pa.array(chunk) for chunk in chunks]
         found[role] = pa.concat_arrays(arrays).take(pa.array(order))
     return pa.table(found)
+
+
+def _numbers(held: list[tuple[Coded, dict[str, Any]]], seen: _Seen) -> dict[str, list[Int32]]:
+    """Return the provisional numbers of groups and sources, -1 for none, by role and block."""
+    found: dict[str, list[Int32]] = {}
+    for known, roles in ((seen.groups, ("group", "seed_group")), (seen.sources, ("source",))):
+        numbering = Numbering()
+        ids = {role: [numbering.add(columns[role]) for _, columns in held]
+               for role in roles if role in held[0][1]}  # fmt: skip
+        number = np.append(_provisional(numbering.finish(), known), np.int32(-1))
+        found |= {role: [number[block] for block in blocks] for role, blocks in ids.items()}
+    return found
 
 
 class _Merge:

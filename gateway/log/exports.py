@@ -26,12 +26,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
 from gateway.log.files import MEMBERSHIPS, export_files, opened, opened_zip
 from gateway.log.messages import complaint, listed
+from gateway.provenance import memory_bytes
 
 __all__ = ["read_export"]
 
@@ -40,6 +41,8 @@ __all__ = ["read_export"]
 _JOINS = ("became a member", "devenu")
 _LEAVES = ("stopped being a member", "arrêté d'être membre")
 # Kinds of Telegram chats in which nobody joins anything.
+# Bytes that Python takes for an object, a list, a text and an item that these stand for.
+_SIZES = {b"{": 232, b"[": 88, b'"': 29, b",": 40}
 _NO_GROUPS = ("personal_chat", "saved_messages", "bot_chat", "replies", "verification_codes")
 _FORMS = (
     "must hold your_group_membership_activity.json of a Facebook download, a Telegram result.json, "
@@ -64,7 +67,8 @@ def read_export(path: Path) -> pa.Table:
     Parameters
     ----------
     path
-        A JSON file, a zip archive, or a folder of them, at any depth.
+        A JSON file, a zip archive, or a folder of them, at any depth. Each file is read whole,
+        and let go of before the next one.
 
     Returns
     -------
@@ -74,9 +78,10 @@ def read_export(path: Path) -> pa.Table:
     Raises
     ------
     LogError
-        If it holds nothing of the kind, or something that cannot be understood.
+        If it holds nothing of the kind, or something that cannot be understood; or a file that
+        would take more memory than there is.
     """
-    found: list[_Join] = []
+    first: dict[tuple[str, str, str], _Join] = {}
     activity: list[_Activity] = []
     for where, owner, document in _documents(path):
         events = _facebook_events(document)
@@ -84,19 +89,13 @@ def read_export(path: Path) -> pa.Table:
             activity += [_activity_of(where, owner, event) for event in events]
             continue
         for chat in _chats_of(document):
-            found += (
-                _discord_joins(where, chat) if "guild" in chat else _telegram_joins(where, chat)
-            )
-    if activity:
-        found += _memberships(path, activity)
-    if not found:
+            joins = _discord_joins if "guild" in chat else _telegram_joins
+            _keep_earliest(first, joins(where, chat))
+    _keep_earliest(first, _memberships(path, activity))
+    if not first:
         raise complaint(path, "the export", _FORMS)
-    first: dict[tuple[str, str, str], _Join] = {}
-    for join in found:
-        key = join.user, join.group, join.group_id
-        first[key] = min(first.setdefault(key, join), join, key=_earliest)
     # Of several groups with one name each has its number too.
-    alike = Counter(name for name, _ in {(join.group, join.group_id) for join in found})
+    alike = Counter(name for name, _ in {(join.group, join.group_id) for join in first.values()})
     user, name, time, left, inviter, number = zip(*first.values(), strict=True)
     group = [
         f"{each} ({own})" if alike[each] > 1 else each
@@ -109,6 +108,13 @@ def read_export(path: Path) -> pa.Table:
     if any(value is not None for value in inviter):
         columns["inviter"] = pa.array(inviter, pa.string())
     return pa.table(columns)
+
+
+def _keep_earliest(first: dict[tuple[str, str, str], _Join], joins: Iterable[_Join]) -> None:
+    """Keep of each user in each group the first of what was found so far and these joins."""
+    for join in joins:
+        key = join.user, join.group, join.group_id
+        first[key] = min(first.setdefault(key, join), join, key=_earliest)
 
 
 def _earliest(join: _Join) -> tuple[int, bool, str]:
@@ -130,20 +136,42 @@ def _documents(path: Path) -> Iterator[tuple[str, str, Any]]:
 def _documents_in(path: Path, owner: str) -> Iterator[tuple[str, str, Any]]:
     if not zipfile.is_zipfile(path):
         with opened(path) as stream:
-            yield str(path), owner, _parsed(str(path), stream.read())
+            yield str(path), owner, _parsed(str(path), stream)
         return
     with opened_zip(path) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".json"))
         for name in [name for name in names if MEMBERSHIPS in name] or names:
-            where = f"{path}: {name}"
-            yield where, owner, _parsed(where, archive.read(name))
+            with archive.open(name) as stream:
+                yield f"{path}: {name}", owner, _parsed(f"{path}: {name}", stream)
 
 
-def _parsed(where: str, content: bytes) -> Any:
+def _parsed(where: str, stream: IO[bytes]) -> Any:
+    """Return a JSON value, after a look at the memory that it takes.
+
+    Raises
+    ------
+    LogError
+        If it is none, or would not fit into memory.
+    """
+    memory = memory_bytes()
+    content = stream.read(memory // 3)
+    needed = memory_of(content)
+    if stream.read(1) or needed > memory:
+        rule = f"must fit into memory, {memory / 2**30:,.1f} GiB here"
+        got = f"one that takes up to {needed / 2**30:,.1f} GiB"
+        hint = "export fewer chats, or a shorter time, into each file"
+        raise complaint(where, "the export", rule, got=got, hint=hint)
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise complaint(where, "the file", "must be JSON", got=str(error)) from error
+
+
+def memory_of(text: bytes) -> int:
+    """Return the bytes that reading a JSON text may take: itself, decoded, in its values."""
+    letter = 1 if text.isascii() and b"\\u" not in text else 4
+    values = sum(text.count(mark) * size for mark, size in _SIZES.items())
+    return (1 + 2 * letter) * len(text) + values
 
 
 def _seconds(where: str, value: Any) -> int:
@@ -259,10 +287,7 @@ def _discord_joins(where: str, chat: Mapping[str, Any]) -> Iterator[_Join]:
 
 
 def _telegram_joins(where: str, chat: Mapping[str, Any]) -> Iterator[_Join]:
-    if "personal" in str(chat.get("type", "")) or chat.get("type") in (
-        "saved_messages",
-        "bot_chat",
-    ):
+    if chat.get("type") in _NO_GROUPS:
         return
     messages = [one for one in chat["messages"] if isinstance(one, Mapping)]
     number = str(chat.get("id", ""))

@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import os
+import re
 import secrets
 import stat
 import zipfile
@@ -68,6 +69,8 @@ _ALWAYS_ALLOWED = 1 << 28
 _STREAM_BUFFER = 1 << 20
 # Part of the name of a file in a Facebook download.
 MEMBERSHIPS = "group_membership_activity"
+# A platform's export that somebody wrote in one line.
+_EXPORT = re.compile(rb'"(messages|groups_joined\w*)"\s*:\s*\[|"chats"\s*:\s*\{')
 # So much of a text tells what it is.
 _HEAD = 1 << 12
 
@@ -194,11 +197,13 @@ def _text_format(path: Path) -> Format:
 
 
 def _is_object(line: bytes, read: int) -> bool:
-    """Tell whether a first line is a JSON object; one that is longer than what was read may be."""
+    """Tell whether a first line is a row of NDJSON; one longer than what was read may be."""
+    if _EXPORT.search(line):
+        return False
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
-        return len(line) >= read == _HEAD and b'"messages"' not in line
+        return len(line) >= read == _HEAD
 
 
 def packing_of(path: Path) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from scipy.special import logit
 from sklearn.base import clone
 from sklearn.utils import get_tags
 
-from gateway._callable import plugin, plugin_names
 from gateway.arrays import Int64, Mask
 from gateway.errors import GatewayError, Problem
 from gateway.log.messages import did_you_mean, shown
+from gateway.plugins import Plugin, find_plugin, plugin_names, speaking_of
 from gateway.score.boosted import BoostedScorer
 from gateway.score.logistic import LogisticScorer
 from gateway.score.markov import MarkovScorer
@@ -27,7 +28,6 @@ from gateway.score.states import block_bounds
 __all__ = ["SklearnModel", "SklearnScorer", "as_scorer", "expand_prefixes"]
 
 _CLIP = 1e-12
-_PLUGINS = "gateway.scorers"
 SCORERS: Mapping[str, Callable[[], Scorer]] = {
     "logistic": LogisticScorer, "boosted": BoostedScorer, "markov": MarkovScorer,
 }  # fmt: skip
@@ -43,22 +43,103 @@ def as_scorer(given: Any) -> Scorer:
         If it is none of these: the name of a scorer, here or of an installed package's entry
         point, a scorer, or a classifier of scikit-learn with ``predict_proba``.
     """
-    if isinstance(given, str) and given not in SCORERS:
-        brought = plugin(_PLUGINS, given)
-        if brought is None:
-            known = (*SCORERS, *plugin_names(_PLUGINS))
+    if given is None or (isinstance(given, str) and given in SCORERS):
+        return SCORERS[given or "logistic"]()
+    plugin = None
+    if isinstance(given, str):
+        plugin = find_plugin("scorer", given)
+        if plugin is None:
+            known = (*SCORERS, *plugin_names("scorer"))
             rule = f"must be a scorer, a classifier, or one of {', '.join(known)}"
             hint = did_you_mean(given, known)
             raise GatewayError(str(Problem("scorer", rule, shown(given), hint=hint)))
-        given = brought() if isinstance(brought, type) else brought
-    if given is None or isinstance(given, str):
-        return SCORERS[given or "logistic"]()
-    if hasattr(given, "predict_proba") and hasattr(given, "get_params"):
-        return SklearnScorer(given, dense=not get_tags(given).input_tags.sparse)
-    if all(hasattr(given, name) for name in ("name", "tune", "fit")):
-        return given  # type: ignore[no-any-return]
-    rule = "must be the name of a scorer, a Scorer, or a classifier with predict_proba"
-    raise GatewayError(str(Problem("scorer", rule, type(given).__name__)))
+        given = plugin.load()
+        if isinstance(given, type) or not (_is_classifier(given) or _is_scorer(given)):
+            with speaking_of(plugin.what):
+                given = given()
+    scorer = SklearnScorer(given, _is_dense(given)) if _is_classifier(given) else given
+    if not _is_scorer(scorer):
+        rule = "must be the name of a scorer, a Scorer, or a classifier with predict_proba"
+        what = "scorer" if plugin is None else plugin.what
+        raise GatewayError(str(Problem(what, rule, type(given).__name__)))
+    if isinstance(scorer, LogisticScorer | BoostedScorer | MarkovScorer):
+        return scorer
+    name = scorer.name if plugin is None else plugin.entry.name
+    return OutsideScorer(scorer, name, plugin)
+
+
+def _is_classifier(given: Any) -> bool:
+    return hasattr(given, "predict_proba") and hasattr(given, "get_params")
+
+
+def _is_scorer(given: Any) -> bool:
+    return all(hasattr(given, name) for name in ("name", "tune", "fit"))
+
+
+def _is_dense(classifier: Any) -> bool:
+    return not get_tags(classifier).input_tags.sparse
+
+
+@dataclass(frozen=True, eq=False)
+class OutsideScorer:
+    """A scorer that is not of this package, or what it learnt: what it gives is looked at.
+
+    Parameters
+    ----------
+    inner
+        The scorer, or its model.
+    name
+        Of the scorer, as it stands in the tables.
+    plugin
+        Who brings it, to be named where it fails; None for the caller's own.
+    """
+
+    inner: Any
+    name: str
+    plugin: Plugin | None
+
+    @property
+    def what(self) -> str:
+        """How messages call it."""
+        return f"scorer {self.name}" if self.plugin is None else self.plugin.what
+
+    def tune(self, prefixes: Prefixes, users: Mask) -> OutsideScorer:
+        """Return the scorer with its open settings chosen."""
+        return self._with("tune", prefixes, users)
+
+    def fit(self, prefixes: Prefixes, users: Mask) -> OutsideScorer:
+        """Return what it learns."""
+        return self._with("fit", prefixes, users)
+
+    def logits(self, prefixes: Prefixes, users: Mask) -> Logits:
+        """Return the log-odds of the rows of ``users``.
+
+        Raises
+        ------
+        GatewayError
+            If they are not finite numbers, one for each row.
+        """
+        found, n = self._call("logits", prefixes, users), len(prefixes.group)
+        try:
+            columns = [np.asarray(column, np.float64) for column in found]
+            got = f"shapes {[column.shape for column in columns]}"
+            mine = users[prefixes.user()]
+            if all(column.shape == (n,) for column in columns) and len(columns) == 3:
+                wrong = np.concatenate([c[mine][~np.isfinite(c[mine])] for c in columns])
+                if not len(wrong):
+                    return Logits(*columns)
+                got = str(wrong[0])
+        except (TypeError, ValueError):
+            got = type(found).__name__
+        rule = f"must be three arrays of {n:,} finite numbers, one for each join"
+        raise GatewayError(str(Problem(f"logits of {self.what}", rule, got)))
+
+    def _with(self, step: str, prefixes: Prefixes, users: Mask) -> OutsideScorer:
+        return replace(self, inner=self._call(step, prefixes, users))
+
+    def _call(self, step: str, prefixes: Prefixes, users: Mask) -> Any:
+        with speaking_of(self.what) if self.plugin else nullcontext():
+            return getattr(self.inner, step)(prefixes, users)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +161,12 @@ class SklearnModel:
         return logits
 
     def _log_odds(self, x: sparse.csr_array) -> npt.NDArray[np.float64]:
-        p = self.classifier.predict_proba(x.toarray() if self.dense else x)[:, 1]
+        p = self.classifier.predict_proba(x.toarray() if self.dense else x)
+        if np.shape(p) != (x.shape[0], 2):
+            rule = f"must give two probabilities for each of {x.shape[0]:,} rows"
+            got = f"shape {np.shape(p)}"
+            raise GatewayError(str(Problem(type(self.classifier).__name__, rule, got)))
+        p = p[:, 1]
         return np.asarray(logit(np.clip(p, _CLIP, 1 - _CLIP)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,4 +110,4 @@ def merge_aliases(slots: Slots, alias: Int64) -> Slots:
     _, first = np.unique(key, return_index=True)
     kept = np.full(len(group), slots.n_groups, np.int32)
     kept[first] = group[first]
-    return replace(slots, group=kept)
+    return slots.changed(merge_aliases, alias, by_case=False, group=kept)

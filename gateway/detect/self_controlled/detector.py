@@ -11,18 +11,18 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from gateway.arrays import Int64, Mask
+from gateway.config.detectors import SelfControlledOptions
 from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
-from gateway.detect.self_controlled.options import SelfControlledOptions, window_in
 from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.detect.self_controlled.sensitivity import e_values, say_checks, say_failed
-from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.detect.self_controlled.surrogates import choose_surrogates
-from gateway.detect.self_controlled.windows import choose_window, targets_run_out
+from gateway.detect.self_controlled.windows import choose_window, targets_run_out, window_in
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.work import check_room, over_parts

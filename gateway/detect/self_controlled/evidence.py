@@ -15,8 +15,8 @@ from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.prior import fit_prior
+from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
-from gateway.detect.self_controlled.slots import RiskWindow
 from gateway.log.join_log import JoinLog
 
 __all__ = ["Evidence", "gather_evidence"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import AnyArray, Float64, Int64
 from gateway.detect.self_controlled.likelihood_kernels import (
     add_background,
     add_loss,
@@ -14,14 +16,16 @@ from gateway.detect.self_controlled.likelihood_kernels import (
     fill_weights,
 )
 from gateway.detect.self_controlled.slots import Slots
+from gateway.log.work import current_work
 
 __all__ = ["Likelihood", "OwnSums", "Point"]
 
 
 # Work is cut into a fixed number of chunks of cases, whatever the number of threads, so
 # that sums are made in the same order. Those of each group and each number of the
-# background need more room, and are made once.
-_CHUNKS, _FEW_CHUNKS = 16, 4
+# background need more room, and are made once: of four chunks together. More than four
+# workers do not share a fit.
+_CHUNKS, _PER_LARGE = 16, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,67 @@ class OwnSums:
     excess: Float64
 
 
+class _Cases:
+    """Some cases cut into chunks, and room for their sums.
+
+    Every method returns arrays by chunk.
+    """
+
+    def __init__(self, slots: Slots, bounds: Int64) -> None:
+        self._slots, self._bounds, self._n = slots, bounds, slots.counts()
+        sizes, chunks = np.diff(slots.offsets), len(bounds) - 1
+        self._longest = _longest(slots)
+        exact = (sizes + 1) * (self._n + 1) * slots.exact
+        room = int(max(exact.max(initial=0), self._n.max(initial=0) + 2))
+        self._data = (
+            slots.group, slots.fresh, slots.stratum, slots.length, slots.events, slots.until
+        )  # fmt: skip
+        self._rows = np.empty((chunks, 6, self._longest))
+        self._polynomials = np.empty((chunks, 4, room))
+
+    def losses(self, beta: Float64, table: Float64) -> tuple[Float64, Float64, Float64]:
+        """Losses (n,), and gradients in beta, (n, n_groups + 1), and by stratum."""
+        s, n = self._slots, len(self._bounds) - 1
+        losses, gradient = np.empty(n), np.empty((n, s.n_groups + 1))
+        background = np.empty((n, s.n_positions * s.n_pieces))
+        add_loss(
+            self._bounds, s.offsets, self._n, *self._data, s.exact, beta, table, self._rows,
+            self._polynomials, losses, gradient, background,
+        )  # fmt: skip
+        return losses, gradient, background
+
+    def own(
+        self, ratio: Float64, waning: Float64, beta: Float64, table: Float64
+    ) -> tuple[Float64, Float64]:
+        """Sums of each group, (n, n_groups + 1, 4), and at each theta, (n, n_theta, .., 5)."""
+        s, n = self._slots, len(self._bounds) - 1
+        fixed = np.empty((n, s.n_groups + 1, 4))
+        sums = np.empty((n, len(ratio), s.n_groups + 1, 5))
+        add_own(
+            self._bounds, s.offsets, self._n, *self._data, s.exact, beta, table, ratio, waning,
+            self._rows, self._polynomials, fixed, sums,
+        )  # fmt: skip
+        return fixed, sums
+
+    def background(self, beta: Float64, table: Float64) -> tuple[Float64, Float64]:
+        """Information that groups share with the background, and its own, by larger chunks."""
+        s, bounds = self._slots, self._bounds[::_PER_LARGE]
+        n, d = len(bounds) - 1, s.n_positions + s.n_pieces
+        cross, own = np.empty((n, s.n_groups + 1, d)), np.empty((n, d, d))
+        group, fresh, stratum, length, _, until = self._data
+        add_background(
+            bounds, s.offsets, self._n, group, fresh, stratum, length, until,
+            s.exact, beta, table, s.n_pieces, s.n_positions, self._rows, self._polynomials,
+            np.empty((n, self._longest * d)), np.empty((n, d)), cross, own,
+        )  # fmt: skip
+        return cross, own
+
+
 class Likelihood:
-    """Sums over the cases of some slots; the same bits for any number of threads.
+    """Sums over the cases of some slots; the same bits whoever adds up how many of them.
+
+    Each worker keeps some of the cases. What is asked, a point, goes to all of them, and sums
+    by chunk come back, to be added in order.
 
     Parameters
     ----------
@@ -93,64 +156,40 @@ class Likelihood:
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
-        self._n = slots.counts()
-        sizes = np.diff(slots.offsets)
-        self._longest = int(sizes.max(initial=0)) + 1
-        exact = (sizes + 1) * (self._n + 1) * slots.exact
-        self._room = int(max(exact.max(initial=0), self._n.max(initial=0) + 2))
-        self._data = (
-            slots.group, slots.fresh, slots.stratum, slots.length, slots.events, slots.until
-        )  # fmt: skip
-        self._rows = np.empty((_CHUNKS, 6, self._longest))
-        self._polynomials = np.empty((_CHUNKS, 4, self._room))
+        self._kept = current_work().workers.keep(_Cases, _cut(slots))
+
+    def _sums(self, ask: Callable[..., tuple[AnyArray, ...]], *given: Any) -> list[AnyArray]:
+        """Sums of all chunks, added in their order."""
+        found = zip(*self._kept.ask(ask, *given), strict=True)
+        return [np.concatenate(each).sum(axis=0) for each in found]
 
     def loss(self, point: Point) -> tuple[float, Float64]:
         """Return the negative conditional log-likelihood and its gradient, as ``Point.vector``."""
         s = self.slots
-        losses, gradient = np.empty(_CHUNKS), np.empty((_CHUNKS, s.n_groups + 1))
-        background = np.empty((_CHUNKS, s.n_positions * s.n_pieces))
-        add_loss(
-            self._bounds(_CHUNKS), s.offsets, self._n, *self._data, s.exact, *_given(point),
-            self._rows, self._polynomials, losses, gradient, background,
-        )  # fmt: skip
-        table = background.sum(axis=0).reshape(s.n_positions, s.n_pieces)
-        parts = gradient.sum(axis=0)[:-1], table.sum(axis=1), table.sum(axis=0)
-        return float(losses.sum()), np.concatenate(parts)
+        loss, gradient, background = self._sums(_Cases.losses, *_given(point))
+        table = background.reshape(s.n_positions, s.n_pieces)
+        parts = gradient[:-1], table.sum(axis=1), table.sum(axis=0)
+        return float(loss), np.concatenate(parts)
 
     def own(self, point: Point, theta: Float64) -> OwnSums:
         """Return what the cases say of each group if its own log ratio were theta.
 
         ``theta``, shape (n_theta, n_groups) or (n_groups,); all else is as in ``point``.
         """
-        s = self.slots
         theta = np.atleast_2d(theta)
-        ratio = np.ones((len(theta), s.n_groups + 1))
+        ratio = np.ones((len(theta), self.slots.n_groups + 1))
         ratio[:, :-1] = np.exp(theta)
         waning = np.append(np.exp(-point.beta), 1.0)
-        fixed = np.empty((_CHUNKS, s.n_groups + 1, 4))
-        sums = np.empty((_CHUNKS, len(theta), s.n_groups + 1, 5))
-        add_own(
-            self._bounds(_CHUNKS), s.offsets, self._n, *self._data, s.exact, *_given(point),
-            ratio, waning, self._rows, self._polynomials, fixed, sums,
-        )  # fmt: skip
-        counted = np.moveaxis(fixed.sum(axis=0)[:-1], -1, 0)
-        return OwnSums(*counted, *np.moveaxis(sums.sum(axis=0)[:, :-1], -1, 0))
+        fixed, sums = self._sums(_Cases.own, ratio, waning, *_given(point))
+        return OwnSums(*np.moveaxis(fixed[:-1], -1, 0), *np.moveaxis(sums[:, :-1], -1, 0))
 
     def background(self, point: Point) -> tuple[Float64, Float64]:
         """Return the information that each group shares with the background, and its own.
 
         Shapes (n_groups, d) and (d, d), d = n_positions + n_pieces.
         """
-        s = self.slots
-        d = s.n_positions + s.n_pieces
-        cross, own = np.empty((_FEW_CHUNKS, s.n_groups + 1, d)), np.empty((_FEW_CHUNKS, d, d))
-        group, fresh, stratum, length, _, until = self._data
-        add_background(
-            self._bounds(_FEW_CHUNKS), s.offsets, self._n, group, fresh, stratum, length, until,
-            s.exact, *_given(point), s.n_pieces, s.n_positions, self._rows, self._polynomials,
-            np.empty((_FEW_CHUNKS, self._longest * d)), np.empty((_FEW_CHUNKS, d)), cross, own,
-        )  # fmt: skip
-        return cross.sum(axis=0)[:-1], own.sum(axis=0)
+        cross, own = self._sums(_Cases.background, *_given(point))
+        return cross[:-1], own
 
     def weights(self, point: Point) -> Float64:
         """Return L exp(eta) of each row, divided by the largest exp(eta) of its case."""
@@ -158,12 +197,24 @@ class Likelihood:
         w = np.empty(len(s.group))
         fill_weights(
             s.offsets, s.group, s.fresh, s.stratum, s.length, s.until, *_given(point),
-            np.empty(self._longest), np.empty(self._longest), w,
+            np.empty(_longest(s)), np.empty(_longest(s)), w,
         )  # fmt: skip
         return w
 
-    def _bounds(self, chunks: int) -> Int64:
-        return np.linspace(0, self.slots.n_cases, chunks + 1).astype(np.int64)
+
+def _cut(slots: Slots) -> Iterator[tuple[Slots, Int64]]:
+    """Cut cases into chunks, and share these out: the ``_Cases`` of each worker."""
+    bounds = np.linspace(0, slots.n_cases, _CHUNKS + 1).astype(np.int64)
+    large = _CHUNKS // _PER_LARGE
+    units = min(current_work().workers.count, large)
+    for k in range(units):
+        first, last = (_PER_LARGE * (at * large // units) for at in (k, k + 1))
+        mine = bounds[first : last + 1]
+        yield slots.of_cases(int(mine[0]), int(mine[-1])), mine - mine[0]
+
+
+def _longest(slots: Slots) -> int:
+    return int(np.diff(slots.offsets).max(initial=0)) + 1
 
 
 def _given(point: Point) -> tuple[Float64, Float64]:

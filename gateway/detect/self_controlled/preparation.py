@@ -9,13 +9,8 @@ from scipy.stats import norm
 
 from gateway.arrays import Int64, Mask
 from gateway.config.detectors import SelfControlledOptions
-from gateway.detect.self_controlled.slots import (
-    Clock,
-    RiskWindow,
-    Slots,
-    build_slots,
-    select_cases,
-)
+from gateway.detect.self_controlled.rows import Clock, RiskWindow
+from gateway.detect.self_controlled.slots import Slots, build_slots
 from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
 
@@ -107,11 +102,8 @@ class Preparation:
         Parameters are those of ``build_slots``.
         """
         slots = build_slots(
-            joins, outcome, candidate, clock=self.clock, window=window or RiskWindow(),
-            sample=sample, depletion=self.depletion,
+            joins, outcome, candidate, clock=self.clock, window=window,
+            sample=sample, most_joins=self.most_joins, depletion=self.depletion,
         )  # fmt: skip
-        usual = np.diff(joins.offsets)[slots.user] <= self.most_joins
-        if not usual.all():
-            slots = select_cases(slots, usual)
         kinds = two_kinds(slots) if self.strata else None
         return (slots, None) if kinds is None else (split_calendar(slots, kinds), kinds)

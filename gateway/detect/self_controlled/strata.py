@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
 
+from gateway.arrays import Float64, Mask
 from gateway.detect.self_controlled.slots import Slots
 
 __all__ = ["split_calendar", "two_kinds"]
-
-Float64 = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 # How clearly the second singular value must stand out: where users are of one kind the second
 # and the third differ by chance, and the split would be of noise.
@@ -88,4 +84,7 @@ def split_calendar(slots: Slots, second: Mask) -> Slots:
     position, piece = np.divmod(slots.stratum.astype(np.int64), slots.n_pieces)
     own = np.repeat(second, np.diff(slots.offsets)) * slots.n_pieces
     stratum = position * (2 * slots.n_pieces) + own + piece
-    return replace(slots, stratum=stratum.astype(np.uint16), n_pieces=2 * slots.n_pieces)
+    return slots.changed(
+        split_calendar, second, by_case=True, stratum=stratum.astype(np.uint16),
+        n_pieces=2 * slots.n_pieces,
+    )  # fmt: skip

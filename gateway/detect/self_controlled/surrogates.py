@@ -16,7 +16,7 @@ from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.prior import gain_of
-from gateway.detect.self_controlled.slots import cases_of, event_ticks
+from gateway.detect.self_controlled.rows import cases_of, event_ticks
 from gateway.detect.self_controlled.surrogates_kernels import add_joins_before
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts

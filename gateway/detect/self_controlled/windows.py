@@ -8,15 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import Mask
+from gateway.config.detectors import SelfControlledOptions
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
-from gateway.detect.self_controlled.slots import Clock, RiskWindow
+from gateway.detect.self_controlled.rows import Clock, RiskWindow
 from gateway.detect.self_controlled.surrogates import sample_of
+from gateway.errors import GatewayError, Problem
+from gateway.log import Tick, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["choose_window", "ladder", "targets_run_out"]
+__all__ = ["choose_window", "ladder", "targets_run_out", "window_in"]
 
 
 # Windows in time: so many halvings of the usual span of a history.
@@ -24,6 +27,25 @@ _HALVINGS = 6
 _IN_JOINS = (1, 2, 4, 8, 16)
 # What an effect that ends must gain in log marginal likelihood: twenty to one.
 _MARGIN = 3.0
+
+
+def window_in(options: SelfControlledOptions, tick: Tick) -> RiskWindow | None:
+    """Return how long an exposure lasts on a log with such ticks; None where the data say.
+
+    Raises
+    ------
+    GatewayError
+        If it is no duration of such a log, or in joins on the calendar.
+    """
+    name, wanted = "self_controlled.risk_window", options.risk_window
+    if wanted == "auto":
+        return None
+    if isinstance(wanted, str) and "join" in wanted:
+        if options.clock == "calendar":
+            rule = 'must be a time where clock is "calendar"'
+            raise GatewayError(str(Problem(name, rule, repr(wanted))))
+        return RiskWindow(joins=int(wanted.split()[0]))
+    return RiskWindow(ticks_in(wanted or 0, tick, what=name, least=0))
 
 
 def ladder(joins: JoinLog, outcome: Mask, *, clock: Clock) -> list[RiskWindow]:
