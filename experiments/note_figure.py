@@ -57,7 +57,7 @@ def _prepare(axes: Axes, labels: list[str]) -> None:
     axes.axvline(0.0, color=MUTED, lw=0.6)
     axes.set_yticks(np.arange(len(labels)), labels, fontsize=6)
     axes.invert_yaxis()
-    axes.set_xlabel("log10 Bayes factor: there against not there")
+    axes.set_xlabel("log10 Bayes factor: there against not")
     axes.grid(visible=False, axis="y")
 
 

@@ -35,7 +35,7 @@ from gateway.analyses.published import (
     GATEWAY_INVITATION_SHARE,
     LABELLED_AFTER,
     LABELLED_TOP,
-    RECENT_SOURCES,
+    SECOND_SOURCES,
     SOURCES_EVER,
     SUPER_INVITER_SHARE,
     UNEXPOSED_RISK,
@@ -131,7 +131,7 @@ def _sources() -> list[Number]:
         *(
             Number(claim, f"{row.source}: confirmed", f"confirmed {row.source}",
                    (row.confirmed or 0) / row.requests, CONFIRMED, "input")
-            for claim, table in (("R1", SOURCES_EVER), ("R2", RECENT_SOURCES))
+            for claim, table in (("R1", SOURCES_EVER), ("R2", SECOND_SOURCES))
             for row in table if row.source and row.confirmed
         ),
     ]  # fmt: skip
@@ -184,8 +184,8 @@ def legible() -> dict[str, int]:
     not counted.
     """
     counts = {kind: sum(n.kind == kind for n in NUMBERS) for kind in ("fitted", "input", "follows")}
-    # Requests of table 2 but its fourth row; 730 K invitations; 100 top groups.
-    return counts | {"scale": len(RECENT_SOURCES) - 1 + 2}
+    # Fifteen rows' requests in table 2; 730 K invitations; 100 top groups.
+    return counts | {"scale": 15 + 2}
 
 
 def transform(values: Float64, numbers: tuple[Number, ...] = FITTED) -> Float64:

@@ -221,7 +221,7 @@ def numbers_of(record: analyses.Record, note: NoteSection) -> dict[str, float]:
     table = pa.concat_tables(
         [
             analyses.join_sources(record),
-            analyses.recent_join_sources(record, window=note.recent_days),
+            analyses.second_table(record),
             analyses.exposure_contrast(record, horizon=note.follow_days),
             analyses.invited_members(record),
             analyses.pymi_holdout(record, margin=note.equivalence_margin),
