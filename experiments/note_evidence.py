@@ -49,6 +49,10 @@ class Study:
         """Return the entries that ``arrays`` has."""
         return [entry for entry in self.entries if entry["values"]]
 
+    def clusters(self) -> npt.NDArray[np.int64]:
+        """Return the seed of each usable world, which worlds of all hypotheses share."""
+        return np.array([entry["seed"] for entry in self.usable()], np.int64)
+
     def near(self) -> npt.NDArray[np.bool_]:
         """Return which usable worlds are of the last round, or of all where it has too few."""
         rounds = np.array([entry["round"] for entry in self.usable()])
@@ -58,10 +62,11 @@ class Study:
     def surfaces(self, chosen: npt.NDArray[np.int64] | None = None) -> dict[str, Surface]:
         """Return the surrogate of each hypothesis from all worlds, or some of them."""
         x, there, y = self.arrays()
-        near = self.near()
+        near, cluster = self.near(), self.clusters()
         if chosen is not None:
             x, there, y, near = x[chosen], there[chosen], y[chosen], near[chosen]
-        found = fit_surfaces(x, there, y, near=near)
+            cluster = cluster[chosen]
+        found = fit_surfaces(x, there, y, cluster, near=near)
         return {name: found[presence] for name, presence in THERE.items()}
 
 
@@ -115,12 +120,13 @@ def factor(z: Mapping[Any, float], one: str, other: str, kind: str, name: str) -
 def bayes_factors(study: Study, *, bootstraps: int, seed: int) -> list[dict[str, Any]]:
     """Return log10 Bayes factors with their Monte Carlo errors, one row per pair and number."""
     exact = log_evidences(study.surfaces(), seed=seed, n=4000)
-    groups = np.array([list(HYPOTHESES).index(e["hypothesis"]) for e in study.usable()])
+    cluster = study.clusters()
+    seeds = np.unique(cluster)
     copies = []
     for number in range(bootstraps):
         rng = np.random.default_rng([seed, number])
-        chosen = np.concatenate([rng.choice(np.flatnonzero(groups == g), (groups == g).sum())
-                                 for g in range(len(HYPOTHESES))])  # fmt: skip
+        drawn = rng.choice(seeds, len(seeds))
+        chosen = np.concatenate([np.flatnonzero(cluster == one) for one in drawn])
         copies.append(log_evidences(study.surfaces(chosen), seed=seed + 1 + number, n=1000))
     asked = [("everything", "")]
     asked += [(kind, name) for name in CLAIMS for kind in ("given the others", "alone")]
@@ -222,10 +228,11 @@ def calibration(
     """
     x, _, y = study.arrays()
     entries = study.usable()
-    order = np.random.default_rng(seed).permutation(len(entries))
+    cluster = study.clusters()
+    seeds = np.random.default_rng(seed).permutation(np.unique(cluster))
     ranks, inside = [], []
     for fold in range(folds):
-        held = order[fold::folds]
+        held = np.flatnonzero(np.isin(cluster, seeds[fold::folds]))
         surfaces = study.surfaces(np.setdiff1d(np.arange(len(entries)), held))
         for place in held[: most // folds]:
             entry = entries[place]

@@ -27,8 +27,8 @@ import numpy.typing as npt
 from scipy.optimize import least_squares
 from scipy.special import logsumexp
 from sklearn.covariance import LedoitWolf
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GroupKFold, cross_val_predict
 
 __all__ = ["Normal", "Posterior", "Surface", "fit_surfaces", "infer", "predict"]
 
@@ -37,7 +37,10 @@ Mask = npt.NDArray[np.bool_]
 ALPHAS = np.logspace(-0.5, 3.5, 9)
 FOLDS = 10
 # Intercepts of the hypotheses are hardly shrunk, interactions and squares more than slopes.
-PRESENCE, INTERACTION, SQUARE = 10.0, 0.7, 0.5
+PRESENCE, INTERACTION, SQUARE = 10.0, 0.7, 0.3
+# The proposal is adapted until the sample's effective size is so many times the parameters, or
+# so often; until then weights are flattened, so that a covariance can be told from them.
+LEAST, ADAPTATIONS = 8, 6
 # Of the proposal's covariance over the posterior's.
 WIDER = 1.15
 _LOG_2PI = float(np.log(2 * np.pi))
@@ -110,28 +113,34 @@ class Fit(NamedTuple):
         return Surface(a, b, SQUARE * square, cov)
 
 
-def fit(x: Float64, there: Mask, y: Float64, *, seed: int = 0) -> Fit:
-    """Fit the response surface; the penalty of each number is chosen by leaving one world out.
+def fit(x: Float64, there: Mask, y: Float64, cluster: npt.NDArray[np.int64]) -> Fit:
+    """Fit the response surface; the penalty of each number is chosen by cross-validation.
 
-    A number that a world does not have (a correlation of a constant) takes the mean of others.
+    Worlds of a cluster (the same seed, perhaps the same point under other hypotheses) are held out
+    together. A number that a world does not have (a correlation of a constant) takes the mean of
+    the others.
     """
     y = np.where(np.isnan(y), np.nanmean(y, axis=0), y)
     z = features(x, there)
-    ridge = RidgeCV(alphas=ALPHAS, alpha_per_target=True)
-    folds = KFold(min(FOLDS, len(y)), shuffle=True, random_state=seed)
-    residual = y - cross_val_predict(ridge, z, y, cv=folds)
-    ridge.fit(z, y)
-    return Fit(np.asarray(ridge.intercept_), np.asarray(ridge.coef_), residual)
+    folds = GroupKFold(min(FOLDS, len(np.unique(cluster))))
+    residual = np.array(
+        [y - cross_val_predict(Ridge(a), z, y, cv=folds, groups=cluster) for a in ALPHAS]
+    )
+    best = (residual**2).mean(axis=1).argmin(axis=0)
+    ridge = Ridge(ALPHAS[best]).fit(z, y)
+    chosen = np.take_along_axis(residual, best[None, None, :], axis=0)[0]
+    return Fit(np.asarray(ridge.intercept_), np.asarray(ridge.coef_), chosen)
 
 
 def fit_surfaces(
-    x: Float64, presence: Mask, y: Float64, *, near: Mask, seed: int = 0
+    x: Float64, presence: Mask, y: Float64, cluster: npt.NDArray[np.int64], *, near: Mask
 ) -> dict[tuple[bool, bool], Surface]:
     """Return a surface per hypothesis; the covariance is of the worlds that are ``near``."""
-    found = fit(x, presence, y, seed=seed)
+    found = fit(x, presence, y, cluster)
     residual = found.residual[near]
-    cov = np.asarray(LedoitWolf(assume_centered=True).fit(residual / _scale(residual)).covariance_)
-    cov = cov * np.outer(_scale(residual), _scale(residual))
+    scale = _scale(residual)
+    cov = np.asarray(LedoitWolf(assume_centered=True).fit(residual / scale).covariance_)
+    cov = cov * np.outer(scale, scale)
     return {there: found.surface(there, cov) for there in product((True, False), repeat=2)}
 
 
@@ -164,7 +173,7 @@ def infer(
     discrepancy
         Deviations that are added to the surface's covariance, shape (k,).
     n
-        Size of the sample; half of it adapts the proposal.
+        Size of the sample, and of those before it that adapt the proposal.
     """
     cov = surface.cov + (0 if discrepancy is None else np.diag(discrepancy**2))
     noise, start = np.linalg.cholesky(cov), np.linalg.cholesky(prior.cov)
@@ -179,15 +188,27 @@ def infer(
     mode = least_squares(misses, prior.mean, jac=slope, method="lm", max_nfev=200).x
     jacobian = slope(mode)
     proposal = Normal(mode, np.linalg.inv(jacobian.T @ jacobian))
-    draws, log_weight = _weighted(surface, y, prior, proposal, white, n // 2, rng)
-    weight = np.exp(log_weight - logsumexp(log_weight))
-    if 1 / (weight**2).sum() > 5 * len(mode):
+    for _ in range(ADAPTATIONS):
+        draws, log_weight = _weighted(surface, y, prior, proposal, white, n, rng)
+        power, weight = _tempered(log_weight, least=LEAST * len(mode))
         proposal = Normal(weight @ draws, np.cov(draws.T, aweights=weight))
+        if power == 1.0:
+            break
     draws, log_weight = _weighted(surface, y, prior, proposal, white, n, rng)
     total = float(logsumexp(log_weight))
     weight = np.exp(log_weight - total)
     chosen = rng.choice(n, n, p=weight)
     return Posterior(draws[chosen], total - np.log(n), float(1 / (weight**2).sum() / n))
+
+
+def _tempered(log_weight: Float64, *, least: float) -> tuple[float, Float64]:
+    """Return weights to a power of at most 1 with an effective size of ``least``, and the power."""
+    power = 1.0
+    while True:
+        weight = np.exp(power * log_weight - logsumexp(power * log_weight))
+        if 1 / (weight**2).sum() >= least or power < 1e-3:
+            return power, weight
+        power *= 0.8
 
 
 def _weighted(

@@ -103,7 +103,7 @@ def span(row: Mapping[str, Any], prefix: str) -> str:
     if not isinstance(low, float):
         return "–"
     mark = "" if row[f"{prefix}: inside"] == "True" else " \N{DAGGER}"
-    return f"{low:.3f} to {high:.3f}{mark}".replace("-", "−")
+    return f"{low:.2f} to {high:.2f}{mark}".replace("-", "−")
 
 
 def note_numbers() -> Iterator[tuple[str, Any]]:

@@ -204,7 +204,7 @@ def test_surfaces__find_what_gateways_change():
     x, there = rng.standard_normal((n, d)), rng.random((n, 2)) < 0.5
     slope, shift = rng.normal(size=(k, d)), np.array([1.0, 0.0, -2.0])
     y = x @ slope.T + there[:, :1] * shift + 0.3 * x[:, :1] ** 2 + 0.1 * rng.standard_normal((n, k))
-    found = surrogate.fit_surfaces(x, there, y, near=np.ones(n, bool))
+    found = surrogate.fit_surfaces(x, there, y, np.arange(n), near=np.ones(n, bool))
     change = found[True, True].a - found[False, True].a
     # Two standard errors of a difference of 200 and 200 with deviation .1.
     np.testing.assert_allclose(change, shift, atol=0.04)
@@ -221,11 +221,11 @@ def simulated_study(tmp_path, *, n=60, seed=11):
     y, _ = numbers.observed()
     entries = []
     for name, (gateways, _alikes) in evidence.THERE.items():
-        for at in rng.standard_normal((n, d)):
+        for place, at in enumerate(rng.standard_normal((n, d))):
             value = y + slope @ at + moved * (gateways - 1) + 0.1 * rng.standard_normal(k)
             values = dict(zip([f.name for f in numbers.FITTED], numbers.back(value), strict=True))
             values |= dict.fromkeys(numbers.EXTRA, 0.5)
-            entries.append({"round": 0, "hypothesis": name, "seed": 1, "x": at.tolist(),
+            entries.append({"round": 0, "hypothesis": name, "seed": place, "x": at.tolist(),
                             "seconds": 1.0, "values": values})  # fmt: skip
     store = worlds.Store(tmp_path / "w.jsonl", load_config(START), worlds.Size(2_000, 200))
     proposals = {(0, name): evidence.PRIOR for name in evidence.THERE}
