@@ -1,10 +1,10 @@
 """The note's numbers in full-size worlds of seeds that no fit has seen, with gateways and without.
 
 Reads the two configs that ``calibrate_note.py`` writes, ``note.toml`` (the posterior's centre) and
-``no_gateways.toml`` (the centre of the fit without gateways, its twin), computes worlds of new
-seeds, R10 too, and writes ``held_out.csv`` beside them: for each number the mean over seeds, its
-standard deviation, and in how many worlds it is within two deviations of its discrepancy. Worlds
-are stored one by one: the same command goes on where it was stopped.
+``note_without_gateways.toml`` (the centre of the fit without gateways, its twin), computes worlds
+of new seeds, R10 too, and writes ``held_out.csv`` beside them: for each number the mean over seeds,
+its standard deviation, and in how many worlds it is within two deviations of its discrepancy.
+Worlds are stored one by one: the same command goes on where it was stopped.
 
 Run: python experiments/note_held_out.py DIR [--worlds 4]
 """
@@ -32,7 +32,7 @@ from gateway.results import load_config
 
 # Far from the seeds of the fit, and from those of other studies.
 FIRST_SEED = 900_001
-FILES = {"all": "note.toml", "no gateways": "no_gateways.toml"}
+FILES = {"all": "note.toml", "no gateways": "note_without_gateways.toml"}
 ENTITIES = ("average precision: gain", "recall at precision 0.5: gain")
 
 
