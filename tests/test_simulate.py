@@ -46,13 +46,29 @@ def history(world):
     return live_through(world)
 
 
+CHAIN = (
+    "simulation.pymk_share=0.4", "simulation.found_weight=3.0", "simulation.pymi_featuring=2.0",
+    "world.featured_holdout=0.4", "world.invite_chance=0.8", "simulation.invitation=0.4",
+    "simulation.recommendation=0.14",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chained():
+    """A platform on which found friends invite each other and PYMI features some users."""
+    return live_through(draw_world(small_config(*ALL_ROLES, *CHAIN)))
+
+
 @pytest.fixture(scope="module")
 def joins(history):
     return history.joins()
 
 
 @pytest.mark.compiled
-def test_simulate__same_bits_for_any_threads_and_chunks(world, history, monkeypatch):
+@pytest.mark.parametrize("platform_", ["history", "chained"])
+def test_simulate__same_bits_for_any_threads_and_chunks(platform_, request, monkeypatch):
+    history = request.getfixturevalue(platform_)
+    world = history.world
     # As it is, so small a world is lived through on one thread.
     monkeypatch.setattr(platform, "LEAST_USERS", 300)
     before = numba.get_num_threads()
@@ -346,19 +362,6 @@ def test_invitations__go_to_friends_and_carry_groups_of_the_sender(world, histor
         assert v in f.friend[f.offsets[u] : f.offsets[u + 1]]
         assert (u, sent.group[i]) in member
     assert sent.taken[: sent.count].sum() > 0
-
-
-CHAIN = (
-    "simulation.pymk_share=0.4", "simulation.found_weight=3.0", "simulation.pymi_featuring=2.0",
-    "world.featured_holdout=0.4", "world.invite_chance=0.8", "simulation.invitation=0.4",
-    "simulation.recommendation=0.14",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def chained():
-    """A platform on which found friends invite each other and PYMI features some users."""
-    return live_through(draw_world(small_config(*ALL_ROLES, *CHAIN)))
 
 
 @pytest.mark.parametrize("platform_", ["history", "chained"])
