@@ -76,6 +76,7 @@ def rows_of(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
             "number": number.label if number else name.partition(" ")[2],
             "kind": number.kind if number else "unpublished",
             "published": number.published if number else math.nan,
+            "discrepancy_sd": number.discrepancy if number else math.nan,
         }
         for hypothesis, worlds in found.items():
             values = np.array([v.get(name, math.nan) for v in worlds], np.float64)

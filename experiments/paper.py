@@ -164,6 +164,14 @@ def _claims() -> Iterator[tuple[str, Any]]:
         for r in rows_of("note/events.csv")
     ]  # fmt: skip
     yield "table.held_out", _held_out()
+    judged = [row for row in rows_of("note/held_out.csv") if isinstance(row["published"], float)]
+    for of in ("all", "no gateways") if judged else ():
+        near = sum(abs(row[f"{of}: mean"] - row["published"]) <= 2 * row["discrepancy_sd"] + 1e-9
+                   for row in judged if isinstance(row[f"{of}: mean"], float))  # fmt: skip
+        yield f"held_out.{of}.within", str(near)
+        yield f"held_out.{of}.worlds", number(judged[0][f"{of}: worlds"])
+    if judged:
+        yield "held_out.judged", str(len(judged))
     yield "table.parameters", [
         [r["parameter"].replace("_", " "),
          *(f"{number(r[f'{of} median'], 2)} ({number(r[f'{of} low'], 2)} to "
@@ -212,7 +220,8 @@ def settings() -> Iterator[tuple[str, Any]]:
     """Return the settings of the runs that the text names."""
     for name, path in (("note", ROOT / "configs/note.toml"),
                        ("quickstart", REFERENCE / "quickstart/config.toml")):  # fmt: skip
-        yield from flat(f"config.{name}", tomllib.loads(path.read_text(encoding="utf-8")))
+        if path.is_file():
+            yield from flat(f"config.{name}", tomllib.loads(path.read_text(encoding="utf-8")))
 
 
 def claims() -> Iterator[tuple[str, Any]]:

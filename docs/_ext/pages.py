@@ -242,6 +242,10 @@ def note() -> str:
         "inside, without gateways": "fit.inside.no gateways, fitted.whole",
         "inside, predicted from the others, with gateways": "fit.inside.all, others.whole",
         "the same, without": "fit.inside.no gateways, others.whole",
+        "full-size worlds held out": "held_out.all.worlds",
+        "numbers that they have too": "held_out.judged",
+        "of them with a mean within the tolerance, with gateways": "held_out.all.within",
+        "the same, without gateways": "held_out.no gateways.within",
         "coverage of 90 % intervals of parameters in worlds held out":
             "fit.coverage_90_parameters.percent",
         "of 50 % intervals": "fit.coverage_50_parameters.percent",
