@@ -18,6 +18,9 @@ standard deviation over bootstrap samples of the worlds, refitted and inferred f
 draws. How much the number *could* tell is the expectation of that log10 ratio if the platform has
 gateways.
 
+A few full-size worlds at the centres of the fits, with gateways and without, then shift the
+surrogate by what differs between the sizes.
+
 Worlds are stored one by one: the same command goes on where it was stopped, and more rounds
 keep what is there.
 
@@ -66,6 +69,8 @@ HEADER = """\
 # "{}". Written by experiments/calibrate_note.py; docs/results/note.md says what it reaches.
 # Agreement with fitted parameters is not evidence about the real platform.
 """
+# Of the full-size worlds of the fit; those that are held out begin elsewhere.
+FULL_SEED = 500_001
 # In deviations of the prior: beyond, some keys leave the range that the config allows.
 FARTHEST = 3.0
 # Of the covariance that the next round is drawn from, over the posterior's.
@@ -90,7 +95,7 @@ def run_rounds(store: Store, *, rounds: int, points: int, seed: int, workers: in
             at = dict.fromkeys(HYPOTHESES, first_points(points, seed))
             study.proposals |= {(0, name): PRIOR for name in HYPOTHESES}
         else:
-            at, surfaces = {}, study.surfaces()
+            at, surfaces = {}, study.surfaces(small=True)
             for place, name in enumerate(HYPOTHESES):
                 rng = np.random.default_rng([seed, number, place])
                 found = infer(surfaces[name], y, prior=PRIOR, rng=rng, discrepancy=discrepancy)
@@ -173,15 +178,27 @@ def number_rows(
     return rows
 
 
+def centre(posterior: Posterior, *, hypothesis: str, seed: int) -> Draw:
+    """Return the world at the posterior's mean."""
+    x = np.round(posterior.draws.mean(axis=0), 4)
+    return Draw(-1, hypothesis, seed, tuple(x.tolist()))
+
+
+def add_full_worlds(study: Study, out: Path, *, worlds: int, seed: int, workers: int) -> None:
+    """Compute full-size worlds at the centres of the fits with gateways and without."""
+    small = posteriors(study.surfaces(small=True), seed)
+    draws = [
+        centre(small[name], hypothesis=name, seed=FULL_SEED + place)
+        for place in range(worlds)
+        for name in ("all", "no gateways")
+    ]
+    store = Store(out / "full_size.jsonl", study.store.config, None)
+    study.full = store.compute(draws, workers=workers)
+
+
 def mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float:
     """Return the mean of a column, to four digits."""
     return round(float(np.mean([row[key] for row in rows])), 4)
-
-
-def centre(config: Config, posterior: Posterior, *, hypothesis: str, seed: int) -> Config:
-    """Return the config at the posterior's mean, in the start's size."""
-    x = posterior.draws.mean(axis=0)
-    return config_at(config, Draw(-1, hypothesis, seed, tuple(np.round(x, 4).tolist())))
 
 
 def write_tables(study: Study, config: Config, out: Path, *, seed: int, bootstraps: int) -> None:
@@ -200,7 +217,8 @@ def write_tables(study: Study, config: Config, out: Path, *, seed: int, bootstra
     fitted = [row for row in numbers if row["kind"] == "fitted"]
     summary: dict[str, Any] = {
         "model_version": MODEL_VERSION, "seed": seed, "worlds": len(study.entries),
-        "usable": len(study.usable()), "rounds": 1 + max(e["round"] for e in study.entries),
+        "usable": len(study.usable()), "full_size": len(study.full),
+        "rounds": 1 + max(e["round"] for e in study.entries),
         "users": study.store.size.users, "groups": study.store.size.groups,
         "parameters": N_PARAMETERS, "fitted": len(fitted), "bootstraps": bootstraps,
         "cpu_seconds": round(sum(e["seconds"] for e in study.entries)),
@@ -217,7 +235,7 @@ def write_tables(study: Study, config: Config, out: Path, *, seed: int, bootstra
     }  # fmt: skip
     (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     for name, file in (("all", "note.toml"), ("no gateways", "note_without_gateways.toml")):
-        fitted = centre(config, found[name], hypothesis=name, seed=1)
+        fitted = config_at(config, centre(found[name], hypothesis=name, seed=1))
         # What is a default is left out; another version of a default is another world anyway.
         values = fitted.model_dump(exclude_defaults=True, exclude_none=True)
         text = f"{HEADER.format(name)}\n{tomli_w.dumps(values)}"
@@ -233,6 +251,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--points", type=int, default=24, help="worlds of a hypothesis and round")
+    parser.add_argument("--full", type=int, default=3, help="full-size worlds of a hypothesis")
     parser.add_argument("--bootstraps", type=int, default=30)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--users", type=int, default=SIZE.users)
@@ -244,6 +263,8 @@ def main() -> None:
     store = Store(options.out / "worlds.jsonl", config, Size(options.users, options.groups))
     study = run_rounds(store, rounds=options.rounds, points=options.points, seed=options.seed,
                        workers=options.workers)  # fmt: skip
+    add_full_worlds(study, options.out, worlds=options.full, seed=options.seed,
+                    workers=options.workers)  # fmt: skip
     write_tables(study, config, options.out, seed=options.seed, bootstraps=options.bootstraps)
 
 

@@ -8,7 +8,7 @@ coverage in worlds held out. ``calibrate_note`` says how they are defined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,17 @@ LOG10 = float(np.log(10))
 
 @dataclass
 class Study:
-    """Worlds so far, and the proposals that they were drawn from, by round and hypothesis."""
+    """Worlds so far, the proposals that they were drawn from, and a few full-size worlds.
+
+    A full-size world's numbers differ from a small one's at the same parameters. The difference is
+    taken to be the same at all parameters near (the simplest of the two-level models of Kennedy,
+    O'Hagan 2000, Biometrika 87, 1), and the surrogate is shifted by it.
+    """
 
     store: Store
     entries: list[dict[str, Any]]
     proposals: dict[tuple[int, str], Normal]
+    full: list[dict[str, Any]] = field(default_factory=list)
 
     def arrays(self) -> tuple[Float64, npt.NDArray[np.bool_], Float64]:
         """Return points, presence and fitted numbers (transformed) of the usable worlds."""
@@ -59,15 +65,35 @@ class Study:
         last = rounds == rounds.max()
         return last if last.sum() >= 2 * len(FITTED) else np.ones(len(rounds), bool)
 
-    def surfaces(self, chosen: npt.NDArray[np.int64] | None = None) -> dict[str, Surface]:
-        """Return the surrogate of each hypothesis from all worlds, or some of them."""
+    def surfaces(
+        self, chosen: npt.NDArray[np.int64] | None = None, *, small: bool = False
+    ) -> dict[str, Surface]:
+        """Return the surrogate of each hypothesis from all worlds, or some of them.
+
+        It is of full-size worlds where there are any, unless it is to be of ``small`` ones.
+        """
         x, there, y = self.arrays()
         near, cluster = self.near(), self.clusters()
         if chosen is not None:
             x, there, y, near = x[chosen], there[chosen], y[chosen], near[chosen]
             cluster = cluster[chosen]
         found = fit_surfaces(x, there, y, cluster, near=near)
-        return {name: found[presence] for name, presence in THERE.items()}
+        surfaces = {name: found[presence] for name, presence in THERE.items()}
+        return surfaces if small else self._shifted(surfaces)
+
+    def _shifted(self, surfaces: dict[str, Surface]) -> dict[str, Surface]:
+        """Add the mean difference of the full-size worlds; of no such world that of the others."""
+        x, _, values = as_arrays(self.full, [n.name for n in FITTED])
+        names = np.array([entry["hypothesis"] for entry in self.full if entry["values"]])
+        away = transform(values) - np.array(
+            [surfaces[name].mean(at) for name, at in zip(names, x, strict=True)]
+        ).reshape(values.shape)
+        shift = {name: np.nan_to_num(np.nanmean(away[names == name], axis=0))
+                 for name in dict.fromkeys(names.tolist())}  # fmt: skip
+        if not shift:
+            return surfaces
+        others = np.mean(list(shift.values()), axis=0)
+        return {name: s._replace(a=s.a + shift.get(name, others)) for name, s in surfaces.items()}
 
 
 def posteriors(surfaces: Mapping[str, Surface], seed: int) -> dict[str, Posterior]:
@@ -233,7 +259,7 @@ def calibration(
     ranks, inside = [], []
     for fold in range(folds):
         held = np.flatnonzero(np.isin(cluster, seeds[fold::folds]))
-        surfaces = study.surfaces(np.setdiff1d(np.arange(len(entries)), held))
+        surfaces = study.surfaces(np.setdiff1d(np.arange(len(entries)), held), small=True)
         for place in held[: most // folds]:
             entry = entries[place]
             if np.isnan(y[place]).any():

@@ -261,10 +261,10 @@ class Store:
     config
         The start.
     size
-        Of the worlds.
+        Of the worlds; None for the start's.
     """
 
-    def __init__(self, path: Path, config: Config, size: Size) -> None:
+    def __init__(self, path: Path, config: Config, size: Size | None) -> None:
         self.path, self.config, self.size = path, config, size
         self.known: dict[str, dict[str, Any]] = {}
         if path.exists():
@@ -317,7 +317,7 @@ def as_arrays(
     ]
     values = [[e["values"][name] for name in names] for e in kept]
     return (
-        np.array([e["x"] for e in kept], np.float64).reshape(len(kept), -1),
+        np.array([e["x"] for e in kept], np.float64).reshape(len(kept), N_PARAMETERS),
         np.array(there, np.bool_).reshape(len(kept), 2),
-        np.array(values, np.float64).reshape(len(kept), -1),
+        np.array(values, np.float64).reshape(len(kept), len(names)),
     )

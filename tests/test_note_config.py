@@ -245,6 +245,22 @@ def test_factors__speak_where_gateways_change_a_number_and_nowhere_else(tmp_path
     assert max(told, key=told.get).startswith("R4")
 
 
+def test_surfaces__are_shifted_to_full_size_worlds(tmp_path):
+    study = simulated_study(tmp_path, n=30)
+    small = study.surfaces(small=True)["all"]
+    assert np.array_equal(study.surfaces()["all"].a, small.a)
+    x = 0.3 * np.ones(worlds.N_PARAMETERS)
+    mean = small.mean(x)
+    for up in (0.1, 0.3):
+        values = dict(zip([f.name for f in numbers.FITTED], numbers.back(mean + up), strict=True))
+        study.full.append({"hypothesis": "all", "x": x.tolist(), "values": values})
+    got = study.surfaces()
+    np.testing.assert_allclose(got["all"].mean(x), mean + 0.2)
+    # Where there is no full-size world the difference is that of the others.
+    alone = study.surfaces(small=True)["neither"]
+    np.testing.assert_allclose(got["neither"].a - alone.a, 0.2)
+
+
 @pytest.mark.slow
 def test_calibration__covers_what_it_says(tmp_path):
     study = simulated_study(tmp_path, n=100)
@@ -261,7 +277,7 @@ def test_calibration__covers_what_it_says(tmp_path):
 @pytest.mark.slow
 def test_fit__runs_from_a_start_to_its_tables_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     arguments = ["calibrate_note.py", "--out", str(tmp_path), "--points", "8", "--bootstraps", "2",
-                 "--users", "8000", "--groups", "400"]  # fmt: skip
+                 "--users", "8000", "--groups", "400", "--full", "0"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", [*arguments, "--rounds", "1"])
     calibrate.main()
     stored = (tmp_path / "worlds.jsonl").read_text()
