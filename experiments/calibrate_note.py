@@ -85,35 +85,60 @@ def first_points(n: int, seed: int) -> Float64:
     return np.asarray(norm.ppf(np.clip(unit, 1e-4, 1 - 1e-4)))
 
 
+def proposed(study: Study, number: int, *, seed: int) -> dict[str, Normal]:
+    """Return what a round is drawn from: the widened posterior of each hypothesis so far."""
+    y, discrepancy = observed()
+    surfaces = study.surfaces(small=True)
+    found = {}
+    for place, name in enumerate(HYPOTHESES):
+        rng = np.random.default_rng([seed, number, place])
+        mean, cov = infer(surfaces[name], y, prior=PRIOR, rng=rng, discrepancy=discrepancy).normal()
+        found[name] = Normal(mean, WIDENED * cov)
+    return found
+
+
+def points_of(
+    study: Study, number: int, *, points: int, seed: int, folder: Path
+) -> tuple[dict[str, Normal], dict[str, Float64]]:
+    """Return what a round is drawn from and its points, from the file where they are there.
+
+    So the worlds of a round count, whatever is changed in the inference later.
+    """
+    if number == 0:
+        return dict.fromkeys(HYPOTHESES, PRIOR), dict.fromkeys(
+            HYPOTHESES, first_points(points, seed)
+        )
+    path = folder / f"round_{number}.npz"
+    if not path.exists():
+        columns = {}
+        for place, (name, normal) in enumerate(proposed(study, number, seed=seed).items()):
+            rng = np.random.default_rng([seed, number, place, 1])
+            root = np.linalg.cholesky(normal.cov)
+            drawn = normal.mean + rng.standard_normal((points, N_PARAMETERS)) @ root.T
+            columns |= {f"mean {name}": normal.mean, f"cov {name}": normal.cov,
+                        f"points {name}": drawn}  # fmt: skip
+        np.savez(path, **columns)
+    with np.load(path, allow_pickle=False) as stored:
+        normals = {n: Normal(stored[f"mean {n}"], stored[f"cov {n}"]) for n in HYPOTHESES}
+        return normals, {n: stored[f"points {n}"] for n in HYPOTHESES}
+
+
 def run_rounds(store: Store, *, rounds: int, points: int, seed: int, workers: int) -> Study:
     """Compute the rounds; what is stored is taken from there."""
     study = Study(store, [], {})
-    y, discrepancy = observed()
+    store.path.parent.mkdir(parents=True, exist_ok=True)
     for number in range(rounds):
-        draws = []
-        if number == 0:
-            at = dict.fromkeys(HYPOTHESES, first_points(points, seed))
-            study.proposals |= {(0, name): PRIOR for name in HYPOTHESES}
-        else:
-            at, surfaces = {}, study.surfaces(small=True)
-            for place, name in enumerate(HYPOTHESES):
-                rng = np.random.default_rng([seed, number, place])
-                found = infer(surfaces[name], y, prior=PRIOR, rng=rng, discrepancy=discrepancy)
-                mean, cov = found.normal()
-                study.proposals[number, name] = Normal(mean, WIDENED * cov)
-                root = np.linalg.cholesky(WIDENED * cov)
-                at[name] = mean + rng.standard_normal((points, N_PARAMETERS)) @ root.T
-        at = {name: np.clip(x, -FARTHEST, FARTHEST) for name, x in at.items()}
-        for place in range(points):
-            world = 1000 * (number + 1) + place + 1
-            draws += [
-                Draw(number, name, world, tuple(np.round(at[name][place], 4).tolist()))
-                for name in HYPOTHESES
-            ]
+        normals, at = points_of(study, number, points=points, seed=seed, folder=store.path.parent)
+        study.proposals |= {(number, name): normal for name, normal in normals.items()}
+        at = {name: np.round(np.clip(x, -FARTHEST, FARTHEST), 4) for name, x in at.items()}
+        draws = [
+            Draw(number, name, 1000 * (number + 1) + place + 1, tuple(at[name][place].tolist()))
+            for place in range(len(at["all"]))
+            for name in HYPOTHESES
+        ]
         study.entries += store.compute(draws, workers=workers)
-        print(
-            f"round {number}: {len(study.entries)} worlds, {len(study.usable())} usable", flush=True
-        )
+        counts = f"{len(study.entries)} worlds, {len(study.usable())} usable"
+        print(f"round {number}: {counts}", flush=True)
     return study
 
 

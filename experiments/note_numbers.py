@@ -191,13 +191,14 @@ def legible() -> dict[str, int]:
 def transform(values: Float64, numbers: tuple[Number, ...] = FITTED) -> Float64:
     """Return numbers, the last axis of ``values``, on the scales on which they are compared.
 
-    A share is kept .002 away from 0 and 1, a correlation .002 from -1 and 1.
+    A share is kept .02 away from 0 and 1, so that none of few is not minus infinity, and a
+    correlation .002 from -1 and 1.
     """
     kept = np.array(values, np.float64)
     for place, number in enumerate(numbers):
         column = kept[..., place]
         if number.scale == "share":
-            column = np.clip(column, 0.002, 0.998)
+            column = np.clip(column, 0.02, 0.98)
             kept[..., place] = np.log(column / (1 - column))
         elif number.scale == "correlation":
             kept[..., place] = np.arctanh(np.clip(column, -0.998, 0.998))

@@ -37,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 ALPHAS = np.logspace(-0.5, 3.5, 9)
 FOLDS = 10
 # Intercepts of the hypotheses are hardly shrunk, interactions and squares more than slopes.
-PRESENCE, INTERACTION, SQUARE = 10.0, 0.7, 0.3
+PRESENCE, INTERACTION, SQUARE = 10.0, 0.3, 0.3
 # The proposal is adapted until the sample's effective size is so many times the parameters, or
 # so often; until then weights are flattened, so that a covariance can be told from them.
 LEAST, ADAPTATIONS = 8, 6
