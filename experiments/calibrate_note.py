@@ -38,6 +38,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tomli_w
 from note_evidence import (
     BAND,
@@ -50,7 +52,7 @@ from note_evidence import (
     events,
     posteriors,
 )
-from note_numbers import NUMBERS, legible, observed
+from note_numbers import EXTRA, NUMBERS, legible, observed
 from note_surrogate import Normal, Posterior, infer
 from note_worlds import HYPOTHESES, N_PARAMETERS, NAMES, Draw, Size, Store, config_at, natural
 from scipy.stats import norm, qmc
@@ -159,6 +161,22 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
 
 
+def as_table(entries: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return worlds as a table: what made each, its point, its numbers (null of a failed one)."""
+    names = [*(number.name for number in NUMBERS), *EXTRA]
+    rows = [
+        {key: entry[key] for key in ("round", "hypothesis", "seed", "seconds")}
+        | dict(zip(NAMES, entry["x"], strict=True))
+        | {name: entry["values"].get(name) for name in names}
+        for entry in entries
+    ]
+    table = pa.Table.from_pylist(rows)
+    return table.cast(pa.schema(
+        pa.field(f.name, pa.float32() if f.type in (pa.float64(), pa.null()) else f.type)
+        for f in table.schema
+    ))  # fmt: skip
+
+
 def parameter_rows(config: Config, found: Mapping[str, Posterior]) -> list[dict[str, Any]]:
     """Return prior and posterior median and 90 % interval of each parameter."""
     rows = []
@@ -239,6 +257,7 @@ def write_tables(study: Study, config: Config, out: Path, *, seed: int, bootstra
     write_rows(out / "numbers.csv", numbers)
     write_rows(out / "calibration.csv", checked)
     write_rows(out / "events.csv", events(study))
+    pq.write_table(as_table([*study.entries, *study.full]), out / "worlds.parquet")
     fitted = [row for row in numbers if row["kind"] == "fitted"]
     summary: dict[str, Any] = {
         "model_version": MODEL_VERSION, "seed": seed, "worlds": len(study.entries),
