@@ -52,7 +52,7 @@ from note_evidence import (
     events,
     posteriors,
 )
-from note_numbers import EXTRA, NUMBERS, legible, observed
+from note_numbers import EXTRA, FITTED, NUMBERS, legible, observed
 from note_surrogate import Normal, Posterior, infer
 from note_worlds import HYPOTHESES, N_PARAMETERS, NAMES, Draw, Size, Store, config_at, natural
 from scipy.stats import norm, qmc
@@ -163,7 +163,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def as_table(entries: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return worlds as a table: what made each, its point, its numbers (null of a failed one)."""
-    names = [*(number.name for number in NUMBERS), *EXTRA]
+    names = [*(number.name for number in FITTED), *EXTRA]
     rows = [
         {key: entry[key] for key in ("round", "hypothesis", "seed", "seconds")}
         | dict(zip(NAMES, entry["x"], strict=True))
