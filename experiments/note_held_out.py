@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from calibrate_note import write_rows
+from calibrate_note import HELD_OUT_SEED, write_rows
 from note_numbers import EXTRA, NUMBERS
 from note_worlds import found_record, numbers_of
 
@@ -30,8 +30,6 @@ from gateway.errors import GatewayError
 from gateway.provenance import MODEL_VERSION
 from gateway.results import load_config
 
-# Far from the seeds of the fit, and from those of other studies.
-FIRST_SEED = 900_001
 FILES = {"all": "note.toml", "no gateways": "note_without_gateways.toml"}
 ENTITIES = ("average precision: gain", "recall at precision 0.5: gain")
 
@@ -105,7 +103,7 @@ def main() -> None:
     set_threads(1)
     stored = options.fit / "held_out.jsonl"
     found: dict[str, list[dict[str, float]]] = {name: [] for name in FILES}
-    for seed in range(FIRST_SEED, FIRST_SEED + options.worlds):
+    for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + options.worlds):
         for name, file in FILES.items():
             entry = world(options.fit / file, seed, stored)
             found[name].append(entry["values"])
