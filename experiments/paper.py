@@ -190,7 +190,7 @@ def _held_out() -> list[list[str]]:
     return [
         [row["id"], row["number"].replace("_", " "),
          number(row["published"]) if isinstance(row["published"], float) else "–",
-         mean(row, "all"), mean(row, "no gateways")]
+         mean(row, "all"), mean(row, "no gateways"), told(row["difference_in_sd"])]
         for row in rows_of("note/held_out.csv")
         if row["kind"] in {"fitted", "unpublished"} and "p-value" not in row["number"]
     ]  # fmt: skip

@@ -223,7 +223,8 @@ _NOTE = {
                 "from the others, with", "without", "log10 Bayes factor", "could tell"),
     "claims": ("numbers", "gateways", "look-alikes", "look-alikes, without gateways"),
     "events": ("event", "hypothesis", "worlds", "90 % interval of the share"),
-    "held_out": ("", "number", "published", "with gateways: mean (sd)", "without: mean (sd)"),
+    "held_out": ("", "number", "published", "with gateways: mean (sd)", "without: mean (sd)",
+                 "apart, in sd"),
     "parameters": ("parameter", "prior", "with gateways", "without"),
 }  # fmt: skip
 
