@@ -8,7 +8,7 @@ coverage in worlds held out. ``calibrate_note`` says how they are defined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,8 @@ def bayes_factors(study: Study, *, bootstraps: int, seed: int) -> list[dict[str,
         rng = np.random.default_rng([seed, number])
         drawn = rng.choice(seeds, len(seeds))
         chosen = np.concatenate([np.flatnonzero(cluster == one) for one in drawn])
-        copies.append(log_evidences(study.surfaces(chosen), seed=seed + 1 + number, n=1000))
+        copy = replace(study, full=_resampled(study.full, rng))
+        copies.append(log_evidences(copy.surfaces(chosen), seed=seed + 1 + number, n=1000))
     asked = [("everything", "")]
     asked += [(kind, name) for name in CLAIMS for kind in ("given the others", "alone")]
     asked += [("given the others", number.name) for number in FITTED]
@@ -167,6 +168,15 @@ def bayes_factors(study: Study, *, bootstraps: int, seed: int) -> list[dict[str,
                  "mc_error": float(np.std(drawn, ddof=1)) if len(drawn) > 1 else float("nan")}
             )  # fmt: skip
     return rows
+
+
+def _resampled(full: list[dict[str, Any]], rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Return full-size worlds drawn again, as many of each hypothesis."""
+    found: list[dict[str, Any]] = []
+    for name in dict.fromkeys(entry["hypothesis"] for entry in full):
+        own = [entry for entry in full if entry["hypothesis"] == name]
+        found += [own[i] for i in rng.integers(0, len(own), len(own))]
+    return found
 
 
 def could_tell(surfaces: Mapping[str, Surface], *, seed: int, n: int = 600) -> dict[str, float]:
