@@ -964,8 +964,9 @@ def test_pathways__of_a_platform_without_known_roles_are_drawn_in_one_colour() -
 
 def test_exposure_contrast__plots_the_note_s_answer_the_corrected_and_the_truth() -> None:
     data = plotted("exposure_contrast")
-    assert data["how"].to_pylist() == ["observational", "corrected", "randomised"]
-    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.004]
+    expected = ["observational", "corrected", "randomised, gateway members", "randomised"]
+    assert data["how"].to_pylist() == expected
+    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.006, 0.004]
 
 
 def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gateway.analyses import MEANING, Verdict, verdict_of
 from gateway.detect import Measure, Quantity, measure_of
+from gateway.detect.measure import words_of
 from gateway.report.content import (
     Body,
     Cell,
@@ -76,7 +77,7 @@ def _table(
     shown = list(columns.values())
     return Table(
         key,
-        f"The {counted(len(rows), 'group')} that {detector.replace('_', ' ')} ranks highest.",
+        f"The {counted(len(rows), 'group')} that {words_of(detector)} ranks highest.",
         shown,
         [Body(rows_of(shown, rows, *(["role"] if roles is not None else [])))],
         filters,
