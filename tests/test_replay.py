@@ -30,7 +30,12 @@ decide_again = lean_kernel(replay_kernels.decide_again)
 EVERYTHING = (
     "world.users=150", "world.groups=60", "world.roles.recommender=3", "world.roles.inviter=3",
     "world.roles.fellow_traveller=3", "world.drift_share=0.2", "world.leaving=0.2",
-    "world.roles.influence_half_life=60.0",
+    "world.roles.influence_half_life=60.0", "world.featured_holdout=0.3",
+    "simulation.pymk_share=0.3", "simulation.found_weight=2.0", "simulation.pymi_featuring=2.0",
+    "moderation.demote_strikes=2", "moderation.non_amp_strikes=2", "moderation.non_rec_strikes=2",
+    "moderation.non_amp_reduction=0.5", "moderation.non_rec_reduction=0.5",
+    "moderation.demotion_spread=0.4", "moderation.demotion_slope=0.5", "moderation.detection=0.5",
+    "moderation.detection_spread=0.3", "moderation.reports=0.5", "moderation.false_strikes=0.01",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from gateway.analyses.group_labels import (
     group_signals,
     label_times,
     labelled_gateways,
+    matched_excess,
     signal_correlations,
 )
 from gateway.analyses.information import (
@@ -29,7 +30,7 @@ from gateway.analyses.join_sources import (
     invited_members,
     join_sources,
     pathways,
-    recent_join_sources,
+    second_table,
 )
 from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
@@ -71,14 +72,15 @@ __all__ = [
     "judge_groups",
     "label_times",
     "labelled_gateways",
+    "matched_excess",
     "nothing_ranked",
     "pathways",
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
     "rank_inviters",
-    "recent_join_sources",
     "record_of",
+    "second_table",
     "signal_correlations",
     "top_groups",
     "until",

@@ -12,7 +12,7 @@ from gateway.analyses.join_sources import (
     invited_members,
     join_sources,
     pathways,
-    recent_join_sources,
+    second_table,
 )
 from gateway.analyses.record import Record
 from gateway.config.schema import NoteSection
@@ -44,7 +44,7 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
         "comparison": pa.concat_tables(
             [
                 join_sources(record),
-                recent_join_sources(record, window=options.recent_days),
+                second_table(record),
                 exposure_contrast(record, horizon=options.follow_days),
                 invited_members(record),
                 pymi_holdout(record, margin=margin),

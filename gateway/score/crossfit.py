@@ -378,7 +378,8 @@ def _learn(
     if isinstance(scorer, LogisticScorer) and isinstance(model, LogisticModel):
         scorer = scorer.near(model)
     inner = [scorer.fit(prefixes, training & (part != j)) for j in range(INNER_FOLDS)]
-    _fill_logits(prefixes, np.where(training, part, np.int8(INNER_FOLDS)), inner, room)
+    which = np.where(training, part, np.int8(INNER_FOLDS))
+    linear = _fill_logits(prefixes, which, inner, room)
     offsets, ends, label = prefixes.offsets, prefixes.ends_block, prefixes.label
     training_outcomes(offsets, ends, label, training, outcome)
     calibrate = fit_calibrator(room.at_end, outcome, method=calibration)
@@ -389,26 +390,30 @@ def _learn(
     if isinstance(calibrate, Line):
         slope, intercept = calibrate.slope, calibrate.intercept
     else:
-        slope, intercept = 1.0, 0.0
+        slope, intercept, linear = 1.0, 0.0, None
         for _, rows, _ in prefixes.parts():
             p = calibrate(room.before[rows])
             room.before[rows] = logit(np.clip(p, CLIP, 1 - CLIP))
     if not isinstance(model, LogisticModel):
         # What makes the base rate's log-odds of it.
-        at_base = (logit(base) - intercept) / slope if slope else 0.0
+        at_base, linear = (logit(base) - intercept) / slope if slope else 0.0, None
         for _, rows, some in prefixes.parts():
             room.before[rows][some.blocks_before() == 0] = at_base
     line = np.array([slope, intercept])
-    expectation = fit_expectation(prefixes, training, room.before, line)
+    expectation = fit_expectation(
+        prefixes, training, room.before, line, None if linear is None else (linear, which)
+    )
     return Learnt(model, calibrate, base, expectation)
 
 
-def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into: Logits) -> None:
-    """Fill the logits of each user by one of the models, as ``fill_linear``."""
+def _fill_logits(
+    prefixes: Prefixes, which: Int8, models: Sequence[Model], into: Logits
+) -> list[LogisticModel] | None:
+    """Fill the logits of each user by one of the models, as ``fill_linear``, which these are."""
     linear = [model for model in models if isinstance(model, LogisticModel)]
     if len(linear) == len(models):
         fill_linear(prefixes, which, linear, into)
-        return
+        return linear
     for column in into:
         column[:] = 0.0
     for k, model in enumerate(models):
@@ -416,6 +421,7 @@ def _fill_logits(prefixes: Prefixes, which: Int8, models: Sequence[Model], into:
         rows = np.repeat(mine, np.diff(prefixes.offsets))
         for column, found in zip(into, model.logits(prefixes, mine), strict=True):
             column[rows] = found[rows]
+    return None
 
 
 def _fill(prefixes: Prefixes, which: Int8, learnt: Sequence[Learnt], into: Logits) -> None:

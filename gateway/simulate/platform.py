@@ -17,7 +17,7 @@ from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
 from gateway.simulate.invitations import InvitationLog, list_invitations
 from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
-from gateway.simulate.moderation import Moderation, Strikes
+from gateway.simulate.moderation import Moderation, Strikes, flag_users
 from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.occasion_kernels import LIMITED, SPARED
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
@@ -101,6 +101,10 @@ class History:
         """Return the first day on which each user was shown a GYSJ unit, or ``NEVER``."""
         days = self.stage.users.exposed
         return np.where(days == NO_DAY, NEVER, days.astype(np.int32)).astype(np.int32)
+
+    def flagged(self) -> npt.NDArray[np.int32]:
+        """Return the day from which each user is labelled non-rec, or ``NEVER``."""
+        return flag_users(self.world, self.stage.users, self.state)
 
     def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Return the user of each cell, shape (len(cell),)."""

@@ -30,7 +30,7 @@ _WARNING = (
 )
 _TITLES = {
     "R1": "Sources of joins of gateway-group members to target groups, over all time",
-    "R2": "The same sources in a recent window",
+    "R2": "Confirmed shares of the sources of a second table",
     "R3": "Joining a non-recommendable group, with and without exposure to recommendations",
     "R4": "Invitations to target groups that went to members of a top-100 gateway group",
     "R5": "Share of those invitations sent by super-inviters",
