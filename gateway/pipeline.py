@@ -25,6 +25,7 @@ from gateway.analyses import (
 from gateway.config import Config, config_digest, config_to_toml
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
 from gateway.detect import Detection
+from gateway.detect.measure import words_of
 from gateway.errors import ConfigError, Problem, ResultError, either
 from gateway.evaluate import evaluate_effects, evaluate_planted
 from gateway.finding import (
@@ -305,7 +306,10 @@ def _counterfactual(
     if inputs.history is None:
         return {}
     history, joins, mask = inputs.history, inputs.joins, inputs.targets.mask
-    truth = measure_truth(history, mask, joins, section=config.truth, talk=talk)
+    truth = measure_truth(
+        history, mask, joins, section=config.truth, leads="edges" in config.detect.detectors,
+        talk=talk,
+    )  # fmt: skip
     arms = live_arms(config, history, joins, mask, gateways=gateways, truth=truth, talk=talk)
     return {"truth": truth, **arms}
 
@@ -373,7 +377,9 @@ def _said_of_log(
         for name, other in detections.items()
         if other is not found
     ]
-    notes = [f"{name}: {note}" for name, other in detections.items() for note in other.notes]
+    notes = [
+        f"{words_of(name)}: {note}" for name, other in detections.items() for note in other.notes
+    ]
     lines = [*held.lines, *(line for line in silent if line is not None), *notes]
     counts = ("n_target_joins", "n_cases", "n_preceded", "n_candidates", "n_enough")
     ratios = ("base_rate", "ratio_typical", "ratio_largest")

@@ -63,6 +63,7 @@ class Purpose(IntEnum):
     PLANTED = 24
     SAMPLED_USERS = 25
     FLAGS = 26
+    TRIAL_ARMS = 27
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 
 from gateway.detect import Quantity
+from gateway.log import messages
 
 __all__ = [
     "AUC_WORDS",
@@ -80,11 +81,7 @@ def percent(value: float | None) -> str:
     """
     if value is None or is_missing(value):
         return MISSING
-    size = abs(100.0 * value)
-    digits = (
-        0 if size == 0.0 or size >= 9.95 else 1 if size >= 0.995 else 2 if size >= 0.0995 else 3
-    )
-    return f"{100.0 * value:.{digits}f}{_PERCENT}".replace("-", _MINUS)
+    return messages.percent(value)
 
 
 def share(value: float | None) -> str:

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from gateway.__main__ import main
+from gateway.cli import terminal
 from tests.worlds import SMALL
 
 # Whole runs: minutes as plain Python.
@@ -73,6 +76,24 @@ def many_rows(n_users: int = 300) -> list[str]:
 def test_version__is_printed(tmp_path):
     done = cli("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "gateway 0.1.0\n")
+
+
+@pytest.mark.parametrize(("width", "gone"), [(120, []), (66, ["E"]), (60, ["E", "q"])])
+def test_table__on_a_narrow_terminal_keeps_names_whole_and_says_what_it_leaves_out(
+    monkeypatch, capsys, width, gone
+):
+    name = "Women in Technology East"
+    console = partial(Console, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "Console", lambda **options: console(file=options["file"]))
+    columns = ["group", "rank", "q", "E", "95 % interval"]
+    terminal.print_table("T", columns, [[name, "1", "< 0.001", "1.25", "[4.121, 19.581]"]],
+                         may_go=["E", "q"])  # fmt: skip
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= width
+    assert name in said
+    assert "[4.121, 19.581]" in said
+    assert ("< 0.001" in said, "1.25" in said) == ("q" not in gone, "E" not in gone)
+    assert (f"no room for: {', '.join(gone)} (the report has them)" in said) == bool(gone)
 
 
 def test_help__lists_the_jobs(tmp_path):

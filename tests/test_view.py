@@ -224,6 +224,22 @@ def test_acting__adds_up_direct_effects(viewed: Viewed) -> None:
     assert float(rows[-1][4].partition(" ")[0].replace(",", "")) == best
 
 
+def test_acting__says_which_interventions_there_are_and_how_to_try_another(viewed: Viewed) -> None:
+    said = "For another one, add a table [[interventions]] to the config, and run it."
+    for kept, none in ((True, False), (False, True)):
+        tables = {
+            name: table
+            for name, table in viewed.tables.items()
+            if kept or name not in ("interventions", "dose_response", "intervention_sources")
+        }
+        text = asked(Viewed(tables, "some"), "acting")
+        assert said in text
+        assert ("This result holds none." in text) == none
+        assert ("users&#39; paired differences" in text) == kept
+    real = Viewed(result_tables(truth=False, n_groups=300), "real")
+    assert said not in asked(real, "acting")
+
+
 def test_pages__of_a_real_log_name_no_role() -> None:
     real = Viewed(result_tables(truth=False, n_groups=300), "real")
     for path in ("", "groups", "detectors", "acting"):

@@ -271,7 +271,7 @@ _BENCHMARK = ("average_precision", "precision_at_50", "recall_at_100",
 
 def studies() -> str:
     """Return tables of the stored studies, a fragment each, between marks."""
-    made = {"benchmark": _benchmark(), "interventions": _interventions()}
+    made = {"benchmark": _benchmark(), "interventions": _interventions()} | _mechanisms()
     for folder, file, columns in (_LAWS, _SHAPES):
         rows = _csv(folder, file)
         made[folder] = _table(columns, [[row[key] for key in columns] for row in rows])
@@ -307,6 +307,61 @@ def _interventions() -> str:
             for row in rows
         ],
     )  # fmt: skip
+
+
+_CALLS = ("found", "called", "false by role", "false by replay", "named")
+
+
+def _mechanisms() -> dict[str, str]:
+    """Return average precision by detector and kind of world, what is called, plans, designs."""
+    rows = _csv("mechanisms", "mechanisms.csv")
+    at = {(row["kind"], row["detector"], row["measure"]): row for row in rows}
+
+    def cell(*key: str) -> str:
+        row = at.get(key)
+        told = row is not None and row["value"] not in ("", "nan")
+        return f"{float(row['value']):.2f} ± {float(row['se']):.2f}" if row and told else MISSING
+
+    kinds = [kind for kind in dict.fromkeys(row["kind"] for row in rows) if kind != "none"]
+    names = [row["detector"] for row in rows if row["measure"] == "ap" and row["kind"] == kinds[0]]
+    precision = [
+        (f"`{n}`", *(cell(kind, n, "ap") for kind in kinds)) for n in names if "," not in n
+    ]
+    calls = [
+        (kind, cell(kind, "caused", "caused"), *(cell(kind, "verdict", key) for key in _CALLS))
+        for kind in (*kinds, "none")
+    ]
+    strict = [
+        (kind, *(cell(kind, name, key) for name in ("edges", "edges, least ratio 2")
+                 for key in ("found", "called", "false by role", "false by replay")))
+        for kind in (*kinds, "none")
+    ]  # fmt: skip
+    plans = [
+        (row["plan"], row["budget"], f"{float(row['n']):.1f}",
+         *(_bounded({"value": row[key], "ci_low": row[f"{key}_low"],
+                     "ci_high": row[f"{key}_high"]}, digits=1) for key in _ARMS))
+        for row in _csv("mechanisms", "plans.csv")
+    ]  # fmt: skip
+    designs = [
+        (row["design"], *(f"{float(row[key]):.0f}" for key in ("units", "truth", "estimate")),
+         _bounded({"value": row["bias"], "ci_low": row["bias_low"], "ci_high": row["bias_high"]},
+                  digits=0),
+         *(f"{float(row[key]):.0f}" for key in ("sd", "error", "detectable")),
+         f"{float(row['power']):.2f}")
+        for row in _csv("mechanisms", "designs.csv")
+    ]  # fmt: skip
+    of = ("found", "called", "false by role", "false by replay")
+    return {
+        "mechanisms": _table(("detector", *kinds), precision),
+        "verdict": _table(("worlds", "caused", *_CALLS), calls),
+        "least ratio": _table(
+            ("worlds", *(f"{x}, 1.5" for x in of), *(f"{x}, 2" for x in of)), strict
+        ),
+        "plans": _table(("plan", "budget", "acted on", "target joins averted",
+                         "benign joins lost", "lost for each averted"), plans),
+        "designs": _table(("units drawn", "number", "truth", "estimate", "bias", "sd",
+                           "stated error", "found with power .8", "called"), designs),
+    }  # fmt: skip
 
 
 def _bounded(row: dict[str, str] | None, *, digits: int = 2) -> str:

@@ -1,5 +1,6 @@
 """What the note shows, recomputed: tables in, one table out."""
 
+from gateway.analyses.actors import invitations_in, inviting, rank_inviters
 from gateway.analyses.curves import event_study, probability_curves
 from gateway.analyses.entities import entity_model
 from gateway.analyses.explanation import (
@@ -64,7 +65,9 @@ __all__ = [
     "exposure_contrast",
     "group_signals",
     "information_of",
+    "invitations_in",
     "invited_members",
+    "inviting",
     "join_sources",
     "judge_groups",
     "label_times",
@@ -75,6 +78,7 @@ __all__ = [
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
+    "rank_inviters",
     "record_of",
     "second_table",
     "signal_correlations",

@@ -198,7 +198,7 @@ def _randomised(record: Record, follow: Follow) -> Iterator[Row]:
     yield Row(
         "R3", "design: users per arm to find the difference by lot with power 80 %",
         users_needed(pooled, truth),
-        (users_needed(pooled, high), users_needed(pooled, low) if excludes else math.inf),
+        (users_needed(pooled, high), users_needed(pooled, low) if excludes else math.nan),
     )  # fmt: skip
     yield Row(
         "R3", "design: power of the holdout to find the note's difference",

@@ -12,7 +12,9 @@ from scipy.stats import binom
 
 from gateway.arrays import Int64
 from gateway.detect import DETECTORS, Claim, Detection, measure_of
+from gateway.detect.measure import words_of
 from gateway.log.join_log import JoinLog
+from gateway.log.messages import percent
 from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
@@ -112,8 +114,8 @@ class Information:
 
     def _least(self) -> str:
         said = (
-            f"{self.base_rate:.2%} of joins are followed by a target join (the base rate); a group "
-            f"would be found with power {POWER:g} {_from(self.ratio_typical)} at "
+            f"{percent(self.base_rate)} of joins are followed by a target join (the base "
+            f"rate); a group would be found with power {POWER:g} {_from(self.ratio_typical)} at "
             f"{self.n_typical:,} joiners (the median), and {_from(self.ratio_largest)} at "
             f"{self.n_largest:,} (the largest)"
         )
@@ -315,11 +317,11 @@ class Verdict:
     @property
     def agreement(self) -> str:
         """What the two detectors agree and disagree on, in one line."""
+        one, other = words_of(self.association_by), words_of(self.change_by)
         n, m, both = len(self.association), len(self.change), len(self.both)
         return (
-            f"{self.association_by} flags {n:,}, {self.change_by} flags {m:,}: {both:,} by both, "
-            f"{n - both:,} by {self.association_by} alone, "
-            f"{m - both:,} by {self.change_by} alone"
+            f"{one} flags {n:,}, {other} flags {m:,}: {both:,} by both, "
+            f"{n - both:,} by {one} alone, {m - both:,} by {other} alone"
         )
 
     @property

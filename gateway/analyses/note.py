@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from gateway.analyses.actors import inviting
 from gateway.analyses.entities import entity_model
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
@@ -23,6 +24,7 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
     """Return the note's analyses by name.
 
     ``comparison`` holds every row of R1 to R10, published beside simulated;
+    ``actors`` the note's questions on gateway groups and invitations (``inviting``);
     ``label_times`` what the figure of labels over time draws, ``pathways`` the requests of R1
     by gateway group and source. Where the simulator's
     parameters were fitted to the published numbers, agreement is not evidence about the
@@ -51,6 +53,9 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
                 signal_correlations(record),
                 entity_model(record, precision=options.precision, seed=seed),
             ]
+        ),
+        "actors": inviting(
+            record.joins, record.invitations, gateways=record.is_top, targets=record.is_target
         ),
         "label_times": label_times(record),
         "pathways": pathways(record),

@@ -21,6 +21,7 @@ from gateway.check.rearranging import (
 )
 from gateway.config.checked_log import CheckSection
 from gateway.detect import UNRANKED, Detection, Measure
+from gateway.detect.measure import words_of
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import average_precision, evaluation_table, spearman_among
 from gateway.log.join_log import JoinLog
@@ -107,7 +108,9 @@ def _measure(
         table = _table(
             section.log, forwards, lambda found: _directions(found, backwards[found.detector])
         )
-        notes = [f"{name}: {note}" for name, one in forwards.items() for note in one.notes]
+        notes = [
+            f"{words_of(name)}: {note}" for name, one in forwards.items() for note in one.notes
+        ]
         said = _said(changed) | ({"notes": "; ".join(notes)} if notes else {})
         return Measured(table, None, said, _measures(forwards))
     permute = permute_labels if section.log == "labels_permuted" else permute_within_users

@@ -12,7 +12,8 @@ from gateway.check.rearranging import permute_labels, permute_within_users, samp
 from gateway.check.summary import ALLOWED, NULLS, answers_to
 from gateway.check.words import LOGS
 from gateway.detect import Detection, Measure
-from gateway.detect.intervals import clopper_pearson
+from gateway.detect.measure import words_of
+from gateway.detect.significance import clopper_pearson
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
@@ -94,13 +95,13 @@ class Permuted:
         said = []
         for log in NULLS:
             mine = [
-                f"{row['detector']} calls in {row['n_with_calls']} of {row['n_logs']}"
+                f"{words_of(row['detector'])} calls in {row['n_with_calls']} of {row['n_logs']}"
                 for row in rows
                 if row["log"] == log
             ]
             said += [f"{LOGS[log]}, {', '.join(mine)}"] if mine else []
         if self.failing:
-            names = ", ".join(sorted(self.failing))
+            names = ", ".join(map(words_of, sorted(self.failing)))
             end = f"{names}: in more than 1 log of 20, so its flags are marked as not held"
         else:
             most = max(row["ci_high"] for row in rows)

@@ -17,13 +17,14 @@ from gateway.cli.own_logs import PartOptions, workers_for
 from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
 from gateway.config import Config
 from gateway.detect import measure_of
+from gateway.detect.measure import words_of
 from gateway.errors import NobodyToCompareError, ResultError
 from gateway.log.work import Work, working
 from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
 from gateway.report.sections.top_groups import ranked_columns
 from gateway.results import Result, open_result, stands
-from gateway.wording import AUC_WORDS, scorer_shortfalls
+from gateway.wording import AUC_WORDS, percent, scorer_shortfalls
 
 __all__ = ["run_and_show", "simulate_and_show"]
 
@@ -32,6 +33,8 @@ _COLUMNS = (
     "group", "rank", "role", "score", "estimate", "interval", "n_joiners", "q_value", "flagged",
     "e_value", "gamma",
 )  # fmt: skip
+# What a narrow terminal does without, the first of them first.
+_MAY_GO = ("gamma", "e_value", "score", "q_value", "n_joiners", "role")
 
 
 def run_and_show(
@@ -56,7 +59,7 @@ def run_and_show(
         if fallback is None:
             raise
         names = set(config.detect.detectors) - set(fallback.detect.detectors)
-        left_out = f"{', '.join(sorted(names))} is left out: {error}"
+        left_out = f"{', '.join(map(words_of, sorted(names)))} is left out: {error}"
         talk.say(left_out)
         result = run_one(fallback, left_out=left_out)
     except ResultError:
@@ -169,8 +172,9 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
     known = ranked_columns(measure)
     columns = [known[key] for key in _COLUMNS if key not in left_out]
     rows = [[column.cell(row).text for column in columns if column.cell] for row in top]
-    title = f"Top gateway groups by {detector.replace('_', ' ')}"
-    print_table(title, [column.label for column in columns], rows)
+    title = f"Top gateway groups by {words_of(detector)}"
+    may_go = [known[key].label for key in _MAY_GO if key not in left_out]
+    print_table(title, [column.label for column in columns], rows, may_go=may_go)
 
 
 def _rule(detector: str, config: Config) -> str:
@@ -179,7 +183,7 @@ def _rule(detector: str, config: Config) -> str:
     if not measure.test:
         return ""
     if not measure.holds_level:
-        return f"flagged: nobody, as the p-values of {detector} do not hold their level\n"
+        return f"flagged: nobody, as the p-values of {words_of(detector)} do not hold their level\n"
     options = config.options_of(detector)
     least = getattr(options, "min_spiking", getattr(options, "min_events", 0))
     more = f" and at least {least:,} {measure.events}" if least else ""
@@ -207,7 +211,7 @@ def _headlines(result: Result) -> list[str]:
 
 
 def _of(row: dict[str, Any], several: bool) -> str:
-    return f"{row['detector']}, " if several and row["truth"] == "planted" else ""
+    return f"{words_of(row['detector'])}, " if several and row["truth"] == "planted" else ""
 
 
 def _arms(result: Result) -> list[str]:
@@ -215,7 +219,8 @@ def _arms(result: Result) -> list[str]:
     return [
         f"arm {row['arm']}: {row['averted']:,.0f} target joins averted (95 % "
         f"{row['averted_low']:,.0f} to {row['averted_high']:,.0f}) of {row['target_joins']:,}, "
-        f"{row['benign_lost']:,.0f} benign joins lost, {row['share_diverged']:.1%} of users differ"
+        f"{row['benign_lost']:,.0f} benign joins lost, "
+        f"{percent(row['share_diverged'])} of users differ"
         for row in _rows(result, "interventions")
     ]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -40,30 +41,59 @@ def complain(message: str) -> None:
     sys.stderr.write("\n".join(["error: " + lines[0], *lines[1:]]) + "\n")
 
 
-# Letters of a cell up to which its column is as wide as it needs, whatever the terminal.
-_CELL = 24
+# Letters of a cell up to which its column is as wide as it needs, whatever the terminal; and
+# what stands beside the letters of a column.
+_CELL, _FRAME = 24, 3
+# Columns of what is no terminal.
+_WIDE = 120
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout; the first column is text, the others are numbers."""
-    table = Table(title=Text(clean(title)), title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
-        # Numbers and the words above them stay whole; names take the room that is left.
-        parts = [*column.split(), *(row[index] for row in rows)]
-        longest = max(map(len, parts), default=0)
-        least = longest if index > 0 and longest <= _CELL else None
-        table.add_column(
-            Text(clean(column)),
-            justify="left" if index == 0 else "right",
-            overflow="fold",
-            width=least,
-        )
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    may_go: Sequence[str] = (),
+) -> None:
+    """Print a table on stdout; the first column is text, the others are numbers.
+
+    Parameters
+    ----------
+    title, columns, rows
+        What it says.
+    may_go
+        Columns that are left out, the first ones first, where a terminal is too narrow.
+    """
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
-        console = Console(file=sys.stdout, highlight=False, width=120)
+        console = Console(file=sys.stdout, highlight=False, width=_WIDE)
+    cells = {column: [clean(row[i]) for row in rows] for i, column in enumerate(columns)}
+    # Numbers and the words above them stay whole; names break between words where they must.
+    widths = {
+        column: max(map(cell_len, [*column.split(), *texts]), default=0)
+        for column, texts in cells.items()
+    }
+    room = console.width - 1 - sum(min(width, _CELL) + _FRAME for width in widths.values())
+    gone = []
+    for column in may_go:
+        if room < 0:
+            room += min(widths[column], _CELL) + _FRAME
+            gone.append(column)
+    table = Table(title=Text(clean(title)), title_justify="left", header_style="bold")
+    kept = [column for column in columns if column not in gone]
+    for column in kept:
+        is_first = column == columns[0]
+        table.add_column(
+            Text(clean(column)),
+            justify="left" if is_first else "right",
+            overflow="fold",
+            width=None if is_first or widths[column] > _CELL else widths[column],
+        )
+    for i in range(len(rows)):
+        table.add_row(*(Text(cells[column][i]) for column in kept))
     console.print(table)
+    if gone:
+        console.print(Text(f"no room for: {', '.join(gone)} (the report has them)"))
 
 
 def or_undefined(value: float | None, form: str = ".3f") -> str:

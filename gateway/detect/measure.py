@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Claim", "Measure", "Quantity", "Unit", "own_measure"]
+__all__ = ["Claim", "Measure", "Quantity", "Unit", "own_measure", "words_of"]
 
 Unit = Literal["", "share", "points"]
 Claim = Literal["association", "change", "trace"]
@@ -83,6 +83,11 @@ class Measure:
     test: str = ""
     holds_level: bool = True
     claims: Claim = "association"
+
+
+def words_of(detector: str) -> str:
+    """Return the name of a detector as it stands in a sentence."""
+    return detector.replace("_", " ")
 
 
 def own_measure(detector: str, *, holds_level: bool = True) -> Measure:

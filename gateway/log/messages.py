@@ -17,7 +17,7 @@ import numpy as np
 from gateway.arrays import Mask
 from gateway.errors import LogError, Problem
 
-__all__ = ["Place", "complaint", "did_you_mean", "listed", "nearest", "shown"]
+__all__ = ["Place", "complaint", "did_you_mean", "listed", "nearest", "percent", "shown"]
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 20
@@ -45,6 +45,21 @@ def shown(value: object) -> str:
     if len(literal) <= _LONGEST_VALUE:
         return literal
     return f"{literal[:_LONGEST_VALUE]}... ({len(str(value))} characters)"
+
+
+def percent(value: float) -> str:
+    r"""Return a share in per cent with two or three significant digits.
+
+    Examples
+    --------
+    >>> percent(0.38), percent(0.03121), percent(0.0004)
+    ('38\xa0%', '3.1\xa0%', '0.040\xa0%')
+    """
+    size = abs(100.0 * value)
+    digits = (
+        0 if size == 0.0 or size >= 9.95 else 1 if size >= 0.995 else 2 if size >= 0.0995 else 3
+    )
+    return f"{100.0 * value:.{digits}f}\N{NO-BREAK SPACE}%".replace("-", "\N{MINUS SIGN}")
 
 
 def listed(values: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.detect import REGISTRY
+from gateway.detect.measure import words_of
 from gateway.evaluate.replicates import compare_detectors, is_sweep
 from gateway.wording import (
     AUC_WORDS,
@@ -244,7 +245,7 @@ def _targets(result: Result) -> str:
     users = [n for n in names if n not in REGISTRY or REGISTRY[n].uses_horizon]
     horizon = result.summary("horizon") if users or not names else None
     if horizon and users != names:
-        horizon += f" for {', '.join(users).replace('_', ' ')}"
+        horizon += f" for {', '.join(map(words_of, users))}"
     return (
         f"Target set: {counted(result.number('n_targets'), 'group')} "
         f"({result.summary('target_rule') or MISSING}){f', horizon {horizon}' if horizon else ''}."
@@ -279,7 +280,7 @@ def _ranking(result: Result) -> str:
     ranked = counted(result.number("n_ranked"), "group")
     flagged = count(result.number("n_flagged"))
     is_spike = result.detector == DETECTOR
-    method = "The spike method" if is_spike else f"The detector {result.detector}"
+    method = "The spike method" if is_spike else f"The detector {words_of(result.detector)}"
     found = f"{method} ranks {ranked} and flags {flagged} as gateways"
     precision = result.planted("average_precision")
     if precision.value is None or not result.has_truth():
@@ -301,7 +302,7 @@ def _rivals(result: Result) -> str:
         return ""
     best = max(known, key=lambda name: (known[name], name))
     return (
-        f"Of {count(len(known))} detectors, {best.replace('_', ' ')} ranks the planted gateways "
+        f"Of {count(len(known))} detectors, {words_of(best)} ranks the planted gateways "
         f"best, with an average precision of {decimal(known[best])}."
     )
 

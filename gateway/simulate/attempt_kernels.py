@@ -17,10 +17,12 @@ from gateway.simulate.occasion_kernels import (
     FRIENDS,
     HELD_FROM_GYSJ,
     INVITATION,
+    LIMITED,
     MEMBER,
     NOTHING,
     RECOMMENDATION,
     REQUEST,
+    SPARED,
     accepts,
     friction_of,
     heat,
@@ -94,9 +96,15 @@ def _shown(stage, policies, own, at, look, seed, stream):  # type: ignore[no-unt
     via, seed_group = remember(own, at.base, at.n, look.x1)
     if seed_group < 0:
         return np.int64(-1), via
-    if stage.filters and policies.seed_filter[policies.step[at.day], seed_group]:
+    filters = stage.filters and not stage.users[at.u].holdouts & SPARED
+    if filters and policies.seed_filter[policies.step[at.day], seed_group]:
         return np.int64(-1), via
     g = recommended(stage.neighbour, stage.weight, refit_of(stage, at.day), seed_group, look.x2)
+    if filters and g >= 0 and len(policies.edge) > 0:
+        key = seed_group * len(stage.groups) + g
+        i = np.searchsorted(policies.edge, key)
+        if i < len(policies.edge) and policies.edge[i] == key:
+            return np.int64(-1), via
     labelled = g >= 0 and stage.groups[g].non_rec <= at.day
     if labelled and _withheld(stage.non_rec_reduction, at, look, seed, stream):
         g = np.int64(-1)
@@ -132,8 +140,12 @@ def _invited(stage, policies, own, at, me, look, looked, seed, stream):  # type:
         via = -2 - cell
     elif at.inbox.group >= 0 and not looked:
         g, via, from_inbox = at.inbox.group, at.inbox.sender, True
-    if g >= 0 and stage.shields:
-        friction = friction_of(policies, own, at.base, at.n, at.day)
+    if g >= 0 and stage.shields and not me.holdouts & SPARED:
+        step = policies.step[at.day]
+        friction = friction_of(policies.friction[step], own, at.base, at.n)
+        if from_inbox and stage.users[via].holdouts & LIMITED:
+            by_sender = friction_of(policies.sender_friction[step], own, at.base, at.n)
+            friction = max(friction, by_sender)
         if friction > 0.0:
             v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_FRICTION + look.attempt)
             if uniform(v0) < friction:
@@ -145,7 +157,7 @@ def _invited(stage, policies, own, at, me, look, looked, seed, stream):  # type:
 def _passed_over(stage, policies, it, g, at, look, seed, stream):  # type: ignore[no-untyped-def]
     """Whether a demoted group is passed over."""
     share = 1.0
-    if stage.demotes:
+    if stage.demotes and not stage.users[at.u].holdouts & SPARED:
         share -= policies.demotion[policies.step[at.day], g]
     if it.demoted <= at.day:
         share *= 1.0 - it.demotion

@@ -79,9 +79,9 @@ def build_stage(
         attempts=section.attempts,
         refit_days=section.refit_days,
         gap_shape=world.section.gap_shape,
-        filters=bool(policies.seed_filter.any()),
+        filters=bool(policies.seed_filter.any()) or len(policies.edge) > 0,
         demotes=bool(policies.demotion.any()),
-        shields=bool(policies.friction.any()),
+        shields=bool(policies.friction.any() or policies.sender_friction.any()),
     )
 
 

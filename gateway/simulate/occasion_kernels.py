@@ -18,11 +18,13 @@ __all__ = [
     "HELD_FROM_GYSJ",
     "HELD_FROM_PYMI",
     "INVITATION",
+    "LIMITED",
     "MEMBER",
     "NEVER",
     "NOTHING",
     "RECOMMENDATION",
     "REQUEST",
+    "SPARED",
     "UNCONFIRMED",
     "UNFEATURED_BY_PYMI",
     "UNFEATURED_BY_PYMK",
@@ -50,8 +52,9 @@ NOTHING, REQUEST, MEMBER = 0, 1, 2
 # Added to the source of a cell whose request was not confirmed.
 UNCONFIRMED = 128
 RECOMMENDATION, FRIENDS, INVITATION = 0, 1, 2
-# Bits of ``holdouts``.
+# Bits of ``holdouts``. Interventions pass over the spared; friction by sender is of the limited.
 HELD_FROM_GYSJ, HELD_FROM_PYMI, UNFEATURED_BY_PYMI, UNFEATURED_BY_PYMK = 1, 2, 4, 8
+SPARED, LIMITED = 64, 128
 # First draw of an occasion's time for what comes after its gap.
 _DRAW_REST = 1 << 20
 
@@ -244,14 +247,13 @@ def some_friend(stage, me, u, day, x, weight):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def friction_of(policies, cells, base, n, day):  # type: ignore[no-untyped-def]
+def friction_of(friction, cells, base, n):  # type: ignore[no-untyped-def]
     """Chance that an invitation is dropped: the largest over the user's groups."""
     share = 0.0
-    step = policies.step[day]
     for i in range(base, base + n):
         g = cells[i].group
-        if g >= 0 and cells[i].source < UNCONFIRMED and policies.friction[step, g] > share:
-            share = policies.friction[step, g]
+        if g >= 0 and cells[i].source < UNCONFIRMED and friction[g] > share:
+            share = friction[g]
     return share
 
 

@@ -184,8 +184,10 @@ class Policies(NamedTuple):
     step: np.ndarray  # of each day
     seed_filter: np.ndarray  # [step, group]: nothing is recommended from it
     demotion: np.ndarray  # [step, group]: chance that the group is passed over
-    friction: np.ndarray  # [step, group]: chance that a member's invitation is dropped
+    friction: np.ndarray  # [step, group]: chance that a member's invitation is dropped,
+    sender_friction: np.ndarray  # [step, group]: one by a sender marked as limited
     invite_cap: np.ndarray  # [step]: most people invited at once
+    edge: np.ndarray  # seed times groups plus group: never recommended from the seed, sorted
 
 
 class Stage(NamedTuple):

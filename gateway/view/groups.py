@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.detect import measure_of
+from gateway.detect.measure import words_of
 from gateway.report.content import (
     Body,
     Cell,
@@ -36,7 +37,6 @@ from gateway.view.viewed import (
     drawn_figures,
     link,
     whole,
-    words_of,
 )
 from gateway.wording import MISSING, count, counted, interval_of, name, percent, written
 

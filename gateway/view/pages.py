@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from scipy.stats import spearmanr
 
+from gateway.detect.measure import words_of
 from gateway.report.content import (
     Body,
     Cell,
@@ -23,11 +24,10 @@ from gateway.report.content import (
 from gateway.report.page import environment
 from gateway.report.sections.check import check
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
-from gateway.report.sections.target_groups import reading, target_set
-from gateway.report.sections.top_groups import verdict
+from gateway.report.sections.top_groups import reading, target_set, verdict
 from gateway.report.summary import confusion, lede, tiles
 from gateway.view.groups import all_groups, all_users, one_group, one_user
-from gateway.view.viewed import Choice, Content, Query, Viewed, whole, words_of
+from gateway.view.viewed import Choice, Content, Query, Viewed, whole
 from gateway.wording import NO_CHARACTER, count, decimal, name
 
 __all__ = ["page", "style"]
@@ -120,7 +120,12 @@ _ACTING: Final = (
     "What if nobody had joined the first groups of a ranking, all else alike? Each join was "
     "replayed without the group (the direct effect); the sum over the joins of the first groups "
     "is what these joins caused. It is no forecast of an intervention: users whose join is "
-    "prevented do something else, which the arms below simulate."
+    "prevented do something else."
+)
+_ARMS: Final = (
+    "What users do instead has to be simulated, each intervention as another platform. That was "
+    "done when the result was made, for the interventions that its config names; these pages "
+    "simulate nothing. For another one, add a table [[interventions]] to the config, and run it."
 )
 
 
@@ -142,7 +147,9 @@ def _acting(viewed: Viewed, query: Query) -> Content:
         [Section("caused", "Joins that would not have been", [_ACTING, table])] if rows else []
     )
     arms = interventions(viewed.result)
-    sections += [] if arms is None else [arms]
+    if rows or arms:
+        held = ["This result holds none."] if arms is None else arms.blocks
+        sections.append(Section("interventions", "Interventions", [_ARMS, *held]))
     nothing = (
         "The result holds neither direct effects nor interventions: they need a simulated world."
     )

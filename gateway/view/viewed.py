@@ -26,7 +26,6 @@ __all__ = [
     "drawn_figures",
     "link",
     "whole",
-    "words_of",
 ]
 
 Query = Mapping[str, str]
@@ -128,11 +127,6 @@ def drawn_figures(tables: Mapping[str, pa.Table], *, only: str | None = None) ->
         )
         for figure, data in found
     ]
-
-
-def words_of(detector: str) -> str:
-    """Return a detector's name as it stands in a sentence."""
-    return detector.replace("_", " ")
 
 
 def chosen(query: Query, key: str, options: Sequence[tuple[str, str]]) -> str:

@@ -25,6 +25,7 @@ from gateway.detect.self_controlled.surrogates import choose_surrogates
 from gateway.detect.self_controlled.windows import choose_window, targets_run_out, window_in
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
+from gateway.log.messages import percent
 from gateway.log.work import check_room, over_parts
 from gateway.targets import TargetSet
 
@@ -144,15 +145,13 @@ def detect_self_controlled(
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared)
-    gather = partial(
-        gather_evidence, joins, prepared=prepared, window=window, penalty=options.penalty,
-        bulk=options.inflation == "bulk", aliases=options.aliases == "auto",
-        before=options.second_contrast == "before",
-    )  # fmt: skip
+    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared, seed=seed)
+    gather = partial(gather_evidence, joins, options=options, prepared=prepared, window=window)
     found = gather(targets.mask | surrogate)
     if surrogate.any():
-        found = found.replaced(gather(targets.mask), surrogate)
+        # Target joins alone tell little of what the other groups do; the first fit knows more.
+        others = np.where(found.own.informative, found.beta, 0.0)
+        found = found.replaced(gather(targets.mask, centre=others), surrogate)
     own, sizes = found.own, joins.sizes()
     ranked = ~targets.mask & own.informative & (sizes >= options.min_joiners)
     score, error = found.beta, found.mode_error
@@ -195,7 +194,7 @@ def detect_self_controlled(
         *_say_kinds(found.second_kind),
         *say_checks(found.checks),
     )
-    if given is None:
+    if given is None and window.ends:
         notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
     return replace(
         detection, extra={**detection.extra, "grade": grade}, notes=notes,
@@ -215,8 +214,10 @@ def _say_kinds(share: float) -> tuple[str, ...]:
     if share == 0.0:
         return ()
     less = min(share, 1.0 - share)
-    return (f"users are of two kinds by what they join ({less:.0%} and {1 - less:.0%} of those "
-            "who join a target), each with its own calendar",)  # fmt: skip
+    return (
+        f"users are of two kinds by what they join ({percent(less)} and {percent(1 - less)} of "
+        "those who join a target), each with its own calendar",
+    )
 
 
 def _set_aside(joins: JoinLog, most: float) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from gateway.detect import measure_of
+from gateway.detect.measure import words_of
 from gateway.report.content import (
     Body,
     Cell,
@@ -144,7 +145,7 @@ def _facts(
     for other in ranks:
         flag = ", flagged" if other["flagged"] else ""
         rank = "not ranked" if other["rank"] is None else f"rank {count(other['rank'])}{flag}"
-        yield f"by {other['detector'].replace('_', ' ')}", rank
+        yield f"by {words_of(other['detector'])}", rank
     yield from facts_of(known, truth)
 
 
