@@ -277,7 +277,7 @@ def test_calibration__covers_what_it_says(tmp_path):
 @pytest.mark.slow
 def test_fit__runs_from_a_start_to_its_tables_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     arguments = ["calibrate_note.py", "--out", str(tmp_path), "--points", "8", "--bootstraps", "2",
-                 "--users", "8000", "--groups", "400", "--full", "0"]  # fmt: skip
+                 "--users", "16000", "--groups", "400", "--full", "0"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", [*arguments, "--rounds", "1"])
     calibrate.main()
     stored = (tmp_path / "worlds.jsonl").read_text()
