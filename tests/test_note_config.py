@@ -300,6 +300,20 @@ def test_config__is_the_one_that_the_stored_fit_gave(name):
     assert load_config(REFERENCE / name) == load_config(ROOT / "configs" / name)
 
 
+def test_page__says_what_the_stored_tables_say():
+    with (REFERENCE / "numbers.csv").open(encoding="utf-8") as stream:
+        fitted = [row for row in csv.DictReader(stream) if row["kind"] == "fitted"]
+    outside = [
+        [row["number"] for row in fitted if row[f"{name}, fitted: inside"] == "False"]
+        for name in ("all", "no gateways")
+    ]
+    cells = ["ci_ri_strikes and non_amp", "ci_ri_severe_strikes and non_rec"]
+    assert outside == [cells, cells]
+    macros = paper.gather()["macros"]
+    assert (macros["tell.for"], macros["tell.against"], macros["could.list"]) == ("none",) * 3
+    assert max(fitted, key=lambda row: float(row["could_tell"]))["number"] == "share of invitation"
+
+
 def macros_of_the_text():
     """Names that the manuscript takes from tables, tables and figures."""
     text = (ROOT / "docs" / "paper" / "paper.typ").read_text(encoding="utf-8")
