@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateway.sweep.warming import TINY
+from gateway.sweep.running import TINY
 
 BARE = """
 import sys

@@ -5,28 +5,42 @@ inclination gives each a rate of target joins, and gateways multiply it from the
 joining on. Each kind of world disturbs one thing at a time. Where a kind begins with ``null``,
 no group has an effect, and every call is a false one.
 
-For each kind and each setting of the detector (all pieces, or one turned off) it prints the mean
-over worlds of average precision against the planted gateways, of calls at 5 % and the share of
-false ones, the same of robust calls, and the share of gateways whose 95 % interval holds the
-planted ratio. Groups of one alias set count once, and a set with a
-gateway in it is true.
+A config can be named in place of a kind: the world of a simulated platform, or a real log into
+which ten gateways of ratio 4 are planted anywhere.
 
-Run: python experiments/disturbances.py [--worlds 5] [--first 1] [--kinds base bots ...]
-     [--settings all prior ...] [--users 20000]
+For each kind and each setting of the detector (all pieces, or one turned off) it prints the mean
+over worlds of average precision against the gateways, of look-alikes among as many groups as
+there are gateways, of calls at 5 % and the share of false ones, the same of robust calls, the
+share of gateways whose 95 % interval holds the planted ratio, and processor seconds. Groups of
+one alias set count once, and a set with a gateway in it is true. What is in the file of --out is
+not computed again.
+
+Run: python experiments/disturbances.py --out FILE [--worlds 5] [--first 1]
+     [--kinds base bots configs/bench/meetup_tech.toml ...] [--settings all prior ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gateway.check import Planting, plant
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
+from gateway.inputs import obtain_inputs
 from gateway.log.join_log import JoinLog
+from gateway.provenance import MODEL_VERSION
+from gateway.results import load_config
 from gateway.targets import TargetSet
+from gateway.world import GATEWAYS as GATEWAY_ROLES
+from gateway.world import LOOK_ALIKES, Role
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -116,25 +130,28 @@ KINDS: Mapping[str, Kind] = {
     "null_strong_travellers": Kind(null=True, users=40_000, drift=0.4, drift_factor=54.6),
 }
 
-SETTINGS: Mapping[str, Mapping[str, str]] = {
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "all": {},
+    "no surrogates": {"surrogates": "none"},
     "no prior": {"prior": "none"},
     "no inflation": {"inflation": "none"},
+    "no second contrast": {"second_contrast": "none"},
     "no aliases": {"aliases": "none"},
     "no depletion": {"depletion": "none"},
     "no strata": {"user_strata": "none"},
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
-    "auto window": {"risk_window": "auto"},
+    "for ever": {"risk_window": 0},
 }
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A log, its targets, and by which factor each group multiplies joins of them."""
+    """A log, its targets, which groups look like gateways, and by which factor each acts."""
 
     joins: JoinLog
     targets: TargetSet
+    alike: Mask
     factor: Float64
 
     @property
@@ -311,63 +328,106 @@ def _as_world(kind: Kind, group: _Groups, rows: list[tuple[Int64, Int64, int]]) 
         user, which, day, users=[f"u{u:06}" for u in range(kind.users)],
         groups=[f"g{g:04}" for g in range(kind.groups)], tick="day",
     )  # fmt: skip
-    return World(joins, TargetSet(np.arange(kind.groups) < TARGETS, "targets"), np.exp(group.beta))
+    at = np.arange(kind.groups)
+    alike = (at >= TARGETS) & (at < TARGETS + 2 * ALIKE)
+    return World(joins, TargetSet(at < TARGETS, "targets"), alike, np.exp(group.beta))
 
 
-def measure(world: World, found: Detection) -> list[float]:
-    """Return average precision, calls, false ones, robust calls, false ones, coverage."""
-    names = world.joins.groups.to_pylist()
-    at = {name: i for i, name in enumerate(names)}
-    alias = np.array([i if a is None else at[a] for i, a in enumerate(found.extra["alias"])])
-    acts = (np.bincount(alias, world.acts, minlength=len(alias)) > 0)[alias]
-    one = (found.rank > 0) & (alias == np.arange(len(alias)))
+def world_of(config: str, seed: int) -> World:
+    """Simulate the platform of a config, or plant gateways into its log."""
+    inputs = obtain_inputs(load_config(config, overrides=[f"experiment.seed={seed}"]))
+    joins, targets = inputs.joins, inputs.targets
+    if inputs.world is None:
+        planted = plant(joins, targets, Planting(ratio=4.0), seed=seed)
+        none = np.zeros(joins.n_groups, bool)
+        return World(planted.joins, targets, none, np.exp(planted.strength))
+    acts, alike = (
+        np.isin(inputs.role, [Role(role).name.lower() for role in roles])
+        for roles in (GATEWAY_ROLES, LOOK_ALIKES)
+    )
+    return World(joins, targets, alike, np.where(acts, np.exp(inputs.world.groups.strength), 1.0))
+
+
+def measure(world: World, setting: str) -> list[float]:
+    """Return what a setting says of a world, in the order of the table's columns."""
+    begun = time.process_time()
+    found = detect_self_controlled(
+        world.joins, world.targets, options=SelfControlledOptions(**SETTINGS[setting])
+    )
+    seconds = time.process_time() - begun
+    acts, one = sets_of(world, found)
     robust = np.array([grade == "robust" for grade in found.extra["grade"]])
     order = np.argsort(-found.score[one], kind="stable")
     hit = acts[one][order]
     precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
     values = [float(precision[hit].mean()) if hit.any() else np.nan]
+    first = order[: int(hit.sum())]
+    values.append(float(world.alike[one][first].mean()) if hit.any() else np.nan)
     for called in (found.flagged & one, robust & one):
         values += [float(called.sum()), float((called & ~acts).sum())]
     holds = (found.ci_low <= world.factor) & (world.factor <= found.ci_high)
-    return [*values, float(holds[world.acts].mean()) if world.acts.any() else np.nan]
+    return [*values, float(holds[world.acts].mean()) if world.acts.any() else np.nan, seconds]
+
+
+def sets_of(world: World, found: Detection) -> tuple[Mask, Mask]:
+    """Return which groups act, or one of their alias set does, and one ranked group of each."""
+    at = {name: i for i, name in enumerate(world.joins.groups.to_pylist())}
+    alias = np.array([i if a is None else at[a] for i, a in enumerate(found.extra["alias"])])
+    acts = (np.bincount(alias, world.acts, minlength=len(alias)) > 0)[alias]
+    return acts, (found.rank > 0) & (alias == np.arange(len(alias)))
 
 
 def line(name: str, setting: str, rows: list[list[float]]) -> str:
     """One row of the table: means over worlds; false calls as a share of all calls."""
     mean = np.mean(rows, axis=0)
-    shares = [mean[i + 1] / mean[i] if mean[i] else 0.0 for i in (1, 3)]
-    worlds = [int(sum(row[i] > 0 for row in rows)) for i in (2, 4)]
+    shares = [mean[i + 1] / mean[i] if mean[i] else 0.0 for i in (2, 4)]
+    worlds = [int(sum(row[i] > 0 for row in rows)) for i in (3, 5)]
     return (
-        f"| {name} | {setting} | {mean[0]:.3f} | {mean[1]:.1f} | {shares[0]:.2f} ({worlds[0]}) "
-        f"| {mean[3]:.1f} | {shares[1]:.2f} ({worlds[1]}) | {mean[5]:.2f} |"
+        f"| {name} | {setting} | {mean[0]:.3f} | {mean[1]:.2f} "
+        f"| {mean[2]:.1f} | {shares[0]:.2f} ({worlds[0]}) "
+        f"| {mean[4]:.1f} | {shares[1]:.2f} ({worlds[1]}) | {mean[6]:.2f} | {mean[7]:.1f} |"
     )
 
 
+def kept(path: Path) -> dict[tuple[Any, ...], list[float]]:
+    """Return what a file holds of this version of the model, by kind, setting and seed."""
+    if not path.exists():
+        return {}
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    return {tuple(row[1:4]): row[4] for row in rows if row[0] == MODEL_VERSION}
+
+
 def main() -> None:
-    """Measure and print a table."""
+    """Measure what is missing and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("disturbances.jsonl"))
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--first", type=int, default=1, help="seed of the first world")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS))
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["all"])
-    parser.add_argument("--users", type=int, help="instead of each kind's own number")
-    parser.add_argument("--surrogates", choices=("auto", "none"), default="auto")
     given = parser.parse_args()
-    print("| kind | setting | AP | calls | false (worlds) | robust | false (worlds) | coverage |")
-    print("|---|---|---|---|---|---|---|---|")
+    seeds = range(given.first, given.first + given.worlds)
+    known = kept(given.out)
     for name in given.kinds:
-        kind = replace(KINDS[name], users=given.users) if given.users else KINDS[name]
-        rows: dict[str, list[list[float]]] = {setting: [] for setting in given.settings}
-        for seed in range(given.first, given.first + given.worlds):
-            world = draw(kind, seed)
-            for setting in given.settings:
-                options = SelfControlledOptions(
-                    **{"surrogates": given.surrogates, **SETTINGS[setting]}
+        for seed in seeds:
+            missing = [one for one in given.settings if (name, one, seed) not in known]
+            world = None
+            for setting in missing:
+                world = world or (
+                    draw(KINDS[name], seed) if name in KINDS else world_of(name, seed)
                 )
-                found = detect_self_controlled(world.joins, world.targets, options=options)
-                rows[setting].append(measure(world, found))
+                known[name, setting, seed] = measure(world, setting)
+                with given.out.open("a") as file:
+                    row = [MODEL_VERSION, name, setting, seed, known[name, setting, seed]]
+                    file.write(json.dumps(row) + "\n")
+    print(
+        "| kind | setting | AP | look-alikes | calls | false (worlds) | robust | false (worlds) "
+        "| coverage | CPU s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name in given.kinds:
         for setting in given.settings:
-            print(line(name, setting, rows[setting]), flush=True)
+            print(line(name, setting, [known[name, setting, seed] for seed in seeds]))
 
 
 if __name__ == "__main__":

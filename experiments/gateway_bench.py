@@ -28,17 +28,25 @@ from gateway.config import Config
 from gateway.config.checked_log import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
 from gateway.detect.calling import find_gateways
-from gateway.detect.intervals import clopper_pearson
-from gateway.evaluate import evaluate_planted
+from gateway.detect.significance import clopper_pearson
+from gateway.evaluate.ranking import average_precision, by_rank
 from gateway.inputs import Inputs, obtain_inputs
+from gateway.provenance import MODEL_VERSION
 from gateway.results import load_config
 from gateway.score import score_joins
+from gateway.world import GATEWAYS, Role
 
 # The public table: held-out seeds. Whoever tunes does so on the seeds from 1 upwards.
-SEEDS = (1001, 1002)
-NULLS = 5
-RATIOS = (3.0, 8.0)
+SEEDS = (1001,)
+NULLS = 3
+# Planted: what a member's rate of target joins is multiplied by, or the chance of one target join
+# within a delay that the config's [check] names.
+EFFECTS: Mapping[str, Mapping[str, float]] = {
+    "ratio 4": {"ratio": 4.0}, "ratio 8": {"ratio": 8.0},
+    "sent .15": {"sent": 0.15},
+}  # fmt: skip
 PLACES = ("anywhere", "aligned")
+NULL_LOGS = ("labels_permuted", "permuted_within_users")
 Detector = str | Callable[..., Any]
 
 
@@ -49,25 +57,27 @@ class Unit:
     config: str
     log: str
     seed: int
-    where: str = "anywhere"
-    ratio: float = 1.0
+    where: str = ""
+    effect: str = ""
 
     @property
     def name(self) -> str:
         """Stem of the file that holds what they said."""
-        return f"{self.config}-{self.log}-{self.where}-{self.ratio:g}-{self.seed}"
+        parts = (self.config, self.log, self.where, self.effect.replace(" ", ""), str(self.seed))
+        return "-".join(part for part in parts if part)
 
 
 def units_of(config: Config, name: str, seeds: tuple[int, ...], nulls: int) -> Iterator[Unit]:
-    """Yield the logs that are made of a config's."""
-    for log in ("labels_permuted", "permuted_within_users"):
+    """Yield the logs that are made of a config's; a simulated one costs ten times a real one."""
+    nulls = nulls if config.world is None else (nulls + 1) // 2
+    for log in NULL_LOGS:
         yield from (Unit(name, log, seeds[0] + i) for i in range(nulls))
     if config.world is not None:
         yield from (Unit(name, "world", seed) for seed in seeds)
         return
     for where in PLACES:
-        for ratio in RATIOS:
-            yield from (Unit(name, "planted", seed, where, ratio) for seed in seeds)
+        for effect in EFFECTS:
+            yield from (Unit(name, "planted", seed, where, effect) for seed in seeds)
 
 
 def named(text: str) -> tuple[str, Detector]:
@@ -75,10 +85,12 @@ def named(text: str) -> tuple[str, Detector]:
     module, colon, function = text.partition(":")
     if not colon:
         return text, text
-    return function, getattr(importlib.import_module(module), function)
+    return text, getattr(importlib.import_module(module), function)
 
 
-def run_on(unit: Unit, inputs: Inputs, detectors: Mapping[str, Detector]) -> dict[str, Any]:
+def run_on(
+    unit: Unit, inputs: Inputs, section: CheckSection, detectors: Mapping[str, Detector]
+) -> dict[str, Any]:
     """Let detectors see one log; return measures and processor seconds by detector."""
     said: dict[str, dict[str, Any]] = {}
 
@@ -97,22 +109,25 @@ def run_on(unit: Unit, inputs: Inputs, detectors: Mapping[str, Detector]) -> dic
         return found
 
     if unit.log == "world":
-        assert inputs.world is not None  # noqa: S101  (a config with a world)
         found = run(inputs.joins, inputs.targets)
-        rows = [
-            {**row, "detector": name}
-            for name, one in found.items()
-            for row in evaluate_planted(
-                one, inputs.role, inputs.world.groups.strength, seed=1, draws=0
-            ).to_pylist()
-        ]
-    else:
-        section = CheckSection(log=unit.log, where=unit.where, ratio=unit.ratio)  # type: ignore[arg-type]
-        measured = measure_log(inputs.joins, inputs.targets, section, seed=unit.seed, run=run)
-        rows = measured.evaluation.to_pylist()
-    for row in rows:
-        if row["value"] is not None:
-            said[row["detector"]][row["metric"]] = row["value"]
+        acts = np.isin(inputs.role, [Role(role).name.lower() for role in GATEWAYS])
+        for name, one in found.items():
+            score, _ = by_rank(one, one.candidate)
+            gateway = acts[one.candidate]
+            said[name] |= {
+                "average_precision": average_precision(score, gateway),
+                "n_planted": int(gateway.sum()),
+                "n_flagged": int(one.flagged.sum()),
+                "n_found": int((one.flagged & acts).sum()),
+            }
+        return said
+    changes = {"log": unit.log, **EFFECTS.get(unit.effect, {})}
+    changes |= {"where": unit.where} if unit.where else {}
+    section = section.model_copy(update=changes)
+    measured = measure_log(inputs.joins, inputs.targets, section, seed=unit.seed, run=run)
+    for line in measured.evaluation.to_pylist():
+        if line["value"] is not None:
+            said[line["detector"]][line["metric"]] = line["value"]
     return said
 
 
@@ -142,65 +157,74 @@ def compute(path: Path, given: argparse.Namespace, submitted: dict[str, Detector
         inputs = inputs_of(path, unit.seed if unit.log == "world" else given.seeds[0], given.data)
         wanted = {name: name for name in detectors_for(inputs.joins)} | submitted
         place = given.out / f"{unit.name}.json"
-        stored = json.loads(place.read_text()) if place.exists() else {"unit": asdict(unit)}
-        found = stored.setdefault("found", {})
-        missing = {name: one for name, one in wanted.items() if name not in found}
+        stored = json.loads(place.read_text()) if place.exists() else {}
+        if stored.get("model") != MODEL_VERSION:
+            stored = {"unit": asdict(unit), "model": MODEL_VERSION, "found": {}}
+        missing = {name: one for name, one in wanted.items() if name not in stored["found"]}
         if missing:
-            found |= run_on(unit, inputs, missing)
+            stored["found"] |= run_on(unit, inputs, config.check or CheckSection(), missing)
             draft = place.with_suffix(".part")
             draft.write_text(json.dumps(stored))
             draft.rename(place)
             print(f"{unit.name}: {', '.join(missing)}", flush=True)
 
 
+Rows = Mapping[tuple[str, str], list[dict[str, Any]]]
+
+
 def tables(stored: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the public tables, in Markdown: false calls and real logs, then simulated ones."""
+    """Yield the public tables in Markdown: false calls, average precision, and calls."""
     by: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    empty: set[str] = set()
+    left_out: set[str] = set()
     for one in stored:
+        unit = one["unit"]
+        column = f"{unit['config']} {unit['where']}".strip()
         for name, values in one["found"].items():
             if values.get("n_unplaced", 0.0) > values.get("n_added", 0.0):
-                empty.add(f"{one['unit']['config']} (ratio {one['unit']['ratio']:g})")
-                continue
-            by[name, one["unit"]["log"]].append(one["unit"] | values)
-    if empty:
-        yield (
-            "Left out, as members run out of targets for more than half of the further joins: "
-            f"{', '.join(sorted(empty))}."
-        )
-        yield ""
+                left_out.add(f"{column}, {unit['effect']}, seed {unit['seed']}")
+            elif unit["log"] in NULL_LOGS:
+                by[name, unit["log"]].append(values)
+            else:
+                by[name, column].append(values)
     claims = {name: many[0]["claims"] for (name, _), many in by.items()}
     names = sorted(claims, key=lambda name: (claims[name], name))
-    yield (
-        "| detector | claims | labels permuted: logs with a call | within users | "
-        "average precision, planted anywhere | aligned | found | seconds |"
-    )
-    yield "|---|---|---|---|---|---|---|---|"
-    for name in names:
-        planted = by[name, "planted"]
-        cells = [
-            f"`{name}`", claims[name],
-            calls(by[name, "labels_permuted"]), calls(by[name, "permuted_within_users"]),
-            *(mean([one["average_precision"] for one in planted if one["where"] == where])
-              for where in PLACES),
-            share(planted), mean([one["seconds"] for log in by if log[0] == name
-                                  for one in by[log]], digits=1),
-        ]  # fmt: skip
-        yield f"| {' | '.join(cells)} |"
+    columns = sorted({column for _, column in by if column not in NULL_LOGS})
+    yield from levels(by, names, claims)
     yield ""
-    yield "| detector | platform | average precision | calls | of these gateways |"
+    head = f"| detector | {' | '.join(columns)} |"
+    yield from (head, f"|---|{'---|' * len(columns)}")
+    for name in names:
+        yield row(name, [mean([one["average_precision"] for one in by[name, column]])
+                         for column in columns])  # fmt: skip
+    yield ""
+    yield from (head, f"|---|{'---|' * len(columns)}")
+    for name in names:
+        if any(one["flags"] for column in columns for one in by[name, column]):
+            yield row(name, [called(by[name, column]) for column in columns])
+    if left_out:
+        yield ""
+        yield (
+            "Left out, as members run out of targets for more than half of the further joins: "
+            f"{'; '.join(sorted(left_out))}."
+        )
+
+
+def levels(by: Rows, names: Iterable[str], claims: Mapping[str, str]) -> Iterator[str]:
+    """Yield the table of logs in which nothing is true, and of cost."""
+    yield "| detector | claims | labels permuted: logs with a call | within users | seconds |"
     yield "|---|---|---|---|---|"
     for name in names:
-        for config in sorted({one["config"] for one in by[name, "world"]}):
-            mine = [one for one in by[name, "world"] if one["config"] == config]
-            n = sum(one["n_flagged"] for one in mine)
-            true = sum(one["n_flagged"] * one.get("precision_flagged", 0.0) for one in mine)
-            cells = [f"`{name}`", config, mean([one["average_precision"] for one in mine]),
-                     f"{n:.0f}", f"{true:.0f}"]  # fmt: skip
-            yield f"| {' | '.join(cells)} |"
+        seconds = [one["seconds"] for key, many in by.items() if key[0] == name for one in many]
+        said = [logs_with_calls(by.get((name, log), [])) for log in NULL_LOGS]
+        yield row(name, [claims[name], *said, mean(seconds, digits=1)])
 
 
-def calls(logs: list[dict[str, Any]]) -> str:
+def row(name: str, cells: Iterable[str]) -> str:
+    """Return a line of a table."""
+    return f"| `{name}` | {' | '.join(cells)} |"
+
+
+def logs_with_calls(logs: list[dict[str, Any]]) -> str:
     """Share of logs with a call, as counts with the exact interval."""
     tested = [one for one in logs if one["n_tested"] and one["flags"]]
     if not tested:
@@ -210,11 +234,13 @@ def calls(logs: list[dict[str, Any]]) -> str:
     return f"{k} of {n} ({100 * low[0]:.0f}–{100 * high[0]:.0f} %)"
 
 
-def share(logs: list[dict[str, Any]]) -> str:
-    """Share of planted gateways that are flagged."""
-    if not any(one["n_tested"] and one["flags"] for one in logs):
+def called(logs: list[dict[str, Any]]) -> str:
+    """Share of gateways that are called, and how many of all calls are of gateways."""
+    if not any(one["flags"] for one in logs):
         return "–"
-    return f"{sum(one['n_found'] for one in logs) / sum(one['n_planted'] for one in logs):.2f}"
+    n = sum(one["n_flagged"] for one in logs)
+    true = sum(one["n_found"] for one in logs)
+    return f"{true / sum(one['n_planted'] for one in logs):.2f}; {true:.0f} of {n:.0f}"
 
 
 def mean(values: list[float], *, digits: int = 2) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gateway.results import SweepFolder
 from gateway.sweep import read_plan
-from gateway.sweep.warming import TINY
+from gateway.sweep.running import TINY
 
 OVER = """
 [sweep.over]

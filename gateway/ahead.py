@@ -86,7 +86,9 @@ def _main() -> None:
     config = parse_config(text, overrides=_SMALL)
     history = live_through(draw_world(config))
     joins = history.joins()
-    measure_truth(history, np.arange(joins.n_groups) < _TARGETS, joins, section=config.truth)
+    measure_truth(
+        history, np.arange(joins.n_groups) < _TARGETS, joins, section=config.truth, leads=True
+    )
 
 
 def _wait_for_end() -> None:

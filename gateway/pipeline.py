@@ -306,7 +306,10 @@ def _counterfactual(
     if inputs.history is None:
         return {}
     history, joins, mask = inputs.history, inputs.joins, inputs.targets.mask
-    truth = measure_truth(history, mask, joins, section=config.truth, talk=talk)
+    truth = measure_truth(
+        history, mask, joins, section=config.truth, leads="edges" in config.detect.detectors,
+        talk=talk,
+    )  # fmt: skip
     arms = live_arms(config, history, joins, mask, gateways=gateways, truth=truth, talk=talk)
     return {"truth": truth, **arms}
 

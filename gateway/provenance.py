@@ -26,7 +26,7 @@ __all__ = [
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
-MODEL_VERSION = 5
+MODEL_VERSION = 6
 
 # Characters of a diff that a result keeps; of a longer one the digest tells which it was.
 _LONGEST_DIFF = 200_000

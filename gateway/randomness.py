@@ -54,11 +54,16 @@ class Purpose(IntEnum):
     TOPICS = 15
     APPEAL_TAIL = 16
     SEVERITY = 17
+    DETECTION = 18
+    DEMOTION = 19
+    REPORTS = 20
     PERMUTED_LABELS = 21
     PERMUTED_WITHIN_USERS = 22
     PLACEBO_TARGETS = 23
     PLANTED = 24
     SAMPLED_USERS = 25
+    FLAGS = 26
+    TRIAL_ARMS = 27
 
 
 def generator(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

@@ -566,18 +566,33 @@ def invitations(history):
 
 
 def _letters_of(history, u, occasion, cell, seed):
-    """What one join sends: a Pareto number of invitations, each to a friend drawn at random."""
+    """What one join sends: a Pareto number of invitations, each to a friend drawn at random.
+
+    A friend found by PYMK so far stands for ``found_weight`` friends. Whom PYMI does not
+    feature misses all but a share 1 / ``pymi_featuring`` of what would have come.
+    """
     stage, users, graph = history.stage, history.world.users, history.world.friendships
-    friends = graph.friend[graph.offsets[u] : graph.offsets[u + 1]]
+    friends = graph.friend[graph.offsets[u] : graph.offsets[u + 1]].tolist()
+    found, at = [], int(stage.last_find[u])
+    for _ in range(int(stage.users[u].found)):
+        find = stage.finds[at]
+        found[:0] = [int(find.friend)] if find.day <= cell.time else []
+        at = int(find.before)
+    weights = [1.0] * len(friends) + [stage.found_weight] * len(found)
+    friends += found
     w0, w1, _, _ = philox(seed, 3, u, occasion, 0)
     factor = 1.0 if users.arms.pymi[u] else stage.pymi_factor
     if len(friends) == 0 or uniform(w0) >= float(users.invite_chance[u]) * factor:
         return []
     n = min(int(uniform(w1) ** (-1.0 / stage.invite_tail)), stage.bulk)
     cap = int(history.policies.invite_cap[history.policies.step[cell.time]])
-    words = [philox(seed, 4, u, occasion, i)[0] for i in range(min(n, cap))]
-    to = [friends[min(int(uniform(w) * len(friends)), len(friends) - 1)] for w in words]
-    return [[int(cell.time), u, int(v), int(cell.group), False] for v in to]
+    to = []
+    for i in range(min(n, cap)):
+        x, y = (uniform(w) for w in philox(seed, 4, u, occasion, i)[:2])
+        v = friends[pick(weights, x * sum(weights))]
+        if not users.arms.pymi_featured[v] or y < 1 / stage.pymi_featuring:
+            to.append(v)
+    return [[int(cell.time), u, v, int(cell.group), False] for v in to]
 
 
 # Friends found by PYMK --------------------------------------------------------------------
@@ -598,7 +613,8 @@ def found_friends(world, days, *, share, room):
         between = friends[friends[u][int(x1 * len(friends[u]))]] if x0 < share else []
         for v in between[int(x2 * len(between)) :][:1]:
             known = {u, *friends[u], *(w for w, _ in found[u])}
-            if v not in known and len(found[v]) < room:
+            held_out = world.users.arms.pymk_featured[v]
+            if v not in known and len(found[v]) < room and not held_out:
                 found[u].append((v, day))
                 found[v].append((u, day))
     return found

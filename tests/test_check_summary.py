@@ -183,7 +183,7 @@ def test_fails__from_where_one_in_twenty_is_below_the_interval(false, broken):
     table = summarise_check(pa.Table.from_pylist(rows)).to_pylist()
     assert fails(table, "self_controlled") == broken
     assert fails(table, "spike") == ()
-    expected = "fails" if broken else "as allowed"
+    expected = "fails" if broken else "too few logs to tell"
     assert verdict_of_check(table, "self_controlled", "permuted_within_users") == expected
     assert verdict_of_check(table, "spike", "permuted_within_users") == "association stays"
     said = " ".join(limits_of(table))
@@ -197,11 +197,11 @@ def test_words__say_association_and_the_numbers():
     assert "spike called a group in 1 of 30 logs (95 % interval 0.1 % to 17.2 %)" in said
     assert "spike called a group in 30 of 30" in said
     assert "(placebo), spike called 0.0 groups a log; self_controlled called 0.0 groups" in said
-    assert "(of 30 planted groups each)" in said
+    assert "On the log as it is, spike called 9 groups and self_controlled called 9 groups." in said
     assert "association stays there, and it claims no more" in said
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
-    assert "self_controlled found 50.0 %, 70.0 % and 100 %" in said
+    assert "self_controlled found 15, 21 and 30 of 30 planted groups each; its" in said
     assert "self_controlled called 9 groups forwards" not in said
     assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
         "On the log as it is: no sign of trends."

@@ -12,7 +12,7 @@ from gateway.config import config_to_toml, parse_config
 from gateway.errors import ResultError
 from gateway.provenance import MODEL_VERSION
 from gateway.results import draft_result, write_crate
-from gateway.sweep.warming import TINY
+from gateway.sweep.running import TINY
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from itertools import combinations
@@ -35,7 +35,7 @@ from gateway.detect import measure_of
 from gateway.errors import GatewayError
 from gateway.figures import FIGURES, StoredFigure, csv_bytes, figure, render
 from gateway.figures.labels import label
-from gateway.figures.style import COLUMN, PAGE, PAPER, letters_on, look, role
+from gateway.figures.style import COLUMN, KINDS, PAGE, PAPER, letters_on, look, role
 from gateway.wording import shorten
 from tests.result_tables import HOSTILE, result_tables, with_rivals
 from tests.study_tables import check_table, sweep_evaluation
@@ -454,7 +454,7 @@ def test_draw__copes_with_a_single_row(name: str) -> None:
 def test_draw__survives_hostile_names(figure: StoredFigure) -> None:
     """Warnings are errors here: a missing glyph or a parsed formula would raise."""
     drawn = figure.draw(figure.plotted(hostile()))
-    files = render(drawn)
+    files = render(drawn, kinds=["svg", "pdf"])
     ElementTree.fromstring(files["svg"])  # noqa: S314 (our own file)
     assert not any(character in text for text in texts(drawn) for character in "\x07\x1b\u202e")
 
@@ -528,42 +528,52 @@ def test_draw__refuses_axes_without_a_place() -> None:
 
 # Bytes ----------------------------------------------------------------------------------
 
-_DIGESTS = """
-import hashlib, json, sys
-from tests.result_tables import HOSTILE, result_tables
-from tests.study_tables import check_table
-from gateway.figures import FIGURES, csv_bytes, render
-tables = {**result_tables(names=HOSTILE, n_groups=1_700, n_panels=2), "check": check_table()}
-digests = {}
-for figure in FIGURES:
-    data = figure.plotted(tables)
-    files = {**render(figure.draw(data)), "csv": csv_bytes(data)}
-    for kind, content in files.items():
-        digests[f"{figure.NAME}.{kind}"] = hashlib.sha256(content).hexdigest()
-digests["pyplot"] = str("matplotlib.pyplot" in sys.modules)
-print(json.dumps(digests))
+
+def digests_of(kinds: Sequence[str], n_groups: int) -> dict[str, str]:
+    """Digests of all figures in some forms."""
+    made = {**result_tables(names=HOSTILE, n_groups=n_groups, n_panels=2), "check": check_table()}
+    found = {}
+    for each in FIGURES:
+        data = each.plotted(made)
+        files = {**render(each.draw(data), kinds=kinds), "csv": csv_bytes(data)}
+        found |= {f"{each.NAME}.{kind}": digest for kind, digest in _digest(files).items()}
+    return found
+
+
+# Where nothing else may have loaded pyplot: no global state, no window.
+_ELSEWHERE = """
+import json, sys
+from tests.test_figures import digests_of
+print(json.dumps([digests_of({!r}, {}), "matplotlib.pyplot" in sys.modules]))
 """
 
 
-def _digests(**environment: str) -> dict[str, str]:
+def _digests(kinds: Sequence[str], n_groups: int, **environment: str) -> dict[str, str]:
+    """Of another process."""
     ran = subprocess.run(
-        [sys.executable, "-c", _DIGESTS],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
+        [sys.executable, "-c", _ELSEWHERE.format(kinds, n_groups)], cwd=ROOT,
+        env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found, has_pyplot = json.loads(ran.stdout)
+    assert not has_pyplot
+    return dict(found)
+
+
+def test_render__gives_the_same_bytes_in_another_process() -> None:
+    """Hash seed, time zone and clock differ."""
+    got = _digests(["svg"], 200, PYTHONHASHSEED="1", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="0")
+    assert got == digests_of(["svg"], 200)
+    assert len(got) == 2 * len(FIGURES)
+
+
+@pytest.mark.slow
+def test_render__gives_the_same_bytes_of_every_kind_in_every_process() -> None:
+    """1,700 groups: the cloud is an image, too."""
+    one = _digests(KINDS, 1_700, PYTHONHASHSEED="1", TZ="UTC", SOURCE_DATE_EPOCH="0")
+    two = _digests(
+        KINDS, 1_700, PYTHONHASHSEED="2", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="1000000000"
     )
-    digests: dict[str, str] = json.loads(ran.stdout)
-    return digests
-
-
-def test_render__gives_the_same_bytes_in_every_process() -> None:
-    """Hash seed, time zone and clock differ; 1,700 groups: the cloud is an image, too."""
-    one = _digests(PYTHONHASHSEED="1", TZ="UTC", SOURCE_DATE_EPOCH="0")
-    two = _digests(PYTHONHASHSEED="2", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="1000000000")
     assert one == two
-    assert one.pop("pyplot") == "False"  # no global state, no window
     assert len(one) == 4 * len(FIGURES)
 
 
@@ -954,8 +964,9 @@ def test_pathways__of_a_platform_without_known_roles_are_drawn_in_one_colour() -
 
 def test_exposure_contrast__plots_the_note_s_answer_the_corrected_and_the_truth() -> None:
     data = plotted("exposure_contrast")
-    assert data["how"].to_pylist() == ["observational", "corrected", "randomised"]
-    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.004]
+    expected = ["observational", "corrected", "randomised, gateway members", "randomised"]
+    assert data["how"].to_pylist() == expected
+    assert data["simulated"].to_pylist() == [0.03, 0.02, 0.006, 0.004]
 
 
 def test_signal_correlations__mark_cells_that_the_note_does_not_show() -> None:

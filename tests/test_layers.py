@@ -49,6 +49,13 @@ def test_folders__are_packages() -> None:
     assert got == set()
 
 
+def test_layout__in_the_docs_names_every_folder() -> None:
+    page = (ROOT / "docs" / "decisions" / "software.md").read_text(encoding="utf-8")
+    tree = page.partition("```text\n")[2].partition("```")[0]
+    told = set(re.findall(r"^ +(\w+)/ ", tree, re.MULTILINE)) | {"sections"}
+    assert told == {path.name for path in PACKAGE.rglob("*") if _has_init(path)}
+
+
 def _has_init(folder: Path) -> bool:
     return (folder / "__init__.py").is_file()
 

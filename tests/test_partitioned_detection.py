@@ -22,6 +22,7 @@ from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, over_parts, working
 from gateway.targets import TargetSet, check_learnable, named_targets
+from tests.workers import Posting
 from tests.worlds import linked_log
 
 ROOT = Path(__file__).parents[1]
@@ -109,12 +110,16 @@ CASES = [
 @pytest.mark.compiled
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_detect__is_the_same_bits_on_a_mapped_log(logs, name, options) -> None:
+def test_detect__is_the_same_bits_on_a_mapped_log_and_by_workers(logs, name, options) -> None:
     if (name == "edges") == (logs[0].seed_group is None):
         pytest.skip("traces are for the detector of traces alone")
     options = options | {"min_joiners": 1} | ({"min_spiking": 1} if name == "spike" else {})
-    expected, got = (detect(joins, _targets(joins), detector=name, **options) for joins in logs)
+    targets = _targets(logs[0])
+    expected, got = (detect(joins, targets, detector=name, **options) for joins in logs)
     assert expected.rank.any()
+    assert _bits(got) == _bits(expected)
+    with working(Work(Posting(3))):
+        got = detect(logs[1], targets, detector=name, **options)
     assert _bits(got) == _bits(expected)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.simulate import (
     Demotion,
+    EdgeFilter,
     GysjSeedFilter,
     InviteCap,
     InviteFriction,
@@ -88,9 +89,10 @@ def test_friction__of_a_member_is_the_largest_over_the_groups():
     cells = empty_table(5, CELL)
     cells.group = [4, -1, 3, 0, 5]
     cells.source = [0, 0, UNCONFIRMED, 0, 0]
-    assert friction_of(policies, cells, 0, 5, 6) == 0.0  # before its start
-    assert friction_of(policies, cells, 0, 5, 7) == 0.6
-    assert friction_of(policies, cells, 1, 4, 7) == 0.0  # only asked to join group 3
+    early, late = (policies.friction[policies.step[day]] for day in (6, 7))
+    assert friction_of(early, cells, 0, 5) == 0.0  # before its start
+    assert friction_of(late, cells, 0, 5) == 0.6
+    assert friction_of(late, cells, 1, 4) == 0.0  # only asked to join group 3
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,46 @@ def test_interventions__a_later_start_adds_to_an_earlier_one(world):
     late = (got.group >= 0) & (got.time >= 90) & (got.time < NO_DAY)
     assert late.any()
     assert not (late & (shown < 4)).any()  # neither recommended nor in a feed
+
+
+def test_edge_filter__ends_its_pairs_alone(world):
+    joins = live_through(world).joins()
+    led = (joins.seed_group >= 0) & (joins.inviter < 0)
+    pairs = np.unique(np.stack([joins.seed_group[led], joins.group[led]], axis=1), axis=0)
+    seed, group = pairs[: len(pairs) // 2].T.astype(np.int64)
+    other = live_through(world, interventions=(EdgeFilter(seed, group),)).joins()
+    led = (other.seed_group >= 0) & (other.inviter < 0)
+    got = set((other.seed_group[led].astype(np.int64) * 60 + other.group[led]).tolist())
+    assert not got & set((seed * 60 + group).tolist())
+    assert got & set((pairs[:, 0].astype(np.int64) * 60 + pairs[:, 1]).tolist())
+
+
+def test_spared_users__live_as_if_nothing_acted(world):
+    """Nobody acts on them: with all of them spared the platform is the factual one."""
+    every = np.ones(60, bool)
+    acting = (GysjSeedFilter(0, every), Demotion(0, every, 1.0), InviteFriction(0, every, 1.0))
+    state = live_through(world, interventions=acting, spared=np.ones(150, bool)).state
+    got = np.concatenate([state.group, state.source])
+    np.testing.assert_array_equal(got, outcome(world))
+    half = np.arange(150) < 75
+    joins = live_through(world, interventions=acting, spared=half).joins()
+    recommended = joins.user()[(joins.seed_group >= 0) & (joins.inviter < 0)]
+    assert (recommended < 75).any()
+    assert not (recommended >= 75).any()
+
+
+def test_friction_by_sender__drops_what_these_send_to_members(world):
+    every, nobody = np.ones(60, bool), np.zeros(150, bool)
+    limited = np.arange(150) % 2 == 0
+    factual = outcome(world)
+    np.testing.assert_array_equal(outcome(world, InviteFriction(0, every, 1.0, nobody)), factual)
+    other = live_through(world, interventions=(InviteFriction(0, every, 1.0, limited),))
+    joins = other.joins()
+    by_user = (joins.inviter >= 0) & (joins.seed_group < 0)
+    earlier = np.arange(joins.n_joins) - joins.offsets[:-1][joins.user()] > 0
+    told = by_user & earlier & (joins.time > joins.time[joins.offsets[:-1][joins.user()]])
+    assert told.any()
+    assert not limited[joins.inviter[told]].any()
 
 
 def test_strikes__of_a_group_do_not_depend_on_the_members_of_another(world):

@@ -15,6 +15,7 @@ from gateway.simulate import (
     compare_runs,
     live_through,
     measure_direct_effects,
+    measure_leads,
     measure_total_effects,
     replay_kernels,
 )
@@ -29,7 +30,12 @@ decide_again = lean_kernel(replay_kernels.decide_again)
 EVERYTHING = (
     "world.users=150", "world.groups=60", "world.roles.recommender=3", "world.roles.inviter=3",
     "world.roles.fellow_traveller=3", "world.drift_share=0.2", "world.leaving=0.2",
-    "world.roles.influence_half_life=60.0",
+    "world.roles.influence_half_life=60.0", "world.featured_holdout=0.3",
+    "simulation.pymk_share=0.3", "simulation.found_weight=2.0", "simulation.pymi_featuring=2.0",
+    "moderation.demote_strikes=2", "moderation.non_amp_strikes=2", "moderation.non_rec_strikes=2",
+    "moderation.non_amp_reduction=0.5", "moderation.non_rec_reduction=0.5",
+    "moderation.demotion_spread=0.4", "moderation.demotion_slope=0.5", "moderation.detection=0.5",
+    "moderation.detection_spread=0.3", "moderation.reports=0.5", "moderation.false_strikes=0.01",
 )  # fmt: skip
 
 
@@ -40,12 +46,13 @@ def targets_of(world):
 relived = cache(relived_stage)
 
 
-def replay_plainly(history, u, skip):
+def replay_plainly(history, u, skip, stage=None, policies=None):
     """(groups, sources) of user u without the join of occasion ``skip``, every step decided.
 
     The twin of the kernel's short cut: nothing is taken over from the factual log.
     """
-    stage, mail = relived(history), history.invitations.mail(len(history.world.users))
+    stage = relived(history) if stage is None else stage
+    mail = history.invitations.mail(len(history.world.users))
     fact = cells_of(history, u)
     n_done = int((fact.time < NO_DAY).sum())
     own = empty_table(n_done, CELL)
@@ -54,7 +61,7 @@ def replay_plainly(history, u, skip):
     for n in range(n_done):
         day = int(fact.time[n])
         answer, looked = decide_again(
-            stage, history.policies, mail, own, n, u, day, boost, since, looked,
+            stage, policies or history.policies, mail, own, n, u, day, boost, since, looked,
             barred if n > skip else -1, history.world.seed, 2,
         )  # fmt: skip
         write(own[n], day, answer)
@@ -143,6 +150,42 @@ def test_direct_effects__are_positive_for_gateways_and_about_zero_for_look_alike
         # Without seeds and invitations nothing of the future looks at the join but the room
         # that it takes: the group itself, which is no target. Exactly zero.
         assert (found.effect[others] == 0.0).all()
+
+
+def test_leads__equal_their_twin(history):
+    """Every user lives again, member or not, without the group as a seed or its operator."""
+    world, is_target = history.world, targets_of(history.world)
+    got, joined = measure_leads(history, is_target), history.joins()
+    acting = np.flatnonzero(np.isin(world.groups.role, (Role.RECOMMENDER, Role.INVITER)))
+
+    def lost(g, stage, policies):
+        found = np.zeros(150)
+        for u in range(150):
+            without = later_targets(*replay_plainly(history, u, -1, stage, policies), -1, is_target)
+            fact = cells_of(history, u)
+            found[u] = later_targets(fact.group, fact.source, -1, is_target) - without
+        return found
+
+    moved = np.zeros(2)
+    for g in acting:
+        filters = np.zeros_like(history.policies.seed_filter)
+        filters[:, g] = True
+        stage = relived(history)._replace(filters=True)
+        seed = lost(g, stage, history.policies._replace(seed_filter=filters))
+        groups = stage.groups.copy()
+        groups.inviting[g] = 0.0
+        invited = lost(g, stage._replace(groups=groups), history.policies)
+        assert got.seed[g] == seed.sum()
+        assert got.invited[g] == invited.sum()
+        members = np.unique(joined.user()[joined.group == g])
+        error = np.sqrt(len(members)) * seed[members].std()
+        np.testing.assert_allclose(got.seed_error[g], error, rtol=1e-12)
+        moved += (seed != 0).sum(), (invited != 0).sum()
+    assert (moved > 0).all()
+    assert np.isnan(got.seed[is_target]).all()
+    some = np.arange(60) == acting[0]
+    few = measure_leads(history, is_target, among=some)
+    np.testing.assert_array_equal(np.isfinite(few.seed), some & np.isfinite(got.seed))
 
 
 def everywhere(world):

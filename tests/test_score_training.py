@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 
 import numba
@@ -35,6 +34,7 @@ from gateway.score.prefix_loss_kernels import (
     exponential,
 )
 from tests import naive
+from tests.workers import Posting, posted
 from tests.worlds import first_groups, linked_log
 
 # The bag of groups alone, as other libraries know it.
@@ -181,31 +181,10 @@ def test_prefix_loss__has_the_same_bits_for_any_threads(prefixes, some):
     np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
-class Posting:
-    """Three workers who get and give copies of everything, made as those that are sent."""
-
-    count = 3
-
-    def map(self, function, units):
-        return (posted(function(*posted(unit))) for unit in units)
-
-    def keep(self, build, units):
-        self.states = [build(*posted(unit)) for unit in units]
-        return self
-
-    def ask(self, function, *given):
-        return (posted(function(state, *posted(given))) for state in self.states)
-
-
-def posted(value):
-    # By `__reduce__`, as for another process.
-    return deepcopy(value)
-
-
 def test_prefix_loss__has_the_same_bits_whoever_adds_it_up(prefixes, some):
     w, found, steps = np.linspace(-1, 1, prefixes.n_groups), [], np.linspace(0, 1, STEPS)
     form = Form.learn(prefixes, some, keep=0.9)
-    for workers in (HERE, Posting()):
+    for workers in (HERE, Posting(3)):
         with working(Work(workers)):
             loss = PrefixLoss(prefixes, some, penalty=1.0, form=form)
             found.append([loss.curvature(), *loss(w, 0.1, steps)])

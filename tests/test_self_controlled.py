@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import gateway
 from gateway.check import permute_within_users
@@ -17,7 +18,7 @@ from gateway.detect.self_controlled import fit as fit_module
 from gateway.detect.self_controlled import rows as rows_module
 from gateway.detect.self_controlled.depletion import Depletion, depletion_of
 from gateway.detect.self_controlled.effects import own_effects
-from gateway.detect.self_controlled.fit import fit_joint
+from gateway.detect.self_controlled.fit import Sizes, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.rows import RiskWindow
@@ -30,7 +31,7 @@ from gateway.targets import TargetSet
 from tests import naive
 from tests.worlds import first_groups, random_log
 
-PLAIN = SelfControlledOptions(surrogates="none", depletion="none", min_joiners=1)
+PLAIN = SelfControlledOptions(surrogates="none", depletion="none", risk_window=0, min_joiners=1)
 CASES = Path(__file__).parents[2] / "shared" / "cases"
 shared_cases = pytest.mark.skipif(
     not CASES.is_dir(), reason="the collected cases (../shared/cases) are not in this checkout"
@@ -381,12 +382,39 @@ def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permu
 def test_fit__solves_the_equations_that_leave_the_own_tick_out():
     joins, targets = clocked_log(1, np.linspace(-0.5, 1.0, 30), users=600)
     likelihood = Likelihood(build_slots(joins, targets.mask, ~targets.mask))
-    fit = fit_joint(likelihood, penalty=8.0)
+    centre = np.linspace(0.4, -0.2, joins.n_groups)
+    fit = fit_joint(likelihood, penalty=8.0, centre=centre)
     own = likelihood.own(fit.point, fit.point.beta)
-    residual = own.observed - own.mean[0] - 8.0 * fit.point.beta
+    residual = own.observed - own.mean[0] - 8.0 * (fit.point.beta - centre)
     assert fit.moved < 1e-4
     # A move of 1e-4 times an information of a hundred.
     np.testing.assert_allclose(residual, 0.0, atol=0.03)
+
+
+def test_sizes__modes_under_their_penalties_are_posterior_means_of_the_mixture():
+    sizes = Sizes(share=0.2, small=0.01, large=1.0)
+    estimate, information = np.array([1.5, 0.3, -0.1]), np.array([4.0, 25.0, 400.0])
+    penalty = sizes.penalty(estimate, information, np.zeros(3))
+    got = estimate * information / (information + penalty)
+    beta = np.linspace(-8, 8, 400_001)
+    prior = 0.8 * norm.pdf(beta, scale=0.1) + 0.2 * norm.pdf(beta)
+    for one, value, h in zip(got, estimate, information, strict=True):
+        weight = prior * norm.pdf(value, beta, h**-0.5)
+        np.testing.assert_allclose(one, weight @ beta / weight.sum(), rtol=1e-6)
+
+
+def test_sizes__are_those_the_effects_were_drawn_from():
+    rng = np.random.default_rng(5)
+    large = rng.random(4_000) < 0.1
+    information = rng.uniform(20, 200, 4_000)
+    beta = np.where(large, rng.normal(0, 0.7, 4_000), rng.normal(0, 0.05, 4_000))
+    estimate = rng.normal(beta, information**-0.5)
+    found = Sizes.of(estimate, information, np.zeros(4_000))
+    # Four standard errors of a share and of the log of a variance of 400 groups, part of which
+    # cannot be told from the others.
+    assert 0.07 < found.share < 0.13
+    assert 0.6 < found.large / 0.7**2 < 1.6
+    assert found.small < 0.02
 
 
 @pytest.mark.compiled
@@ -443,7 +471,7 @@ def test_penalty__is_larger_where_effects_are_smaller():
         beta = np.random.default_rng(3).normal(0, sd, 40)
         joins, targets = clocked_log(12, beta, users=2_000)
         slots = build_slots(joins, targets.mask, ~targets.mask)
-        found.append(fit_joint(Likelihood(slots)).penalty)
+        found.append(fit_joint(Likelihood(slots)).penalty[-1])
     assert found[0] > 5 * found[1]
     # 40 effects of standard deviation 0.8: the precision 1.6 within a factor of two.
     assert 0.5 < found[1] * 0.8**2 < 2.0
@@ -525,7 +553,8 @@ def test_case__without_information_is_not_tested(name):
 
 
 def _with(**changed):
-    return SelfControlledOptions(**({"surrogates": "none", "min_joiners": 1} | changed))
+    plain = {"surrogates": "none", "risk_window": 0, "min_joiners": 1}
+    return SelfControlledOptions(**(plain | changed))
 
 
 @shared_cases
@@ -621,7 +650,7 @@ def test_risk_window__of_the_data_is_the_planted_one_or_none():
                 rows.append((u, g, s * 7 + rng.integers(7)))
         user, group, time = np.array(rows).T
         joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(110)])
-        got = choose_window(joins, np.arange(110) < 20, prepared=Preparation())
+        got = choose_window(joins, np.arange(110) < 20, prepared=Preparation(), seed=1)
         assert got == expected
 
 
@@ -771,3 +800,16 @@ def test_benchmark_world__is_the_one_that_the_issue_asks_for():
     assert (world.users, world.groups) == (200_000, 5_000)
     assert (world.roles.influence, world.roles.homophily) == (50, 50)
     assert world.roles.influence_strength == 1.4
+
+
+@pytest.mark.compiled
+def test_example__robust_calls_are_gateways_and_no_look_alike_is_called():
+    """As README says. With one penalty for all groups, and surrogates without what the first
+    fit knows of the others, a look-alike is called."""
+    joins, targets, truth, look_alikes = gateway.example_log()
+    found = gateway.detect(joins, targets, detector="self_controlled")
+    names = np.array(joins.groups.to_pylist())
+    assert not set(names[found.flagged]) & set(look_alikes)
+    robust = set(names[found.extra["grade"] == "robust"])
+    assert len(robust) == 7
+    assert robust <= set(truth)

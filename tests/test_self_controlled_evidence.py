@@ -11,9 +11,11 @@ from scipy.stats import false_discovery_control, hypergeom, multivariate_normal,
 
 import naive_evidence
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
+from gateway.detect.self_controlled import rows
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
 from gateway.detect.self_controlled.effects import bulk_scale
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import most_usual_joins
 from gateway.detect.self_controlled.prior import Prior, fit_prior
 from gateway.detect.self_controlled.rows import RiskWindow
@@ -28,7 +30,9 @@ from gateway.detect.self_controlled.sensitivity import (
 from gateway.detect.self_controlled.slots import Slots, build_slots
 from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
+from gateway.log.work import HERE, Work, working
 from gateway.targets import TargetSet
+from tests.workers import Posting, posted
 from worlds import random_log
 
 
@@ -421,6 +425,59 @@ def test_strata__each_kind_has_its_own_pieces():
     # Position 0 or 1 times six pieces, three for each kind.
     assert got.n_pieces == 6
     assert got.stratum.tolist() == [0, 1, 6, 5, 10, 11]
+
+
+# Cases that are kept by workers ----------------------------------------------------------
+
+
+def changed_slots(clock: str) -> Slots:
+    """Slots of users with long and short histories, of two kinds, with an alias."""
+    joins, outcome = random_log(7, users=40, groups=9, days=12), np.arange(9) < 2
+    slots = build_slots(
+        joins, outcome, ~outcome, clock=clock, window=RiskWindow(ticks=5),
+        depletion=clock == "joins", most_joins=9,
+    )  # fmt: skip
+    slots = merge_aliases(slots, np.array([0, 1, 2, 3, 4, 5, 4, 7, 8]))
+    return split_calendar(slots, slots.user % 3 == 0)
+
+
+@pytest.mark.parametrize("clock", ["joins", "calendar"])
+def test_slots__are_cut_anew_where_they_are_sent(clock, monkeypatch):
+    monkeypatch.setattr(rows, "_LONGEST", 20)
+    slots = changed_slots(clock)
+    some = slots.of_cases(5, 17)
+    assert slots.n_cases > 20
+    for sent in (slots, some, some.of_cases(1, 3), some.of_cases(4, 4)):
+        got = posted(sent)
+        assert got.recipe is None or sent.n_cases == 0
+        for name in ("offsets", "group", "fresh", "stratum", "length", "events", "until"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(sent, name))
+        assert (got.n_pieces, got.n_positions, got.exact) == (
+            sent.n_pieces, sent.n_positions, sent.exact,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_likelihood__has_the_same_bits_whoever_adds_it_up(count):
+    slots, rng = changed_slots("joins"), np.random.default_rng(3)
+    sizes = (slots.n_groups, slots.n_positions, slots.n_pieces)
+    point = Point(*(rng.normal(0, 0.5, n) for n in sizes))
+    found, workers = [], Posting(count)
+    for each in (HERE, workers):
+        with working(Work(each)):
+            likelihood = Likelihood(slots)
+            loss, gradient = likelihood.loss(point)
+            sums = likelihood.own(point, np.stack([point.beta, 2 * point.beta]))
+            found.append([loss, gradient, *vars(sums).values(), *likelihood.background(point)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(workers.states) == min(count, 4)
+    # What the page on join logs says of an evaluation: a number for each group and cell of the
+    # background goes to every worker, and comes back for each of 16 chunks.
+    numbers = slots.n_groups + 1 + slots.n_positions * slots.n_pieces
+    n = len(workers.states)
+    assert sum(workers.sent[:n]) == 8 * numbers * n
+    assert sum(workers.received[:n]) == 8 * (numbers + 1) * 16
 
 
 # The whole detector ----------------------------------------------------------------------

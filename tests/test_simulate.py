@@ -12,7 +12,7 @@ from gateway.simulate import live_through, occasion_kernels, platform, simulate
 from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
 from gateway.simulate.platform_kernels import wind_up
-from gateway.simulate.pymk import SPARE_FRIENDS
+from gateway.simulate.pymk import SPARE_FRIENDS, count_friends_found
 from gateway.simulate.recommender import fit_recommender, no_recommender
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
@@ -46,13 +46,29 @@ def history(world):
     return live_through(world)
 
 
+CHAIN = (
+    "simulation.pymk_share=0.4", "simulation.found_weight=3.0", "simulation.pymi_featuring=2.0",
+    "world.featured_holdout=0.4", "world.invite_chance=0.8", "simulation.invitation=0.4",
+    "simulation.recommendation=0.14",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chained():
+    """A platform on which found friends invite each other and PYMI features some users."""
+    return live_through(draw_world(small_config(*ALL_ROLES, *CHAIN)))
+
+
 @pytest.fixture(scope="module")
 def joins(history):
     return history.joins()
 
 
 @pytest.mark.compiled
-def test_simulate__same_bits_for_any_threads_and_chunks(world, history, monkeypatch):
+@pytest.mark.parametrize("platform_", ["history", "chained"])
+def test_simulate__same_bits_for_any_threads_and_chunks(platform_, request, monkeypatch):
+    history = request.getfixturevalue(platform_)
+    world = history.world
     # As it is, so small a world is lived through on one thread.
     monkeypatch.setattr(platform, "LEAST_USERS", 300)
     before = numba.get_num_threads()
@@ -348,7 +364,9 @@ def test_invitations__go_to_friends_and_carry_groups_of_the_sender(world, histor
     assert sent.taken[: sent.count].sum() > 0
 
 
-def test_invitations__drawn_again_are_those_of_every_night(history):
+@pytest.mark.parametrize("platform_", ["history", "chained"])
+def test_invitations__drawn_again_are_those_of_every_night(platform_, request):
+    history = request.getfixturevalue(platform_)
     sent = history.invitations
     columns = (sent.time, sent.sender, sent.receiver, sent.group, sent.taken)
     got = list(zip(*(column.tolist() for column in columns), strict=True))
@@ -446,6 +464,53 @@ def test_gysj_holdout__is_never_exposed_and_never_joins_by_gysj(world, history, 
     assert not held_out[joins.user()[by_gysj]].any()
 
 
+def test_pymi__raises_the_chance_of_being_invited_of_users_whom_it_features(chained):
+    """The arm is on who is invited, whoever invites: held out, 1 / factor of the invitations."""
+    users, sent = chained.world.users, chained.invitations
+    got, held = np.bincount(sent.receiver, minlength=800), users.arms.pymi_featured
+    rate = got[held].mean() / got[~held].mean()
+    # Some 9,000 invitations in lots by friends: 20 lots a user, a standard error of 4 %.
+    assert rate == pytest.approx(1 / 2, abs=0.08)
+    by_held, by_others = (
+        held[sent.receiver[users.arms.pymi_featured[sent.sender] == arm]].mean()
+        for arm in (True, False)
+    )
+    assert by_held == pytest.approx(by_others, abs=0.08)
+
+
+def test_pymi__features_everybody_where_nobody_is_held_out(history):
+    """The factor is what the holdout misses: without one the platform is as it is with PYMI."""
+    config = small_config(*ALL_ROLES, "simulation.pymi_featuring=5.0")
+    assert digest(live_through(draw_world(config))) == digest(history)
+
+
+def test_pymk__finds_friends_who_invite_each_other_and_join_by_it(chained):
+    """Friending, inviting, joining: a pair of strangers at the start ends in a membership."""
+    f, sent = chained.world.friendships, chained.invitations
+    at_start = {(u, v) for u in range(800) for v in f.friend[f.offsets[u] : f.offsets[u + 1]]}
+    finds = [list(finds_of(chained, u)) for u in range(800)]
+    found = {(u, v): day for u in range(800) for v, day in finds[u]}
+    pairs = list(zip(sent.sender.tolist(), sent.receiver.tolist(), strict=True))
+    late = np.array([pair not in at_start for pair in pairs])
+    assert all(sent.time[i] >= found[pairs[i]] for i in np.flatnonzero(late))
+    assert (late & sent.taken).sum() > 20
+    # Of a user's own and found friends on the day, a found one weighs three times as much.
+    share = expected = 0.0
+    for i, (u, _) in enumerate(pairs):
+        here = sum(day <= sent.time[i] for _, day in finds[u])
+        expected += 3 * here / (3 * here + f.offsets[u + 1] - f.offsets[u])
+        share += late[i]
+    assert share == pytest.approx(expected, rel=0.05)
+
+
+def test_pymk__shows_nobody_who_is_held_out_of_being_featured(chained):
+    shown, featured = count_friends_found(chained.stage)
+    arms = chained.world.users.arms
+    assert not featured[arms.pymk_featured].any()
+    assert shown[arms.pymk_featured].any()
+    assert featured[~arms.pymk_featured].any()
+
+
 def test_super_inviters__are_the_top_share_with_ties(history):
     sent = history.invitations
     counts = np.bincount(sent.sender[: sent.count], minlength=800)
@@ -476,9 +541,11 @@ def test_pymk__adds_mutual_friends_of_friends(world, history):
         assert day % 30 == 0
 
 
-def test_pymk__equals_its_twin(world, history):
-    days = range(30, world.days, 30)
-    expected = naive.found_friends(world, days, share=0.05, room=SPARE_FRIENDS)
+@pytest.mark.parametrize(("platform_", "share"), [("history", 0.05), ("chained", 0.4)])
+def test_pymk__equals_its_twin(platform_, share, request):
+    history = request.getfixturevalue(platform_)
+    world, days = history.world, range(30, history.world.days, 30)
+    expected = naive.found_friends(world, days, share=share, room=SPARE_FRIENDS)
     got = [list(finds_of(history, u)) for u in range(len(world.users))]
     assert got == [found[::-1] for found in expected]
 

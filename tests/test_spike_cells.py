@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gateway._numba import set_threads, threads
-from gateway.detect import SpikeOptions, find_spikes, spike, spike_cells
+from gateway.detect import SpikeOptions, find_spikes, spike
 from gateway.log.join_log import JoinLog
 from gateway.score import Prefixes, Scores, score_joins
 from gateway.targets import named_targets
@@ -35,7 +35,7 @@ def draw_scores(n=6_000, *, values=0):
 @pytest.mark.parametrize("quantile", [0.001, 0.4, 0.95, 0.9999])
 def test_spikes__are_those_of_z(values, quantile):
     scores = draw_scores(values=values)
-    z = spike_cells.standardised_jumps(scores)
+    z = spike.standardised_jumps(scores)
     # At the quantile itself too, whatever rounding says.
     expected = (z >= np.quantile(z, quantile) - 1e-9) & (z > 1e-9) & (scores.after > scores.before)
     got = find_spikes(scores, options=SpikeOptions(quantile=quantile))
@@ -45,9 +45,9 @@ def test_spikes__are_those_of_z(values, quantile):
 
 def test_standardised_jumps__of_a_group_have_one_mean_in_every_fold():
     scores = draw_scores()
-    alone, group = spike_cells.standardised_jumps(scores), scores.prefixes.group
+    alone, group = spike.standardised_jumps(scores), scores.prefixes.group
     fold = np.random.default_rng(1).integers(0, 3, len(scores.fold)).astype(np.int8)
-    z = spike_cells.standardised_jumps(replace(scores, fold=fold))
+    z = spike.standardised_jumps(replace(scores, fold=fold))
     row_fold = fold[scores.prefixes.user()]
     for g in range(3):
         mean = alone[group == g].mean()
@@ -105,7 +105,7 @@ def test_standardised_jump__has_mean_zero_and_spread_one_in_every_cell(n):
     scores = draw_scores(n)
     cuts = np.unique(np.quantile(scores.before, np.arange(1, 10) / 10))
     cell = scores.prefixes.position() * 10 + np.searchsorted(cuts, scores.before, side="left")
-    jump, z = scores.after - scores.before, spike_cells.standardised_jumps(scores)
+    jump, z = scores.after - scores.before, spike.standardised_jumps(scores)
     for c in np.unique(cell):
         at = cell == c
         expected = (jump[at] - jump[at].mean()) / jump[at].std(ddof=1) if at.sum() > 1 else 0.0
@@ -118,4 +118,4 @@ def test_standardised_jump__has_mean_zero_and_spread_one_in_every_cell(n):
      (20_000_000, 1_000_000, 2), (10**7, 10**7, 1)],
 )  # fmt: skip
 def test_chunk_count__is_a_power_of_two(rows, table, expected):
-    assert spike_cells.chunk_count(rows, table=table) == expected
+    assert spike.chunk_count(rows, table=table) == expected

@@ -28,8 +28,8 @@ from gateway.sweep import (
     stored_plan,
 )
 from gateway.sweep.design import draw_design, parse_points
-from gateway.sweep.supervisor import worker_environment
-from gateway.sweep.warming import TINY
+from gateway.sweep.processes import worker_environment
+from gateway.sweep.running import TINY
 
 SERIAL = EngineOptions("serial")
 OVER = '\n[sweep]\nreplicates = 2\n[sweep.over]\n"world.roles.influence_strength" = [0.5, 1.5]\n'

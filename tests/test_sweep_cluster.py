@@ -17,7 +17,7 @@ import pytest
 
 from gateway.results import SweepFolder
 from gateway.sweep import EngineOptions, read_plan, run_sweep
-from gateway.sweep.warming import TINY
+from gateway.sweep.running import TINY
 from tests.clusters import ENVIRONMENT, Cluster
 
 pytest.importorskip("distributed", reason="the extra [dask] is not installed")
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.compiled
 TABLES = ("points", "evaluation", "summary")
 OVER = """
 [sweep]
-replicates = 5
+replicates = 3
 [sweep.over]
 "world.roles.influence_strength" = [0.5, 1.0]
 """
-N_POINTS = 10
+N_POINTS = 6
 
 
 @pytest.fixture

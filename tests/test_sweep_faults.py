@@ -21,7 +21,7 @@ import pytest
 from gateway.results import SweepFolder
 from gateway.results.ownership import hold_draft
 from gateway.sweep import EngineOptions, folder_status, read_plan, run_sweep
-from gateway.sweep.warming import TINY
+from gateway.sweep.running import TINY
 
 # Whole runs: minutes as plain Python.
 pytestmark = pytest.mark.compiled
@@ -30,17 +30,17 @@ ROOT = Path(__file__).parents[1]
 TABLES = ("points", "evaluation", "summary")
 OVER = """
 [sweep]
-replicates = 4
+replicates = 3
 [sweep.over]
 "world.roles.influence_strength" = [0.5, 1.0]
 """
-N_POINTS = 8
+N_POINTS = 6
 # A world that takes minutes, next to points that take a second.
-ENDLESS = OVER.replace("replicates = 4", "time_limit = 15").replace(
+ENDLESS = OVER.replace("replicates = 3", "time_limit = 15").replace(
     '"world.roles.influence_strength" = [0.5, 1.0]', '"world.users" = [400, 3_000_000, 500]'
 )
 # No group has so many strikes: no targets, no detection.
-POISON = OVER.replace("replicates = 4", "replicates = 1").replace(
+POISON = OVER.replace("replicates = 3", "replicates = 1").replace(
     '"world.roles.influence_strength" = [0.5, 1.0]', '"targets.min_strikes" = [1, 1_000_000, 2]'
 )
 

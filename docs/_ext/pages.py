@@ -9,6 +9,7 @@ import csv
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from gateway.report.sections.top_groups import ranked_columns
 from gateway.reproduce import claims_as_markdown, read_claims
 from gateway.wording import MISSING, decimal, is_missing
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+from paper import gather
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "results" / "reference" / "quickstart"
 
@@ -32,7 +36,7 @@ QUICKSTART = ROOT / "results" / "reference" / "quickstart"
 def write_pages(folder: Path) -> None:
     """Write every fragment, leaving alone what has not changed: Sphinx goes by time."""
     folder.mkdir(exist_ok=True)
-    for make in (api, command_line, config, tables, claims, quickstart, studies):
+    for make in (api, command_line, config, tables, claims, quickstart, studies, note):
         file, text = folder / f"{make.__name__}.md", make()
         if not file.exists() or file.read_text("utf-8") != text:
             file.write_text(text, "utf-8")
@@ -214,6 +218,49 @@ def quickstart() -> str:
     return f"{table}\n\n{direct}\n\n{scored}\n\nWhat the run says of itself:\n\n{lines}\n"
 
 
+_NOTE = {
+    "numbers": ("", "number", "published", "with gateways: 90 % band", "without",
+                "from the others, with", "without", "log10 Bayes factor", "could tell"),
+    "claims": ("numbers", "gateways", "look-alikes", "look-alikes, without gateways"),
+    "events": ("event", "hypothesis", "worlds", "90 % interval of the share"),
+    "held_out": ("", "number", "published", "with gateways: mean (sd)", "without: mean (sd)",
+                 "apart, in sd"),
+    "parameters": ("parameter", "prior", "with gateways", "without"),
+}  # fmt: skip
+
+
+def note() -> str:
+    """Return the fit of the note's numbers: its tables and what it says in numbers, by marks."""
+    stored = gather()
+    made = {name: _table(head, stored["tables"].get(name, ())) for name, head in _NOTE.items()}
+    macro = stored["macros"]
+    said = {
+        "worlds": "fit.worlds.whole", "users of each": "fit.users.whole",
+        "rounds": "fit.rounds.whole", "processor seconds": "fit.cpu_seconds.whole",
+        "version of the model": "fit.model_version.whole",
+        "parameters": "fit.parameters.whole", "fitted numbers": "fit.fitted.whole",
+        "of them inside the 90 % band, with gateways": "fit.inside.all, fitted.whole",
+        "inside, without gateways": "fit.inside.no gateways, fitted.whole",
+        "inside, predicted from the others, with gateways": "fit.inside.all, others.whole",
+        "the same, without": "fit.inside.no gateways, others.whole",
+        "full-size worlds held out": "held_out.all.worlds",
+        "numbers that they have too": "held_out.judged",
+        "of them with a mean within the tolerance, with gateways": "held_out.all.within",
+        "the same, without gateways": "held_out.no gateways.within",
+        "coverage of 90 % intervals of parameters in worlds held out":
+            "fit.coverage_90_parameters.percent",
+        "of 50 % intervals": "fit.coverage_50_parameters.percent",
+        "of 90 % bands of numbers": "fit.coverage_90_numbers.percent",
+        "numbers that speak for gateways, given the others": "tell.for",
+        "numbers that speak against": "tell.against",
+        "numbers that could be expected to speak, were gateways there": "could.list",
+    }  # fmt: skip
+    made["said"] = _table(
+        ("", ""), [(words, macro.get(key, MISSING)) for words, key in said.items()]
+    )
+    return "\n".join(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->\n" for name, text in made.items())
+
+
 _LAWS = ("verification", "table.csv", ("law", "test", "n", "statistic", "p_value"))
 _SHAPES = ("shapes", "table.csv", ("log", "statistic", "published", "simulated", "sd", "ratio",
                                    "allowed", "verdict"))  # fmt: skip
@@ -224,7 +271,7 @@ _BENCHMARK = ("average_precision", "precision_at_50", "recall_at_100",
 
 def studies() -> str:
     """Return tables of the stored studies, a fragment each, between marks."""
-    made = {"benchmark": _benchmark(), "interventions": _interventions()}
+    made = {"benchmark": _benchmark(), "interventions": _interventions()} | _mechanisms()
     for folder, file, columns in (_LAWS, _SHAPES):
         rows = _csv(folder, file)
         made[folder] = _table(columns, [[row[key] for key in columns] for row in rows])
@@ -260,6 +307,61 @@ def _interventions() -> str:
             for row in rows
         ],
     )  # fmt: skip
+
+
+_CALLS = ("found", "called", "false by role", "false by replay", "named")
+
+
+def _mechanisms() -> dict[str, str]:
+    """Return average precision by detector and kind of world, what is called, plans, designs."""
+    rows = _csv("mechanisms", "mechanisms.csv")
+    at = {(row["kind"], row["detector"], row["measure"]): row for row in rows}
+
+    def cell(*key: str) -> str:
+        row = at.get(key)
+        told = row is not None and row["value"] not in ("", "nan")
+        return f"{float(row['value']):.2f} ± {float(row['se']):.2f}" if row and told else MISSING
+
+    kinds = [kind for kind in dict.fromkeys(row["kind"] for row in rows) if kind != "none"]
+    names = [row["detector"] for row in rows if row["measure"] == "ap" and row["kind"] == kinds[0]]
+    precision = [
+        (f"`{n}`", *(cell(kind, n, "ap") for kind in kinds)) for n in names if "," not in n
+    ]
+    calls = [
+        (kind, cell(kind, "caused", "caused"), *(cell(kind, "verdict", key) for key in _CALLS))
+        for kind in (*kinds, "none")
+    ]
+    strict = [
+        (kind, *(cell(kind, name, key) for name in ("edges", "edges, least ratio 2")
+                 for key in ("found", "called", "false by role", "false by replay")))
+        for kind in (*kinds, "none")
+    ]  # fmt: skip
+    plans = [
+        (row["plan"], row["budget"], f"{float(row['n']):.1f}",
+         *(_bounded({"value": row[key], "ci_low": row[f"{key}_low"],
+                     "ci_high": row[f"{key}_high"]}, digits=1) for key in _ARMS))
+        for row in _csv("mechanisms", "plans.csv")
+    ]  # fmt: skip
+    designs = [
+        (row["design"], *(f"{float(row[key]):.0f}" for key in ("units", "truth", "estimate")),
+         _bounded({"value": row["bias"], "ci_low": row["bias_low"], "ci_high": row["bias_high"]},
+                  digits=0),
+         *(f"{float(row[key]):.0f}" for key in ("sd", "error", "detectable")),
+         f"{float(row['power']):.2f}")
+        for row in _csv("mechanisms", "designs.csv")
+    ]  # fmt: skip
+    of = ("found", "called", "false by role", "false by replay")
+    return {
+        "mechanisms": _table(("detector", *kinds), precision),
+        "verdict": _table(("worlds", "caused", *_CALLS), calls),
+        "least ratio": _table(
+            ("worlds", *(f"{x}, 1.5" for x in of), *(f"{x}, 2" for x in of)), strict
+        ),
+        "plans": _table(("plan", "budget", "acted on", "target joins averted",
+                         "benign joins lost", "lost for each averted"), plans),
+        "designs": _table(("units drawn", "number", "truth", "estimate", "bias", "sd",
+                           "stated error", "found with power .8", "called"), designs),
+    }  # fmt: skip
 
 
 def _bounded(row: dict[str, str] | None, *, digits: int = 2) -> str:

@@ -1,5 +1,6 @@
 """What the note shows, recomputed: tables in, one table out."""
 
+from gateway.analyses.actors import invitations_in, inviting, rank_inviters
 from gateway.analyses.curves import event_study, probability_curves
 from gateway.analyses.entities import entity_model
 from gateway.analyses.explanation import (
@@ -12,6 +13,7 @@ from gateway.analyses.group_labels import (
     group_signals,
     label_times,
     labelled_gateways,
+    matched_excess,
     signal_correlations,
 )
 from gateway.analyses.information import (
@@ -28,7 +30,7 @@ from gateway.analyses.join_sources import (
     invited_members,
     join_sources,
     pathways,
-    recent_join_sources,
+    second_table,
 )
 from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
@@ -63,18 +65,22 @@ __all__ = [
     "exposure_contrast",
     "group_signals",
     "information_of",
+    "invitations_in",
     "invited_members",
+    "inviting",
     "join_sources",
     "judge_groups",
     "label_times",
     "labelled_gateways",
+    "matched_excess",
     "nothing_ranked",
     "pathways",
     "probability_curves",
     "pymi_holdout",
     "pymk_arms",
-    "recent_join_sources",
+    "rank_inviters",
     "record_of",
+    "second_table",
     "signal_correlations",
     "top_groups",
     "until",

@@ -1,10 +1,12 @@
-"""R10: do gateway groups help a model that predicts which groups will be labelled non-rec?
+"""R10: do gateway groups help a model that predicts which groups will be labelled?
 
-The note claims it and gives no number. Here: entities are groups, the outcome is a first
-non-rec label within a span of days, and the model is a logistic regression on what is
-known at the span's start. *Without*: members, growth, strikes, severe strikes, demotion,
-non-amp. *With*: also, for each top gateway group, the share of the members who had joined
-it before (sparse: most are zero).
+The note claims it of labels non-rec and non-amp and gives no number. Here: entities are
+groups, the outcome is a first such label within a span of days, and the model is a logistic
+regression on what is known at the span's start. *Without*: members, growth, strikes, severe
+strikes, the demotion score, the other label. *With*: also, for each top gateway group, the
+share of the members who had joined it before (sparse: most are zero). Gateways can add
+something only as far as labels are no function of these: moderation that misses nothing
+leaves nothing to gain.
 
 Split by time: features when the workflow ran and labels in the first half of the rest
 train; features at that half and labels in the second half test. So nothing that is
@@ -15,15 +17,12 @@ asked about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from gateway.analyses.published import Row, compare
@@ -41,6 +40,7 @@ DRAWS = 500
 FEWEST = 8
 # A group of fewer members has no shares to speak of.
 FEWEST_MEMBERS = 5
+Label = Literal["non_rec", "non_amp"]
 
 
 class Examples(NamedTuple):
@@ -72,22 +72,26 @@ def entity_model(record: Record, *, precision: float, seed: int) -> pa.Table:
     NaN where a span holds fewer than eight labels.
     """
     half = (record.workflow_day + record.days) // 2
-    train = examples(record, record.workflow_day, half)
-    test = examples(record, half, record.days)
-    counts = [int(part.label.sum()) for part in (train, test)]
-    learnable = all(min(k, len(p.label) - k) >= FEWEST for k, p in zip(counts, (train, test),
-                                                                      strict=True))  # fmt: skip
-    rows = [
-        Row("R10", "groups tested", float(len(test.label))),
-        Row("R10", "of them labelled in the tested span", float(counts[1])),
-        Row("R10", "labelled in the training span", float(counts[0])),
-    ]
-    p = _predict(train, test) if learnable else None
-    return compare([*rows, *_measures(p, test.label, precision, seed)])
+    rows: list[Row] = []
+    labels: tuple[Label, ...] = get_args(Label)
+    for name in labels:
+        train = examples(record, record.workflow_day, half, label=name)
+        test = examples(record, half, record.days, label=name)
+        counts = [int(part.label.sum()) for part in (train, test)]
+        sides = [(k, len(part.label) - k) for k, part in zip(counts, (train, test), strict=True)]
+        what = name.replace("_", "-")
+        rows += [
+            Row("R10", f"{what}: groups tested", float(len(test.label))),
+            Row("R10", f"{what}: of them labelled in the tested span", float(counts[1])),
+            Row("R10", f"{what}: labelled in the training span", float(counts[0])),
+        ]
+        p = _predict(train, test) if min(map(min, sides)) >= FEWEST else None
+        rows += _measures(what, p, test.label, precision, seed)
+    return compare(rows)
 
 
-def examples(record: Record, day: int, end: int) -> Examples:
-    """Lay out the groups that are not labelled non-rec before ``day``, as known on that day.
+def examples(record: Record, day: int, end: int, *, label: Label = "non_rec") -> Examples:
+    """Lay out the groups that do not have a label before ``day``, as known on that day.
 
     Parameters
     ----------
@@ -98,10 +102,15 @@ def examples(record: Record, day: int, end: int) -> Examples:
         When the model is asked.
     end
         The label counts if it is given from ``day`` on and before this day.
+    label
+        Which one is predicted; the other is a feature.
     """
+    given, other = record.non_rec, record.non_amp
+    if label == "non_amp":
+        given, other = other, given
     seen = until(record.joins, day)
     size = seen.sizes()
-    group = np.flatnonzero((record.non_rec >= day) & (size >= FEWEST_MEMBERS))
+    group = np.flatnonzero((given >= day) & (size >= FEWEST_MEMBERS))
     earlier = until(record.joins, max(1, day - 30)).sizes()
     months = np.append(record.month_start[1:], record.days) <= day
     columns = (
@@ -109,15 +118,15 @@ def examples(record: Record, day: int, end: int) -> Examples:
         np.log1p(size - earlier),
         np.log1p(record.strikes[:, months].sum(axis=1)),
         np.log1p(record.severe[:, months].sum(axis=1)),
-        record.demoted < day,
-        record.non_amp < day,
+        record.demotion_by(day),
+        other < day,
     )
     plain = np.column_stack([np.asarray(c, np.float64)[group] for c in columns])
     return Examples(
         group,
         plain,
         _gateway_shares(record, day, size)[group],
-        (record.non_rec < end)[group],
+        (given < end)[group],
     )
 
 
@@ -143,6 +152,9 @@ def _gateway_shares(record: Record, day: int, size: npt.NDArray[np.int64]) -> sp
 
 def _predict(train: Examples, test: Examples) -> dict[str, Float64]:
     """Probability of the label for the tested groups, without and with gateway features."""
+    # Late, here and below: half a second to load, and most runs do without.
+    from sklearn.preprocessing import MaxAbsScaler, StandardScaler  # noqa: PLC0415
+
     scaler = StandardScaler().fit(train.plain)
     plain = [sparse.csr_matrix(scaler.transform(part.plain)) for part in (train, test)]
     shares = MaxAbsScaler().fit(train.gateways)
@@ -158,11 +170,14 @@ def _predict(train: Examples, test: Examples) -> dict[str, Float64]:
 
 def _fit_and_predict(x: sparse.csr_matrix, y: Mask, new: sparse.csr_matrix) -> Float64:
     """Logistic regression; the penalty of the best cross-validated average precision."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415
+
     fold = np.zeros(len(y), np.int64)
     for outcome in (True, False):
         fold[y == outcome] = np.arange(np.count_nonzero(y == outcome)) % FOLDS
 
-    def fit(strength: float, rows: Mask) -> LogisticRegression:
+    def fit(strength: float, rows: Mask) -> Any:
         return LogisticRegression(C=strength, max_iter=1_000).fit(x[rows], y[rows])
 
     def quality(strength: float) -> float:
@@ -188,13 +203,17 @@ def recall_at_precision(label: Mask, p: Float64, *, precision: float) -> float:
     >>> recall_at_precision(label, p, precision=0.9)
     0.5
     """
+    from sklearn.metrics import precision_recall_curve  # noqa: PLC0415
+
     found, recall, _ = precision_recall_curve(label, p)
     return float(recall[found >= precision].max(initial=0.0))
 
 
 def _measures(
-    p: dict[str, Float64] | None, label: Mask, precision: float, seed: int
+    what: str, p: dict[str, Float64] | None, label: Mask, precision: float, seed: int
 ) -> Iterator[Row]:
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415
+
     measures: dict[str, Callable[[Mask, Float64], float]] = {
         "average precision": lambda y, q: float(average_precision_score(y, q)),
         f"recall at precision {precision:g}": lambda y, q: recall_at_precision(
@@ -203,7 +222,7 @@ def _measures(
     }
     for number, (name, measure) in enumerate(measures.items()):
         if p is None:
-            yield from (Row("R10", f"{name}: {how}", float("nan")) for how in _HOWS)
+            yield from (Row("R10", f"{what}: {name}: {how}", float("nan")) for how in _HOWS)
             continue
         values = _three(measure, label, p)
         rng = generator(seed, Purpose.BOOTSTRAP, 10, number)
@@ -211,7 +230,7 @@ def _measures(
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         for place, how in enumerate(_HOWS):
             interval = float(low[place]), float(high[place])
-            yield Row("R10", f"{name}: {how}", values[place], interval)
+            yield Row("R10", f"{what}: {name}: {how}", values[place], interval)
 
 
 _HOWS = ("without gateway features", "with gateway features", "gain")

@@ -15,7 +15,12 @@ Stat. Med. 3, 35). It removes the immortal time, and not confounding: active use
 exposed earlier.
 
 *Randomised.* The simulator's holdout, drawn at random, among all users: by the end of
-the observation, without any condition on what came after the draw.
+the observation, without any condition on what came after the draw. The same among the
+users of the note's contrast is beside it; there the arms differ in who came to a gateway.
+
+R6, R7: PYMI and PYMK each have two sides, who is shown somebody and who is *featured*, that
+is shown to others, and each side has an arm of its own. The note asks about the featured of
+PYMI, and about both of PYMK.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from gateway.analyses.proportions import (
     risk_ratio,
     trend,
     two_sided_p,
+    users_needed,
     wilson,
 )
 from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
@@ -153,7 +159,7 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
         [
             *_observational(follow),
             *_corrected(follow, horizon),
-            *_randomised(record),
+            *_randomised(record, follow),
         ]
     )
 
@@ -168,10 +174,36 @@ def _observational(follow: Follow) -> Iterator[Row]:
     yield Row("R3", "observational: E-value of the interval's nearer end", limit)
 
 
-def _randomised(record: Record) -> Iterator[Row]:
-    outcome = record.first_join(record.is_non_rec) < NEVER
-    held = record.arms.gysj
-    yield from _risks("randomised", Share.of(outcome, ~held), Share.of(outcome, held))
+def _randomised(record: Record, follow: Follow) -> Iterator[Row]:
+    """The truth by lot, beside the note's contrast, and the plan that would have shown it."""
+    outcome, held = record.first_join(record.is_non_rec) < NEVER, record.arms.gysj
+    one, other = Share.of(outcome, ~held), Share.of(outcome, held)
+    yield from _risks("randomised", one, other)
+    member = held[follow.user]
+    yield from _risks(
+        "randomised, gateway members",
+        Share.of(follow.event, ~member), Share.of(follow.event, member),
+    )  # fmt: skip
+    ever = follow.exposed_at < NEVER
+    shown = Share.of(follow.event, ever).value - Share.of(follow.event, ~ever).value
+    truth, said = one.value - other.value, EXPOSED_RISK - UNEXPOSED_RISK
+    yield Row("R3", "observational minus randomised: risk difference", shown - truth)
+    pooled = Share(one.k + other.k, one.n + other.n).value
+    yield Row(
+        "R3", "design: users per arm to find the note's difference with power 80 %",
+        users_needed(pooled, said),
+    )  # fmt: skip
+    low, high = sorted(abs(end) for end in difference(one, other))
+    excludes = truth * difference(one, other)[truth > 0] > 0
+    yield Row(
+        "R3", "design: users per arm to find the difference by lot with power 80 %",
+        users_needed(pooled, truth),
+        (users_needed(pooled, high), users_needed(pooled, low) if excludes else math.nan),
+    )  # fmt: skip
+    yield Row(
+        "R3", "design: power of the holdout to find the note's difference",
+        power(pooled, said, one.n, other.n),
+    )  # fmt: skip
 
 
 def _risks(
@@ -233,44 +265,50 @@ ALPHA = 0.05
 def pymi_holdout(record: Record, *, margin: float) -> pa.Table:
     """Return R6: users who joined a non-rec group, with PYMI held out (control) and without.
 
-    Everybody who was ever on the platform counts, by the arm drawn at random. ``margin``
-    is the difference below which the arms count as equal, set before looking. The note
-    says "roughly equal"; the row ``equivalent`` has 1 for that, judged at 5 %.
+    *Featured*, the note's experiment: users whom PYMI shows to others as somebody to invite,
+    against those whom it does not; how many invitations came is beside it. *Shown*: users to
+    whom PYMI shows whom to invite, a contrast for comparison: what one sends is not what one
+    joins. Everybody who was ever on the platform counts, by the arm drawn at random.
 
-    Arms interfere: who has PYMI invites people of both arms. The contrast is then smaller
-    than the effect of giving PYMI to everybody or to nobody.
+    ``margin`` is how far the ratio of the arms may be from one to count as equal, set before
+    looking. The note says "roughly equal"; the row ``equivalent`` has 1 for that, judged at
+    5 %.
+
+    Arms interfere: who is invited more has friends who see its groups, in both arms. The
+    contrast is then not quite the effect of giving PYMI to everybody or to nobody.
     """
-    outcome = record.first_join(record.is_non_rec) < NEVER
-    held = record.arms.pymi
-    test, control = Share.of(outcome, ~held), Share.of(outcome, held)
-    return compare(_contrast("R6", "PYMI", test, control, margin, published=1.0, tolerance=0.0))
+    outcome, arms = record.first_join(record.is_non_rec) < NEVER, record.arms
+    got = np.bincount(record.invitations.receiver, minlength=len(outcome))
+    return compare(
+        [
+            *_by_lot("R6", "PYMI featured", outcome, arms.pymi_featured, margin, judged=True),
+            _first_stage("R6", "PYMI featured: invitations received", got, arms.pymi_featured),
+            *_by_lot("R6", "PYMI shown", outcome, arms.pymi, margin),
+        ]
+    )
 
 
 def pymk_arms(record: Record, *, margin: float) -> pa.Table:
     """Return R7: users who joined a target group, by what PYMK did.
 
-    *Shown*: users who are shown friend recommendations against those of the holdout, at
-    random. *Featured*: within the holdout, users whom PYMK showed to somebody who
-    befriended them against those whom it did not; nobody drew that at random, and users
-    with many friends are found more often, so it is an association.
+    *Shown*: users who are shown friend recommendations against those of the holdout.
+    *Featured*: users who are shown to others as candidates against those who are not. Both at
+    random, with the friends that each arm found beside them.
 
-    Then by dose, as the note has it: the more often shown (among those outside the
-    holdout), the more often featured (among all). A dose is a number of friendships that
-    came of it: the simulator's users befriend whomever they are shown, if it is no friend
-    already. Doses are associations too.
+    Then by dose, as the note has it: the more often shown (among those outside the holdout),
+    the more often featured (likewise). A dose is a number of friendships that came of it: the
+    simulator's users befriend whomever they are shown, if it is no friend already. Nobody
+    drew a dose at random, and users with many friends are found more often: associations.
     """
-    outcome = record.first_join(record.is_target) < NEVER
-    held, found = record.arms.pymk, record.featured > 0
-    shown = Share.of(outcome, ~held), Share.of(outcome, held)
-    featured = Share.of(outcome, held & found), Share.of(outcome, held & ~found)
-    return compare(
-        [
-            *_contrast("R7", "PYMK shown", *shown, margin),
-            *_contrast("R7", "PYMK featured", *featured, margin),
-            *_dose("PYMK shown", record.shown[~held], outcome[~held]),
-            *_dose("PYMK featured", record.featured, outcome),
-        ]
-    )
+    outcome, arms = record.first_join(record.is_target) < NEVER, record.arms
+    found = record.shown + record.featured
+    sides = (("shown", record.shown, arms.pymk), ("featured", record.featured, arms.pymk_featured))
+    rows: list[Row] = []
+    for side, dose, held in sides:
+        rows += _by_lot("R7", f"PYMK {side}", outcome, held, margin)
+        rows.append(_first_stage("R7", f"PYMK {side}: friends found", found, held))
+        rows += _dose(f"PYMK {side}", dose[~held], outcome[~held])
+    return compare(rows)
 
 
 def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row]:
@@ -282,17 +320,18 @@ def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row
     yield Row("R7", f"{what} by dose: p-value of no trend", p_value)
 
 
-def _contrast(
-    claim: str,
-    what: str,
-    test: Share,
-    control: Share,
-    margin: float,
-    *,
-    published: float | None = None,
-    tolerance: float | None = None,
+def _first_stage(claim: str, what: str, dose: npt.NDArray[np.integer], held: Mask) -> Row:
+    """What the product did at all: the mean of the test arm over that of the control."""
+    means = [float(dose[arm].mean()) if arm.any() else math.nan for arm in (~held, held)]
+    ratio = means[0] / means[1] if means[1] > 0 else math.nan
+    return Row(claim, f"{what}, test over control", ratio)
+
+
+def _by_lot(
+    claim: str, what: str, outcome: Mask, held: Mask, margin: float, *, judged: bool = False
 ) -> Iterator[Row]:
-    """Both shares, difference, test, power for the margin, and equivalence."""
+    """Both shares, difference, ratio, test, power for the margin, and equivalence."""
+    test, control = Share.of(outcome, ~held), Share.of(outcome, held)
     pooled = Share(test.k + control.k, test.n + control.n).value
     equivalent = equivalence_p(test, control, margin=margin)
     said = "nan" if np.isnan(equivalent) else equivalent < ALPHA
@@ -300,15 +339,16 @@ def _contrast(
     yield Row(claim, f"{what}: control share", control.value, wilson(control))
     gap = test.value - control.value
     yield Row(claim, f"{what}: difference", gap, difference(test, control))
+    yield Row(claim, f"{what}: ratio", *risk_ratio(test, control))
     yield Row(claim, f"{what}: p-value of no difference", two_sided_p(test, control))
     yield Row(
-        claim, f"{what}: power to find a difference of {margin:.1%}",
-        power(pooled, margin, test.n, control.n),
+        claim, f"{what}: power to find a ratio of {1 + margin:g}",
+        power(pooled, margin * pooled, test.n, control.n),
     )  # fmt: skip
     least = minimal_detectable(pooled, test.n, control.n)
     yield Row(claim, f"{what}: difference found with power 80 %", least)
-    yield Row(claim, f"{what}: p-value of a difference of {margin:.1%} or more", equivalent)
+    yield Row(claim, f"{what}: p-value of a ratio beyond {1 + margin:g}", equivalent)
     yield Row(
-        claim, f"{what}: equivalent within {margin:.1%} (1 = yes)", float(said),
-        published=published, tolerance=tolerance,
+        claim, f"{what}: equivalent within a ratio of {1 + margin:g} (1 = yes)", float(said),
+        published=1.0 if judged else None, tolerance=0.0 if judged else None,
     )  # fmt: skip

@@ -29,8 +29,9 @@ __all__ = [
     "group_signals",
     "label_times",
     "labelled_gateways",
+    "matched",
+    "matched_excess",
     "signal_correlations",
-    "size_matched",
 ]
 
 
@@ -53,13 +54,14 @@ def labelled_gateways(record: Record) -> pa.Table:
     """Return R8.
 
     Labelled: by the end of the observation. After: on the day the workflow ran or later.
-    The base rate is that of all other ranked groups; controls are the ranked groups
-    nearest in members when the workflow ran (``size_matched``), since large groups
-    collect more strikes. Counts are of the top groups, 100 in the note; their intervals
-    are Wilson's, groups taken as independent.
+    The base rate is that of all other ranked groups; controls are ``matched`` to the top
+    groups in members and in main topic: large groups collect more strikes, and the top holds
+    harmful groups beside gateways. Counts are of the top groups, 100 in the note; their
+    intervals are Wilson's, groups taken as independent. Of one world an excess says little:
+    ``matched_excess`` of many gives its mean and spread.
     """
     day, top = record.non_rec, record.top
-    others, controls = _others(record), size_matched(record)
+    others, controls = _others(record), matched(record)
     labelled = _labelled(record, top)
     after = _after(record, top)
     n = len(top)
@@ -72,7 +74,7 @@ def labelled_gateways(record: Record) -> pa.Table:
                 _times(n, wilson(after)), float(LABELLED_AFTER), COUNT_TOLERANCE),
             Row("R8", "base rate: share labelled of all other ranked groups",
                 _labelled(record, others).value, wilson(_labelled(record, others))),
-            *_against("top", labelled, "size-matched controls", _labelled(record, controls)),
+            *_against("top", labelled, "matched controls", _labelled(record, controls)),
             *_against("top after the workflow", _unlabelled_before(record, top),
                       "controls after it", _unlabelled_before(record, controls)),
             *_days_to_label(day[top] - np.int64(record.workflow_day), day[top] < record.days),
@@ -85,7 +87,7 @@ def label_times(record: Record) -> pa.Table:
 
     ``workflow_day`` is the same in every row: the day from which labels count as later.
     """
-    parts = {"top": record.top, "controls": size_matched(record), "others": _others(record)}
+    parts = {"top": record.top, "controls": matched(record), "others": _others(record)}
     days = np.arange(record.days)
     tables = []
     for name, groups in parts.items():
@@ -97,11 +99,12 @@ def label_times(record: Record) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def size_matched(record: Record) -> Int64:
-    """Return three controls for each top group: ranked others, nearest in members, each once.
+def matched(record: Record) -> Int64:
+    """Return up to three controls for each top group: ranked others of its topic, each once.
 
-    Members are those when the workflow ran. Top groups choose in the order of their rank,
-    the nearest of those not chosen yet; equals by name. Fewer where groups run out.
+    They are the nearest in members when the workflow ran. Top groups choose in the order of
+    their rank, the nearest of those not chosen yet; equals by name. Fewer where groups of a
+    topic run out.
     """
     size = until(record.joins, record.workflow_day).sizes()
     free = _others(record)
@@ -109,10 +112,21 @@ def size_matched(record: Record) -> Int64:
     free = free[np.argsort(name[free].astype(str))]
     chosen: list[int] = []
     for group in record.top:
-        nearest = np.argsort(np.abs(size[free] - size[group]), kind="stable")[:CONTROLS]
+        alike = np.flatnonzero(record.topic[free] == record.topic[group])
+        order = np.argsort(np.abs(size[free[alike]] - size[group]), kind="stable")
+        nearest = alike[order[:CONTROLS]]
         chosen.extend(free[nearest].tolist())
         free = np.delete(free, nearest)
     return np.array(chosen, np.int64)
+
+
+def matched_excess(record: Record) -> tuple[float, tuple[float, float]]:
+    """Return how much more often top groups are labelled than ``matched`` controls.
+
+    The difference of shares and its 95 % interval (Newcombe), groups taken as independent.
+    """
+    top, controls = _labelled(record, record.top), _labelled(record, matched(record))
+    return top.value - controls.value, difference(top, controls)
 
 
 def _others(record: Record) -> Int64:
@@ -162,17 +176,19 @@ def group_signals(record: Record) -> dict[str, Float64]:
 
     - ``gateway_score``: of the workflow's run;
     - ``ci_ri_strikes``, ``ci_ri_severe_strikes``: strikes so far, of every kind;
-    - ``num_nr_members``: members who are also in *another* group labelled non-rec (the
-      note does not say what it counts; the simulator labels groups, no people);
-    - ``group_demote``, ``non_amp``, ``non_rec``: 1 where the group has the label.
+    - ``num_nr_members``: members who are labelled non-rec themselves;
+    - ``group_demote``: the score of the review for demotion, 0 without one;
+    - ``non_amp``, ``non_rec``: 1 where the group has the label.
     """
+    joins, days = record.joins, record.days
+    flagged = (record.flagged < days)[joins.user()]
     columns = (
         record.score,
         record.strikes.sum(axis=1),
-        _members_of_others(record),
+        np.bincount(joins.group[flagged], minlength=joins.n_groups),
         record.severe.sum(axis=1),
-        record.demoted < record.days,
-        record.non_amp < record.days,
+        record.demotion_by(days),
+        record.non_amp < days,
         record.is_non_rec,
     )
     among = record.ranked
@@ -182,19 +198,11 @@ def group_signals(record: Record) -> dict[str, Float64]:
     }
 
 
-def _members_of_others(record: Record) -> npt.NDArray[np.int64]:
-    """Members of each group who are in a non-rec group other than it, shape (n_groups,)."""
-    joins, labelled = record.joins, record.is_non_rec
-    user, hit = joins.user(), labelled[joins.group]
-    count = np.bincount(user[hit], minlength=joins.n_users)
-    others = count[user] - hit > 0
-    return np.bincount(joins.group[others], minlength=joins.n_groups)
-
-
 def signal_correlations(record: Record) -> pa.Table:
     """Return Pearson's and Spearman's correlation of each pair of signals over ranked groups.
 
-    The note does not name its coefficient; tolerances are for Pearson's, the usual one.
+    The note does not name its coefficient; tolerances are for Pearson's, the usual one, of
+    the fifteen cells that can be read.
     Intervals are by Fisher's z (1921), for Spearman's with the factor 1.06 (Fieller,
     Hartley, Pearson 1957); they take groups as independent and the score as given. NaN
     where a signal is the same for every group.
@@ -206,12 +214,11 @@ def signal_correlations(record: Record) -> pa.Table:
 
 def _rows(signals: dict[str, Float64], pair: tuple[str, str]) -> Iterator[Row]:
     x, y = (signals[name] for name in pair)
-    tolerance = CORRELATION_TOLERANCE if pair[0] == "gateway_score" else None
     for kind, measure, spread in (("pearson", pearsonr, 1.0), ("spearman", spearmanr, 1.06)):
         varies = len(x) > 3 and np.ptp(x) > 0 and np.ptp(y) > 0
         r = float(measure(x, y).statistic) if varies else math.nan
         published = CORRELATIONS.get(pair)
-        judged = tolerance if kind == "pearson" else None
+        judged = CORRELATION_TOLERANCE if kind == "pearson" and published is not None else None
         yield Row(
             "R9", f"{pair[0]} and {pair[1]}: {kind}", r, _fisher(r, len(x), spread),
             published, judged,

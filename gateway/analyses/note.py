@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from gateway.analyses.actors import inviting
 from gateway.analyses.entities import entity_model
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
@@ -11,7 +12,7 @@ from gateway.analyses.join_sources import (
     invited_members,
     join_sources,
     pathways,
-    recent_join_sources,
+    second_table,
 )
 from gateway.analyses.record import Record
 from gateway.config.schema import NoteSection
@@ -23,6 +24,7 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
     """Return the note's analyses by name.
 
     ``comparison`` holds every row of R1 to R10, published beside simulated;
+    ``actors`` the note's questions on gateway groups and invitations (``inviting``);
     ``label_times`` what the figure of labels over time draws, ``pathways`` the requests of R1
     by gateway group and source. Where the simulator's
     parameters were fitted to the published numbers, agreement is not evidence about the
@@ -42,7 +44,7 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
         "comparison": pa.concat_tables(
             [
                 join_sources(record),
-                recent_join_sources(record, window=options.recent_days),
+                second_table(record),
                 exposure_contrast(record, horizon=options.follow_days),
                 invited_members(record),
                 pymi_holdout(record, margin=margin),
@@ -51,6 +53,9 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
                 signal_correlations(record),
                 entity_model(record, precision=options.precision, seed=seed),
             ]
+        ),
+        "actors": inviting(
+            record.joins, record.invitations, gateways=record.is_top, targets=record.is_target
         ),
         "label_times": label_times(record),
         "pathways": pathways(record),

@@ -23,6 +23,7 @@ __all__ = [
     "risk_ratio",
     "trend",
     "two_sided_p",
+    "users_needed",
     "wilson",
 ]
 
@@ -127,18 +128,19 @@ def two_sided_p(one: Share, other: Share) -> float:
 
 
 def equivalence_p(one: Share, other: Share, *, margin: float) -> float:
-    """Return the p-value of the two one-sided tests: small says |difference| < ``margin``.
+    """Return the p-value of the two one-sided tests that the shares are about equal.
 
-    Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657, with Wald's standard error
-    sqrt(p1 (1 - p1) / n1 + p2 (1 - p2) / n2); the larger of the two one-sided p-values.
+    Small says that their ratio lies between 1 / (1 + ``margin``) and 1 + ``margin``. Schuirmann
+    (1987), J. Pharmacokinet. Biopharm. 15, 657, on the log scale with the standard error of
+    ``risk_ratio``; the larger of the two one-sided p-values. A margin in ratio, not in points,
+    asks the same of rare outcomes as of common ones. NaN where a count is zero.
     """
-    if not _both(one, other):
+    ratio, (low, high) = risk_ratio(one, other)
+    if math.isnan(ratio) or not high > low:
         return math.nan
-    se = _standard_error(one, other)
-    if se == 0:
-        return math.nan
-    gap = one.value - other.value
-    return float(max(norm.sf((gap + margin) / se), norm.cdf((gap - margin) / se)))
+    se, bound = math.log(high / low) / (2 * _Z), math.log1p(margin)
+    z = math.log(ratio)
+    return float(max(norm.sf((z + bound) / se), norm.cdf((z - bound) / se)))
 
 
 def power(share: float, effect: float, n1: int, n2: int, *, alpha: float = 0.05) -> float:
@@ -161,6 +163,22 @@ def minimal_detectable(share: float, n1: int, n2: int, *, wanted: float = 0.8) -
         return math.nan
     se = math.sqrt(share * (1 - share) * (1 / n1 + 1 / n2))
     return float((_Z + norm.ppf(wanted)) * se)
+
+
+def users_needed(share: float, effect: float, *, wanted: float = 0.8) -> float:
+    """Return the users in each of two equal arms with which ``effect`` is found.
+
+    The inverse of ``minimal_detectable``: 2 p (1 - p) ((z_.975 + z_wanted) / effect)^2. For
+    the plan of an experiment, with an effect fixed beforehand; NaN for none.
+
+    Examples
+    --------
+    >>> round(users_needed(0.1, 0.02))
+    3532
+    """
+    if not effect:
+        return math.nan
+    return float(2 * share * (1 - share) * ((_Z + norm.ppf(wanted)) / effect) ** 2)
 
 
 def trend(
@@ -222,7 +240,3 @@ def clustered_share(
 
 def _both(one: Share, other: Share) -> bool:
     return min(one.n, other.n) > 0
-
-
-def _standard_error(one: Share, other: Share) -> float:
-    return math.sqrt(sum(share.value * (1 - share.value) / share.n for share in (one, other)))

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Int32, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
@@ -95,8 +95,15 @@ class Record:
         and by showing the user to somebody else.
     arms
         Randomised holdouts; True = held out.
+    flagged
+        int32, shape (n_users,): first day on which the user is labelled non-rec, or ``NEVER``.
+    topic
+        Main topic of each group, shape (n_groups,).
     non_rec, non_amp, demoted
         int32, shape (n_groups,): first day of the label, or ``NEVER``.
+    demotion
+        float64, shape (n_groups,): score in [0, 1] that the review for demotion gave, from the
+        day ``demoted`` on; 0 for a group without a review.
     strikes, severe
         int64, shape (n_groups, n_months), kinds of harm added up.
     month_start
@@ -116,9 +123,12 @@ class Record:
     shown: Int32
     featured: Int32
     arms: Arms
+    flagged: Int32
+    topic: npt.NDArray[np.int16]
     non_rec: Int32
     non_amp: Int32
     demoted: Int32
+    demotion: Float64
     strikes: Int64
     severe: Int64
     month_start: Int64
@@ -132,6 +142,10 @@ class Record:
     def is_non_rec(self) -> Mask:
         """Groups labelled non-rec by the end of the observation, shape (n_groups,)."""
         return np.asarray(self.non_rec < self.days)
+
+    def demotion_by(self, day: int) -> Float64:
+        """Return each group's demotion score as it stands before ``day``, shape (n_groups,)."""
+        return np.where(self.demoted < day, self.demotion, 0.0)
 
     def first_join(self, groups: Mask, *, after: Int64 | None = None) -> Int64:
         """Return the day of each user's first join of one of the groups, or ``NEVER``.
@@ -236,9 +250,12 @@ def record_of(
         shown=shown,
         featured=featured,
         arms=history.world.users.arms,
+        flagged=history.flagged(),
+        topic=history.world.groups.topic,
         non_rec=history.labels.non_rec,
         non_amp=history.labels.non_amp,
         demoted=history.labels.demoted,
+        demotion=history.labels.demotion,
         strikes=strikes.count.sum(axis=2),
         severe=strikes.severe.sum(axis=2),
         month_start=months_of(history.world)[1],

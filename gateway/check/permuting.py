@@ -12,8 +12,8 @@ from gateway.check.rearranging import permute_labels, permute_within_users, samp
 from gateway.check.summary import ALLOWED, NULLS, answers_to
 from gateway.check.words import LOGS
 from gateway.detect import Detection, Measure
-from gateway.detect.intervals import clopper_pearson
 from gateway.detect.measure import words_of
+from gateway.detect.significance import clopper_pearson
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet

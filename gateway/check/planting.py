@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.arrays import Float64, Int64, Mask
-from gateway.check.rows import relogged
+from gateway.check.rearranging import relogged
 from gateway.errors import GatewayError, Problem
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import SOURCES, STAYS, JoinLog

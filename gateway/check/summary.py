@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.detect import Claim, Measure, measure_of
-from gateway.detect.intervals import clopper_pearson
+from gateway.detect.significance import clopper_pearson
 from gateway.evaluate import mean_interval, table_of
 
 __all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails",

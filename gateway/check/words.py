@@ -44,9 +44,10 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
         f"We checked {_listing(_detectors(rows))} on this log ({log}{targets}) with gateway "
         f"{__version__}."
     )
-    parts = [_null_words(rows, null) for null in NULLS]
+    parts = [_calls_words(rows), *(_null_words(rows, null) for null in NULLS)]
     parts += [_reversed_words(rows), _placebo_words(rows)]
     parts += [_planted_words(rows, name) for name in _detectors(rows)]
+    parts.append(_unplaced_words(rows))
     if summary.get("notes"):
         parts.append(f"On the log as it is: {summary['notes']}.")
     return " ".join([begin, *(part for part in parts if part)])
@@ -60,13 +61,8 @@ def limits_of(rows: Sequence[Row]) -> list[str]:
         "show that a call is causal. Planted gateways multiply a member's rate of target joins "
         "for good; one that acts otherwise may be found more or less often."
     )
-    unplaced = max((row["value"] for row in _of(rows, metric="share_unplaced")), default=0.0)
-    if unplaced > _MANY_UNPLACED:
-        said.append(
-            f"Up to {_percent(unplaced)} of the further joins that were drawn are not there, as "
-            "their user was a member of every target: the ratios that were planted are less than "
-            "their names, and power and coverage are for these smaller effects."
-        )
+    if _unplaced_words(rows):
+        said.append(_unplaced_words(rows) + " Power and coverage are for these smaller effects.")
     few = [
         row["n"]
         for row in rows
@@ -97,7 +93,8 @@ def verdict_of_check(rows: Sequence[Row], detector: str, log: str) -> str:
         return "association stays"
     if log in fails(rows, detector):
         return "fails"
-    return "as allowed"
+    row = _one(rows, log=log, detector=detector, metric="share_of_logs_with_calls")
+    return "too few logs to tell" if row is not None and row["n"] < _ENOUGH else "as allowed"
 
 
 def _detectors(rows: Sequence[Row]) -> list[str]:
@@ -120,6 +117,25 @@ def _of(rows: Sequence[Row], **keys: Any) -> list[Row]:
 
 def _one(rows: Sequence[Row], **keys: Any) -> Row | None:
     return next(iter(_of(rows, **keys)), None)
+
+
+def _unplaced_words(rows: Sequence[Row]) -> str:
+    unplaced = max((row["value"] for row in _of(rows, metric="share_unplaced")), default=0.0)
+    if unplaced <= _MANY_UNPLACED:
+        return ""
+    return (
+        f"Up to {_percent(unplaced)} of the further joins that were drawn are not there, as their "
+        "user was a member of every target: the ratios that were planted are less than their names."
+    )
+
+
+def _calls_words(rows: Sequence[Row]) -> str:
+    said = [
+        f"{row['detector']} called {row['value']:,.0f} groups"
+        for row in _of(rows, log="time_reversed", metric="calls_forwards")
+        if row["holds_level"]
+    ]
+    return f"On the log as it is, {' and '.join(said)}." if said else ""
 
 
 def _null_words(rows: Sequence[Row], log: str) -> str:
@@ -182,9 +198,7 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
         f"{ratios}, {name} "
     )
     if power and _holds_level(rows, name):
-        said += (
-            f"found {_listing([_percent(row['value']) for row in power])} ({_each(power)}); its "
-        )
+        said += f"found {_found(power)}; its "
     else:
         said += "has an "
     said += f"average precision {'was' if 'found' in said else 'of'} "
@@ -193,7 +207,7 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
     holding = sum(row["value"] * row["n"] for row in coverage)
     n = sum(row["n"] for row in coverage)
     if n:
-        said += f", and {_percent(holding / n)} of its 95 % intervals held the planted ratio"
+        said += f", and {round(holding)} of {n} of its 95 % intervals held the planted ratio"
     return f"{said}."
 
 
@@ -270,12 +284,13 @@ def _listing(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _each(rows: Sequence[Row]) -> str:
-    """Return of how many planted groups each share is."""
+def _found(rows: Sequence[Row]) -> str:
+    """Return how many planted groups were found, of how many."""
+    found = [f"{row['value'] * row['n']:.0f}" for row in rows]
     counts = [str(row["n"]) for row in rows]
     if len(set(counts)) == 1:
-        return f"of {counts[0]} planted groups{' each' if len(counts) > 1 else ''}"
-    return f"of {_listing(counts)} planted groups"
+        return f"{_listing(found)} of {counts[0]} planted groups{' each' * (len(counts) > 1)}"
+    return _listing([f"{k} of {n}" for k, n in zip(found, counts, strict=True)])
 
 
 def _interval(row: Row) -> str:

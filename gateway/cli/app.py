@@ -172,8 +172,11 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
-    from gateway.cli.checking import check_and_show  # noqa: PLC0415  (quick help)
-    from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
+    from gateway.cli.own_logs import (  # noqa: PLC0415
+        check_and_show,
+        config_for_log,
+        config_of_own,
+    )
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
@@ -375,7 +378,7 @@ def view(
     ] = 0,
 ) -> None:
     """Show a stored result as pages in a browser of this machine, until interrupted."""
-    from gateway.cli.viewing import view_until_interrupted  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import view_until_interrupted  # noqa: PLC0415  (quick help)
 
     view_until_interrupted(folder, port=port)
 

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from gateway.sweep import (
     folder_status,
     run_sweep,
 )
+from gateway.view import Viewed, Viewer
 
 __all__ = ["SOME_FAILED", "STOPPED", "list_points", "rerun_and_compare", "show_comparison",
-           "show_status", "sweep_and_show"]  # fmt: skip
+           "show_status", "sweep_and_show", "view_until_interrupted"]  # fmt: skip
 
 # Exit codes of ``gateway sweep`` and ``gateway resume``.
 STOPPED, SOME_FAILED = 1, 3
@@ -207,3 +209,18 @@ def rerun_and_compare(folder: Path, *, threads: int | None, as_json: bool) -> bo
     else:
         sys.stdout.write(f"identical: {count} tables and figures\n")
     return not differences
+
+
+def view_until_interrupted(folder: Path, *, port: int) -> None:
+    """Print where the pages are, and serve them.
+
+    The address is not handed to a browser: every user of the machine can read the arguments of
+    a process, and the address holds the token.
+    """
+    result = open_result(folder)
+    viewed = Viewed(result.tables(), result.config.experiment.name)
+    with Viewer(viewed, port=port) as viewer, suppress(KeyboardInterrupt):
+        TerminalTalk().say("open this address in a browser of this machine; Ctrl+C ends it")
+        sys.stdout.write(f"{viewer.url}\n")
+        sys.stdout.flush()
+        viewer.serve()

@@ -176,10 +176,11 @@ class SelfControlledOptions(Options, section="self_controlled"):
         gt=0,
         le=1e12,
     )
-    risk_window: Window | None = setting(
-        None,
-        'how long a join counts: "30d", ticks, or "8 joins" of the same user; "auto" = what the '
-        "marginal likelihood prefers of a ladder; left out = for ever",
+    risk_window: Window = setting(
+        "auto",
+        'how long a join counts: "30d", ticks, or "8 joins" of the same user; 0 = for ever; '
+        '"auto" = what the marginal likelihood prefers of a ladder, for ever unless another is '
+        "far likelier",
     )
     prior: Literal["association", "none"] = setting(
         "association",

@@ -97,7 +97,7 @@ class _Acting(Section):
 
 # Ways to give a set of groups; what must be said beside some of them, one of these; and what
 # else may be.
-_SETS = ("roles", "names", "from_result", "from_detector", "oracle")
+_SETS = ("roles", "names", "from_result", "from_detector", "verdict", "oracle")
 _ONE_OF = {"from_result": ("top", "flagged"), "from_detector": ("top", "flagged"),
            "oracle": ("top",)}  # fmt: skip
 _ALSO = {"from_result": ("detector", "digest"), "roles": ("top",)}
@@ -145,8 +145,8 @@ def _flagged_means_something(given: Given, flagged: bool) -> Iterator[Breach]:
 class OnGroupsSection(_Acting):
     """What is done to one set of groups.
 
-    The set is given in one of five ways: ``roles``, ``names``, ``from_result``,
-    ``from_detector`` or ``oracle``.
+    The set is given in one of six ways: ``roles``, ``names``, ``from_result``,
+    ``from_detector``, ``verdict`` or ``oracle``.
     """
 
     rules = (_one_set_of_groups, _details_fit_the_set, _flagged_means_something,
@@ -165,6 +165,9 @@ class OnGroupsSection(_Acting):
     )
     from_detector: Text | None = setting(
         None, "groups that a detector of this run found, which has seen the whole log"
+    )
+    verdict: Literal["changes", "recommends", "invites"] | None = setting(
+        None, "groups that this run's verdict says change people, or lead them in that way"
     )
     oracle: Literal["direct_effect", "caused"] | None = setting(
         None, "groups by the truth: direct_effect per join, or caused in all (times joins)"
@@ -188,6 +191,9 @@ class InviteFrictionSection(OnGroupsSection):
 
     kind: Literal["invite_friction"] = Field(description="what it does")
     share: Number = Field(description="share of invitations dropped", gt=0, le=1)
+    senders: Literal["all", "super_inviters"] = setting(
+        "all", "of whose invitations; super_inviters: the top 1 % of users by invitations sent"
+    )
 
 
 class DemotionSection(OnGroupsSection):
@@ -217,6 +223,7 @@ class _OfNoKind(OnGroupsSection):
 
     kind: _Kind = Field(description="what it does")
     share: Number | None = setting(None, "see demotion", gt=0, le=1)
+    senders: Literal["all", "super_inviters"] | None = setting(None, "see invite_friction")
     most: Natural | None = setting(None, "see invite_cap")
 
 
@@ -292,6 +299,16 @@ def _detector_runs(given: Given, running: Sequence[str]) -> Iterator[Breach]:
             yield item.breach(text, "from_detector", got=say_value(name), hint=hint)
 
 
+@rule("detect.detectors")
+def _verdict_is_given(given: Given, running: Sequence[str]) -> Iterator[Breach]:
+    if "edges" in running:
+        return
+    for item in _items(given):
+        if item.value("verdict") is not None:
+            text = f"needs edges among {given.name('detect.detectors')}: else there is no verdict"
+            yield item.breach(text, "verdict")
+
+
 _SPAN = ("world.start", "world.days")
 
 
@@ -324,5 +341,7 @@ def _roles_are_planted(given: Given) -> Iterator[Breach]:
                 yield told._replace(keys=(*told.keys, *map(given.at, counts)))
 
 
-INTERVENTION_RULES = (_need_a_world, _detector_runs, _starts_in_time, _roles_are_planted)
+INTERVENTION_RULES = (
+    _need_a_world, _detector_runs, _verdict_is_given, _starts_in_time, _roles_are_planted,
+)  # fmt: skip
 """Rules of a whole config about them."""

@@ -194,7 +194,12 @@ class WorldSection(Section):
     invite_tail: Number = setting(
         1.6, "Pareto exponent of the number of people invited at once", gt=0.5, le=10
     )
-    holdout: Share = setting(0.1, "share of users in the holdout arm of each of GYSJ, PYMI, PYMK")
+    holdout: Share = setting(
+        0.1, "share of users who are not shown GYSJ, PYMI, PYMK; each arm drawn apart"
+    )
+    featured_holdout: Share = setting(
+        0.0, "share of users whom PYMI does not feature, and, drawn apart, whom PYMK does not"
+    )
     mean_friends: Number = setting(12.0, "mean number of friends per user", ge=0, le=10_000)
     friend_tail: Number = setting(3.0, "exponent of the tail of the number of friends", gt=2, le=10)
     friend_homophily: Share = setting(
@@ -228,8 +233,9 @@ _Weight = Annotated[Number, Field(gt=0.0, le=1e12)] | None
 class SourcesSection(Section):
     """Relative weight of each source among those of the same mechanism.
 
-    Left out, a source has the note's number of join requests: give all sources of a
-    mechanism, or none.
+    Left out, a source has the note's number of join requests, or where the note has none that
+    can be compared (groups_discover_tab, permalink) a number like its others: give all sources
+    of a mechanism, or none.
     """
 
     gysj: _Weight = setting(None, "recommendation; left out = 1,326,540")
@@ -266,6 +272,17 @@ class SimulationSection(Section):
     pymi_factor: Number = setting(
         1.3, "PYMI multiplies the chance of inviting by so much", ge=0, le=100
     )
+    pymi_featuring: Number = setting(
+        1.0, "PYMI multiplies the chance of being invited by so much, of users it features",
+        ge=1, le=100,
+    )  # fmt: skip
+    found_weight: Number = setting(
+        0.0,
+        "a friend found by PYMK counts as so many friends when the receiver of an invitation "
+        "is drawn; 0 = such friends do not invite each other",
+        ge=0,
+        le=100,
+    )
     pymk_share: Share = setting(0.05, "share of users whom PYMK finds a friend between two refits")
     refit_days: Count = setting(
         30, "days between refits of the co-membership recommender", ge=1, le=36_500
@@ -282,6 +299,19 @@ class ModerationSection(Section):
     """What moderation does about strikes."""
 
     acts: bool = setting(True, "whether labels are given at all")
+    detection: Share = setting(1.0, "mean share of violations that become strikes")
+    detection_spread: Number = setting(
+        0.0,
+        "how far groups differ in that share: intraclass correlation; 0 = all alike",
+        ge=0,
+        le=0.99,
+    )
+    false_strikes: Number = setting(
+        0.0, "false strikes per member and month, in every group and kind", ge=0, le=1_000
+    )
+    reports: Number = setting(
+        0.0, "reports per violation, which reviews count like strikes", ge=0, le=1_000
+    )
     severe_share: Share = setting(0.2, "share of strikes that are severe")
     severe_spread: Number = setting(
         0.0,
@@ -289,8 +319,34 @@ class ModerationSection(Section):
         ge=0,
         le=0.99,
     )
+    severe_weight: Number = setting(
+        0.0, "how much more a severe strike counts in reviews", ge=0, le=1_000
+    )
     demote_strikes: Positive = setting(100, "strikes so far at which a group is demoted")
     non_amp_strikes: Positive = setting(200, "strikes so far at which a group is labelled non-amp")
     non_rec_strikes: Positive = setting(400, "strikes so far at which a group is labelled non-rec")
-    demotion: Share = setting(0.5, "how much less a demoted group is shown")
+    demotion: Share = setting(0.5, "mean demotion score, how much less a demoted group is shown")
+    demotion_spread: Number = setting(
+        0.0,
+        "how far groups differ in that score: intraclass correlation; 0 = all alike",
+        ge=0,
+        le=0.99,
+    )
+    demotion_slope: Number = setting(
+        0.0,
+        "how the score s grows with strikes n beyond the threshold t: 1 - (1 - s)^((n/t)^slope)",
+        ge=0,
+        le=10,
+    )
+    non_amp_reduction: Share = setting(
+        1.0, "how much less a group labelled non-amp is shown among friends' groups; 1 = never"
+    )
+    non_rec_reduction: Share = setting(
+        1.0, "how much less a group labelled non-rec is recommended; 1 = never"
+    )
     review_days: Number = setting(30.0, "mean delay of a label, exponential", ge=0, le=36_500)
+    flag_chance: Share = setting(
+        0.3, "chance that a membership of a harmful group brings its user a non-rec label"
+    )
+    flag_days: Number = setting(30.0, "mean delay of a user's label, exponential", ge=0, le=36_500)
+    false_flags: Share = setting(0.0, "share of users labelled non-rec without such a membership")

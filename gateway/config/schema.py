@@ -25,7 +25,7 @@ from gateway.config.detectors import (
 )
 from gateway.config.interventions import INTERVENTION_RULES, Interventions, TruthSection
 from gateway.config.platform import ModerationSection, SimulationSection, WorldSection
-from gateway.config.rules import Breach, Given, among, at_most, below, distinct, rule
+from gateway.config.rules import Breach, Given, among, below, distinct, rule
 from gateway.config.swept import SweepSection
 from gateway.config.types import (
     INT32_END,
@@ -243,15 +243,12 @@ class NoteSection(Section):
         lt=INT32_END,
     )
     top: Count = setting(100, "groups that count as the top gateways", ge=1, le=100_000)
-    recent_days: Count = setting(
-        60, "length of the recent window, the last days of the observation", ge=1, le=36_500
-    )
     follow_days: Count = setting(
         180, "days after the first gateway join at which risks are compared", ge=1, le=36_500
     )
     equivalence_margin: Proportion = setting(
-        0.01,
-        "difference of shares below which two arms count as equal: half of what the "
+        0.1,
+        "how far the ratio of two arms may be from one to count as equal: half of what the "
         "note reports for GYSJ",
     )
     precision: Share = setting(0.5, "precision at which the recall of entity models is compared")
@@ -369,7 +366,6 @@ class Config(_WithDetectors):
         *INTERVENTION_RULES,
         _workflow_follows_the_strikes,
         below("note.workflow_day", "world.days"),
-        at_most("note.recent_days", "world.days"),
         _horizon_within_the_world,
     )
 

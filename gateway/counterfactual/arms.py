@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gateway.analyses.judgement import VERDICTS
 from gateway.arrays import Mask
 from gateway.config import Config
 from gateway.config.interventions import (
@@ -104,8 +105,10 @@ def _live_arm(
     """Live through one arm; its part of every table."""
     masks = [acted_on(section, known) for section in acting]
     first = history.world.section.start
+    senders = history.invitations.super_inviters(len(history.world.users))
     policies = tuple(
-        as_intervention(one, mask, first=first) for one, mask in zip(acting, masks, strict=True)
+        as_intervention(one, mask, first=first, super_inviters=senders)
+        for one, mask in zip(acting, masks, strict=True)
     )
     with talk.stage(f"living through arm {name}", history.world.days) as advance:
         found, other = compare_runs(
@@ -155,9 +158,9 @@ def _say(section: InterventionSection, policy: Intervention, mask: Mask) -> str:
     measure = getattr(section, "most", getattr(section, "share", None))
     strength = "" if measure is None else f" {measure:g}"
     kind = section.kind.replace("_", " ")
-    on = ""
+    on = " by super-inviters" if getattr(section, "senders", "all") != "all" else ""
     if isinstance(section, OnGroupsSection):
-        on = f" on {_say_set(section)} ({mask.sum():,})"
+        on += f" on {_say_set(section)} ({mask.sum():,})"
     return f"{kind}{strength}{on} from day {policy.start}"
 
 
@@ -168,6 +171,8 @@ def _say_set(section: OnGroupsSection) -> str:
         return " and ".join(section.roles).replace("_", "-") + top
     if section.names is not None:
         return "named groups"
+    if section.verdict is not None:
+        return f"verdict, {VERDICTS[section.verdict]}"
     if section.oracle is not None:
         return f"oracle by {section.oracle.replace('_', ' ')}{top}"
     chosen = ", flagged" if section.flagged else top

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.analyses import judge_groups
 from gateway.arrays import Float64, Mask
 from gateway.config.interventions import OnGroupsSection
 from gateway.counterfactual.pinning import earlier_findings
@@ -54,6 +55,10 @@ def choose_groups(section: OnGroupsSection, known: Known) -> Mask:
         return chosen if section.top is None else largest(known.n_joins, chosen, section.top)
     if section.names is not None:
         return _named(known, section.names)
+    if section.verdict is not None:
+        judged = judge_groups(known.gateways)
+        says = [] if judged is None else judged.filter(judged[section.verdict])["group"].to_pylist()
+        return _named(known, says)
     if section.oracle is not None:
         value = _truth(known, section.oracle)
         return largest(value, value > 0, section.top or 0)

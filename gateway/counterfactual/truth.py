@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from gateway.config.interventions import TruthSection
 from gateway.counterfactual.chosen_groups import largest
 from gateway.log.join_log import JoinLog
-from gateway.simulate import History, measure_direct_effects, measure_total_effects
+from gateway.simulate import History, measure_direct_effects, measure_leads, measure_total_effects
 from gateway.talk import SILENT, Talk
 from gateway.world import GATEWAYS
 from gateway.world.model import groups_in_roles
@@ -24,6 +24,7 @@ def measure_truth(
     joins: JoinLog,
     *,
     section: TruthSection,
+    leads: bool = False,
     talk: Talk = SILENT,
 ) -> pa.Table:
     """Return a row for each group: what it was planted as, and what its joins did.
@@ -38,6 +39,8 @@ def measure_truth(
         The log of the factual platform.
     section
         Whose total effect is measured; of all others it is null.
+    leads
+        Whether to measure what came of recommendations and invitations because of each group.
     talk
         Who hears of the progress.
 
@@ -45,7 +48,9 @@ def measure_truth(
     -------
     pyarrow.Table
         ``direct_effect`` and ``total_effect`` are target joins per join of the group;
-        null where they were not measured or nobody joined.
+        null where they were not measured or nobody joined. With ``leads`` also
+        ``lead_seed`` and ``lead_invited``: target joins in all that would not have been
+        without recommendations, and without invitations, because of the group (``Leads``).
     """
     role = history.world.groups.role
     with talk.stage("replaying every join"):
@@ -66,7 +71,15 @@ def measure_truth(
             total = measure_total_effects(history, chosen, is_target)
         effect[chosen], error[chosen] = total.effect, total.standard_error
     table = table.append_column("total_effect", pa.array(effect, from_pandas=True))
-    return table.append_column("total_se", pa.array(error, from_pandas=True))
+    table = table.append_column("total_se", pa.array(error, from_pandas=True))
+    if leads:
+        with talk.stage("replaying recommendations and invitations"):
+            led = measure_leads(history, is_target)
+        columns = {"lead_seed": led.seed, "lead_seed_se": led.seed_error,
+                   "lead_invited": led.invited, "lead_invited_se": led.invited_error}  # fmt: skip
+        for name, values in columns.items():
+            table = table.append_column(name, pa.array(values, from_pandas=True))
+    return table
 
 
 def _chosen(history: History, joins: JoinLog, section: TruthSection) -> npt.NDArray[np.bool_]:

@@ -74,6 +74,6 @@ __all__ = [
     "measure_of",
     "rank_groups",
     "run_detector",
-]
+]  # fmt: skip
 
 make_callable(__name__, detect)

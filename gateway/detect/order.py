@@ -10,10 +10,9 @@ import numpy.typing as npt
 from gateway.config.detectors import OrderOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
-from gateway.detect.intervals import clopper_pearson
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
-from gateway.detect.significance import binomial_bound
+from gateway.detect.significance import binomial_bound, clopper_pearson
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet

@@ -45,7 +45,7 @@ __all__ = [
     "entry_of",
     "measure_of",
     "run_detector",
-]
+]  # fmt: skip
 
 
 Detector = str | Callable[..., Any]

@@ -10,10 +10,9 @@ from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import SurvivalOptions
 from gateway.detect.detection import Detection
 from gateway.detect.findings import Findings
-from gateway.detect.intervals import garwood
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import gamma_prior, ratio
-from gateway.detect.significance import binomial_bound
+from gateway.detect.significance import binomial_bound, garwood
 from gateway.detect.survival_kernels import (
     add_memberships,
     add_squares,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from scipy.stats import false_discovery_control, norm, spearmanr
+from scipy.stats import false_discovery_control, norm
 
 from gateway.arrays import Float64, Mask
 from gateway.detect import UNRANKED, Detection
@@ -110,11 +110,20 @@ def share_among(member: Mask, among: Mask) -> float:
 
 
 def spearman_among(x: Float64, y: Float64, among: Mask) -> float:
-    """Return Spearman's rank correlation within a mask; NaN where it is not defined."""
+    """Return Spearman's rank correlation within a mask; NaN where it is not defined.
+
+    The number is that of SciPy's ``spearmanr``, which takes ten times as long over a p-value.
+    """
     x, y = x[among], y[among]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    return float(spearmanr(x, y).statistic)
+    return float(np.corrcoef([_mean_ranks(x), _mean_ranks(y)])[1, 0])
+
+
+def _mean_ranks(x: Float64) -> Float64:
+    """Ranks from 1, equal values sharing the mean of theirs."""
+    _, level, count = np.unique(x, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1))[level])
 
 
 def bootstrap_interval(

@@ -91,11 +91,12 @@ def caption_join_sources(data: pa.Table) -> str:
     )
 
 
-_ANSWERS = ("observational", "corrected", "randomised")
+_ANSWERS = ("observational", "corrected", "randomised, gateway members", "randomised")
 _SAID = {
     "observational": "as the note counts",
     "corrected": "time zero aligned",
-    "randomised": "randomised holdout",
+    "randomised, gateway members": "by lot, same users",
+    "randomised": "by lot, all users",
 }
 
 
@@ -144,20 +145,21 @@ def draw_exposure_contrast(data: pa.Table, *, ax: Axes | None = None) -> AnyFigu
 
 
 def caption_exposure_contrast(data: pa.Table) -> str:
-    """Say what the three answers are."""
+    """Say what the answers are."""
     del data
     return (
-        "Three answers to one question: how many more users join a non-rec group with GYSJ than "
+        "Answers to one question: how many more users join a non-rec group with GYSJ than "
         "without? As the note counts: users who joined a top gateway group, ever exposed "
         "against never. Time zero aligned: followed from the first gateway join, exposed from "
-        "the first exposure on. Randomised holdout: all users by the arm drawn, the simulated "
-        f"truth. Dot and line: estimate with 95 % interval. {FITTED}"
+        "the first exposure on. By lot: the holdout's arms, among the users whom the note "
+        "counts (there the arms are alike but for what GYSJ did before) and among all users, the "
+        f"simulated truth. Dot and line: estimate with 95 % interval. {FITTED}"
     )
 
 
 _CURVES = {
     "top": ("top gateway groups", "#D55E00", "-"),
-    "controls": ("controls of like size", BLUE, "--"),
+    "controls": ("matched controls", BLUE, "--"),
     "others": ("all other ranked groups", MUTED, ":"),
 }
 
@@ -202,8 +204,9 @@ def caption_label_times(data: pa.Table) -> str:
     first = dict(zip(data["groups"].to_pylist(), data["n"].to_pylist(), strict=True))
     return (
         f"Share labelled non-rec by each day, of the {first.get('top', 0):,} top gateway groups, "
-        "of other ranked groups nearest to them in members when the workflow ran, and of all "
-        f"other ranked groups. Upright line: the day on which the workflow ran. {FITTED}"
+        "of other ranked groups of their main topic that are nearest in members when the workflow "
+        "ran, and of all other ranked groups. Upright line: the day on which the workflow ran. "
+        f"{FITTED}"
     )
 
 

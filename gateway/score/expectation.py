@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int8, Int64, Mask
+from gateway.log.work import HERE, current_work
 from gateway.score.calibration import CHUNKS, CLIP, chunks_of, newton
 from gateway.score.expectation_kernels import expectation_sums, expected_rows
+from gateway.score.logistic import LogisticModel, fill_linear
 from gateway.score.prefixes import POSITION_EDGES, Prefixes
+from gateway.score.scorer import Logits
+
+Linear = tuple[Sequence[LogisticModel], Int8]
 
 __all__ = ["Expectation", "expectation_edges", "expectation_gradient", "fit_expectation"]
 
@@ -52,7 +58,9 @@ class Expectation:
         )  # fmt: skip
 
 
-def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) -> Expectation:
+def fit_expectation(
+    prefixes: Prefixes, users: Mask, z: Float64, line: Float64, linear: Linear | None = None
+) -> Expectation:
     """Learn the expectation from the resolved rows of some users.
 
     The probability p after i - 1 joins answers for users who may never join again; the
@@ -77,6 +85,9 @@ def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) 
         Logit before each row, out of part, shape (n_rows,).
     line
         Slope and intercept that make log-odds of z, shape (2,).
+    linear
+        Models that filled z, and which one that of each user: a worker elsewhere is given
+        these rather than z.
     """
     p = prefixes
     part = min(1.0, MOST_ROWS / max(len(p.group), 1))
@@ -90,7 +101,8 @@ def fit_expectation(prefixes: Prefixes, users: Mask, z: Float64, line: Float64) 
     theta = np.zeros(len(free))
     theta[0] = 1.0
     for mine in (few, users):
-        theta = newton(expectation_gradient(p, np.flatnonzero(mine), z, line, edges), theta, free)
+        sums = expectation_gradient(p, np.flatnonzero(mine), z, line, edges, linear)
+        theta = newton(sums, theta, free)
     return Expectation(edges, theta)
 
 
@@ -123,19 +135,66 @@ def expectation_edges(
     )
 
 
+class _Rows:
+    """Rows of the users of some chunks, with the logit before each.
+
+    ``logits`` are the logits of all rows, or models that fill them and the model of each user.
+    """
+
+    def __init__(
+        self, prefixes: Prefixes, users: Int64, bounds: Int64, logits: Float64 | Linear
+    ) -> None:
+        self._prefixes, self._users, self._bounds = prefixes, users, bounds
+        if not isinstance(logits, np.ndarray):
+            room = Logits(*(np.empty(len(prefixes.group)) for _ in range(3)))
+            fill_linear(prefixes, logits[1], logits[0], room)
+            logits = room.before
+        self._logits = logits
+
+    def sums(
+        self, line: Float64, edges: tuple[Float64, ...], theta: Float64
+    ) -> tuple[Float64, Float64]:
+        """Gradient and upper Hessian by chunk."""
+        p, n, m = self._prefixes, len(self._bounds) - 1, len(theta)
+        gradient, hessian = np.empty((n, m)), np.empty((n, m, m))
+        expectation_sums(
+            self._users, self._bounds, p.offsets, p.time, p.starts_block, p.label, self._logits,
+            line, edges, theta, np.empty((n, 4), np.int64), gradient, hessian,
+        )  # fmt: skip
+        return gradient, hessian
+
+
+def _cut(
+    p: Prefixes, users: Int64, z: Float64, linear: Linear | None
+) -> Iterator[tuple[Prefixes, Int64, Int64, Float64 | Linear]]:
+    """Share the chunks out: what makes the ``_Rows`` of each worker."""
+    workers, bounds = current_work().workers, chunks_of(len(users))
+    n = min(workers.count, CHUNKS)
+    if workers is HERE:  # z is here, too
+        linear = None
+    for k in range(n):
+        mine = bounds[k * CHUNKS // n : (k + 1) * CHUNKS // n + 1]
+        chosen = users[mine[0] : mine[-1]]
+        first, last = (int(chosen[0]), int(chosen[-1]) + 1) if len(chosen) else (0, 0)
+        rows = slice(int(p.offsets[first]), int(p.offsets[last]))
+        logits = z[rows] if linear is None else (linear[0], linear[1][first:last])
+        yield p.of_range(first, last), chosen - first, mine - mine[0], logits
+
+
 def expectation_gradient(
-    p: Prefixes, users: Int64, z: Float64, line: Float64, edges: tuple[Float64, ...]
+    p: Prefixes,
+    users: Int64,
+    z: Float64,
+    line: Float64,
+    edges: tuple[Float64, ...],
+    linear: Linear | None = None,
 ) -> Any:
     """Return the log-loss's gradient and Hessian as a function of the coefficients."""
+    kept = current_work().workers.keep(_Rows, _cut(p, users, z, linear))
 
     def sums(theta: Float64) -> tuple[Float64, Float64]:
-        n = len(theta)
-        gradient, hessian = np.empty((CHUNKS, n)), np.empty((CHUNKS, n, n))
-        expectation_sums(
-            users, chunks_of(len(users)), p.offsets, p.time, p.starts_block, p.label, z, line,
-            edges, theta, np.empty((CHUNKS, 4), np.int64), gradient, hessian,
-        )  # fmt: skip
-        upper = hessian.sum(axis=0)
-        return gradient.sum(axis=0), upper + np.triu(upper, 1).T
+        found = zip(*kept.ask(_Rows.sums, line, edges, theta), strict=True)
+        gradient, upper = (np.concatenate(each).sum(axis=0) for each in found)
+        return gradient, upper + np.triu(upper, 1).T
 
     return sums

@@ -16,28 +16,32 @@ from gateway.simulate.paired import (
 from gateway.simulate.platform import History, live_through, simulate
 from gateway.simulate.policies import (
     Demotion,
+    EdgeFilter,
     GysjSeedFilter,
     Intervention,
     InviteCap,
     InviteFriction,
 )
-from gateway.simulate.replay import DirectEffects, measure_direct_effects
+from gateway.simulate.replay import DirectEffects, Leads, measure_direct_effects, measure_leads
 
 __all__ = [
     "Comparison",
     "Demotion",
     "DirectEffects",
+    "EdgeFilter",
     "GysjSeedFilter",
     "History",
     "Intervention",
     "InviteCap",
     "InviteFriction",
+    "Leads",
     "Strikes",
     "TotalEffects",
     "compare_runs",
     "joins_by_user",
     "live_through",
     "measure_direct_effects",
+    "measure_leads",
     "measure_total_effects",
     "paired_total",
     "simulate",

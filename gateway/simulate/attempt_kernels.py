@@ -17,10 +17,12 @@ from gateway.simulate.occasion_kernels import (
     FRIENDS,
     HELD_FROM_GYSJ,
     INVITATION,
+    LIMITED,
     MEMBER,
     NOTHING,
     RECOMMENDATION,
     REQUEST,
+    SPARED,
     accepts,
     friction_of,
     heat,
@@ -45,6 +47,7 @@ _GYSJ = 0
 _DRAW_CONFIRM = 1 << 20
 _DRAW_OPERATOR = 1 << 21
 _DRAW_FRICTION = 1 << 22
+_DRAW_LABEL = 1 << 23
 
 
 @part_kernel
@@ -81,28 +84,43 @@ def _searched(stage, at, me, look):  # type: ignore[no-untyped-def]
 
 
 @part_kernel
-def _shown(stage, policies, own, at, look):  # type: ignore[no-untyped-def]
+def _withheld(share, at, look, seed, stream):  # type: ignore[no-untyped-def]
+    """Whether a label keeps back a group that an attempt would show: with chance ``share``."""
+    v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_LABEL + look.attempt)
+    return uniform(v0) < share
+
+
+@part_kernel
+def _shown(stage, policies, own, at, look, seed, stream):  # type: ignore[no-untyped-def]
     """Return (group recommended or -1, via)."""
     via, seed_group = remember(own, at.base, at.n, look.x1)
     if seed_group < 0:
         return np.int64(-1), via
-    if stage.filters and policies.seed_filter[policies.step[at.day], seed_group]:
+    filters = stage.filters and not stage.users[at.u].holdouts & SPARED
+    if filters and policies.seed_filter[policies.step[at.day], seed_group]:
         return np.int64(-1), via
     g = recommended(stage.neighbour, stage.weight, refit_of(stage, at.day), seed_group, look.x2)
-    if g >= 0 and stage.groups[g].non_rec <= at.day:
+    if filters and g >= 0 and len(policies.edge) > 0:
+        key = seed_group * len(stage.groups) + g
+        i = np.searchsorted(policies.edge, key)
+        if i < len(policies.edge) and policies.edge[i] == key:
+            return np.int64(-1), via
+    labelled = g >= 0 and stage.groups[g].non_rec <= at.day
+    if labelled and _withheld(stage.non_rec_reduction, at, look, seed, stream):
         g = np.int64(-1)
     return g, via
 
 
 @part_kernel
-def _of_friends(stage, at, me, look):  # type: ignore[no-untyped-def]
+def _of_friends(stage, at, me, look, seed, stream):  # type: ignore[no-untyped-def]
     """A group of a friend, -1 where there is none to show."""
-    f = some_friend(stage, me, at.u, at.day, look.x1)
+    f = some_friend(stage, me, at.u, at.day, look.x1, 1.0)
     if f < 0:
         return np.int64(-1)
     n = occasions_before(stage.users, stage.cells, f, at.day)
     _, g = remember(stage.cells, stage.users[f].start, n, look.x2)
-    if g >= 0 and stage.groups[g].non_amp <= at.day:
+    labelled = g >= 0 and stage.groups[g].non_amp <= at.day
+    if labelled and _withheld(stage.non_amp_reduction, at, look, seed, stream):
         return np.int64(-1)
     return g
 
@@ -122,8 +140,12 @@ def _invited(stage, policies, own, at, me, look, looked, seed, stream):  # type:
         via = -2 - cell
     elif at.inbox.group >= 0 and not looked:
         g, via, from_inbox = at.inbox.group, at.inbox.sender, True
-    if g >= 0 and stage.shields:
-        friction = friction_of(policies, own, at.base, at.n, at.day)
+    if g >= 0 and stage.shields and not me.holdouts & SPARED:
+        step = policies.step[at.day]
+        friction = friction_of(policies.friction[step], own, at.base, at.n)
+        if from_inbox and stage.users[via].holdouts & LIMITED:
+            by_sender = friction_of(policies.sender_friction[step], own, at.base, at.n)
+            friction = max(friction, by_sender)
         if friction > 0.0:
             v0, _, _, _ = philox(seed, stream, at.u, at.n, _DRAW_FRICTION + look.attempt)
             if uniform(v0) < friction:
@@ -135,10 +157,10 @@ def _invited(stage, policies, own, at, me, look, looked, seed, stream):  # type:
 def _passed_over(stage, policies, it, g, at, look, seed, stream):  # type: ignore[no-untyped-def]
     """Whether a demoted group is passed over."""
     share = 1.0
-    if stage.demotes:
+    if stage.demotes and not stage.users[at.u].holdouts & SPARED:
         share -= policies.demotion[policies.step[at.day], g]
     if it.demoted <= at.day:
-        share *= 1.0 - stage.demotion
+        share *= 1.0 - it.demotion
     # Only who is demoted needs a draw.
     if share >= 1.0:
         return False
@@ -170,10 +192,10 @@ def attempt_once(  # type: ignore[no-untyped-def]
     g, via, from_inbox = np.int64(-1), np.int64(-1), False
     if look.how == RECOMMENDATION:
         if look.row != _GYSJ or not me.holdouts & HELD_FROM_GYSJ:
-            g, via = _shown(stage, policies, own, at, look)
+            g, via = _shown(stage, policies, own, at, look, seed, stream)
             exposed = exposed or (look.row == _GYSJ and g >= 0)
     elif look.how == FRIENDS:
-        g = _of_friends(stage, at, me, look)
+        g = _of_friends(stage, at, me, look, seed, stream)
     elif look.how == INVITATION:
         g, via, from_inbox = _invited(stage, policies, own, at, me, look, looked, seed, stream)
         looked = looked or from_inbox

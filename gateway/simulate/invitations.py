@@ -106,6 +106,10 @@ def list_invitations(stage: Stage, policies: Policies, *, days: int, seed: int) 
     letters.group = np.repeat(stage.cells.group[cell], sent)
     draw_receivers(stage, owner, cell, offsets, seed, int(Stream.RECEIVERS), letters.receiver)
     first = offsets[np.searchsorted(stage.cells.time[cell], np.arange(days + 1))]
+    got = letters.receiver >= 0
+    if not got.all():
+        letters = letters[got].view(np.recarray)
+        first = np.concatenate([[0], np.cumsum(got)])[first]
     taken = np.zeros(len(letters), np.bool_)
     mark_taken(stage, _sort_mail(letters, first, len(stage.users)), taken)
     return InvitationLog(letters, taken, first)

@@ -12,7 +12,13 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform
-from gateway.simulate.occasion_kernels import HELD_FROM_PYMI, INVITATION, is_membership
+from gateway.simulate.occasion_kernels import (
+    HELD_FROM_PYMI,
+    INVITATION,
+    UNFEATURED_BY_PYMI,
+    is_membership,
+    some_friend,
+)
 
 __all__ = [
     "Mail",
@@ -45,11 +51,14 @@ def bulk_size(stage, me, u, occasion, seed, stream):  # type: ignore[no-untyped-
 
 
 @inner_kernel
-def receiver_of(stage, me, u, occasion, i, seed, stream):  # type: ignore[no-untyped-def]
-    """The friend who gets invitation i of those that an occasion sends."""
-    w0, _, _, _ = philox(seed, stream, u, occasion, i)
-    which = min(np.int64(uniform(w0) * me.degree), np.int64(me.degree) - 1)
-    return stage.friend[me.friends + which]
+def receiver_of(stage, me, u, day, occasion, i, seed, stream):  # type: ignore[no-untyped-def]
+    """Return (friend to whom an occasion sends invitation i, whether only if PYMI features it).
+
+    Who sends has a friend at the start.
+    """
+    w0, w1, _, _ = philox(seed, stream, u, occasion, i)
+    friend = some_friend(stage, me, u, day, uniform(w0), stage.found_weight)
+    return friend, uniform(w1) * stage.pymi_featuring >= 1.0
 
 
 @inner_kernel
@@ -73,14 +82,16 @@ def count_sent(stage, policies, seed, stream, count):  # type: ignore[no-untyped
 
 @inner_kernel
 def _draw_bulk(stage, u, cell, first, end, seed, stream, receiver):  # type: ignore[no-untyped-def]
-    me = stage.users[u]
+    me, day = stage.users[u], np.int64(stage.cells[cell].time)
     for i in range(end - first):
-        receiver[first + i] = receiver_of(stage, me, u, cell - me.start, i, seed, stream)
+        v, if_featured = receiver_of(stage, me, u, day, cell - me.start, i, seed, stream)
+        unfeatured = stage.users[v].holdouts & UNFEATURED_BY_PYMI
+        receiver[first + i] = -1 if if_featured and unfeatured else v
 
 
 @parallel_kernel
 def draw_receivers(stage, owner, cell, offsets, seed, stream, receiver):  # type: ignore[no-untyped-def]
-    """Fill who got the invitations ``offsets[j]`` to ``offsets[j + 1]``, sent by ``cell[j]``."""
+    """Fill who got the invitations ``offsets[j]`` to ``offsets[j + 1]`` of ``cell[j]``, or -1."""
     for j in prange(len(cell)):
         first, end = offsets[j], offsets[j + 1]
         _draw_bulk(stage, owner[j], cell[j], first, end, seed, stream, receiver)

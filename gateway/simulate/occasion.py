@@ -6,7 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import Float64
-from gateway.simulate.occasion_kernels import HELD_FROM_GYSJ, HELD_FROM_PYMI
+from gateway.simulate.occasion_kernels import (
+    HELD_FROM_GYSJ,
+    HELD_FROM_PYMI,
+    UNFEATURED_BY_PYMI,
+    UNFEATURED_BY_PYMK,
+)
 from gateway.simulate.pymk import SPARE_FRIENDS
 from gateway.simulate.recommender import Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
@@ -64,16 +69,19 @@ def build_stage(
         drift_strength=world.section.drift_strength,
         travel_taste=world.section.travel_taste,
         half_life=world.section.roles.influence_half_life,
-        demotion=world.config.moderation.demotion,
+        non_rec_reduction=world.config.moderation.non_rec_reduction,
+        non_amp_reduction=world.config.moderation.non_amp_reduction,
         pymi_factor=section.pymi_factor,
+        pymi_featuring=section.pymi_featuring,
+        found_weight=section.found_weight,
         invite_tail=world.section.invite_tail,
         bulk=section.bulk,
         attempts=section.attempts,
         refit_days=section.refit_days,
         gap_shape=world.section.gap_shape,
-        filters=bool(policies.seed_filter.any()),
+        filters=bool(policies.seed_filter.any()) or len(policies.edge) > 0,
         demotes=bool(policies.demotion.any()),
-        shields=bool(policies.friction.any()),
+        shields=bool(policies.friction.any() or policies.sender_friction.any()),
     )
 
 
@@ -91,7 +99,12 @@ def _users(world: World) -> Table:
     table.departure = users.departure
     table.drift_start = np.where(users.drift_start == NEVER, NO_DAY, users.drift_start)
     table.country = users.country
-    table.holdouts = HELD_FROM_GYSJ * users.arms.gysj + HELD_FROM_PYMI * users.arms.pymi
+    table.holdouts = (
+        HELD_FROM_GYSJ * users.arms.gysj
+        + HELD_FROM_PYMI * users.arms.pymi
+        + UNFEATURED_BY_PYMI * users.arms.pymi_featured
+        + UNFEATURED_BY_PYMK * users.arms.pymk_featured
+    )
     return table
 
 
@@ -110,7 +123,8 @@ def _groups(world: World, labels: Labels) -> Table:
 
 def put_labels(table: Table, labels: Labels) -> None:
     """Write moderation's labels into the table of groups."""
-    table.non_rec, table.non_amp, table.demoted = labels.non_rec, labels.non_amp, labels.demoted
+    table.non_rec, table.non_amp = labels.non_rec, labels.non_amp
+    table.demoted, table.demotion = labels.demoted, labels.demotion
 
 
 def _topics(

@@ -18,12 +18,16 @@ __all__ = [
     "HELD_FROM_GYSJ",
     "HELD_FROM_PYMI",
     "INVITATION",
+    "LIMITED",
     "MEMBER",
     "NEVER",
     "NOTHING",
     "RECOMMENDATION",
     "REQUEST",
+    "SPARED",
     "UNCONFIRMED",
+    "UNFEATURED_BY_PYMI",
+    "UNFEATURED_BY_PYMK",
     "accepts",
     "add_influence",
     "friction_of",
@@ -48,8 +52,9 @@ NOTHING, REQUEST, MEMBER = 0, 1, 2
 # Added to the source of a cell whose request was not confirmed.
 UNCONFIRMED = 128
 RECOMMENDATION, FRIENDS, INVITATION = 0, 1, 2
-# Bits of ``holdouts``.
-HELD_FROM_GYSJ, HELD_FROM_PYMI = 1, 2
+# Bits of ``holdouts``. Interventions pass over the spared; friction by sender is of the limited.
+HELD_FROM_GYSJ, HELD_FROM_PYMI, UNFEATURED_BY_PYMI, UNFEATURED_BY_PYMK = 1, 2, 4, 8
+SPARED, LIMITED = 64, 128
 # First draw of an occasion's time for what comes after its gap.
 _DRAW_REST = 1 << 20
 
@@ -219,33 +224,36 @@ def recommended(neighbour, weight, refit, seed_group, x):  # type: ignore[no-unt
 
 
 @part_kernel
-def some_friend(stage, me, u, day, x):  # type: ignore[no-untyped-def]
-    """One of u's friends as of ``day``, -1 for somebody without."""
+def some_friend(stage, me, u, day, x, weight):  # type: ignore[no-untyped-def]
+    """One of u's friends as of ``day``, -1 for somebody without.
+
+    A friend found by PYMK counts as ``weight`` of those at the start.
+    """
     own, found, at = np.int64(me.degree), np.int64(me.found), np.int64(0)
     if found > 0:
         at = np.int64(stage.last_find[u])
         while found > 0 and stage.finds[at].day > day:
             at = np.int64(stage.finds[at].before)
             found -= 1
-    if own + found == 0:
+    total = own + weight * found
+    if total <= 0.0:
         return np.int64(-1)
-    i = min(np.int64(x * (own + found)), own + found - 1)
-    if i < own:
-        return np.int64(stage.friend[me.friends + i])
-    for _ in range(own + found - 1 - i):
+    point = x * total
+    if point < own:
+        return np.int64(stage.friend[me.friends + min(np.int64(point), own - 1)])
+    for _ in range(found - 1 - min(np.int64((point - own) / weight), found - 1)):
         at = np.int64(stage.finds[at].before)
     return np.int64(stage.finds[at].friend)
 
 
 @inner_kernel
-def friction_of(policies, cells, base, n, day):  # type: ignore[no-untyped-def]
+def friction_of(friction, cells, base, n):  # type: ignore[no-untyped-def]
     """Chance that an invitation is dropped: the largest over the user's groups."""
     share = 0.0
-    step = policies.step[day]
     for i in range(base, base + n):
         g = cells[i].group
-        if g >= 0 and cells[i].source < UNCONFIRMED and policies.friction[step, g] > share:
-            share = policies.friction[step, g]
+        if g >= 0 and cells[i].source < UNCONFIRMED and friction[g] > share:
+            share = friction[g]
     return share
 
 

@@ -12,14 +12,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway._numba import threads_at_most
+from gateway.arrays import Mask
 from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
 from gateway.simulate.invitations import InvitationLog, list_invitations
 from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
-from gateway.simulate.moderation import Moderation, Strikes
+from gateway.simulate.moderation import Moderation, Strikes, flag_users
 from gateway.simulate.occasion import build_stage, put_labels
+from gateway.simulate.occasion_kernels import LIMITED, SPARED
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
-from gateway.simulate.policies import Intervention, as_policies, interventions_of
+from gateway.simulate.policies import (
+    Intervention,
+    InviteFriction,
+    as_policies,
+    interventions_of,
+)
 from gateway.simulate.pymk import find_friends
 from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
 from gateway.simulate.tables import (
@@ -95,6 +102,10 @@ class History:
         days = self.stage.users.exposed
         return np.where(days == NO_DAY, NEVER, days.astype(np.int32)).astype(np.int32)
 
+    def flagged(self) -> npt.NDArray[np.int32]:
+        """Return the day from which each user is labelled non-rec, or ``NEVER``."""
+        return flag_users(self.world, self.stage.users, self.state)
+
     def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """Return the user of each cell, shape (len(cell),)."""
         return owners(self.stage.users, cell)
@@ -138,6 +149,7 @@ def live_through(
     world: World,
     *,
     interventions: tuple[Intervention, ...] = (),
+    spared: Mask | None = None,
     progress: Progress | None = None,
 ) -> History:
     """Simulate the platform of a world.
@@ -154,6 +166,9 @@ def live_through(
     interventions
         Policies that act on groups from a day on. Two runs that differ in these alone
         share every random draw.
+    spared
+        bool, shape (n_users,): users to whom they do not apply, but for caps: what is shown to
+        these, and their invitations, are as without.
     progress
         Called with the number of each day that is done; None for nobody.
     """
@@ -161,6 +176,11 @@ def live_through(
     moderation = Moderation(world, world.config.moderation)
     policies = as_policies(interventions, n_groups=len(world.groups), days=world.days)
     stage = build_stage(world, recommender, moderation.labels, policies)
+    if spared is not None:
+        stage.users.holdouts[spared] |= SPARED
+    for one in interventions:
+        if isinstance(one, InviteFriction) and one.senders is not None:
+            stage.users.holdouts[one.senders] |= LIMITED
     desk = _desk(len(world.users))
     wind_up(
         stage.users, stage.cells, desk.due, world.users.arrival, stage.gap_shape, world.seed,

@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.simulate.invitations_kernels import bulk_size, receiver_of
-from gateway.simulate.occasion_kernels import is_membership, next_clock
+from gateway.simulate.occasion_kernels import UNFEATURED_BY_PYMI, is_membership, next_clock
 from gateway.simulate.prefetch_kernels import ask_for, fly
 from gateway.simulate.tables import NO_DAY
 
@@ -96,8 +96,14 @@ def advance_day(  # type: ignore[no-untyped-def]
 
 @part_kernel
 def _deliver(users, letter):  # type: ignore[no-untyped-def]
-    users[letter.receiver].inviter = letter.sender
-    users[letter.receiver].invited_to = letter.group
+    """Put a letter into its inbox; one from ~sender only where PYMI features the receiver."""
+    me, sender = users[letter.receiver], letter.sender
+    if sender < 0:
+        if me.holdouts & UNFEATURED_BY_PYMI:
+            return
+        sender = ~sender
+    me.inviter = sender
+    me.invited_to = letter.group
 
 
 @part_kernel
@@ -119,8 +125,9 @@ def _send(stage, u, cap, day, bag, n_sent, seed, send_stream, stream):  # type: 
             letter = bag[n_sent % len(bag)]
             if n_sent >= len(bag):
                 _deliver(stage.users, letter)
-            letter.receiver = receiver_of(stage, me, u, occasion, i, seed, stream)
-            letter.sender, letter.group = u, cell.group
+            v, if_featured = receiver_of(stage, me, u, day, occasion, i, seed, stream)
+            letter.receiver, letter.group = v, cell.group
+            letter.sender = ~u if if_featured else u
             prefetch(stage.users, np.int64(letter.receiver))
             n_sent += 1
     return n_sent

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.arrays import Mask
+from gateway.arrays import Int64, Mask
 from gateway.config.interventions import (
     DemotionSection,
     GysjSeedFilterSection,
@@ -29,6 +29,7 @@ from gateway.world import World
 
 __all__ = [
     "Demotion",
+    "EdgeFilter",
     "GysjSeedFilter",
     "Intervention",
     "InviteCap",
@@ -60,11 +61,16 @@ class Demotion:
 
 @dataclass(frozen=True, eq=False)
 class InviteFriction:
-    """From ``start`` on a ``share`` of invitations to members of the groups is dropped."""
+    """From ``start`` on a ``share`` of invitations to members of the groups is dropped.
+
+    With ``senders`` (bool, shape (n_users,)) only of those that they send; several such
+    frictions of one run limit the senders of any of them.
+    """
 
     start: int
     groups: Groups
     share: float = 0.5
+    senders: Mask | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +81,19 @@ class InviteCap:
     most: int
 
 
-Intervention = GysjSeedFilter | Demotion | InviteFriction | InviteCap
+@dataclass(frozen=True, eq=False)
+class EdgeFilter:
+    """Nothing of some pairs is recommended: the second group from the first, from day 0 on.
+
+    ``seed`` and ``group`` are dense ids, shape (n_edges,).
+    """
+
+    seed: Int64
+    group: Int64
+    start: int = 0
+
+
+Intervention = GysjSeedFilter | Demotion | InviteFriction | InviteCap | EdgeFilter
 
 
 _SECTIONS: dict[str, type[InterventionSection]] = {
@@ -128,16 +146,31 @@ def _read(world: World, given: Mapping[str, Any]) -> Intervention:
     return as_intervention(section, groups, first=world.section.start)
 
 
-def as_intervention(section: InterventionSection, groups: Mask, *, first: dt.date) -> Intervention:
-    """Return an intervention as the simulator takes it; ``first`` is the date of day 0."""
+def as_intervention(
+    section: InterventionSection,
+    groups: Mask,
+    *,
+    first: dt.date,
+    super_inviters: Mask | None = None,
+) -> Intervention:
+    """Return an intervention as the simulator takes it; ``first`` is the date of day 0.
+
+    ``super_inviters`` (bool, shape (n_users,)) are those of a platform that has lived.
+    """
     given = section.start
     start = (given - first).days if isinstance(given, dt.date) else int(given)
     if isinstance(section, InviteCapSection):
         return InviteCap(start, section.most)
     if isinstance(section, GysjSeedFilterSection):
         return GysjSeedFilter(start, groups)
-    kind = Demotion if section.kind == "demotion" else InviteFriction
-    return kind(start, groups, section.share)
+    if isinstance(section, DemotionSection):
+        return Demotion(start, groups, section.share)
+    if section.senders == "all":
+        return InviteFriction(start, groups, section.share)
+    if super_inviters is None:
+        rule = "must be all: who invites most is known of a platform that has lived"
+        raise GatewayError(str(Problem("senders", rule, shown(section.senders))))
+    return InviteFriction(start, groups, section.share, super_inviters)
 
 
 def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days: int) -> Policies:
@@ -149,12 +182,15 @@ def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days:
     """
     starts = sorted({max(0, one.start) for one in interventions if one.start < days} - {0})
     first = [0, *starts]
+    edges = [e.seed * n_groups + e.group for e in interventions if isinstance(e, EdgeFilter)]
     policies = Policies(
         step=np.searchsorted(first, np.arange(days), side="right").astype(np.int32) - 1,
         seed_filter=np.zeros((len(first), n_groups), np.bool_),
         demotion=np.zeros((len(first), n_groups)),
         friction=np.zeros((len(first), n_groups)),
+        sender_friction=np.zeros((len(first), n_groups)),
         invite_cap=np.full(len(first), NEVER, np.int64),
+        edge=np.unique(np.concatenate([np.zeros(0, np.int64), *edges])),
     )
     for one in interventions:
         _act(policies, one, np.asarray(first) >= one.start)
@@ -166,9 +202,13 @@ def _act(policies: Policies, one: Intervention, steps: npt.NDArray[np.bool_]) ->
     if isinstance(one, InviteCap):
         policies.invite_cap[steps] = np.minimum(policies.invite_cap[steps], one.most)
         return
+    if isinstance(one, EdgeFilter):
+        return
     cells = np.outer(steps, one.groups)
     if isinstance(one, GysjSeedFilter):
         policies.seed_filter[cells] = True
         return
     share = policies.demotion if isinstance(one, Demotion) else policies.friction
+    if isinstance(one, InviteFriction) and one.senders is not None:
+        share = policies.sender_friction
     share[cells] = np.maximum(share[cells], one.share)

@@ -139,7 +139,7 @@ def _second(stage, seat, day):  # type: ignore[no-untyped-def]
             _ask_for_row(stage.weight[refit], g, LINE // 8)
             _ask_for_row(stage.neighbour[refit], g, LINE // 4)
     elif seat.how == FRIENDS:
-        seat.at = some_friend(stage, stage.users[seat.u], seat.u, day, seat.x1)
+        seat.at = some_friend(stage, stage.users[seat.u], seat.u, day, seat.x1, 1.0)
         prefetch(stage.users, max(seat.at, 0))
     elif stage.shelf_start[seat.shelf] < stage.shelf_start[seat.shelf + 1]:
         first = stage.shelf_start[seat.shelf]

@@ -19,9 +19,10 @@ CHUNKS = 256
 
 
 def find_friends(world: World, stage: Stage, day: int) -> None:
-    """Add friendships between two refits; users of the holdout arm are not shown anybody.
+    """Add friendships between two refits.
 
-    Somebody of that arm can still be found by another: the arm is about what one is shown.
+    Users of one holdout arm are not shown anybody, users of the other are shown to nobody; the
+    arms are drawn apart.
     """
     section = world.config.simulation
     # Without any friendship there are no friends of friends.

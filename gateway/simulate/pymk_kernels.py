@@ -6,6 +6,7 @@ import numpy as np
 
 from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
 from gateway.randomness_kernels import philox, uniform
+from gateway.simulate.occasion_kernels import UNFEATURED_BY_PYMK
 
 __all__ = ["add_friends", "ask_friends"]
 
@@ -100,9 +101,11 @@ def ask_friends(  # type: ignore[no-untyped-def]
 
 @part_kernel
 def _befriend(users, friend, finds, last_find, n_finds, room, u, v, day):  # type: ignore[no-untyped-def]
-    """Make u and v friends where both have room; return the number of finds."""
+    """Make u and v friends where both have room and v may be shown; return the number of finds."""
     me = users[u]
     if v < 0 or v == u or me.found >= room or users[v].found >= room:
+        return n_finds
+    if users[v].holdouts & UNFEATURED_BY_PYMK:
         return n_finds
     if _are_friends(users, friend, finds, last_find, u, v):
         return n_finds

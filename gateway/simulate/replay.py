@@ -10,10 +10,16 @@ import numpy.typing as npt
 from gateway.randomness import Stream
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
-from gateway.simulate.replay_kernels import Scratch, direct_effects
+from gateway.simulate.replay_kernels import Scratch, direct_effects, relive_users
 from gateway.simulate.tables import CELL, Stage
 
-__all__ = ["DirectEffects", "measure_direct_effects", "relived_stage"]
+__all__ = [
+    "DirectEffects",
+    "Leads",
+    "measure_direct_effects",
+    "measure_leads",
+    "relived_stage",
+]
 
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 32
@@ -73,6 +79,88 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
         variance = (squares - n * effect**2) / (n - 1)
         error = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0) / n), np.nan)
     return DirectEffects(effect, error, n.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Leads:
+    """Target joins that came of what the platform does because of a group; shape (n_groups,).
+
+    Parameters
+    ----------
+    seed, seed_error
+        Target joins of the group's members that would not have been had nothing been
+        recommended from it, and the standard error of that sum, members taken as independent;
+        NaN for targets and for groups that nobody joined.
+    invited, invited_error
+        The same had its operator invited nobody: invitations by others do not come of the
+        group.
+    """
+
+    seed: npt.NDArray[np.float64]
+    seed_error: npt.NDArray[np.float64]
+    invited: npt.NDArray[np.float64]
+    invited_error: npt.NDArray[np.float64]
+
+
+def measure_leads(
+    history: History,
+    is_target: npt.NDArray[np.bool_],
+    *,
+    among: npt.NDArray[np.bool_] | None = None,
+) -> Leads:
+    """Replay every group's members without the group as a seed, and without its operator.
+
+    Each member lives again with the same random numbers, everybody else frozen, in the group
+    still, but nothing is recommended from it; or its operator invites nobody, which a friend's
+    invitation may take the place of. What a join of the group did to the member's taste stays
+    as it is: this is the truth of the detector ``edges``, as the direct effect is that of
+    detectors of change. It
+    can be negative: in place of what the group shows others show more targets.
+
+    Parameters
+    ----------
+    history
+        A simulated platform.
+    is_target
+        bool, shape (n_groups,): which joins count.
+    among
+        bool, shape (n_groups,): groups to measure; None for all.
+    """
+    stage = relived_stage(history)
+    stage = stage._replace(filters=True, groups=stage.groups.copy())
+    mail, scratch = history.invitations.mail(len(history.world.users)), _scratch(history)
+    joins = history.joins()
+    user, hit = joins.user(), is_target[joins.group]
+    factual = np.bincount(user, hit, minlength=joins.n_users).astype(np.int64)
+    members = np.split(user[np.argsort(joins.group, kind="stable")], np.cumsum(joins.sizes())[:-1])
+    asked = ~is_target & (joins.sizes() > 0)
+    if among is not None:
+        asked &= among
+    filters = history.policies.seed_filter.copy()
+    policies = history.policies._replace(seed_filter=filters)
+    found = np.full((2, 2, joins.n_groups), np.nan)
+
+    def lost(g: np.int64) -> tuple[float, float]:
+        hits = np.zeros(len(members[g]), np.int64)
+        relive_users(
+            stage, policies, mail, scratch, is_target, members[g], history.world.seed,
+            int(Stream.JOINS), hits,
+        )  # fmt: skip
+        each = factual[members[g]] - hits
+        return float(each.sum()), float(np.sqrt(len(each)) * each.std())
+
+    for g in np.flatnonzero(asked):
+        before, chance = filters[:, g].copy(), stage.groups.inviting[g]
+        filters[:, g] = True
+        found[0, :, g] = lost(g)
+        filters[:, g] = before
+        if chance > 0.0:
+            stage.groups.inviting[g] = 0.0
+            found[1, :, g] = lost(g)
+            stage.groups.inviting[g] = chance
+        else:
+            found[1, :, g] = 0.0
+    return Leads(*found[0], *found[1])
 
 
 def relived_stage(history: History) -> Stage:

@@ -24,7 +24,7 @@ from gateway.simulate.occasion_kernels import (
 )
 from gateway.simulate.tables import Inbox
 
-__all__ = ["Scratch", "decide_again", "direct_effects"]
+__all__ = ["Scratch", "decide_again", "direct_effects", "relive_users"]
 
 
 class Scratch(NamedTuple):
@@ -107,7 +107,8 @@ def _without(  # type: ignore[no-untyped-def]
     base = stage.users[u].start
     barred = np.int64(stage.cells[base + skip].group)
     # A later step never lifts an earlier one: the last step has every friction.
-    differs = stage.groups[barred].influence != 0.0 or policies.friction[-1, barred] > 0.0
+    friction = max(policies.friction[-1, barred], policies.sender_friction[-1, barred])
+    differs = stage.groups[barred].influence != 0.0 or friction > 0.0
     boost, since, looked = scratch.boost[skip], scratch.since[skip], scratch.looked[skip]
     hits = 0
     own[skip].group = -1
@@ -192,3 +193,36 @@ def direct_effects(  # type: ignore[no-untyped-def]
             stage, policies, mail, scratch, is_target, np.int64(chunk), chunks, seed, stream,
             sums[chunk],
         )  # fmt: skip
+
+
+@inner_kernel
+def _relive(stage, policies, mail, own, is_target, u, seed, stream):  # type: ignore[no-untyped-def]
+    """Return how many targets user u joins under the policies, every step decided."""
+    boost, since, looked, hits = 0.0, np.int64(0), np.int64(-1), 0
+    base = stage.users[u].start
+    for n in range(np.int64(stage.users[u].taken)):
+        day = np.int64(stage.cells[base + n].time)
+        answer, looked = decide_again(
+            stage, policies, mail, own, n, u, day, boost, since, looked, -1, seed, stream
+        )
+        write(own[n], day, answer)
+        if answer.outcome == MEMBER:
+            hits += is_target[answer.group]
+            beta = stage.groups[answer.group].influence
+            if beta != 0.0:
+                boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+    return hits
+
+
+@parallel_kernel
+def relive_users(  # type: ignore[no-untyped-def]
+    stage, policies, mail, scratch, is_target, users, seed, stream, hits
+):
+    """Fill how many targets some users would join under the policies, everybody else frozen."""
+    n, chunks = len(users), len(scratch.cells)
+    for chunk in prange(chunks):
+        for i in range(chunk * n // chunks, (chunk + 1) * n // chunks):
+            hits[i] = _relive(
+                stage, policies, mail, scratch.cells[chunk], is_target, np.int64(users[i]), seed,
+                stream,
+            )  # fmt: skip

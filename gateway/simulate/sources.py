@@ -1,9 +1,10 @@
 """The ten sources of joins that the note names, and the mechanism behind each.
 
 Weights and confirmation probabilities are the note's counts of join requests of
-gateway-group members to target groups: table 1, and table 2 for the two sources that
-table 1 does not show (``groups_discover_tab`` and ``permalink``, scaled by the sources
-that both tables show). Rows whose source the note's picture does not show are left out.
+gateway-group members to target groups, its table 1; rows whose source the note's picture
+does not show are left out. ``groups_discover_tab`` and ``permalink`` stand in table 2 alone,
+which counts another, unknown population: of it only the share confirmed is taken. Their
+weights are a choice, of the size of two rows that table 1 does not name (132,268 and 106,177).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Mechanism(IntEnum):
 
 
 class SourceRow(NamedTuple):
-    """One source: its mechanism, its requests and the share of them that is confirmed."""
+    """One source: its mechanism, its weight in requests and the share that is confirmed."""
 
     name: str
     mechanism: Mechanism
@@ -38,13 +39,9 @@ class SourceRow(NamedTuple):
     confirmed: float
 
 
-# Table 2 counts a shorter window. What the tables share (newsfeed stories, mobile adds,
-# search, messenger) sums to 1,351,681 requests in table 1 and 507,491 in table 2.
-_SCALE = 1_351_681 / 507_491
-
 SOURCE_TABLE: tuple[SourceRow, ...] = (
     SourceRow("gysj", Mechanism.RECOMMENDATION, 1_326_540, 1_234_089 / 1_326_540),
-    SourceRow("groups_discover_tab", Mechanism.RECOMMENDATION, 45_399 * _SCALE, 38_031 / 45_399),
+    SourceRow("groups_discover_tab", Mechanism.RECOMMENDATION, 120_919, 38_031 / 45_399),
     SourceRow("newsfeed_story_header", Mechanism.FRIENDS, 208_814, 185_000 / 208_814),
     SourceRow("newsfeed_reshared_story", Mechanism.FRIENDS, 202_309, 182_748 / 202_309),
     SourceRow("mobile_add_members", Mechanism.INVITATION, 653_997, 408_187 / 653_997),
@@ -52,7 +49,7 @@ SOURCE_TABLE: tuple[SourceRow, ...] = (
     SourceRow("mobile_group_join", Mechanism.INTENT, 800_422, 737_317 / 800_422),
     SourceRow("search", Mechanism.INTENT, 247_682, 225_847 / 247_682),
     SourceRow("group_mall", Mechanism.INTENT, 239_872, 207_585 / 239_872),
-    SourceRow("permalink", Mechanism.INTENT, 40_290 * _SCALE, 35_186 / 40_290),
+    SourceRow("permalink", Mechanism.INTENT, 107_311, 35_186 / 40_290),
 )
 
 

@@ -67,7 +67,7 @@ USER = np.dtype(
             np.uint16,  # day on which the taste begins to drift, or NO_DAY
             np.uint8,
             np.uint8,  # friends found by PYMK
-            np.uint8,  # GYSJ + 2 PYMI
+            np.uint8,  # holdouts: bits of ``occasion_kernels``
         ],
         "offsets": [0, 8, 16, 24, 32, 36, 40, 44, 48, 50, 52, 54, 56, 58, 60, 61, 62],
         "itemsize": LINE,
@@ -79,7 +79,7 @@ GROUP = np.dtype(
     {
         "names": [
             "influence", "inviting", "created", "non_rec", "non_amp", "demoted", "operator",
-            "topic0", "topic1", "topic2", "mix0", "mix1", "mix2",
+            "topic0", "topic1", "topic2", "mix0", "mix1", "mix2", "demotion",
         ],
         "formats": [
             np.float64,  # beta
@@ -91,8 +91,9 @@ GROUP = np.dtype(
             np.int32,  # who invites its members into targets
             np.uint8, np.uint8, np.uint8,
             np.float32, np.float32, np.float32,
+            np.float64,  # chance that it is passed over once demoted
         ],
-        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 37, 38, 40, 44, 48],
+        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 37, 38, 40, 44, 48, 56],
         "itemsize": LINE,
     }
 )  # fmt: skip
@@ -174,7 +175,7 @@ class Labels(NamedTuple):
     non_rec: np.ndarray
     non_amp: np.ndarray
     demoted: np.ndarray
-    demotion: float
+    demotion: np.ndarray  # the review's score in [0, 1]; 0 for a group without one
 
 
 class Policies(NamedTuple):
@@ -183,8 +184,10 @@ class Policies(NamedTuple):
     step: np.ndarray  # of each day
     seed_filter: np.ndarray  # [step, group]: nothing is recommended from it
     demotion: np.ndarray  # [step, group]: chance that the group is passed over
-    friction: np.ndarray  # [step, group]: chance that a member's invitation is dropped
+    friction: np.ndarray  # [step, group]: chance that a member's invitation is dropped,
+    sender_friction: np.ndarray  # [step, group]: one by a sender marked as limited
     invite_cap: np.ndarray  # [step]: most people invited at once
+    edge: np.ndarray  # seed times groups plus group: never recommended from the seed, sorted
 
 
 class Stage(NamedTuple):
@@ -210,8 +213,11 @@ class Stage(NamedTuple):
     drift_strength: float
     travel_taste: float
     half_life: float  # of influence, in days; 0 = it lasts
-    demotion: float  # by moderation
-    pymi_factor: float
+    non_rec_reduction: float  # chance that a labelled group is not recommended,
+    non_amp_reduction: float  # or not shown among a friend's groups
+    pymi_factor: float  # on the chance of inviting, of who has PYMI
+    pymi_featuring: float  # on the chance of being invited, of whom it features
+    found_weight: float  # of a friend found by PYMK among those who may be invited
     invite_tail: float  # bulk size is the whole part of a Pareto draw of this exponent
     bulk: int
     attempts: int

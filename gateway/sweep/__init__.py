@@ -20,25 +20,10 @@ from __future__ import annotations
 
 from gateway.sweep.comparison import FolderComparison, compare_folders
 from gateway.sweep.driver import Outcome, resume_sweep, run_sweep
-from gateway.sweep.engines import ENGINES, EngineOptions
+from gateway.sweep.engines import ENGINES, EngineOptions, SweepStoppedError
 from gateway.sweep.plan import Plan, Point, check_plan, read_plan, stored_plan
 from gateway.sweep.status import Status, folder_status
-from gateway.sweep.tasks import SweepStoppedError
 
-__all__ = [
-    "ENGINES",
-    "EngineOptions",
-    "FolderComparison",
-    "Outcome",
-    "Plan",
-    "Point",
-    "Status",
-    "SweepStoppedError",
-    "check_plan",
-    "compare_folders",
-    "folder_status",
-    "read_plan",
-    "resume_sweep",
-    "run_sweep",
-    "stored_plan",
-]
+__all__ = ["ENGINES", "EngineOptions", "FolderComparison", "Outcome", "Plan", "Point", "Status",
+           "SweepStoppedError", "check_plan", "compare_folders", "folder_status", "read_plan",
+           "resume_sweep", "run_sweep", "stored_plan"]  # fmt: skip

@@ -29,9 +29,8 @@ def main(answers: int, patience: float | None = None) -> None:
     # A thread reads, so that the end of stdin is seen while a point is computed.
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     # Loaded only now: the supervisor may close stdin while these take their seconds.
-    from gateway.sweep.running import run_task  # noqa: PLC0415
-    from gateway.sweep.tasks import Task  # noqa: PLC0415
-    from gateway.sweep.warming import warm_up  # noqa: PLC0415
+    from gateway.sweep.engines import Task  # noqa: PLC0415
+    from gateway.sweep.running import run_task, warm_up  # noqa: PLC0415
 
     warm_up()
     _answer(answers, {"ready": os.getpid()})

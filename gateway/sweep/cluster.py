@@ -14,8 +14,16 @@ from uuid import uuid4
 
 from gateway.errors import ConfigError, Problem
 from gateway.results import scratch_folder
-from gateway.sweep.engines import EngineOptions
-from gateway.sweep.tasks import Answer, Event, Finished, Lost, Started, SweepStoppedError, Task
+from gateway.sweep.engines import (
+    Answer,
+    EngineOptions,
+    Event,
+    Finished,
+    Lost,
+    Started,
+    SweepStoppedError,
+    Task,
+)
 
 try:
     import cryptography  # noqa: F401  (TLS between the processes of this machine)
@@ -68,7 +76,9 @@ def connected(options: EngineOptions) -> Iterator[Client]:
         When the scheduler cannot be reached, has no worker, or some version differs.
     """
     _hush()
-    with _client(options) as client:
+    # A point of a fit has eight bytes for each group, which is a large task and must be.
+    large = {"distributed.admin.large-graph-warning-threshold": "1TiB"}
+    with dask.config.set(large), _client(options) as client:
         _check_versions(client)
         yield client
 

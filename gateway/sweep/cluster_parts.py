@@ -18,8 +18,7 @@ from distributed.protocol.pickle import dumps, loads
 from gateway._numba import set_threads
 from gateway.log.work import Workers
 from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
-from gateway.sweep.engines import EngineOptions
-from gateway.sweep.tasks import SweepStoppedError
+from gateway.sweep.engines import EngineOptions, SweepStoppedError
 
 __all__ = ["cluster_workers"]
 

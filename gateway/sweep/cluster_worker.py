@@ -20,9 +20,8 @@ from gateway._cache import of_this_machine
 from gateway._numba import processor_features
 from gateway.provenance import arithmetic, cpu_name, result_versions
 from gateway.results import result_files, scratch_folder
-from gateway.sweep.processes import ATTEMPTS, late_answer
-from gateway.sweep.supervisor import Child
-from gateway.sweep.tasks import Answer, ChildDeathError, Task
+from gateway.sweep.engines import Answer, ChildDeathError, Task
+from gateway.sweep.processes import ATTEMPTS, Child, late_answer
 
 __all__ = ["TOPIC", "compute", "dismiss", "report_versions"]
 

@@ -1,9 +1,12 @@
-"""Computes points in this process, and makes an answer of whatever happens."""
+"""Computes points in this process, once kernels are compiled, and answers whatever happens."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
+import platform
 import signal
 import time
 import traceback
@@ -14,17 +17,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
+from gateway import _numba
+from gateway._cache import filling, is_filled
 from gateway._numba import set_threads
 from gateway._numba import threads as current_threads
 from gateway.config import parse_config
+from gateway.detect import DETECTORS
 from gateway.errors import GatewayError
 from gateway.pipeline import execute
-from gateway.provenance import peak_memory_mib
-from gateway.sweep.tasks import Answer, Event, Finished, Started, Task
-from gateway.sweep.warming import warm_up
+from gateway.provenance import cpu_name, peak_memory_mib, result_versions
+from gateway.results import scratch_folder
+from gateway.sweep.engines import Answer, Event, Finished, Started, Task
 from gateway.talk import Advance
 
-__all__ = ["run_serially", "run_task"]
+__all__ = ["is_cold", "run_serially", "run_task", "warm_up"]
 
 # The machine is in trouble, not the point: every other one would fail too.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
@@ -132,3 +138,59 @@ def _alarm(seconds: float | None) -> Iterator[None]:
 
 def _ring(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise _TimeLimitError
+
+
+# The smallest world that goes through every stage and every detector.
+TINY = """
+[experiment]
+name = "warm-up"
+seed = 5
+[world]
+users = 400
+groups = 80
+days = 120
+arrival_days = 30
+joins_per_user = 9.0
+mean_friends = 6.0
+topics = 8
+harm_interest = 0.1
+strikes_per_member = 2.0
+countries = { US = 1.0 }
+[world.roles]
+targets = 16
+influence = 6
+homophily = 6
+hub = 3
+[targets]
+country = "US"
+kind = "nudity"
+month = "2020-03"
+min_strikes = 1
+[score]
+horizon = 30
+[spike]
+min_joiners = 5
+min_spiking = 2
+"""
+
+
+def is_cold() -> bool:
+    """Tell whether kernels are still to be compiled on this machine."""
+    return _numba.is_compiled() and not is_filled(_numba.CACHE, _marker())
+
+
+def _marker() -> str:
+    facts = [result_versions(), cpu_name(), platform.machine(), platform.python_version()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def warm_up() -> None:
+    """Run a tiny world once per machine, processor and set of versions.
+
+    One process of a machine fills the cache, the others wait: what compiles is no point's time.
+    """
+    with filling(_numba.CACHE, _marker()) as cold:
+        if cold and _numba.is_compiled():
+            with scratch_folder() as scratch:
+                every = f"detect.detectors={json.dumps(list(DETECTORS))}"
+                execute(parse_config(TINY, overrides=[every]), folder=scratch / "warm-up")

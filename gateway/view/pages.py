@@ -24,8 +24,7 @@ from gateway.report.content import (
 from gateway.report.page import environment
 from gateway.report.sections.check import check
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
-from gateway.report.sections.target_groups import reading, target_set
-from gateway.report.sections.top_groups import verdict
+from gateway.report.sections.top_groups import reading, target_set, verdict
 from gateway.report.summary import confusion, lede, tiles
 from gateway.view.groups import all_groups, all_users, one_group, one_user
 from gateway.view.viewed import Choice, Content, Query, Viewed, whole

@@ -59,11 +59,23 @@ LOOK_ALIKES = (Role.HOMOPHILY, Role.HUB, Role.FELLOW_TRAVELLER)
 
 @dataclass(frozen=True, eq=False)
 class Arms:
-    """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each."""
+    """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each.
+
+    Parameters
+    ----------
+    gysj
+        Is not shown the unit.
+    pymi, pymk
+        Is not shown whom to invite or to befriend.
+    pymi_featured, pymk_featured
+        Is not shown to others as somebody to invite or to befriend.
+    """
 
     gysj: npt.NDArray[np.bool_]
     pymi: npt.NDArray[np.bool_]
     pymk: npt.NDArray[np.bool_]
+    pymi_featured: npt.NDArray[np.bool_]
+    pymk_featured: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,10 +59,10 @@ def _draw_invite_chance(section: WorldSection, *, seed: int) -> Float32:
 
 
 def _draw_arms(section: WorldSection, *, seed: int) -> Arms:
-    """Independent holdout arms."""
-    rng = generator(seed, Purpose.ARMS)
-    held_out = rng.random((3, section.users)) < section.holdout
-    return Arms(*held_out)
+    """Independent holdout arms: of who is shown something, then of who is shown to others."""
+    shown = generator(seed, Purpose.ARMS).random((3, section.users)) < section.holdout
+    featured = generator(seed, Purpose.ARMS, 1).random((2, section.users))
+    return Arms(*shown, *(featured < section.featured_holdout))
 
 
 def _draw_interest(section: WorldSection, *, seed: int) -> Float32:

@@ -17,7 +17,7 @@ from gateway.config import config_to_toml, parse_config
 from gateway.provenance import MODEL_VERSION
 from gateway.results import SweepFolder, draft_result
 from gateway.sweep import read_plan
-from gateway.sweep.compaction import compact
+from gateway.sweep.driver import compact
 from tests.result_tables import result_tables
 from tests.worlds import SMALL
 

@@ -30,7 +30,7 @@ from gateway.log.join_log import JoinLog
 from gateway.provenance import MODEL_VERSION
 from gateway.results import draft_result, locks, open_result, settle
 from gateway.sweep import EngineOptions, read_plan, run_sweep
-from gateway.sweep.tasks import Answer, Finished, Started, Task
+from gateway.sweep.engines import Answer, Finished, Started, Task
 from tests.worlds import SMALL
 
 CALLS = ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir", "open", "write", "ftruncate",

@@ -39,6 +39,6 @@ def tables(of: str) -> dict[str, pa.Table]:
     more: dict[str, dict[str, Any]] = {
         "run": {},
         "arms": {"interventions": _arms()},
-        "note": {"note": {"workflow_day": 310, "top": 20, "recent_days": 40, "follow_days": 40}},
+        "note": {"note": {"workflow_day": 310, "top": 20, "follow_days": 40}},
     }
     return gateway.run(gateway.load_config(CONFIG | more[of]), folder=FOLDER / of).tables()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, sorted_set
 from gateway.config.detectors import EdgesOptions
 from gateway.detect.detection import Detection
 from gateway.detect.edges.conditional import estimate_effects, fit_slots, pairs_of
@@ -30,7 +30,7 @@ from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["EDGES", "EdgesOptions", "detect_edges", "traces_of"]
+__all__ = ["EDGES", "EdgesOptions", "Seen", "detect_edges", "look_at", "traces_of"]
 
 
 EDGES = Measure(
@@ -52,7 +52,7 @@ EDGES = Measure(
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class Seen:
     """What one form says of every group; arrays of shape (n_groups,)."""
 
     beta: Float64
@@ -191,7 +191,9 @@ def detect_edges(
             through.append(entries)
             sender = sender_classes(joins, targets, cases) if form == "fellow" else None
             of_a_set = breadth and form == "seed"
-            seen[form] = _look(joins, cases, entries, sender, options, of_a_set=of_a_set)
+            seen[form] = look_at(
+                cases, entries, options, n_groups=joins.n_groups, sender=sender, of_a_set=of_a_set
+            )
         else:
             seen[form] = _unseen(joins.n_groups)
     n, k = _count_once(cases, through, joins.n_groups)
@@ -201,24 +203,44 @@ def detect_edges(
     )  # fmt: skip
 
 
-def _look(
-    joins: JoinLog, cases: Cases, entries: Entries, sender: Int64 | None, options: EdgesOptions,
-    *, of_a_set: bool,
-) -> _Seen:  # fmt: skip
+def look_at(
+    cases: Cases,
+    entries: Entries,
+    options: EdgesOptions,
+    *,
+    n_groups: int,
+    sender: Int64 | None = None,
+    of_a_set: bool = False,
+) -> Seen:
+    """Fit one form: joins that came through each group, or by each inviter, against the others.
+
+    Parameters
+    ----------
+    cases, entries
+        Users with their joins, and which of these came through what.
+    options
+        ``penalty`` and ``least_ratio``.
+    n_groups
+        Number of groups, or of inviters.
+    sender
+        Classes of inviters (``sender_classes``), where these take part.
+    of_a_set
+        Whether the joins without the most frequent target must be raised, too.
+    """
     if not len(entries.row):
-        return _unseen(joins.n_groups)
-    slots = slots_of(cases, entries, n_groups=joins.n_groups, sender=sender)
+        return _unseen(n_groups)
+    slots = slots_of(cases, entries, n_groups=n_groups, sender=sender)
     fit = fit_slots(slots, penalty=options.penalty)
     effects = estimate_effects(pairs_of(slots, fit), null=float(np.log(options.least_ratio)))
     known, beta, p = effects.informative, fit.beta, norm.sf(effects.root)
     if of_a_set:
-        entries_of_others = without_most_frequent(cases, entries, joins.n_groups)
-        held = slots_of(cases, entries_of_others, n_groups=joins.n_groups, sender=sender)
+        entries_of_others = without_most_frequent(cases, entries, n_groups)
+        held = slots_of(cases, entries_of_others, n_groups=n_groups, sender=sender)
         others = estimate_effects(pairs_of(held, fit))
         p = np.maximum(p, np.where(others.informative, norm.sf(others.root), 1.0))
         beta = 0.5 * (beta + np.minimum(beta, fit_slots(held, penalty=options.penalty).beta))
-    n, k = _count_once(cases, [entries], joins.n_groups)
-    return _Seen(
+    n, k = _count_once(cases, [entries], n_groups)
+    return Seen(
         beta=beta,
         ratio=np.where(known, np.exp(effects.log_ratio), np.nan),
         low=np.where(known, np.exp(effects.low), np.nan),
@@ -229,21 +251,21 @@ def _look(
     )
 
 
-def _unseen(n_groups: int) -> _Seen:
+def _unseen(n_groups: int) -> Seen:
     nothing, none = np.full(n_groups, np.nan), np.zeros(n_groups, np.int64)
-    return _Seen(np.zeros(n_groups), nothing, nothing, nothing, nothing, none, none)
+    return Seen(np.zeros(n_groups), nothing, nothing, nothing, nothing, none, none)
 
 
 def _count_once(cases: Cases, through: list[Entries], n_groups: int) -> tuple[Int64, Int64]:
     """Count joins, and joins of targets, that came through each group in any of the ways."""
-    key = np.unique(np.concatenate([e.row * n_groups + e.group for e in through]))
+    key = sorted_set(np.concatenate([e.row * n_groups + e.group for e in through]))
     row, group = np.divmod(key, n_groups)
     n = np.bincount(group, minlength=n_groups)
     k = np.bincount(group[cases.event[row]], minlength=n_groups)
     return n.astype(np.int64), k.astype(np.int64)
 
 
-def _findings(seen: dict[str, _Seen], n: Int64, k: Int64, options: EdgesOptions) -> Findings:
+def _findings(seen: dict[str, Seen], n: Int64, k: Int64, options: EdgesOptions) -> Findings:
     """Join the forms: the strongest evidence speaks, and pays for having been chosen."""
     p = np.array([seen[form].p for form in FORMS])
     first = np.nanargmin(np.where(np.isnan(p).all(axis=0), 1.0, p), axis=0)

@@ -145,15 +145,13 @@ def detect_self_controlled(
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared)
-    gather = partial(
-        gather_evidence, joins, prepared=prepared, window=window, penalty=options.penalty,
-        bulk=options.inflation == "bulk", aliases=options.aliases == "auto",
-        before=options.second_contrast == "before",
-    )  # fmt: skip
+    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared, seed=seed)
+    gather = partial(gather_evidence, joins, options=options, prepared=prepared, window=window)
     found = gather(targets.mask | surrogate)
     if surrogate.any():
-        found = found.replaced(gather(targets.mask), surrogate)
+        # Target joins alone tell little of what the other groups do; the first fit knows more.
+        others = np.where(found.own.informative, found.beta, 0.0)
+        found = found.replaced(gather(targets.mask, centre=others), surrogate)
     own, sizes = found.own, joins.sizes()
     ranked = ~targets.mask & own.informative & (sizes >= options.min_joiners)
     score, error = found.beta, found.mode_error
@@ -196,7 +194,7 @@ def detect_self_controlled(
         *_say_kinds(found.second_kind),
         *say_checks(found.checks),
     )
-    if given is None:
+    if given is None and window.ends:
         notes = (f"what the marginal likelihood prefers: a join counts {window}", *notes)
     return replace(
         detection, extra={**detection.extra, "grade": grade}, notes=notes,

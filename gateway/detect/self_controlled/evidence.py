@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gateway.arrays import Float64, Int64, Mask
+from gateway.config.detectors import SelfControlledOptions
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import NearEffects, near_effects
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects
@@ -32,7 +33,7 @@ class Evidence:
     ----------
     beta, information, penalty
         Posterior mode of each log ratio, what the cases say of it, and the precision of
-        the joint fit's prior.
+        its prior in the joint fit.
     own, near
         Each group's own evidence, and that of the slots around the join.
     alias
@@ -107,12 +108,10 @@ def gather_evidence(
     joins: JoinLog,
     outcome: Mask,
     *,
+    options: SelfControlledOptions,
     prepared: Preparation,
     window: RiskWindow,
-    penalty: float | None,
-    bulk: bool,
-    aliases: bool,
-    before: bool,
+    centre: Float64 | None = None,
 ) -> Evidence:
     """Fit all groups with the joins of some as events.
 
@@ -122,31 +121,27 @@ def gather_evidence(
         The log.
     outcome
         bool, shape (n_groups,): whose joins are events; all others are candidates.
-    prepared
+    options
+        ``penalty``, ``inflation``, ``aliases`` and ``second_contrast``.
+    prepared, window
         How slots are made.
-    window, penalty
-        As in ``build_slots`` and ``fit_joint``.
-    bulk
-        Whether the bulk of all groups widens the null.
-    aliases
-        Whether groups that are joined together count as one.
-    before
-        Whether to hold the slots after a join against those just before it.
+    centre
+        Prior mean of each group's effect; 0 by default. ``posterior`` is for groups with 0.
     """
     slots, kinds = prepared.slots(joins, outcome, ~outcome, window=window)
     alias = np.arange(joins.n_groups)
-    if aliases:
+    if options.aliases == "auto":
         alias = find_aliases(slots)
         slots = merge_aliases(slots, alias)
     likelihood = Likelihood(slots)
-    fit = fit_joint(likelihood, penalty=penalty)
-    own = own_effects(likelihood, fit, bulk=bulk)
-    near, checks = _around(likelihood, fit, own, before=before)
+    fit = fit_joint(likelihood, penalty=options.penalty, centre=centre, two_sizes=True)
+    own = own_effects(likelihood, fit, bulk=options.inflation == "bulk")
+    near, checks = _around(likelihood, fit, own, before=options.second_contrast == "before")
     n_slots = max(int(np.count_nonzero(slots.length)), 1)
     return Evidence(
         beta=fit.point.beta[alias],
         information=fit.information[alias],
-        penalty=np.full(joins.n_groups, fit.penalty),
+        penalty=fit.penalty[alias],
         own=_spread(own, alias),
         near=_spread(near, alias),
         alias=alias,

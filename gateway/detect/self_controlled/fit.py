@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
@@ -26,6 +26,11 @@ _CLOSE = 0.01
 # holds what no event speaks of, and moves nothing else.
 BACKGROUND = 0.01
 _ROUNDS = 30
+# The two sizes are told apart once the effects stand, from then on by so many steps a round, a
+# share of groups within these bounds having the larger one.
+_BEFORE_SIZES, _EM_ROUNDS, _SHARES = 2, 200, (1e-4, 0.5)
+# Least penalty of one group: it is as good as free.
+_FREE = 1e-3
 _STILL = 1e-4
 
 
@@ -40,7 +45,7 @@ class JointFit:
     information
         float64, shape (n_groups,): what the cases say of each beta, its own tick left out.
     penalty
-        Precision of the normal prior on beta.
+        float64, shape (n_groups,): precision of the normal prior on each beta.
     evidence
         Log marginal likelihood of the events, by Laplace's method with a diagonal Hessian.
     evaluations, moved
@@ -49,16 +54,16 @@ class JointFit:
 
     point: Point
     information: Float64
-    penalty: float
+    penalty: Float64
     evidence: float
     evaluations: int
     moved: float
 
     def by_itself(self) -> tuple[Float64, Float64]:
-        """Return each log ratio without the prior and its standard error, shape (n_groups,).
+        """Return each log ratio without the prior (about 0) and its standard error.
 
-        One Newton step: at the mode the data pull with penalty x beta. Zero and infinite where
-        the cases say nothing.
+        Shape (n_groups,). One Newton step: at the mode the data pull with penalty x beta. Zero
+        and infinite where the cases say nothing.
         """
         known = self.information > 0
         h = np.where(known, self.information, 1.0)
@@ -70,7 +75,8 @@ def fit_joint(
     likelihood: Likelihood,
     *,
     penalty: float | None = None,
-    start: Point | None = None,
+    centre: Float64 | None = None,
+    two_sizes: bool = False,
     rough: bool = False,
 ) -> JointFit:
     r"""Solve the equations of all groups and of the background.
@@ -79,14 +85,15 @@ def fit_joint(
     left in it would count as time without exposure and without event. With l the
     conditional log-likelihood and U_g the score of g without its own tick,
 
-        U_g - penalty beta_g = 0,    dl / d(background) = 0,
+        U_g - penalty_g (beta_g - centre_g) = 0,    dl / d(background) = 0,
 
     by maximising l + sum_g C_g beta_g with C_g = U_g - dl / d beta_g, computed anew until no
     beta moves by more than 1e-4. Each parameter is scaled by the square root of its
     information.
 
     The penalty, if it is not given, is MacKay's fixed point of the marginal likelihood with a
-    diagonal Hessian: penalty = sum gamma_g / sum beta_g^2, gamma_g = h_g / (h_g + penalty).
+    diagonal Hessian: penalty = sum gamma_g / sum (beta_g - centre_g)^2, gamma_g = h_g / (h_g +
+    penalty), one for all groups, or those of ``Sizes``.
 
     Parameters
     ----------
@@ -94,8 +101,10 @@ def fit_joint(
         Of the slots.
     penalty
         Positive; None lets the data choose.
-    start
-        Where to begin; without effects by default.
+    centre
+        Prior mean of each beta, shape (n_groups,); 0 by default.
+    two_sizes
+        Whether most groups may do little and some much: each has a penalty of its own.
     rough
         Whether to stop early, where sets of events are compared.
 
@@ -106,19 +115,20 @@ def fit_joint(
     observational databases", Biometrics 69(4).
     """
     slots = likelihood.slots
-    point = start or Point.zero(slots)
-    value = _START if penalty is None else penalty
+    centre = np.zeros(slots.n_groups) if centre is None else centre
+    point = replace(Point.zero(slots), beta=centre)
+    value = np.full(slots.n_groups, _START if penalty is None else penalty)
+    sizes = None
     own = likelihood.own(point, point.beta)
     curvature = _curvature(likelihood, point)
-    evaluations, moved = 0, np.inf
+    evaluations, moved, old = 0, np.inf, value
     for number in range(2 if rough else _ROUNDS):
         correction = np.zeros(len(curvature) + slots.n_groups)
         correction[: slots.n_groups] = (
             own.observed - own.mean[0] + likelihood.loss(point)[1][: slots.n_groups]
         )
-        precision = np.concatenate(
-            [np.full(slots.n_groups, value), np.full(len(curvature), BACKGROUND)]
-        )
+        correction[: slots.n_groups] += value * centre
+        precision = np.concatenate([value, np.full(len(curvature), BACKGROUND)])
         scale = 1.0 / np.sqrt(np.concatenate([own.variance[0], curvature]) + precision)
         x, n = _minimise(
             likelihood, point.vector(), correction, precision, scale,
@@ -128,21 +138,92 @@ def fit_joint(
         evaluations += n
         moved = float(np.abs(found.beta - point.beta).max(initial=0.0))
         point, own = found, likelihood.own(found, found.beta)
-        old = value
+        old, off = value, point.beta - centre
         if penalty is None:
-            value = _chosen(point.beta, own.variance[0], value)
-        if moved < _STILL and abs(np.log(value / old)) < _CLOSE:
+            value = np.full(slots.n_groups, _chosen(off, own.variance[0], value))
+        if penalty is None and two_sizes and number >= _BEFORE_SIZES:
+            sizes = Sizes.of(off, own.variance[0], old, start=sizes)
+            value = sizes.penalty(off, own.variance[0], old)
+        settled = np.abs(np.log(value / old)).max(initial=0.0) < _CLOSE
+        if moved < _STILL and (settled or sizes is not None):
             break
-    evidence = _evidence(likelihood, point, own.variance[0], value)
-    return JointFit(point, own.variance[0], value, evidence, evaluations, moved)
+    # The effects are modes under the penalty of the last round, not under what they then ask for.
+    evidence = _evidence(likelihood, point, centre, own.variance[0], old)
+    return JointFit(point, own.variance[0], old, evidence, evaluations, moved)
 
 
-def _evidence(likelihood: Likelihood, point: Point, information: Float64, penalty: float) -> float:
-    fitted = likelihood.loss(point)[0] + 0.5 * penalty * float(point.beta @ point.beta)
+@dataclass(frozen=True)
+class Sizes:
+    """Effects of two sizes: beta_g ~ (1 - share) N(0, small) + share N(0, large).
+
+    Where most groups do nothing and a few do much, one normal prior is a compromise that draws
+    the few in; what it takes from them stays in the events and is credited to the groups that
+    the same users join afterwards, such as look-alikes whose members a gateway has changed.
+
+    Parameters
+    ----------
+    share
+        Of the groups whose effect is of the larger size.
+    small, large
+        Variances of both.
+
+    References
+    ----------
+    Stephens (2017), "False discovery rates: a new deal", Biostatistics 18(2), for posterior
+    means under a mixture of normals about 0.
+    """
+
+    share: float = 0.1
+    small: float = 0.01
+    large: float = 0.5
+
+    @classmethod
+    def of(
+        cls, beta: Float64, information: Float64, penalty: Float64, *, start: Sizes | None = None
+    ) -> Sizes:
+        """Fit to the estimates that stand behind modes under a penalty, by EM."""
+        sizes, known = start or cls(), information > 0
+        h = information[known]
+        estimate = beta[known] * (1.0 + penalty[known] / h)
+        for _ in range(_EM_ROUNDS):
+            weight, kept = sizes._weighed(estimate, 1.0 / h)
+            square = kept / h + (kept * estimate) ** 2
+            total = np.maximum(weight.sum(axis=1), 1e-9)
+            small, large = np.clip((weight * square).sum(axis=1) / total, 1 / _MOST, 1 / _LEAST)
+            share = float(np.clip(weight[1].mean(), *_SHARES)) if len(h) else sizes.share
+            last, sizes = sizes, cls(share, float(small), float(large))
+            if abs(sizes.share - last.share) < _CLOSE * last.share:
+                break
+        return sizes
+
+    def penalty(self, beta: Float64, information: Float64, penalty: Float64) -> Float64:
+        """Return the penalties under which the modes are the mixture's posterior means."""
+        known = information > 0
+        h = information[known]
+        weight, kept = self._weighed(beta[known] * (1.0 + penalty[known] / h), 1.0 / h)
+        found = np.full(len(beta), 1.0 / self.small)
+        found[known] = h * (1.0 / (weight * kept).sum(axis=0) - 1.0)
+        return np.asarray(np.clip(found, _FREE, 1.0 / self.small))
+
+    def _weighed(self, estimate: Float64, variance: Float64) -> tuple[Float64, Float64]:
+        """Return how probable each size is of each group, and what share of it either keeps."""
+        size = np.array([[self.small], [self.large]])
+        total = size + variance
+        odds = np.log([[1.0 - self.share], [self.share]]) - 0.5 * (
+            np.log(total) + estimate**2 / total
+        )
+        weight = np.exp(odds - odds.max(axis=0))
+        return weight / weight.sum(axis=0), size / total
+
+
+def _evidence(
+    likelihood: Likelihood, point: Point, centre: Float64, information: Float64, penalty: Float64
+) -> float:
+    fitted = likelihood.loss(point)[0] + 0.5 * float(penalty @ (point.beta - centre) ** 2)
     return -fitted - 0.5 * float(np.log1p(information / penalty).sum())
 
 
-def _chosen(beta: Float64, information: Float64, penalty: float) -> float:
+def _chosen(beta: Float64, information: Float64, penalty: Float64) -> float:
     size = float(beta @ beta)
     known = float((information / (information + penalty)).sum())
     return float(np.clip(known / size if size > 0 else _MOST, _LEAST, _MOST))

@@ -109,8 +109,9 @@ class Slots(Rows):
         """Return the slots of the cases ``first`` to ``last - 1``, as views."""
         if (first, last) == (0, self.n_cases):
             return self
-        offsets, user, recipe = self.offsets[first : last + 1], self.user[first:last], self.recipe
-        if recipe is not None and first < last:
+        offsets, user = self.offsets[first : last + 1], self.user[first:last]
+        recipe = self.recipe if first < last else None
+        if recipe is not None:
             begin, before = int(user[0]), first - int(np.searchsorted(self.user, user[0]))
             user = user - begin
             recipe = replace(

@@ -14,8 +14,7 @@ from gateway.report.sections.check import check
 from gateway.report.sections.evaluation import benchmark, evaluation, interventions, scorer
 from gateway.report.sections.explanations import explained, explanations
 from gateway.report.sections.note_claims import claims
-from gateway.report.sections.target_groups import reading, target_set
-from gateway.report.sections.top_groups import ranking, verdict
+from gateway.report.sections.top_groups import ranking, reading, target_set, verdict
 from gateway.report.summary import Result
 
 __all__ = ["BEFORE_FIGURES", "ON_SCREEN", "SECTIONS", "SectionFunction"]

@@ -61,7 +61,8 @@ def _nulls(rows: _Rows) -> Table:
         Column("log", is_number=False),
         Column(
             "that is",
-            "fails: it calls in more than 1 log in 20, by the exact interval; "
+            "fails: it calls in more than 1 log in 20, by the exact interval; too few logs to "
+            "tell: fewer than can show that it does not; "
             "background: such targets may have gateways of their own",
             is_number=False,
         ),

@@ -25,12 +25,13 @@ CLAIM_COLUMNS = ("id", "quantity", "published", "simulated", "ci_low", "ci_high"
 
 _WARNING = (
     "The parameters of the simulated world may have been fitted so that these numbers come "
-    "close: agreement is no evidence about the real platform. A dash stands for what the note "
-    "does not say."
+    "close: agreement is no evidence about the real platform, and a world without any gateway, "
+    "fitted alike, can stand beside it (configs/note_without_gateways.toml). A dash stands for "
+    "what the note does not say."
 )
 _TITLES = {
     "R1": "Sources of joins of gateway-group members to target groups, over all time",
-    "R2": "The same sources in a recent window",
+    "R2": "Confirmed shares of the sources of a second table",
     "R3": "Joining a non-recommendable group, with and without exposure to recommendations",
     "R4": "Invitations to target groups that went to members of a top-100 gateway group",
     "R5": "Share of those invitations sent by super-inviters",
