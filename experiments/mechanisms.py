@@ -249,6 +249,8 @@ def main() -> None:
         (given.out / "mechanisms.csv").write_bytes(csv_bytes(table))
         (given.out / "mechanisms.png").write_bytes(render(draw(table), kinds=["png"])["png"])
         shutil.copy(given.folder / "sweep.toml", given.out)
+        last = max((given.folder / "points").glob("*/provenance.json"))
+        shutil.copy(last, given.out)
 
 
 if __name__ == "__main__":
