@@ -82,6 +82,10 @@ docs: $(DOCS) ## build the site into build/docs; broken links, doctests and exam
 	$(BIN)/python -m sphinx -q -W --keep-going -D plot_gallery=0 -b doctest docs build/doctests
 	@echo "The site is build/docs/index.html"
 
+.PHONY: paper
+paper: $(DOCS) ## set the manuscript from stored results: build/paper/paper.pdf
+	@$(BIN)/python experiments/paper.py
+
 .PHONY: verify
 verify: $(DEV) ## the slow statistical checks
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -144,6 +148,6 @@ $(BROWSER): requirements-browser.txt | $(DEV)
 	@touch $@
 
 $(DOCS): requirements-docs.txt | $(DEV)
-	@echo "Installing what requirements-docs.txt pins into $(VENV) (60 MB) ..."
+	@echo "Installing what requirements-docs.txt pins into $(VENV) (140 MB) ..."
 	@$(LOCKED) --requirement requirements-docs.txt
 	@touch $@

@@ -1,365 +1,315 @@
-"""Which parameters bring the simulated platform close to the note's numbers?
+"""Fit simulated worlds to the note's numbers, and weigh what the numbers say of gateways.
 
-A search, not a proof: parameters are moved until the analyses R1 to R9 come out near the
-published values. **Agreement with fitted parameters is not evidence about the real
-platform**: many worlds fit a handful of numbers, and this one was chosen to.
+One command from a start to ``configs/note.toml`` and to the tables of ``results/reference/note``,
+without a step by hand. **Agreement with fitted parameters is not evidence about the real
+platform**: many worlds fit, and these were chosen to.
 
-Two loops. Inner: after every evaluation the weights of the sources are multiplied by
-(published / simulated) ** 0.7, which is proportional fitting of R1's shares, and the mean of
-the last six fits is taken. Outer: a
-response surface (Box, Wilson 1951, J. R. Stat. Soc. B 13, 1) over the other parameters, on
-their logarithms. First a design around the start; then, again and again, the misses of all
-worlds seen so far are regressed linearly on the parameters (ridge, near worlds weigh more),
-and the next world is the one that the plane calls best within a trust region (Levenberg
-1944, Marquardt 1963), which grows by 1.5 after a success and shrinks by 0.85 after a
-failure. Three seeds take turns, and the answer is the best point of the last plane, not the
-luckiest world.
+Rounds of small worlds. The first draws points of the prior (``note_worlds``), the same for all four
+hypotheses. After each round a surrogate is fitted to all worlds so far (``note_surrogate``), and
+the next round of each hypothesis is drawn from its posterior, widened. A round's proposal is a
+known normal distribution, so that every world is also a test of the inference: its own numbers,
+inferred from with that proposal as the prior and a surrogate that has not seen it, must place its
+parameters evenly (simulation-based calibration: Talts et al. 2018, arXiv 1804.06788).
 
-The loss is the mean over the judged rows of min(25, (miss / tolerance) squared), each claim
-with the same weight. What chance alone decides in one world (R1's confirmed shares, whose
-probabilities are the note's own; R6's equivalence) is shown and not fitted.
+What is said of a number: its 90 % band in new worlds of each hypothesis's posterior; the same
+predicted from all *other* numbers; and the log10 Bayes factor of the hypotheses given the others,
+p(number | others, gateways) / p(number | others, no gateways). Its Monte Carlo error is the
+standard deviation over bootstrap samples of the worlds, refitted and inferred from anew with other
+draws. How much the number *could* tell is the expectation of that log10 ratio if the platform has
+gateways.
 
-The search is seeded: the same config, seed and number of evaluations give the same
-parameters. ``configs/note.toml`` came from seventeen evaluations from this start and then
-from steps by hand that used the fit of the sources: docs/results/note.md tells which.
+A few full-size worlds at the centres of the fits, with gateways and without, then shift the
+surrogate by what differs between the sizes.
 
-Run: python experiments/calibrate_note.py --config experiments/calibrate_note_start.toml
-Check: python experiments/calibrate_note.py --evaluations 0 --worlds 5
+Worlds are stored one by one: the same command goes on where it was stopped, and more rounds
+keep what is there.
+
+Run: python experiments/calibrate_note.py --out DIR [--rounds 4] [--points 24] [--workers 2]
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import time
-from collections import defaultdict
-from collections.abc import Sequence
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
+import tomli_w
+from note_evidence import (
+    BAND,
+    PRIOR,
+    Study,
+    bands,
+    bayes_factors,
+    calibration,
+    could_tell,
+    events,
+    posteriors,
+)
+from note_numbers import EXTRA, FITTED, NUMBERS, legible, observed
+from note_surrogate import Normal, Posterior, infer
+from note_worlds import HYPOTHESES, N_PARAMETERS, NAMES, Draw, Size, Store, config_at, natural
+from scipy.stats import norm, qmc
 
-from gateway import analyses
-from gateway.config import Config, config_to_toml
-from gateway.detect import detect_spikes
-from gateway.errors import LogError
-from gateway.finding import scorer_of
-from gateway.pipeline import obtain_inputs
+from gateway._numba import set_threads
+from gateway.config import Config
+from gateway.provenance import MODEL_VERSION
 from gateway.results import load_config
-from gateway.score import score_joins
-from gateway.simulate.sources import SOURCE_TABLE, Mechanism
-from gateway.world import World
-
-CONFIG = "configs/note.toml"
-# What is searched: least and largest value. Whole numbers where the config wants them.
-PARAMETERS: dict[str, tuple[float, float]] = {
-    "world.harm_interest": (0.004, 0.08),
-    "world.harm_concentration": (0.05, 2.0),
-    "world.roles.targets": (300, 1400),
-    "world.roles.target_mix": (0.9, 1.0),
-    "world.roles.role_size": (0.5, 30.0),
-    "world.roles.hub_size": (5.0, 150.0),
-    "world.strikes_per_member": (0.05, 5.0),
-    "world.appeal_sigma": (0.4, 1.6),
-    "world.joins_per_user": (8.0, 40.0),
-    "world.activity_sigma": (0.4, 1.8),
-    "world.holdout": (0.02, 0.25),
-    "world.invite_chance": (0.2, 1.0),
-    "world.invite_sigma": (0.3, 3.5),
-    "world.invite_tail": (1.05, 3.0),
-    "moderation.non_rec_strikes": (40, 1500),
-    "moderation.non_amp_strikes": (40, 3000),
-    "moderation.demote_strikes": (40, 3000),
-    "moderation.review_days": (5.0, 200.0),
-    "moderation.severe_spread": (0.05, 0.8),
-}
-WHOLE = {
-    "world.roles.targets",
-    "moderation.non_rec_strikes",
-    "moderation.non_amp_strikes",
-    "moderation.demote_strikes",
-}
-NOT_FITTED = (": confirmed", "R1 confirmed", "equivalent")
-# The largest miss that counts, in tolerances: what is lost pulls no more than that.
-CLIP = 5.0
-DAMPING = 0.7
-# Of the regression, on steps of one trust region.
-RIDGE = 0.1
-# Of the unit cube of the searched parameters: how far one step goes at first.
-TRUST = 0.05
-# Evaluations around the start before the first plane.
-DESIGN = 12
-# Worlds that the search goes through in turn, and evaluations over which the fit of the
-# sources is a mean: one world's luck must not decide.
-WORLDS, MEMORY = 3, 6
 
 Float64 = npt.NDArray[np.float64]
 
-
-def found_record(config: Config) -> tuple[analyses.Record, World]:
-    """What the analyses look at, and the world; ``LogError`` for a world without targets."""
-    note = config.note
-    if note is None:
-        raise SystemExit("the config has no section [note]")
-    platform = obtain_inputs(config)
-    joins = analyses.until(platform.joins, note.workflow_day)
-    scores = score_joins(
-        joins, platform.targets,
-        scorer=scorer_of(config),
-        horizon=config.score.horizon, folds=config.score.folds,
-        calibration=config.score.calibration, seed=config.experiment.seed,
-    )  # fmt: skip
-    found = detect_spikes(joins, platform.targets, scores, options=config.spike)
-    if platform.history is None:
-        raise SystemExit("the note's analyses need a simulated platform")
-    record = analyses.record_of(
-        platform.history, platform.joins, platform.targets, found,
-        workflow_day=note.workflow_day, top=note.top,
-    )  # fmt: skip
-    return record, platform.history.world
+START = Path(__file__).with_name("calibrate_note_start.toml")
+SIZE = Size(24_000, 450)
+HEADER = """\
+# A world fitted to the published numbers of the note: the centre of a posterior, hypothesis
+# "{}". Written by experiments/calibrate_note.py; docs/results/note.md says what it reaches.
+# Agreement with fitted parameters is not evidence about the real platform.
+"""
+# Of the full-size worlds of the fit, and of those held out, the first of which is the config's.
+FULL_SEED, HELD_OUT_SEED = 500_001, 900_001
+# In deviations of the prior: beyond, some keys leave the range that the config allows.
+FARTHEST = 3.0
+# Of the covariance that the next round is drawn from, over the posterior's.
+WIDENED = 1.5
 
 
-def evaluate(config: Config) -> pa.Table | None:
-    """Rows of R1 to R9 but R2 and R7; None for a world without targets."""
-    try:
-        record, _ = found_record(config)
-    except LogError:
-        return None
-    assert config.note is not None  # noqa: S101  (found_record has looked)
-    note = config.note
-    return pa.concat_tables(
-        [
-            analyses.join_sources(record),
-            analyses.exposure_contrast(record, horizon=note.follow_days),
-            analyses.invited_members(record),
-            analyses.pymi_holdout(record, margin=note.equivalence_margin),
-            analyses.labelled_gateways(record),
-            analyses.signal_correlations(record),
-        ]
-    )
+def first_points(n: int, seed: int) -> Float64:
+    """Return points of the prior: normal quantiles of a Sobol sequence, shape (n, d)."""
+    unit = qmc.Sobol(N_PARAMETERS, rng=np.random.default_rng(seed)).random_base2(
+        max(n - 1, 1).bit_length()
+    )[:n]
+    return np.asarray(norm.ppf(np.clip(unit, 1e-4, 1 - 1e-4)))
 
 
-def judged(table: pa.Table) -> list[dict[str, object]]:
-    """Rows with a tolerance."""
-    return [row for row in table.to_pylist() if row["tolerance"] is not None]
+def proposed(study: Study, number: int, *, seed: int) -> dict[str, Normal]:
+    """Return what a round is drawn from: the widened posterior of each hypothesis so far."""
+    y, discrepancy = observed()
+    surfaces = study.surfaces(small=True)
+    found = {}
+    for place, name in enumerate(HYPOTHESES):
+        rng = np.random.default_rng([seed, number, place])
+        mean, cov = infer(surfaces[name], y, prior=PRIOR, rng=rng, discrepancy=discrepancy).normal()
+        found[name] = Normal(mean, WIDENED * cov)
+    return found
 
 
-def weighted_misses(table: pa.Table) -> Float64:
-    """Misses of the fitted rows in tolerances, weighted so that each claim counts the same."""
-    misses: dict[str, list[float]] = defaultdict(list)
-    for row in judged(table):
-        if any(part in f"{row['id']} {row['quantity']}" for part in NOT_FITTED):
-            continue
-        value = row["simulated"]
-        miss = CLIP if value is None else (value - row["published"]) / row["tolerance"]  # type: ignore[operator]
-        misses[str(row["id"])].append(min(CLIP, max(-CLIP, miss)))
-    parts = [np.array(found) / math.sqrt(len(found)) for found in misses.values()]
-    return np.concatenate(parts) / math.sqrt(len(parts))
+def points_of(
+    study: Study, number: int, *, points: int, seed: int, folder: Path
+) -> tuple[dict[str, Normal], dict[str, Float64]]:
+    """Return what a round is drawn from and its points, from the file where they are there.
 
-
-def loss(table: pa.Table | None) -> float:
-    """Mean over claims of the mean squared miss, in tolerances, each at most ``CLIP`` squared."""
-    return math.inf if table is None else float((weighted_misses(table) ** 2).sum())
-
-
-def wanted_looks(config: Config, table: pa.Table) -> Float64:
-    """Logarithms of the looks that each source should have got: given times missing.
-
-    Proportional fitting of R1's shares of requests; the two sources that table 1 does not
-    name share the miss of its unnamed rows. Shape (10,).
+    So the worlds of a round count, whatever is changed in the inference later.
     """
-    share = {
-        row["quantity"].partition(":")[0]: row["published"] / max(row["simulated"], 1e-4)
-        for row in table.to_pylist()
-        if row["id"] == "R1" and row["quantity"].endswith(": share of requests")
-    }
-    section = config.simulation
-    mechanism = {
-        Mechanism.RECOMMENDATION: section.recommendation,
-        Mechanism.FRIENDS: section.friends,
-        Mechanism.INVITATION: section.invitation,
-        Mechanism.INTENT: section.intent,
-    }
-    given = section.sources.model_dump()
-    own = {r.name: given[r.name] if given[r.name] is not None else r.requests for r in SOURCE_TABLE}
-    total = {m: sum(own[r.name] for r in SOURCE_TABLE if r.mechanism == m) for m in Mechanism}
-    looks = [
-        mechanism[r.mechanism] * own[r.name] / total[r.mechanism]
-        * min(4.0, share.get(r.name, share["all others"])) ** DAMPING
-        for r in SOURCE_TABLE
-    ]  # fmt: skip
-    return np.log(np.array(looks) / sum(looks))
-
-
-def source_settings(looks: Float64) -> list[str]:
-    """Settings of the sources' weights for logarithms of looks."""
-    weight = np.exp(looks) / np.exp(looks).sum()
-    sums = {
-        m: float(sum(w for r, w in zip(SOURCE_TABLE, weight, strict=True) if r.mechanism == m))
-        for m in Mechanism
-    }
-    rounded = {m: round(sums[m], 4) for m in Mechanism}
-    rounded[Mechanism.RECOMMENDATION] += 1 - sum(rounded.values())
-    return [
-        *(f"simulation.{m.name.lower()}={round(rounded[m], 4)}" for m in Mechanism),
-        *(
-            f"simulation.sources.{r.name}={_three(1e3 * float(w))}"
-            for r, w in zip(SOURCE_TABLE, weight, strict=True)
-        ),
-    ]
-
-
-def _three(value: float) -> float:
-    """Three significant digits."""
-    return float(f"{value:.3g}")
-
-
-def current(config: Config, key: str) -> float:
-    """Value of a dotted key."""
-    found: object = config
-    for part in key.split("."):
-        found = getattr(found, part)
-    return float(found)  # type: ignore[arg-type]
-
-
-def settings_at(x: Float64) -> list[str]:
-    """Settings of the searched parameters at a point of the unit cube."""
-    settings = []
-    for (key, (low, high)), at in zip(PARAMETERS.items(), x, strict=True):
-        value = low * (high / low) ** float(at)
-        settings.append(f"{key}={round(value) if key in WHOLE else _three(value)}")
-    return settings
-
-
-def point_of(config: Config) -> Float64:
-    """Where a config lies in the unit cube of the searched parameters."""
-    places = [
-        math.log(current(config, key) / low) / math.log(high / low)
-        for key, (low, high) in PARAMETERS.items()
-    ]
-    return np.clip(places, 0.0, 1.0)
-
-
-def load(text: str, settings: Sequence[str], scratch: Path) -> Config:
-    """Config of a TOML text with settings over it."""
-    scratch.write_text(text, encoding="utf-8")
-    return load_config(scratch, overrides=settings)
-
-
-class Surface:
-    """Worlds seen so far, and the plane through their misses."""
-
-    def __init__(self) -> None:
-        self.points: list[Float64] = []
-        self.misses: list[Float64] = []
-
-    def add(self, point: Float64, misses: Float64) -> None:
-        """Remember a world."""
-        self.points.append(point)
-        self.misses.append(np.clip(misses, -CLIP, CLIP))
-
-    def propose(self, centre: Float64, trust: float) -> Float64:
-        """Return the point nearest to zero misses on the plane, at most ``trust`` away.
-
-        The plane is a ridge regression around ``centre``; a world at distance d weighs
-        exp(-d^2 / (2 r^2)) with r = 3 ``trust`` sqrt(parameters). The step's own ridge is
-        made larger until the step is short enough.
-        """
-        away = np.array(self.points) - centre
-        reach = 3 * trust * math.sqrt(len(centre))
-        weight = np.exp(-(away**2).sum(axis=1) / (2 * reach**2))[:, None]
-        x = np.column_stack([np.ones(len(away)), away / trust])
-        ridge = np.diag([1e-9, *np.full(len(centre), RIDGE)])
-        plane = np.linalg.solve(x.T @ (weight * x) + ridge, x.T @ (weight * np.array(self.misses)))
-        offset, slope = plane[0], plane[1:].T / trust
-        damping = 1e-3
-        while True:
-            normal = slope.T @ slope + damping * np.eye(len(centre))
-            step = np.linalg.solve(normal, -slope.T @ offset)
-            if np.abs(step).max() <= trust:
-                return np.clip(centre + step, 0.0, 1.0)
-            damping *= 1.5
-
-
-def search(config: Config, evaluations: int, seed: int, scratch: Path) -> Config:
-    """Return the config that the last plane calls best."""
-    rng = np.random.default_rng(seed)
-    surface, trust = Surface(), TRUST
-    base, centre = config, point_of(config)
-    best_loss = math.inf
-    looks: list[Float64] = []
-    for number in range(evaluations + 1):
-        begun = time.monotonic()
-        point = centre
-        if 0 < number <= DESIGN:
-            point = np.clip(centre + 0.6 * trust * rng.standard_normal(len(centre)), 0.0, 1.0)
-        elif number > DESIGN:
-            jitter = 0.2 * trust * rng.standard_normal(len(centre))
-            point = np.clip(surface.propose(centre, trust) + jitter, 0.0, 1.0)
-        settings = settings_at(point) if number else []
-        if looks:
-            settings += source_settings(np.mean(looks[-MEMORY:], axis=0))
-        settings.append(f"experiment.seed={config.experiment.seed + number % WORLDS}")
-        trial = load(config_to_toml(base), settings, scratch.with_suffix(".trial.toml"))
-        found = evaluate(trial)
-        better = loss(found) < best_loss
-        if found is not None:
-            surface.add(point_of(trial), weighted_misses(found))
-            looks.append(wanted_looks(trial, found))
-        if better:
-            best_loss, centre = loss(found), point_of(trial)
-        if number > DESIGN:
-            trust = min(0.2, max(0.02, trust * (1.5 if better else 0.85)))
-        print(
-            f"{number}: loss {loss(found):.3f}{' *' if better else ''}, trust {trust:.3f}, "
-            f"{time.monotonic() - begun:.0f} s",
-            flush=True,
+    if number == 0:
+        return dict.fromkeys(HYPOTHESES, PRIOR), dict.fromkeys(
+            HYPOTHESES, first_points(points, seed)
         )
-        final = surface.propose(centre, TRUST)
-        answer = [*settings_at(final), *source_settings(np.mean(looks[-MEMORY:], axis=0))]
-        scratch.write_text(config_to_toml(load(config_to_toml(config), answer, scratch)))
-    return load_config(scratch)
+    path = folder / f"round_{number}.npz"
+    if not path.exists():
+        columns = {}
+        for place, (name, normal) in enumerate(proposed(study, number, seed=seed).items()):
+            rng = np.random.default_rng([seed, number, place, 1])
+            root = np.linalg.cholesky(normal.cov)
+            drawn = normal.mean + rng.standard_normal((points, N_PARAMETERS)) @ root.T
+            columns |= {f"mean {name}": normal.mean, f"cov {name}": normal.cov,
+                        f"points {name}": drawn}  # fmt: skip
+        np.savez(path, **columns)
+    with np.load(path, allow_pickle=False) as stored:
+        normals = {n: Normal(stored[f"mean {n}"], stored[f"cov {n}"]) for n in HYPOTHESES}
+        return normals, {n: stored[f"points {n}"] for n in HYPOTHESES}
 
 
-def show(table: pa.Table | None) -> None:
-    """Print the judged rows."""
-    if table is None:
-        print("no target group")
-        return
-    for row in judged(table):
-        value = float("nan") if row["simulated"] is None else row["simulated"]
-        mark = "" if row["within"] else "   outside"
-        print(f"{row['id']:4} {row['quantity']:60} {row['published']:9.4g} {value:9.4g}{mark}")
+def run_rounds(store: Store, *, rounds: int, points: int, seed: int, workers: int) -> Study:
+    """Compute the rounds; what is stored is taken from there."""
+    study = Study(store, [], {})
+    store.path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(rounds):
+        normals, at = points_of(study, number, points=points, seed=seed, folder=store.path.parent)
+        study.proposals |= {(number, name): normal for name, normal in normals.items()}
+        at = {name: np.round(np.clip(x, -FARTHEST, FARTHEST), 4) for name, x in at.items()}
+        draws = [
+            Draw(number, name, 1000 * (number + 1) + place + 1, tuple(at[name][place].tolist()))
+            for place in range(len(at["all"]))
+            for name in HYPOTHESES
+        ]
+        study.entries += store.compute(draws, workers=workers)
+        counts = f"{len(study.entries)} worlds, {len(study.usable())} usable"
+        print(f"round {number}: {counts}", flush=True)
+    return study
+
+
+# Tables ------------------------------------------------------------------------------------
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table as CSV: four significant digits, an empty cell for NaN."""
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, float | np.floating):
+            return "" if np.isnan(value) else f"{value:.4g}"
+        return value
+
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
+
+
+def as_table(entries: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return worlds as a table: what made each, its point, its numbers (null of a failed one)."""
+    names = [*(number.name for number in FITTED), *EXTRA]
+    rows = [
+        {key: entry[key] for key in ("round", "hypothesis", "seed", "seconds")}
+        | dict(zip(NAMES, entry["x"], strict=True))
+        | {name: entry["values"].get(name) for name in names}
+        for entry in entries
+    ]
+    table = pa.Table.from_pylist(rows)
+    return table.cast(pa.schema(
+        pa.field(f.name, pa.float32() if f.type in (pa.float64(), pa.null()) else f.type)
+        for f in table.schema
+    ))  # fmt: skip
+
+
+def parameter_rows(config: Config, found: Mapping[str, Posterior]) -> list[dict[str, Any]]:
+    """Return prior and posterior median and 90 % interval of each parameter."""
+    rows = []
+    for place, name in enumerate(NAMES):
+        row: dict[str, Any] = {"parameter": name}
+        spans = {"prior": norm.ppf(BAND)} | {
+            hypothesis: np.quantile(posterior.draws[:, place], BAND)
+            for hypothesis, posterior in found.items()
+        }
+        for label, span in spans.items():
+            for end, x in zip(("low", "median", "high"), span, strict=True):
+                row[f"{label} {end}"] = natural(config, place, float(x))
+        row["posterior sd over prior's"] = float(found["all"].draws[:, place].std())
+        rows.append(row)
+    return rows
+
+
+def number_rows(
+    spans: Mapping[Any, Float64], factors: Iterable[Mapping[str, Any]], telling: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return a row per legible number: bands, Bayes factor and what it could tell."""
+    by_number = {(f["of"], f["other"]): f for f in factors
+                 if f["one"] == "all" and f["kind"] == "given the others"}  # fmt: skip
+    rows = []
+    for number in NUMBERS:
+        row: dict[str, Any] = {
+            "id": number.id, "number": number.label, "kind": number.kind,
+            "published": number.published, "discrepancy_sd": number.discrepancy,
+        }  # fmt: skip
+        for name in ("all", "no gateways"):
+            for kind in ("fitted", "others"):
+                span = spans.get((name, kind, number.name), np.full(3, np.nan))
+                for end, value in zip(("low", "median", "high"), span, strict=True):
+                    row[f"{name}, {kind}: {end}"] = float(value)
+                inside = "" if np.isnan(span[0]) else bool(span[0] <= number.published <= span[2])
+                row[f"{name}, {kind}: inside"] = inside
+        told = by_number.get((number.name, "no gateways"), {})
+        row["log10_bayes_factor"] = told.get("log10_bayes_factor", float("nan"))
+        row["mc_error"] = told.get("mc_error", float("nan"))
+        row["could_tell"] = telling.get(number.name, float("nan"))
+        rows.append(row)
+    return rows
+
+
+def centre(posterior: Posterior, *, hypothesis: str, seed: int) -> Draw:
+    """Return the world at the posterior's mean."""
+    x = np.round(posterior.draws.mean(axis=0), 4)
+    return Draw(-1, hypothesis, seed, tuple(x.tolist()))
+
+
+def add_full_worlds(study: Study, out: Path, *, worlds: int, seed: int, workers: int) -> None:
+    """Compute full-size worlds at the centres of the fits with gateways and without."""
+    small = posteriors(study.surfaces(small=True), seed)
+    draws = [
+        centre(small[name], hypothesis=name, seed=FULL_SEED + place)
+        for place in range(worlds)
+        for name in ("all", "no gateways")
+    ]
+    store = Store(out / "full_size.jsonl", study.store.config, None)
+    study.full = store.compute(draws, workers=workers)
+
+
+def mean_of(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    """Return the mean of a column, to four digits."""
+    return round(float(np.mean([row[key] for row in rows])), 4)
+
+
+def write_tables(study: Study, config: Config, out: Path, *, seed: int, bootstraps: int) -> None:
+    """Write everything that the worlds so far say."""
+    surfaces = study.surfaces()
+    found = posteriors(surfaces, seed)
+    factors = bayes_factors(study, bootstraps=bootstraps, seed=seed)
+    spans, telling = bands(surfaces, seed=seed), could_tell(surfaces, seed=seed)
+    numbers = number_rows(spans, factors, telling)
+    checked = calibration(study, seed=seed)
+    write_rows(out / "parameters.csv", parameter_rows(config, found))
+    write_rows(out / "bayes_factors.csv", factors)
+    write_rows(out / "numbers.csv", numbers)
+    write_rows(out / "calibration.csv", checked)
+    write_rows(out / "events.csv", events(study))
+    pq.write_table(as_table([*study.entries, *study.full]), out / "worlds.parquet")
+    fitted = [row for row in numbers if row["kind"] == "fitted"]
+    summary: dict[str, Any] = {
+        "model_version": MODEL_VERSION, "seed": seed, "worlds": len(study.entries),
+        "usable": len(study.usable()), "full_size": len(study.full),
+        "rounds": 1 + max(e["round"] for e in study.entries),
+        "users": study.store.size.users, "groups": study.store.size.groups,
+        "parameters": N_PARAMETERS, "fitted": len(fitted), "bootstraps": bootstraps,
+        "cpu_seconds": round(sum(e["seconds"] for e in study.entries)),
+        "legible": legible(),
+        "inside": {
+            f"{name}, {kind}": sum(bool(row[f"{name}, {kind}: inside"]) for row in fitted)
+            for name in ("all", "no gateways") for kind in ("fitted", "others")
+        },
+        "efficiency": {name: round(p.efficiency, 3) for name, p in found.items()},
+        "coverage_90_parameters": mean_of(checked[:N_PARAMETERS], "coverage_90"),
+        "coverage_50_parameters": mean_of(checked[:N_PARAMETERS], "coverage_50"),
+        "coverage_90_numbers": mean_of(checked[N_PARAMETERS:], "coverage_90"),
+        "calibration_worlds": checked[0]["worlds"],
+    }  # fmt: skip
+    (out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    for name, file in (("all", "note.toml"), ("no gateways", "note_without_gateways.toml")):
+        fitted = config_at(config, centre(found[name], hypothesis=name, seed=HELD_OUT_SEED))
+        # What is a default is left out; another version of a default is another world anyway.
+        values = fitted.model_dump(exclude_defaults=True, exclude_none=True)
+        text = f"{HEADER.format(name)}\n{tomli_w.dumps(values)}"
+        (out / file).write_text(text, encoding="utf-8")
+    print(json.dumps(summary, indent=1))
 
 
 def main() -> None:
-    """Search, then show the result in worlds of other seeds."""
+    """Run the rounds, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default=CONFIG)
+    parser.add_argument("--config", default=str(START))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--evaluations", type=int, default=60)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--points", type=int, default=24, help="worlds of a hypothesis and round")
+    parser.add_argument("--full", type=int, default=3, help="full-size worlds of a hypothesis")
+    parser.add_argument("--bootstraps", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--users", type=int, default=SIZE.users)
+    parser.add_argument("--groups", type=int, default=SIZE.groups)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--worlds", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("calibrated_note.toml"))
     options = parser.parse_args()
+    set_threads(1)
     config = load_config(options.config, overrides=options.set)
-    if options.evaluations > 0:
-        config = search(config, options.evaluations, options.seed, options.out)
-        options.out.write_text(config_to_toml(config), encoding="utf-8")
-        print(f"wrote {options.out}")
-    within: dict[str, int] = defaultdict(int)
-    first = config.experiment.seed
-    for seed in range(first, first + options.worlds):
-        section = config.experiment.model_copy(update={"seed": seed})
-        table = evaluate(config.model_copy(update={"experiment": section}))
-        print(f"\nworld {seed}, loss {loss(table):.3f}")
-        show(table)
-        for row in judged(table) if table is not None else []:
-            within[f"{row['id']} {row['quantity']}"] += bool(row["within"])
-    print(f"\nwithin the tolerance, of {options.worlds} worlds")
-    for name, count in within.items():
-        print(f"{count:3} {name}")
+    store = Store(options.out / "worlds.jsonl", config, Size(options.users, options.groups))
+    study = run_rounds(store, rounds=options.rounds, points=options.points, seed=options.seed,
+                       workers=options.workers)  # fmt: skip
+    add_full_worlds(study, options.out, worlds=options.full, seed=options.seed,
+                    workers=options.workers)  # fmt: skip
+    write_tables(study, config, options.out, seed=options.seed, bootstraps=options.bootstraps)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from calibrate_note import found_record
+from note_worlds import found_record
 
 from gateway.analyses import exposure
 from gateway.analyses.record import NEVER, Record

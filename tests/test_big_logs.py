@@ -14,7 +14,7 @@ from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.errors import LogError
-from gateway.log import files, numbering, sorting
+from gateway.log import numbering, row_sources, sorting
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from tests import naive
@@ -124,7 +124,7 @@ KINDS = ["text", "large text", "categories", "int32", "int8", "uint32", "negativ
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_read__parquet_block_by_block_is_the_log_of_the_table(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_ROW_GROUP", 64)
+    monkeypatch.setattr(row_sources, "_ROW_GROUP", 64)
     monkeypatch.setattr(numbering, "_HELD", 50)
     whole = table(kind)
     pq.write_table(whole, tmp_path / "log.parquet", row_group_size=150)
@@ -169,7 +169,7 @@ def test_read__a_name_that_no_row_has_is_no_user(tmp_path):
 
 @pytest.mark.parametrize("bad", [None, ""])
 def test_read__says_which_row_of_the_file_is_bad(bad, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_ROW_GROUP", 64)
+    monkeypatch.setattr(row_sources, "_ROW_GROUP", 64)
     whole = table("text")
     names = whole["user"].to_pylist()
     names[200] = names[300] = bad

@@ -16,7 +16,7 @@ import pytest
 
 from gateway import log as logs
 from gateway.errors import LogError
-from gateway.log import files
+from gateway.log import files, row_sources
 from gateway.log.join_log import JoinLog
 
 HEADER = b"user,group,time\n"
@@ -294,7 +294,7 @@ def test_read__refuses_a_parquet_file_that_no_memory_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pq.write_table(pa.table({"user": ["u"] * 100, "group": ["g"] * 100, "time": [1] * 100}), "x")
-    monkeypatch.setattr(files, "memory_bytes", lambda: 99 * 12)
+    monkeypatch.setattr(row_sources, "memory_bytes", lambda: 99 * 12)
     with pytest.raises(LogError, match=r"must fit into memory, .* here; got 100 rows, which take"):
         JoinLog.read("x")
 

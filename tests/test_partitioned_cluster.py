@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, nullcontext
 from functools import cache
@@ -49,7 +50,7 @@ OPTIONS = {
     "coefficient": {"min_joiners": 1, "penalty": 10.0},
     "spike": {"min_joiners": 1, "min_spiking": 1},
     "self_controlled": {"min_joiners": 1, "surrogates": "none", "prior": "none",
-                        "depletion": "none", "risk_window": "none"},
+                        "depletion": "none", "risk_window": 0},
 }  # fmt: skip
 # What is asked for once a part; what is trained, and fitted, where the rows are kept.
 KILLED = ("order", "spike", "self_controlled")
@@ -245,6 +246,9 @@ def test_detect__is_the_same_bits_with_a_worker_killed(
         before = workers.count
         murderous = Murderous(workers, victim, after=20 if fits else 3, fits=fits)
         got = found_by(murderous, JoinLog.open(folder), name)
+        deadline = time.monotonic() + 30
+        while workers.count == before and murderous.left <= 0 and time.monotonic() < deadline:
+            time.sleep(0.05)  # until the scheduler has seen it
         assert workers.count == before - (murderous.left <= 0)
     assert bits(got) == expected(name)
     assert murderous.left <= 0 or name in {"coefficient", "markov_removal"}

@@ -800,3 +800,16 @@ def test_benchmark_world__is_the_one_that_the_issue_asks_for():
     assert (world.users, world.groups) == (200_000, 5_000)
     assert (world.roles.influence, world.roles.homophily) == (50, 50)
     assert world.roles.influence_strength == 1.4
+
+
+@pytest.mark.compiled
+def test_example__robust_calls_are_gateways_and_no_look_alike_is_called():
+    """As README says. With one penalty for all groups, and surrogates without what the first
+    fit knows of the others, a look-alike is called."""
+    joins, targets, truth, look_alikes = gateway.example_log()
+    found = gateway.detect(joins, targets, detector="self_controlled")
+    names = np.array(joins.groups.to_pylist())
+    assert not set(names[found.flagged]) & set(look_alikes)
+    robust = set(names[found.extra["grade"] == "robust"])
+    assert len(robust) == 7
+    assert robust <= set(truth)

@@ -9,6 +9,7 @@ import csv
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from gateway.report.sections.top_groups import ranked_columns
 from gateway.reproduce import claims_as_markdown, read_claims
 from gateway.wording import MISSING, decimal, is_missing
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+from paper import gather
+
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "results" / "reference" / "quickstart"
 
@@ -32,7 +36,7 @@ QUICKSTART = ROOT / "results" / "reference" / "quickstart"
 def write_pages(folder: Path) -> None:
     """Write every fragment, leaving alone what has not changed: Sphinx goes by time."""
     folder.mkdir(exist_ok=True)
-    for make in (api, command_line, config, tables, claims, quickstart, studies):
+    for make in (api, command_line, config, tables, claims, quickstart, studies, note):
         file, text = folder / f"{make.__name__}.md", make()
         if not file.exists() or file.read_text("utf-8") != text:
             file.write_text(text, "utf-8")
@@ -212,6 +216,49 @@ def quickstart() -> str:
     said = ("target_rule", "information", "agreement", "verdict")
     lines = "\n".join(f"- {line}" for key in said for line in told[key].split("\n"))
     return f"{table}\n\n{direct}\n\n{scored}\n\nWhat the run says of itself:\n\n{lines}\n"
+
+
+_NOTE = {
+    "numbers": ("", "number", "published", "with gateways: 90 % band", "without",
+                "from the others, with", "without", "log10 Bayes factor", "could tell"),
+    "claims": ("numbers", "gateways", "look-alikes", "look-alikes, without gateways"),
+    "events": ("event", "hypothesis", "worlds", "90 % interval of the share"),
+    "held_out": ("", "number", "published", "with gateways: mean (sd)", "without: mean (sd)",
+                 "apart, in sd"),
+    "parameters": ("parameter", "prior", "with gateways", "without"),
+}  # fmt: skip
+
+
+def note() -> str:
+    """Return the fit of the note's numbers: its tables and what it says in numbers, by marks."""
+    stored = gather()
+    made = {name: _table(head, stored["tables"].get(name, ())) for name, head in _NOTE.items()}
+    macro = stored["macros"]
+    said = {
+        "worlds": "fit.worlds.whole", "users of each": "fit.users.whole",
+        "rounds": "fit.rounds.whole", "processor seconds": "fit.cpu_seconds.whole",
+        "version of the model": "fit.model_version.whole",
+        "parameters": "fit.parameters.whole", "fitted numbers": "fit.fitted.whole",
+        "of them inside the 90 % band, with gateways": "fit.inside.all, fitted.whole",
+        "inside, without gateways": "fit.inside.no gateways, fitted.whole",
+        "inside, predicted from the others, with gateways": "fit.inside.all, others.whole",
+        "the same, without": "fit.inside.no gateways, others.whole",
+        "full-size worlds held out": "held_out.all.worlds",
+        "numbers that they have too": "held_out.judged",
+        "of them with a mean within the tolerance, with gateways": "held_out.all.within",
+        "the same, without gateways": "held_out.no gateways.within",
+        "coverage of 90 % intervals of parameters in worlds held out":
+            "fit.coverage_90_parameters.percent",
+        "of 50 % intervals": "fit.coverage_50_parameters.percent",
+        "of 90 % bands of numbers": "fit.coverage_90_numbers.percent",
+        "numbers that speak for gateways, given the others": "tell.for",
+        "numbers that speak against": "tell.against",
+        "numbers that could be expected to speak, were gateways there": "could.list",
+    }  # fmt: skip
+    made["said"] = _table(
+        ("", ""), [(words, macro.get(key, MISSING)) for words, key in said.items()]
+    )
+    return "\n".join(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->\n" for name, text in made.items())
 
 
 _LAWS = ("verification", "table.csv", ("law", "test", "n", "statistic", "p_value"))

@@ -17,15 +17,12 @@ asked about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, precision_recall_curve
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from gateway.analyses.published import Row, compare
@@ -155,6 +152,9 @@ def _gateway_shares(record: Record, day: int, size: npt.NDArray[np.int64]) -> sp
 
 def _predict(train: Examples, test: Examples) -> dict[str, Float64]:
     """Probability of the label for the tested groups, without and with gateway features."""
+    # Late, here and below: half a second to load, and most runs do without.
+    from sklearn.preprocessing import MaxAbsScaler, StandardScaler  # noqa: PLC0415
+
     scaler = StandardScaler().fit(train.plain)
     plain = [sparse.csr_matrix(scaler.transform(part.plain)) for part in (train, test)]
     shares = MaxAbsScaler().fit(train.gateways)
@@ -170,11 +170,14 @@ def _predict(train: Examples, test: Examples) -> dict[str, Float64]:
 
 def _fit_and_predict(x: sparse.csr_matrix, y: Mask, new: sparse.csr_matrix) -> Float64:
     """Logistic regression; the penalty of the best cross-validated average precision."""
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415
+
     fold = np.zeros(len(y), np.int64)
     for outcome in (True, False):
         fold[y == outcome] = np.arange(np.count_nonzero(y == outcome)) % FOLDS
 
-    def fit(strength: float, rows: Mask) -> LogisticRegression:
+    def fit(strength: float, rows: Mask) -> Any:
         return LogisticRegression(C=strength, max_iter=1_000).fit(x[rows], y[rows])
 
     def quality(strength: float) -> float:
@@ -200,6 +203,8 @@ def recall_at_precision(label: Mask, p: Float64, *, precision: float) -> float:
     >>> recall_at_precision(label, p, precision=0.9)
     0.5
     """
+    from sklearn.metrics import precision_recall_curve  # noqa: PLC0415
+
     found, recall, _ = precision_recall_curve(label, p)
     return float(recall[found >= precision].max(initial=0.0))
 
@@ -207,6 +212,8 @@ def recall_at_precision(label: Mask, p: Float64, *, precision: float) -> float:
 def _measures(
     what: str, p: dict[str, Float64] | None, label: Mask, precision: float, seed: int
 ) -> Iterator[Row]:
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415
+
     measures: dict[str, Callable[[Mask, Float64], float]] = {
         "average precision": lambda y, q: float(average_precision_score(y, q)),
         f"recall at precision {precision:g}": lambda y, q: recall_at_precision(

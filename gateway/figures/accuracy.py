@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
-from sklearn.metrics import precision_recall_curve
 
 from gateway.figures.selection import constant, detected_groups, detectors, first, floats, metric
 from gateway.figures.style import (
@@ -67,6 +66,9 @@ def _curve(tables: Mapping[str, pa.Table], detector: str) -> pa.Table | None:
     planted = np.isin(groups["role"].to_pylist(), sorted(_PLANTED))
     last = float(pc.max(groups["rank"]).as_py() or 0) + 1.0
     rank = np.nan_to_num(floats(groups, "rank"), nan=last)
+    # Late: half a second to load.
+    from sklearn.metrics import precision_recall_curve  # noqa: PLC0415
+
     precision, recall, threshold = precision_recall_curve(planted, -rank)
     ends = np.append(-threshold, 0.0)
     data = pa.table(

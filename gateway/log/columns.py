@@ -14,17 +14,14 @@ import pyarrow as pa
 
 from gateway.errors import LogError, either
 from gateway.log.exports import read_export
-from gateway.log.files import (
-    arrow_batches,
-    arrow_schema,
-    format_of,
-    parquet_batches,
-    parquet_parts,
-    parquet_schema,
-)
+from gateway.log.files import format_of, parquet_parts
 from gateway.log.messages import complaint, listed, nearest, shown
 from gateway.log.row_sources import (
+    arrow_batches,
+    arrow_schema,
     batches_of_rows,
+    parquet_batches,
+    parquet_schema,
     query_batches,
     query_columns,
     workbook_rows,

@@ -16,7 +16,7 @@ import pyarrow as pa
 from gateway.arrays import Int32, Int64, Mask, UInt8
 from gateway.errors import LogError
 from gateway.log.columns import Columns, Piece, pieces_of, pieces_of_frame, pieces_of_query
-from gateway.log.files import format_of, write_parquet
+from gateway.log.files import format_of
 from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
 from gateway.log.log_table import table_of
@@ -25,6 +25,7 @@ from gateway.log.messages import complaint
 from gateway.log.numbering import numbered_names
 from gateway.log.part_views import Views
 from gateway.log.read_report import ReadReport, read_report
+from gateway.log.row_sources import write_parquet
 from gateway.log.sorting import count_values
 from gateway.log.ticks import Tick, instants, parse_duration
 from gateway.log.times import TimeFormat

@@ -1,8 +1,10 @@
-"""Databases and workbooks as record batches."""
+"""Parquet and Arrow files, databases and workbooks as record batches."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import secrets
 import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,15 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet
 
 from gateway.errors import LogError
-from gateway.log.files import format_of
+from gateway.log.files import first_bytes, format_of, unreadable
 from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.provenance import memory_bytes
 
-__all__ = ["batches_of_rows", "query_batches", "query_columns", "workbook_rows"]
+__all__ = ["arrow_batches", "arrow_schema", "batches_of_rows", "parquet_batches", "parquet_schema",
+           "query_batches", "query_columns", "workbook_rows", "write_parquet"]  # fmt: skip
 
 _ROWS = 1 << 16
 _TABLE = "joins"
+_ROW_GROUP = 1 << 20
+_BUFFER = 1 << 18
+# A join takes a user, a group and a time, at four bytes each at the very least.
+_BYTES_PER_ROW = 12
 
 
 def batches_of_rows(
@@ -143,3 +152,156 @@ def _library(name: str) -> Any:
     except ModuleNotFoundError as error:
         message = f"{name} reads such files and is not installed: pip install {name}"
         raise LogError(message) from error
+
+
+# Parquet and Arrow -----------------------------------------------------------------------
+
+
+def parquet_schema(path: Path) -> pa.Schema:
+    """Return names and types of the columns of one Parquet file, and its metadata.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file.
+    """
+    try:
+        return pyarrow.parquet.read_schema(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def parquet_batches(
+    path: Path,
+    names: Sequence[str],
+    *,
+    by_dictionary: Sequence[str] = (),
+    rows: int | None = None,
+    is_bounded: bool = False,
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of one Parquet file, of whatever type they are.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        Columns of it.
+    by_dictionary
+        Columns of text that are not spelt out.
+    rows
+        Most rows of a batch; None for about a million.
+    is_bounded
+        Whether batches go as they come, so that the file may be larger than the memory.
+
+    Raises
+    ------
+    LogError
+        If it is not a whole Parquet file, or says that it holds more rows than the memory
+        of this machine: a few bytes can stand for any number of equal rows.
+    """
+    # With a buffer a column is read piece by piece; without, a whole row group of it.
+    # A name of a megabyte that stands in every row would be spelt out as often.
+    how: dict[str, Any] = {"read_dictionary": list(by_dictionary)}
+    how |= {"buffer_size": _BUFFER} if is_bounded else {}
+    try:
+        # A ParquetFile is this one file; a dataset would look for partitions in the path.
+        with pyarrow.parquet.ParquetFile(path, **how) as file:
+            if not is_bounded:
+                _refuse_beyond_memory(path, file.metadata)
+            yield from file.iter_batches(
+                rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
+            )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _not_parquet(path, error) from error
+
+
+def arrow_schema(path: Path) -> pa.Schema:
+    """Return the columns of an Arrow (Feather) file or stream; otherwise as ``parquet_schema``."""
+    with _opened_arrow(path) as (reader, _):
+        return reader.schema
+
+
+def arrow_batches(
+    path: Path, names: Sequence[str], *, rows: int | None = None
+) -> Generator[pa.RecordBatch]:
+    """Yield the named columns of an Arrow (Feather) file or stream; see ``parquet_batches``."""
+    with _opened_arrow(path) as (reader, batches):
+        at = [reader.schema.get_field_index(name) for name in names]
+        for batch in batches:
+            chosen = pa.RecordBatch.from_arrays([batch.column(i) for i in at], names=list(names))
+            step = rows or max(len(chosen), 1)
+            yield from (chosen.slice(k, step) for k in range(0, len(chosen), step))
+
+
+@contextmanager
+def _opened_arrow(path: Path) -> Iterator[tuple[Any, Iterator[pa.RecordBatch]]]:
+    """Open an Arrow file, mapped, or a stream: its reader and its batches."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            if first_bytes(path).startswith(b"ARROW1"):
+                reader = pa.ipc.open_file(source)
+                yield reader, map(reader.get_batch, range(reader.num_record_batches))
+            else:
+                reader = pa.ipc.open_stream(source)
+                yield reader, iter(reader)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(path, error) from error
+        rule = "must be a whole Arrow file; it is of another format, cut off or damaged"
+        got = str(error).splitlines()[0]
+        raise complaint(path, "the file", rule, got=got) from error
+
+
+def write_parquet(table: pa.Table, path: str | Path) -> None:
+    """Write a table to a Parquet file (zstd): the whole file or nothing.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and take
+    the final name in one step. The same table gives the same bytes with the same pyarrow.
+
+    Parameters
+    ----------
+    table
+        Any table; its metadata are kept.
+    path
+        The file; its folder is made if need be. An existing file is replaced.
+
+    Raises
+    ------
+    LogError
+        If the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as stream:
+                pyarrow.parquet.write_table(
+                    table, stream, compression="zstd", row_group_size=_ROW_GROUP
+                )
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise complaint(path, "the file", "cannot be written", got=got) from error
+
+
+def _refuse_beyond_memory(path: Path, metadata: pyarrow.parquet.FileMetaData) -> None:
+    memory, rows = memory_bytes(), metadata.num_rows
+    unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    for needed, what in ((rows * _BYTES_PER_ROW, f"{rows:,} rows"), (unpacked, "its columns")):
+        if needed > memory:
+            rule = f"must fit into memory, {memory / 2**30:,.1f} GiB here"
+            got = f"{what}, which take at least {needed / 2**30:,.1f} GiB"
+            raise complaint(path, "the file", rule, got=got)
+
+
+def _not_parquet(path: Path, error: Exception) -> LogError:
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable(path, error)
+    rule = "must be a whole Parquet file; it is of another format, cut off or damaged"
+    return complaint(path, "the file", rule, got=str(error).splitlines()[0])

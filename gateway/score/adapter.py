@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from scipy.special import logit
-from sklearn.base import clone
-from sklearn.utils import get_tags
 
 from gateway.arrays import Int64, Mask
 from gateway.errors import GatewayError, Problem
@@ -77,6 +75,9 @@ def _is_scorer(given: Any) -> bool:
 
 
 def _is_dense(classifier: Any) -> bool:
+    # Late, here and below: half a second to load, and it is not asked for otherwise.
+    from sklearn.utils import get_tags  # noqa: PLC0415
+
     return not get_tags(classifier).input_tags.sparse
 
 
@@ -200,6 +201,8 @@ class SklearnScorer:
 
     def fit(self, prefixes: Prefixes, users: Mask) -> SklearnModel:
         """Fit a clone on the training rows of ``users``."""
+        from sklearn.base import clone  # noqa: PLC0415
+
         rows = np.flatnonzero(prefixes.trains & users[prefixes.user()])
         _, end = block_bounds(prefixes)
         x = expand_prefixes(prefixes, rows, end[rows])

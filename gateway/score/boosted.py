@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
-from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
 from gateway.arrays import Float64, Mask
@@ -112,6 +111,9 @@ class BoostedScorer:
 
     def fit(self, prefixes: Prefixes, users: Mask) -> BoostedModel:
         """Fit on the training rows of ``users``."""
+        # Late: half a second to load.
+        from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
+
         values = self._values_out_of_part(prefixes, users)
         rows = prefixes.trains & users[prefixes.user()]
         x = _features(prefixes, values).at_end[rows]

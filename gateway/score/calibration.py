@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
 
 from gateway.arrays import Float64, Mask
 from gateway.score.calibration_kernels import line_sums
@@ -66,6 +65,9 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
     if method == "none" or positive in (0, n):
         return Line()
     if method == "isotonic":
+        # Late: half a second to load.
+        from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
+
         isotonic = IsotonicRegression(out_of_bounds="clip").fit(z[label >= 0], label[label >= 0])
         edge = 0.5 / n
         return lambda x: np.clip(isotonic.predict(x), edge, 1 - edge)

@@ -25,8 +25,9 @@ CLAIM_COLUMNS = ("id", "quantity", "published", "simulated", "ci_low", "ci_high"
 
 _WARNING = (
     "The parameters of the simulated world may have been fitted so that these numbers come "
-    "close: agreement is no evidence about the real platform. A dash stands for what the note "
-    "does not say."
+    "close: agreement is no evidence about the real platform, and a world without any gateway, "
+    "fitted alike, can stand beside it (configs/note_without_gateways.toml). A dash stands for "
+    "what the note does not say."
 )
 _TITLES = {
     "R1": "Sources of joins of gateway-group members to target groups, over all time",
