@@ -80,8 +80,9 @@ def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
     OSError
         If it cannot be opened, or is anything but a plain file.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    handle = os.open(path, flags)
+    names = ["O_CLOEXEC", "O_NONBLOCK", "O_BINARY", *([] if follow else ["O_NOFOLLOW"])]
+    # Of these Windows has one, Unix the others.
+    handle = os.open(path, sum(getattr(os, name, 0) for name in names) | os.O_RDONLY)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no plain file", str(path))
