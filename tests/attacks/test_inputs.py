@@ -151,7 +151,7 @@ def test_parquet__that_claims_more_than_memory_is_refused(answer, tmp_path, monk
     for path in tmp_path.glob("*.parquet"):
         assert path.stat().st_size < 100_000
     with monkeypatch.context() as small:
-        small.setattr("gateway.log.files.memory_bytes", lambda: 10**7)
+        small.setattr("gateway.log.row_sources.memory_bytes", lambda: 10**7)
         code, said = answer("detect", "rows.parquet", "--target", "g")
     assert code == 2
     assert "1,000,000 rows, which take at least" in said
