@@ -1,7 +1,7 @@
 """The figure of the note's evidence: what each published number says of gateways, and could say.
 
 Reads ``numbers.csv`` and ``bayes_factors.csv`` of ``calibrate_note.py`` and draws ``evidence.svg``
-and ``evidence.png`` beside them; nothing is simulated.
+beside them; nothing is simulated.
 
 Run: python experiments/note_figure.py DIR
 """
@@ -102,9 +102,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     found = draw_evidence(rows_of(folder / "numbers.csv"), rows_of(folder / "bayes_factors.csv"))
-    for kind, content in render(found).items():
-        if kind in {"svg", "png"}:
-            (folder / f"evidence.{kind}").write_bytes(content)
+    (folder / "evidence.svg").write_bytes(render(found, kinds=["svg"])["svg"])
 
 
 if __name__ == "__main__":

@@ -51,13 +51,15 @@ def of_this_machine() -> Path:
     A home folder of a cluster is shared by its machines, whose processors may differ, and file
     locks over a network are slow or missing.
     """
-    return Path(tempfile.gettempdir()) / f"gateway-cache-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"gateway-cache-{getattr(os, 'getuid', os.getlogin)()}"
 
 
 def weakness_of(folder: Path) -> str | None:
     """Return why a folder may hold no code that we run; None for one that may, which is made."""
     if not folder.is_absolute():
         return "is no absolute path"
+    if not hasattr(os, "geteuid"):
+        return "cannot be known to be ours on this operating system"
     try:
         for place in (*reversed(folder.parents), folder):
             with suppress(FileExistsError):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["AnyArray", "Float32", "Float64", "Int8", "Int32", "Int64", "Ints", "Mask", "UInt8",
-           "UInt64"]  # fmt: skip
+           "UInt64", "sorted_set"]  # fmt: skip
 
+Whole = TypeVar("Whole", bound=np.signedinteger)
 AnyArray = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
@@ -20,3 +21,15 @@ Int64 = npt.NDArray[np.int64]
 Ints = npt.NDArray[np.signedinteger]
 UInt8 = npt.NDArray[np.uint8]
 UInt64 = npt.NDArray[np.uint64]
+
+
+def sorted_set(x: npt.NDArray[Whole]) -> npt.NDArray[Whole]:
+    """Return ``numpy.unique(x)``, which hashes: of mostly unlike values a hundred times as long.
+
+    Examples
+    --------
+    >>> sorted_set(np.array([3, 1, 3])).tolist()
+    [1, 3]
+    """
+    ascending = np.sort(x)
+    return ascending[np.diff(ascending, prepend=ascending[:1] - 1) > 0]

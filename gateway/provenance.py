@@ -16,6 +16,7 @@ import gateway
 
 __all__ = [
     "MODEL_VERSION",
+    "arithmetic",
     "cpu_name",
     "describe_environment",
     "memory_bytes",
@@ -44,6 +45,7 @@ def describe_environment() -> dict[str, Any]:
         "lock_digest": _lock_digest(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "arithmetic": arithmetic(),
         "cores": os.cpu_count(),
         "memory_mib": _physical_bytes() // 2**20,
         "model_version": MODEL_VERSION,
@@ -62,6 +64,22 @@ def result_versions() -> dict[str, Any]:
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{name: _version(name) for name in names},
     }
+
+
+def arithmetic() -> str:
+    """Return which of their ways to compute OpenBLAS and NumPy have chosen for this processor.
+
+    Each adds up in another order. What compiled kernels may use of the processor changes no
+    digit of theirs: no sum of them is allowed to be taken in another order.
+    """
+    import numpy as np  # noqa: PLC0415  (quick help)
+    import scipy.linalg  # noqa: F401, PLC0415  (it brings a BLAS of its own)
+    from threadpoolctl import threadpool_info  # noqa: PLC0415
+
+    ways = {lib.get("architecture", "unknown") for lib in threadpool_info()
+            if lib["user_api"] == "blas"}  # fmt: skip
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    return f"BLAS {', '.join(sorted(ways))}; NumPy {', '.join(found) or 'baseline'}"
 
 
 def _version(package: str) -> str | None:
@@ -128,6 +146,8 @@ def _own_limit() -> int:
 
 
 def _physical_bytes() -> int:
+    if not hasattr(os, "sysconf"):  # Windows; what it has is not known then
+        return sys.maxsize
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

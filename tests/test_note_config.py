@@ -277,7 +277,7 @@ def test_calibration__covers_what_it_says(tmp_path):
 @pytest.mark.slow
 def test_fit__runs_from_a_start_to_its_tables_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     arguments = ["calibrate_note.py", "--out", str(tmp_path), "--points", "8", "--bootstraps", "2",
-                 "--users", "8000", "--groups", "400", "--full", "0"]  # fmt: skip
+                 "--users", "16000", "--groups", "400", "--full", "0"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", [*arguments, "--rounds", "1"])
     calibrate.main()
     stored = (tmp_path / "worlds.jsonl").read_text()
@@ -298,6 +298,30 @@ def test_fit__runs_from_a_start_to_its_tables_and_goes_on_where_it_stopped(tmp_p
 @pytest.mark.parametrize("name", ["note.toml", "note_without_gateways.toml"])
 def test_config__is_the_one_that_the_stored_fit_gave(name):
     assert load_config(REFERENCE / name) == load_config(ROOT / "configs" / name)
+
+
+def test_page__says_what_the_stored_tables_say():
+    with (REFERENCE / "numbers.csv").open(encoding="utf-8") as stream:
+        fitted = [row for row in csv.DictReader(stream) if row["kind"] == "fitted"]
+    outside = [
+        [row["number"] for row in fitted if row[f"{name}, fitted: inside"] == "False"]
+        for name in ("all", "no gateways")
+    ]
+    cells = ["ci_ri_strikes and non_amp", "ci_ri_severe_strikes and non_rec"]
+    assert outside == [cells, cells]
+    macros = paper.gather()["macros"]
+    assert (macros["tell.for"], macros["tell.against"], macros["could.list"]) == ("none",) * 3
+    assert max(fitted, key=lambda row: float(row["could_tell"]))["number"] == "share of invitation"
+    within = [int(macros[f"held_out.{name}.within"]) for name in ("no gateways", "all")]
+    assert within[0] >= within[1]
+    with (REFERENCE / "held_out.csv").open(encoding="utf-8") as stream:
+        held = {row["number"]: row for row in csv.DictReader(stream)}
+    excess = held["share labelled: top minus matched controls"]
+    assert float(excess["no gateways: mean"]) >= float(excess["all: mean"])
+    for gain in (row for name, row in held.items() if name.endswith(": gain")):
+        # Below twice its standard error over four worlds.
+        for name in ("all", "no gateways"):
+            assert float(gain[f"{name}: mean"]) < float(gain[f"{name}: sd"])
 
 
 def macros_of_the_text():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -90,19 +91,27 @@ def test_messages__name_arguments_in_python_and_options_on_the_command_line(
         gateway.JoinLog.read(path)
 
 
-def test_package__loads_where_the_system_has_no_file_locks_of_unix():
-    """As on Windows, as far as imports go; nothing more is known of it there."""
+def test_package__reads_and_detects_where_the_system_is_no_unix(tmp_path):
+    """As on Windows, as far as what Python has there goes; nothing more is known of it."""
+    (tmp_path / "log.csv").write_text("user,group,time\na,g,1\na,t,2\nb,g,1\n")
     code = (
-        "import sys\n"
+        "import os, sys, numba, pyarrow.parquet, matplotlib\n"
         "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios'):\n"
         "    sys.modules[name] = None\n"
+        "for name in ('geteuid', 'getuid', 'sysconf', 'fchmod', 'killpg', 'O_NOFOLLOW',\n"
+        "             'O_NONBLOCK', 'O_CLOEXEC', 'O_DIRECTORY'):\n"
+        "    delattr(os, name)\n"
         "import gateway.cli.app, gateway.publish, gateway.sweep, gateway.check\n"
         "joins, targets, *_ = gateway.example_log()\n"
-        "print(joins.n_joins)\n"
+        "found = gateway.detect(joins, targets, detector='order')\n"
+        "print(joins.n_joins, len(found.top) > 0, gateway.JoinLog.read('log.csv').n_joins)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "72228\n"
+    assert done.stdout == "72228 True 3\n"
 
 
 def test_wheel__holds_configs_data_and_all_modules(tmp_path):

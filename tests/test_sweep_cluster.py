@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -146,6 +149,33 @@ def test_cluster__with_other_versions_is_refused(cluster, preload, says) -> None
     stderr = ended(sweep(cluster), 2)
     assert says in stderr
     assert "not known" not in stderr
+
+
+@pytest.mark.slow
+def test_cluster__whose_libraries_round_otherwise_is_refused(cluster) -> None:
+    cluster.add_worker("odd", OPENBLAS_CORETYPE="Nehalem")
+    stderr = ended(sweep(cluster), 2)
+    assert re.search(r"must have processor .*BLAS .*as here; got .*BLAS Nehalem", stderr)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("OPENBLAS_CORETYPE", "Nehalem"), ("NPY_DISABLE_CPU_FEATURES", "X86_V3 X86_V4"),
+     ("NUMBA_CPU_NAME", "generic")],
+)  # fmt: skip
+def test_versions__of_workers_say_in_what_their_arithmetic_differs(variable, value) -> None:
+    if "x86" not in platform.machine():
+        pytest.skip("these are the names of parts of x86 processors")
+    assert _processor(**{variable: value}) != _processor()
+
+
+@cache
+def _processor(**environment: str) -> str:
+    code = "from gateway.sweep.cluster_worker import report_versions as r; print(r()['processor'])"
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        check=True, capture_output=True, text=True, env=ENVIRONMENT | environment,
+    ).stdout  # fmt: skip
 
 
 # Dask runs a preload twice.

@@ -72,6 +72,16 @@ def test_viewer__refuses_another_host(viewer: Viewer, host: str) -> None:
     assert "groups" not in text
 
 
+def test_viewer__refuses_an_address_with_another_host_in_it(viewer: Viewer) -> None:
+    assert ask(viewer, f"http://example.org/{viewer.token}/")[0].status == 421
+    assert ask(viewer, f"http://127.0.0.1:{viewer.port}/{viewer.token}/")[0].status == 200
+
+
+def test_viewer__answers_what_is_no_address(viewer: Viewer, capsys) -> None:
+    assert ask(viewer, "http://[::1/")[0].status == 400
+    assert not capsys.readouterr().err
+
+
 def test_viewer__answers_to_both_names_of_this_machine(viewer: Viewer) -> None:
     for name in ("localhost", "127.0.0.1"):
         answer, text = ask(viewer, f"/{viewer.token}/", host=f"{name}:{viewer.port}")

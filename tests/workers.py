@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from typing import Any
+
+import numpy as np
 
 
 class Posting:
-    """So many workers, and the bytes that went either way."""
+    """So many workers, and the bytes of arrays that went either way."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -37,8 +39,7 @@ class Kept:
 
 
 def posted(value: Any, sizes: list[int] | None = None) -> Any:
-    """What another process makes of a value that it is sent."""
-    packed = pickle.dumps(value)
+    """What another process makes of a value that it is sent: by its `__reduce__`."""
     if sizes is not None:
-        sizes.append(len(packed))
-    return pickle.loads(packed)  # noqa: S301  (our own)
+        sizes.append(sum(each.nbytes for each in value if isinstance(each, np.ndarray)))
+    return deepcopy(value)

@@ -80,8 +80,9 @@ def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
     OSError
         If it cannot be opened, or is anything but a plain file.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    handle = os.open(path, flags)
+    names = ["O_CLOEXEC", "O_NONBLOCK", "O_BINARY", *([] if follow else ["O_NOFOLLOW"])]
+    # Of these Windows has one, Unix the others.
+    handle = os.open(path, sum(getattr(os, name, 0) for name in names) | os.O_RDONLY)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "it is no plain file", str(path))
@@ -164,8 +165,10 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
                 raise complaint(path, "the zip archive", rule, got=f"{grown:,} bytes",
                                 hint="if it is a log after all, unpack it first")  # fmt: skip
             yield archive
-    except zipfile.BadZipFile as error:
-        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    # Encrypted files and unknown ways of packing are said by RuntimeError, and its kinds.
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
+        rule = "must be a whole zip archive that anybody can unpack"
+        raise complaint(path, "the file", rule, got=str(error)) from error
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -198,7 +198,8 @@ def settle(parent: Path, name: str | None = None) -> None:
 def _settle_aside(aside: Path, draft: Path, final: Path) -> None:
     if not any(aside.iterdir()):
         aside.rmdir()
-    elif kind_of(aside) is not None and not is_held(draft):
+    # Whoever put it aside is at work while the draft is held, be it by then at its place.
+    elif kind_of(aside) is not None and not is_held(draft) and not is_held(final):
         if not os.path.lexists(final):
             (draft if _is_whole(draft) else aside).rename(final)
         if aside.exists():
@@ -301,6 +302,9 @@ def _move_into_place(folder: Path, final: Path, replaces: str | None) -> None:
             aside.rename(final)
         kept = folder.with_name(f"{final.name}-{folder.name.split('.')[-2]}")
         folder.rename(kept)
+        if aside.exists():  # another process has replaced it, too
+            with suppress(ResultError):
+                _remove_aside(aside, final)
         why = error if isinstance(error, ResultError) else f"{final}: {error.strerror}"
         raise ResultError(f"{why}; what was computed is kept in {kept}") from None
     if aside.exists():

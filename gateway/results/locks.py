@@ -11,6 +11,8 @@ import json
 import os
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import ResultError
@@ -18,7 +20,7 @@ from gateway.file_locks import lock_file
 from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
-__all__ = ["Lock", "is_held", "is_lock"]
+__all__ = ["Lock", "is_held", "is_lock", "remove_unheld", "writing_alone"]
 
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
@@ -87,6 +89,46 @@ def is_lock(path: Path) -> bool:
         return not content or json.loads(content).keys() == _self().keys()
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
+
+
+def remove_unheld(path: Path) -> bool:
+    """Remove a file whose lock nobody holds; tell whether it was."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        # Held until it is gone, so that its maker sees that it is.
+        lock_file(handle, wait=False)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+@contextmanager
+def writing_alone(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder for the block, so that two do not write what they have read.
+
+    Raises
+    ------
+    ResultError
+        When somebody else holds it for longer than a moment.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    try:
+        # On a disk without locks everybody writes.
+        with suppress(OSError):
+            while not _try(handle):
+                if time.monotonic() > deadline:
+                    raise ResultError(f"{folder} is being written to by another process")
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(handle)
 
 
 def is_held(path: Path) -> bool:

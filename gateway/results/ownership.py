@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gateway.errors import ResultError, either
 from gateway.file_locks import lock_file
-from gateway.results.locks import is_held
+from gateway.results.locks import remove_unheld
 from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_partial
 from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
 from gateway.results.writing import refuse_links, replace_file
@@ -108,7 +108,9 @@ def remove_folder(
         with suppress(FileNotFoundError):
             (folder / parent).rmdir()
     (folder / last).unlink(missing_ok=True)
-    folder.rmdir()
+    # An empty one is cleared away by whoever comes first.
+    with suppress(FileNotFoundError):
+        folder.rmdir()
 
 
 def clear_partial(folder: Path) -> int:
@@ -119,11 +121,9 @@ def clear_partial(folder: Path) -> int:
     found = [
         path
         for path in (*folder.glob(".*.partial"), *folder.glob("[!.]*/.*.partial"))
-        if is_partial(path.name) and not path.parent.is_symlink() and not is_held(path)
+        if is_partial(path.name) and not path.parent.is_symlink()
     ]
-    for path in found:
-        path.unlink(missing_ok=True)
-    return len(found)
+    return sum(map(remove_unheld, found))
 
 
 def claim(folder: Path, names: Collection[str]) -> None:

@@ -17,6 +17,7 @@ from gateway.errors import ConfigError, GatewayError, Problem, ResultError
 from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
+from gateway.results.locks import writing_alone
 from gateway.results.names import CONFIG, PROVENANCE, STATUS
 from gateway.results.ownership import claim
 from gateway.results.records import (
@@ -184,11 +185,13 @@ class Result:
         Raises
         ------
         ResultError
-            When one of them is a link, or is not of the result; none is written then.
+            When one of them is a link, or is not of the result, or another process writes
+            into it; none is written then.
         """
-        claim(self.folder, files)
-        for name, content in files.items():
-            replace_file(self.folder, name, content)
+        with writing_alone(self.folder):
+            claim(self.folder, files)
+            for name, content in files.items():
+                replace_file(self.folder, name, content)
 
     def digests(self) -> dict[str, str]:
         """Return sha256 of every table and figure, by path below the folder."""

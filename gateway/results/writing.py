@@ -71,20 +71,32 @@ def replacing(folder: Path, name: str) -> Iterator[IO[bytes]]:
     refuse_links(folder, name)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, text = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    partial = Path(text)
+    handle, partial = _held_partial(path)
     try:
         with os.fdopen(handle, "wb") as stream:
-            # Held, so that nobody takes it for what a dead process has left.
-            with suppress(OSError):
-                lock_file(handle, wait=False)
             yield stream
             stream.flush()
             os.fchmod(handle, 0o644)
             os.fsync(handle)
-        partial.replace(path)
+            # Before the lock ends with the stream.
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _held_partial(path: Path) -> tuple[int, Path]:
+    """Make a file for what is to stand at a path, and hold its lock.
+
+    Somebody else may have taken it for what a dead process left before it was locked: then
+    another one is made.
+    """
+    while True:
+        handle, text = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        with suppress(OSError):
+            lock_file(handle)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(text)
+        os.close(handle)
 
 
 def replace_file(folder: Path, name: str, content: bytes) -> None:

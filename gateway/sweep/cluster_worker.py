@@ -18,7 +18,7 @@ import distributed
 
 from gateway._cache import of_this_machine
 from gateway._numba import processor_features
-from gateway.provenance import cpu_name, result_versions
+from gateway.provenance import arithmetic, cpu_name, result_versions
 from gateway.results import result_files, scratch_folder
 from gateway.sweep.engines import Answer, ChildDeathError, Task
 from gateway.sweep.processes import ATTEMPTS, Child, late_answer
@@ -36,11 +36,11 @@ _guard = threading.Lock()
 def report_versions() -> dict[str, Any]:
     """Return what must be the same on every machine of a sweep.
 
-    A compiler that may use other instructions of the processor rounds otherwise, in the last
-    digits of some sums.
+    Libraries that use other instructions of the processor round otherwise, in the last digits
+    of some sums.
     """
     features = hashlib.sha256(processor_features().encode()).hexdigest()[:8]
-    processor = f"{cpu_name()}, features {features}"
+    processor = f"{cpu_name()}, features {features}, {arithmetic()}"
     return {**result_versions(), "distributed": distributed.__version__, "processor": processor}
 
 

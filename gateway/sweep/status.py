@@ -161,8 +161,11 @@ def _seconds_left(history: list[Mapping[str, Any]], n_left: int, *, busy: bool) 
     if not ended or not begun:
         return None
     first, last = (datetime.fromisoformat(e["time"]) for e in (begun[0], ended[-1]))
-    since = (datetime.now(tz=UTC) - last).total_seconds()
-    pace = max(0.0, (last - first).total_seconds()) / len(ended)
+    since, took = (datetime.now(tz=UTC) - last).total_seconds(), (last - first).total_seconds()
+    if min(since, took) < 0.0:
+        # The clock was set back meanwhile: its times tell nothing.
+        return None
+    pace = took / len(ended)
     return round(max(0.0, pace * n_left - since), 1)
 
 

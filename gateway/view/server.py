@@ -108,10 +108,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a page, or say that there is none."""
-        if self.headers.get("Host", "") not in self.served.hosts:
+        try:
+            asked = urlsplit(self.path)
+        except ValueError:
+            self._answer(HTTPStatus.BAD_REQUEST, "This is no address.")
+            return
+        # An address with a host in it counts more than the header (RFC 9112, 3.2.2).
+        if (asked.netloc or self.headers.get("Host", "")) not in self.served.hosts:
             self._answer(HTTPStatus.MISDIRECTED_REQUEST, "This is not the host that you asked for.")
             return
-        asked = urlsplit(self.path)
         token, _, path = asked.path.removeprefix("/").partition("/")
         if not hmac.compare_digest(token.encode(), self.served.token.encode()):
             self._answer(HTTPStatus.NOT_FOUND, "There is no such page.")

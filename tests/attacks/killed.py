@@ -1,9 +1,12 @@
-"""Do one thing, killed before each of its calls to the disk in turn; look at what is left.
+"""Do one thing, disturbed before each of its calls to the disk in turn; look at what is left.
 
-``python killed.py ACTION FOLDER``. Prints how often it was killed. A process for each kill:
+``python killed.py kill ACTION FOLDER``. Prints how often it was killed. A process for each kill:
 it does the thing in a new folder and sends itself SIGKILL before its n-th call, n from 1 until
 it comes to the end. Then another process looks whether the old or the new is there, whole,
 does the thing once more, undisturbed, and looks whether nothing else is left.
+
+``python killed.py beside ACTION FOLDER``. The same, but before its n-th call it waits until
+another process has done the same thing, or was refused, in the same place.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,11 @@ from unittest import mock
 
 import pyarrow as pa
 
+from gateway.errors import GatewayError
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.provenance import MODEL_VERSION
-from gateway.results import draft_result, open_result, settle
+from gateway.results import draft_result, locks, open_result, settle
 from gateway.sweep import EngineOptions, read_plan, run_sweep
 from gateway.sweep.engines import Answer, Finished, Started, Task
 from tests.worlds import SMALL
@@ -59,6 +64,8 @@ def said(final: Path) -> str:
 
 class Force:
     """``--force`` over an older result."""
+
+    place = "r"
 
     def before(self, folder: Path) -> None:
         write(folder / "r", "old")
@@ -113,6 +120,8 @@ class Redraw(Force):
 class Convert:
     """A log into a folder."""
 
+    place = "parts"
+
     def before(self, folder: Path) -> None:
         rows = [f"u{i % 7},g{i % 5},{i}" for i in range(60)]
         (folder / "log.csv").write_text("user,group,time\n" + "\n".join(rows))
@@ -125,8 +134,8 @@ class Convert:
             convert_log(folder / "log.csv", draft.folder, memory=2**26)
 
     def check(self, folder: Path) -> None:
-        if (folder / "parts").exists():
-            assert JoinLog.open(folder / "parts").equals(JoinLog.read(folder / "log.csv"))
+        for place in folder.glob("parts*"):
+            assert JoinLog.open(place).equals(JoinLog.read(folder / "log.csv"))
 
     def after(self, folder: Path) -> None:
         assert JoinLog.open(folder / "parts").equals(JoinLog.read(folder / "log.csv"))
@@ -135,6 +144,8 @@ class Convert:
 
 class Sweep:
     """A sweep of three points, one of which fails."""
+
+    place = "s"
 
     def before(self, folder: Path) -> None:
         swept = '[sweep.over]\n"world.users" = [700, 800, 900]\n'
@@ -183,22 +194,28 @@ def in_a_process(work: Callable[[], object]) -> int:
         try:
             work()
             code = 0
+        except GatewayError as error:
+            code = REFUSED
+            sys.stderr.write(f"{error}\n")
         finally:
-            if code:
+            if code == 1:
                 traceback.print_exc()
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def killed_at(n: int, work: Callable[[], object]) -> None:
-    """Work until the n-th call to the disk, and die before it."""
+REFUSED = 2
+
+
+def disturbed_at(n: int, work: Callable[[], object], disturb: Callable[[], object]) -> None:
+    """Work until the n-th call to the disk, and be disturbed before it."""
     left = [n]
 
     def arm(call: Callable[..., Any]) -> Callable[..., Any]:
         def armed(*words: Any, **options: Any) -> Any:
             left[0] -= 1
             if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                disturb()
             return call(*words, **options)
 
         return armed
@@ -208,16 +225,64 @@ def killed_at(n: int, work: Callable[[], object]) -> None:
     work()
 
 
-def main(action: str, root: Path) -> None:
-    """Kill at every call in turn."""
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work_beside(it: Any, folder: Path, n: int) -> bool:
+    """Let another process do the same before the n-th call; tell whether there was one."""
+    others: list[int] = []
+    work = partial(it.act, folder)
+
+    def both() -> None:
+        disturbed_at(n, work, lambda: others.append(in_a_process(work)))
+        assert others in ([], [0], [REFUSED]), others
+
+    def tell() -> None:
+        try:
+            both()
+        finally:
+            (folder.with_suffix(".others")).write_text(f"{len(others)}")
+
+    ended = in_a_process(tell)
+    assert ended in {0, REFUSED}, (n, ended)
+    return folder.with_suffix(".others").read_text() != "0"
+
+
+def look_beside(it: Any, folder: Path) -> None:
+    """Look whether what two have written is whole, and nothing is left but what they kept."""
+    it.check(folder)
+    assert (folder / it.place).exists()
+    made = {path.name for path in folder.iterdir()} - {"log.csv", "s.toml"}
+    kept = made - {it.place}
+    assert all(name.startswith(f"{it.place}-") for name in kept), made
+    if it.place == "r":
+        assert {said(folder / name) for name in kept} <= {"new", "old"}
+    if it.place == "s":
+        it.after(folder)
+
+
+def main(how: str, action: str, root: Path) -> None:
+    """Disturb at every call in turn."""
     it = {"force": Force, "first": First, "redraw": Redraw, "convert": Convert, "sweep": Sweep}[
         action
     ]()
+    if how == "beside":
+        locks.PATIENCE_SECONDS = 0.02
+        for n in count(1):
+            folder = root / f"{n}"
+            folder.mkdir()
+            assert in_a_process(partial(it.before, folder)) == 0
+            was_disturbed = work_beside(it, folder, n)
+            assert in_a_process(partial(look_beside, it, folder)) == 0, n
+            if not was_disturbed:
+                sys.stdout.write(f"{n - 1}\n")
+                return
     for n in count(1):
         folder = root / f"{n}"
         folder.mkdir()
         assert in_a_process(lambda place=folder: it.before(place)) == 0
-        ended = in_a_process(lambda k=n, place=folder: killed_at(k, lambda: it.act(place)))
+        ended = in_a_process(lambda k=n, place=folder: disturbed_at(k, lambda: it.act(place), die))
         assert ended in {0, -signal.SIGKILL}, (n, ended)
         for look in (it.check, it.act, it.after):
             assert in_a_process(lambda look=look, place=folder: look(place)) == 0, (n, look)
@@ -227,4 +292,4 @@ def main(action: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))

@@ -1,4 +1,7 @@
-"""SIGKILL before every call to the disk: the old or the new is there, and nothing else."""
+"""Before every call to the disk SIGKILL, or another process that does the same.
+
+The old or the new is there, whole, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,24 @@ LEAST = {"first": 20, "force": 30, "redraw": 10, "convert": 40, "sweep": 80}
     ],
 )
 def test_kill__before_any_call_leaves_old_or_new(tmp_path, action) -> None:
+    assert disturbed("kill", action, tmp_path) >= LEAST[action]
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    "action",
+    [pytest.param(name, marks=pytest.mark.slow if name == "sweep" else ()) for name in LEAST],
+)
+def test_two_writers__at_any_call_leave_what_is_whole(tmp_path, action) -> None:
+    assert disturbed("beside", action, tmp_path) >= LEAST[action]
+
+
+def disturbed(how: str, action: str, folder: Path) -> int:
+    """How often something was disturbed, which held each time."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("killed.py")), action, str(tmp_path)],
+        [sys.executable, str(Path(__file__).with_name("killed.py")), how, action, str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=2_000,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= LEAST[action]
+    return int(done.stdout)

@@ -7,6 +7,8 @@ page goes from the first line to what you may write about it.
 
 The log here is bundled with the package: 72,000 joins of 400 groups. It is simulated, so at the
 end, and only then, we can look up who was right.
+
+Tables are shown with pandas, which is not installed with the package: ``pip install pandas``.
 """
 
 # %%

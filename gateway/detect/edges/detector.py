@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, sorted_set
 from gateway.config.detectors import EdgesOptions
 from gateway.detect.detection import Detection
 from gateway.detect.edges.conditional import estimate_effects, fit_slots, pairs_of
@@ -258,7 +258,7 @@ def _unseen(n_groups: int) -> Seen:
 
 def _count_once(cases: Cases, through: list[Entries], n_groups: int) -> tuple[Int64, Int64]:
     """Count joins, and joins of targets, that came through each group in any of the ways."""
-    key = np.unique(np.concatenate([e.row * n_groups + e.group for e in through]))
+    key = sorted_set(np.concatenate([e.row * n_groups + e.group for e in through]))
     row, group = np.divmod(key, n_groups)
     n = np.bincount(group, minlength=n_groups)
     k = np.bincount(group[cases.event[row]], minlength=n_groups)

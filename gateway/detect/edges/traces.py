@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Int32, Int64, Mask
+from gateway.arrays import Int32, Int64, Mask, sorted_set
 from gateway.detect.edges.conditional import Slots
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
@@ -155,7 +155,7 @@ def _groups_held(cases: Cases) -> Entries:
 
 def _shared(joins: JoinLog, cases: Cases, held: Entries) -> Entries:
     """Keep the groups that the inviter joined before the invited join, too."""
-    senders = np.unique(cases.inviter[cases.invited])
+    senders = sorted_set(cases.inviter[cases.invited])
     parts = list(over_parts(joins, _joins_of, senders))
     key, time, left = (np.concatenate(column) for column in zip(*parts, strict=True))
     if not len(key):

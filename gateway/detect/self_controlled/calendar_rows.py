@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.arrays import Int32, Int64
+from gateway.arrays import Int32, Int64, sorted_set
 from gateway.detect.self_controlled.rows import (
     Calendar,
     Cut,
@@ -85,7 +85,7 @@ def _calendar_rows(
     low, high = (np.searchsorted(calendar.inner, tick, side="right") for tick in (first, last))
     span = high - low
     edge = calendar.inner[np.repeat(low - starts(span)[:-1], span) + np.arange(span.sum())]
-    cells = np.unique(np.concatenate([
+    cells = sorted_set(np.concatenate([
         key(case, first), key(case, last + 1), key(np.repeat(case, span), edge),
         key(x.case, x.joined), key(x.case, x.joined + 1), key(x.case[ends], x.over[ends]),
     ]))  # fmt: skip
