@@ -233,7 +233,8 @@ def begin_and_show(folder: Path) -> None:
     begin = {"joins.csv": csv_of(joins)} | {name: text.encode() for name, text in texts.items()}
     write_files(folder, begin)
     lines = "".join(f"  {command}\n" for command in BEGIN)
-    sys.stdout.write(f"{folder} has a log, its targets and a config. There:\n{lines}")
+    place = clean(str(folder))
+    sys.stdout.write(f"{place} has a log, its targets and a config. There:\n{lines}")
 
 
 # Who works on its parts ----------------------------------------------------------------------
