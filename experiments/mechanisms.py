@@ -182,8 +182,9 @@ def measured(folder: Path) -> dict[str, dict[str, list[dict[str, float]]]]:
 def summarise(found: dict[str, dict[str, list[dict[str, float]]]]) -> pa.Table:
     """Return a row for each kind, detector and measure: mean over worlds and its error."""
     rows = []
-    for kind, by_name in found.items():
-        for name, values in by_name.items():
+    order = [*KINDS, *(f"{kind}, low effect" for kind in KINDS), "none"]
+    for kind in sorted(found, key=order.index):
+        for name, values in found[kind].items():
             for column in dict.fromkeys(key for value in values for key in value):
                 x = np.array([value[column] for value in values], float)
                 error = x.std(ddof=1) / np.sqrt(len(x)) if len(x) > 1 else np.nan
@@ -249,6 +250,8 @@ def main() -> None:
         (given.out / "mechanisms.csv").write_bytes(csv_bytes(table))
         (given.out / "mechanisms.png").write_bytes(render(draw(table), kinds=["png"])["png"])
         shutil.copy(given.folder / "sweep.toml", given.out)
+        last = max((given.folder / "points").glob("*/provenance.json"))
+        shutil.copy(last, given.out)
 
 
 if __name__ == "__main__":

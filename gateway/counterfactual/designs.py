@@ -63,7 +63,8 @@ def co_membership_clusters(joins: JoinLog, *, before: int, count: int, seed: int
     """Return a cluster of each user by the groups that they joined before a day.
 
     k-means on the first singular vectors of the users' rows, scaled to length one (spectral
-    co-clustering, Dhillon 2001, KDD); users without a join are a cluster of their own.
+    co-clustering, Dhillon 2001, KDD); users without a join are one cluster, which may be large:
+    with clusters of very unequal sizes a trial's stated error is far too small.
     """
     rows = joins.time < before
     user, group = joins.user()[rows], joins.group[rows]
