@@ -87,9 +87,9 @@ def rows_of(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
                 if number
                 else ""
             )
-        spread = np.hypot(*(row[f"{hypothesis}: sd"] for hypothesis in found)) / 2**0.5
-        apart = row["all: mean"] - row["no gateways: mean"]
-        row["difference_in_sd"] = apart / spread if spread > 0 else math.nan
+        row["difference"] = row["all: mean"] - row["no gateways: mean"]
+        variance = [row[f"{name}: sd"] ** 2 / max(row[f"{name}: worlds"], 1) for name in found]
+        row["difference_se"] = math.sqrt(sum(variance))
         rows.append(row)
     return rows
 

@@ -169,7 +169,7 @@ def _claims() -> Iterator[tuple[str, Any]]:
         near = sum(abs(row[f"{of}: mean"] - row["published"]) <= 2 * row["discrepancy_sd"] + 1e-9
                    for row in judged if isinstance(row[f"{of}: mean"], float))  # fmt: skip
         yield f"held_out.{of}.within", str(near)
-        yield f"held_out.{of}.worlds", number(judged[0][f"{of}: worlds"])
+        yield f"held_out.{of}.worlds", f"{judged[0][f'{of}: worlds']:.0f}"
     if judged:
         yield "held_out.judged", str(len(judged))
     yield "table.parameters", [
@@ -187,12 +187,17 @@ def _held_out() -> list[list[str]]:
         value, sd = row[f"{of}: mean"], row[f"{of}: sd"]
         return f"{value:.3f} ({sd:.3f})".replace("-", "−") if isinstance(sd, float) else "–"
 
+    def apart(row: Mapping[str, Any]) -> str:
+        value, error = row["difference"], row["difference_se"]
+        return f"{value:.3f} ± {error:.3f}".replace("-", "−") if isinstance(error, float) else "–"
+
     return [
         [row["id"], row["number"].replace("_", " "),
          number(row["published"]) if isinstance(row["published"], float) else "–",
-         mean(row, "all"), mean(row, "no gateways"), told(row["difference_in_sd"])]
+         mean(row, "all"), mean(row, "no gateways"), apart(row)]
         for row in rows_of("note/held_out.csv")
         if row["kind"] in {"fitted", "unpublished"} and "p-value" not in row["number"]
+        and row["number"] != "requests"
     ]  # fmt: skip
 
 

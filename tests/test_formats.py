@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import sqlite3
 import tracemalloc
 import zipfile
@@ -356,6 +357,81 @@ def test_export__that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
         archive.writestr("result.json", b" " * (1 << 20))
     with pytest.raises(LogError, match="must not grow more than 200-fold; got 1,048,576 bytes"):
         JoinLog.read(tmp_path)
+
+
+_FB = "your_group_membership_activity.json"
+_EVENT = {"timestamp": 1, "title": "You became a member of x.", "data": [{"name": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        (_FB, {"groups_joined_v2": 5}),
+        (_FB, {"groups_joined_v2": [5]}),
+        (_FB, {"groups_joined_v2": [{**_EVENT, "title": None}]}),
+        (_FB, {"groups_joined_v2": [{**_EVENT, "data": {"name": "x"}}]}),
+        (_FB, {"groups_joined_v2": [{**_EVENT, "timestamp": float("nan")}]}),
+        (_FB, {"groups_joined_v2": [{**_EVENT, "timestamp": 10**30}]}),
+        (_FB, {"groups_joined_v2": [{**_EVENT, "timestamp": float("inf")}]}),
+        ("t.json", {"type": {}, "messages": [{"date": [], "from_id": {}}]}),
+        ("t.json", {"messages": [{"date_unixtime": "9" * 5000, "from_id": "u"}]}),
+        ("t.json", {"messages": [{"date_unixtime": "5", "from_id": "u", "members": 3,
+                                  "action": "invite_members"}]}),
+        ("d.json", {"guild": 3, "messages": [{}]}),
+        ("d.json", {"guild": {"name": "g"}, "messages": [
+            {"author": {"id": "1"}, "timestamp": "0001-01-01T00:00:00+14:00"}]}),
+    ],
+)  # fmt: skip
+def test_export__of_other_kinds_than_its_platform_writes_is_complained_of(tmp_path, name, document):
+    (tmp_path / name).write_text(json.dumps(document))
+    with pytest.raises(LogError, match=re.escape(str(tmp_path / name))):
+        read_export(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["read_csv('{}', header=true)", "'{}'"])
+def test_duckdb__view_of_a_stranger_reads_no_other_file(tmp_path, source):
+    duckdb = pytest.importorskip("duckdb", reason="the extra [duckdb] is not installed")
+    secret = tmp_path / "secret.csv"
+    secret.write_text("user,group,time\na,password,1\n")
+    with duckdb.connect(str(tmp_path / "log.db")) as database:
+        view = f"CREATE VIEW joins AS SELECT * FROM {source.format(secret)}"  # noqa: S608
+        database.execute(view)
+    with pytest.raises(LogError, match="file system operations are disabled"):
+        JoinLog.read(tmp_path / "log.db")
+    # What the caller asks for is the caller's own.
+    query = f"SELECT * FROM '{secret}'"  # noqa: S608  (a file of ours)
+    got = JoinLog.from_query(tmp_path / "log.db", query)
+    assert got.groups.to_pylist() == ["password"]
+
+
+def _zip(tmp_path, change):
+    path = tmp_path / "bo.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(_FB, json.dumps({"groups_joined_v2": [_EVENT] * 99}))
+    content = bytearray(path.read_bytes())
+    change(content, content.find(b"PK\x01\x02"))
+    path.write_bytes(content)
+    return path
+
+
+def _encrypted(content, at):
+    content[6] |= 1
+    content[at + 8] |= 1
+
+
+def _packed_otherwise(content, at):
+    content[8] = content[at + 10] = 99
+
+
+def _damaged(content, at):
+    content[at - 40 : at - 20] = b"x" * 20
+
+
+@pytest.mark.parametrize("change", [_encrypted, _packed_otherwise, _damaged])
+def test_zip__that_cannot_be_unpacked_is_complained_of(tmp_path, change):
+    path = _zip(tmp_path, change)
+    with pytest.raises(LogError, match=r"bo\.zip.*must be a whole zip archive that anybody can"):
+        read_export(path)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 import pytest
 
 from experiments import gateway_bench
-from gateway import _callable
+from gateway import plugins
 from tests.worlds import random_log
 
 CONFIG = """
@@ -100,5 +100,5 @@ def test_bench__takes_the_name_of_an_entry_point(bench, monkeypatch):
         fits = wanted["group"] == mine.group and wanted.get("name", "brought") == "brought"
         return EntryPoints([mine] if fits else [])
 
-    monkeypatch.setattr(_callable, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert "| `brought` | association |" in run("--detector", "brought")

@@ -312,6 +312,16 @@ def test_page__says_what_the_stored_tables_say():
     macros = paper.gather()["macros"]
     assert (macros["tell.for"], macros["tell.against"], macros["could.list"]) == ("none",) * 3
     assert max(fitted, key=lambda row: float(row["could_tell"]))["number"] == "share of invitation"
+    within = [int(macros[f"held_out.{name}.within"]) for name in ("no gateways", "all")]
+    assert within[0] >= within[1]
+    with (REFERENCE / "held_out.csv").open(encoding="utf-8") as stream:
+        held = {row["number"]: row for row in csv.DictReader(stream)}
+    excess = held["share labelled: top minus matched controls"]
+    assert float(excess["no gateways: mean"]) >= float(excess["all: mean"])
+    for gain in (row for name, row in held.items() if name.endswith(": gain")):
+        # Below twice its standard error over four worlds.
+        for name in ("all", "no gateways"):
+            assert float(gain[f"{name}: mean"]) < float(gain[f"{name}: sd"])
 
 
 def macros_of_the_text():

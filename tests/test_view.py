@@ -77,9 +77,8 @@ def test_viewer__refuses_an_address_with_another_host_in_it(viewer: Viewer) -> N
     assert ask(viewer, f"http://127.0.0.1:{viewer.port}/{viewer.token}/")[0].status == 200
 
 
-@pytest.mark.parametrize("path", ["//[x/", "http://[::1/"])
-def test_viewer__answers_what_is_no_address(viewer: Viewer, path: str, capsys) -> None:
-    assert ask(viewer, path)[0].status == 400
+def test_viewer__answers_what_is_no_address(viewer: Viewer, capsys) -> None:
+    assert ask(viewer, "http://[::1/")[0].status == 400
     assert not capsys.readouterr().err
 
 

@@ -224,7 +224,7 @@ _NOTE = {
     "claims": ("numbers", "gateways", "look-alikes", "look-alikes, without gateways"),
     "events": ("event", "hypothesis", "worlds", "90 % interval of the share"),
     "held_out": ("", "number", "published", "with gateways: mean (sd)", "without: mean (sd)",
-                 "apart, in sd"),
+                 "difference ± SE"),
     "parameters": ("parameter", "prior", "with gateways", "without"),
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ import json
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -31,7 +32,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from gateway.log.files import MEMBERSHIPS, export_files, opened, opened_zip
-from gateway.log.messages import complaint, listed
+from gateway.log.messages import complaint, listed, shown
 from gateway.provenance import memory_bytes
 
 __all__ = ["read_export"]
@@ -84,13 +85,14 @@ def read_export(path: Path) -> pa.Table:
     first: dict[tuple[str, str, str], _Join] = {}
     activity: list[_Activity] = []
     for where, owner, document in _documents(path):
-        events = _facebook_events(document)
-        if events is not None:
-            activity += [_activity_of(where, owner, event) for event in events]
-            continue
-        for chat in _chats_of(document):
-            joins = _discord_joins if "guild" in chat else _telegram_joins
-            _keep_earliest(first, joins(where, chat))
+        with _as_written(where):
+            events = _facebook_events(document)
+            if events is not None:
+                activity += [_activity_of(where, owner, event) for event in events]
+                continue
+            for chat in _chats_of(document):
+                joins = _discord_joins if "guild" in chat else _telegram_joins
+                _keep_earliest(first, joins(where, chat))
     _keep_earliest(first, _memberships(path, activity))
     if not first:
         raise complaint(path, "the export", _FORMS)
@@ -108,6 +110,16 @@ def read_export(path: Path) -> pa.Table:
     if any(value is not None for value in inviter):
         columns["inviter"] = pa.array(inviter, pa.string())
     return pa.table(columns)
+
+
+@contextmanager
+def _as_written(where: str) -> Iterator[None]:
+    """Complain of values that are not of the kinds that a platform writes."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        rule = "must hold values of the kinds that its platform writes"
+        raise complaint(where, "the export", rule, got=str(error)) from error
 
 
 def _keep_earliest(first: dict[tuple[str, str, str], _Join], joins: Iterable[_Join]) -> None:
@@ -178,13 +190,16 @@ def _seconds(where: str, value: Any) -> int:
     """Return seconds since 1970 of a number, its text, or an ISO time (UTC if it says none)."""
     try:
         if isinstance(value, int | float) or str(value).isdigit():
-            return int(value)
-        when = datetime.fromisoformat(str(value))
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-    except ValueError as error:
-        raise complaint(
-            where, "a time", "must be seconds since 1970 or ISO", got=repr(value)
-        ) from error
+            seconds = int(value)
+        else:
+            when = datetime.fromisoformat(str(value))
+            seconds = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+        # It must be a time that can be said.
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        rule = "must be seconds since 1970 or ISO"
+        raise complaint(where, "a time", rule, got=shown(value)) from error
+    return seconds
 
 
 # Facebook ------------------------------------------------------------------------------------

@@ -165,8 +165,10 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
                 raise complaint(path, "the zip archive", rule, got=f"{grown:,} bytes",
                                 hint="if it is a log after all, unpack it first")  # fmt: skip
             yield archive
-    except zipfile.BadZipFile as error:
-        raise complaint(path, "the file", "must be a whole zip archive", got=str(error)) from error
+    # Encrypted files and unknown ways of packing are said by RuntimeError, and its kinds.
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
+        rule = "must be a whole zip archive that anybody can unpack"
+        raise complaint(path, "the file", rule, got=str(error)) from error
     except OSError as error:
         raise unreadable(path, error) from error
 

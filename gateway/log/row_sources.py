@@ -6,6 +6,8 @@ import importlib
 import os
 import secrets
 import sqlite3
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -24,6 +26,9 @@ __all__ = ["arrow_batches", "arrow_schema", "batches_of_rows", "parquet_batches"
            "query_batches", "query_columns", "workbook_rows", "write_parquet"]  # fmt: skip
 
 _ROWS = 1 << 16
+# What comes of a workbook that is damaged, encrypted or none.
+_UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, SyntaxError,
+               RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)  # fmt: skip
 _TABLE = "joins"
 _ROW_GROUP = 1 << 20
 _BUFFER = 1 << 18
@@ -94,7 +99,10 @@ def _cursor(path: Path, query: str | None) -> Iterator[Any]:
     is_whole = query is None
     try:
         if is_duckdb:
-            connection = database.connect(str(path), read_only=True)
+            # A view of a stranger's file may ask for other files, or for the network. A query
+            # that the caller gives is the caller's own.
+            away = {"enable_external_access": False} if is_whole else {}
+            connection = database.connect(str(path), read_only=True, config=away)
         else:
             connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
         with closing(connection):
@@ -142,8 +150,9 @@ def workbook_rows(path: Path) -> Generator[tuple[Any, ...]]:
             for row in book.worksheets[0].iter_rows(values_only=True):
                 if any(value is not None for value in row):
                     yield row
-    except (OSError, KeyError, ValueError, TypeError, SyntaxError) as error:
-        raise complaint(path, "the workbook", "must be whole", got=str(error)) from error
+    except _UNREADABLE as error:
+        rule = "must be whole, and its first sheet a table"
+        raise complaint(path, "the workbook", rule, got=str(error)) from error
 
 
 def _library(name: str) -> Any:
