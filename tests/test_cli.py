@@ -126,8 +126,11 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path, answer):
     again = answer("rerun", "r", "--threads", 1)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout == "identical: 34 tables and figures\n"
-    (tmp_path / "r" / "gateways.parquet").write_bytes(b"changed")
-    changed = answer("rerun", "r", "--json")
+    log(tmp_path / "log.csv", many_rows())
+    done = answer("detect", "log.csv", "--target", "bad", "--detector", "order", "--out", "d")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "d" / "gateways.parquet").write_bytes(b"changed")
+    changed = answer("rerun", "d", "--json")
     assert changed.returncode == 1
     assert json.loads(changed.stdout)["differences"] == [
         {"file": "gateways.parquet", "what": "differs"}

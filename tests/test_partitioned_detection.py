@@ -213,12 +213,12 @@ def _large(folder: Path, *, n: int) -> Path:
 
 @pytest.mark.compiled
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells what is held")
-def test_detect__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path, logs) -> None:
+def test_detect__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path) -> None:
     """What is held beside the mapped pages, which the system takes back where it must.
 
     Two million rows as text take more than four times what is allowed.
     """
-    small, large = _converted(logs[0], tmp_path / "small"), _large(tmp_path / "large", n=2_000_000)
+    small, large = _converted(_plain(), tmp_path / "small"), _large(tmp_path / "large", n=2_000_000)
     done = subprocess.run(
         [sys.executable, "-c", _MEASURE, str(small), str(large),
          "frequentist", "order", "self_controlled"],

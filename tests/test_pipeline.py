@@ -93,8 +93,9 @@ def test_run__with_interventions_stores_their_arms_beside_the_factual_run(result
     text = got.text("report.html")
     assert 'id="interventions"' in text
     assert "figure-interventions" in text
-    again = run(config, folder=tmp_path / "again", n_threads=2)
-    assert compare_results(got, again) == ()
+    again = execute(config, folder=tmp_path / "again", n_threads=2)
+    assert len(again.digests()) == len(TABLES) + len(ARM_TABLES)
+    assert again.digests().items() <= got.digests().items()
 
 
 def test_run__refuses_unknown_groups_before_it_simulates(tmp_path):

@@ -20,7 +20,7 @@ from gateway.arrays import Int64, Mask
 from gateway.errors import GatewayError, Problem
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import shown
-from gateway.randomness import Purpose, generator
+from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.score.descent import one_blas_thread
 from gateway.simulate import EdgeFilter, GysjSeedFilter, History, live_through
 
@@ -63,8 +63,7 @@ def co_membership_clusters(joins: JoinLog, *, before: int, count: int, seed: int
     """Return a cluster of each user by the groups that they joined before a day.
 
     k-means on the first singular vectors of the users' rows, scaled to length one (spectral
-    co-clustering, Dhillon 2001, KDD); users without a join are one cluster, which may be large:
-    with clusters of very unequal sizes a trial's stated error is far too small.
+    co-clustering, Dhillon 2001, KDD); users without a join are spread over the clusters by name.
     """
     rows = joins.time < before
     user, group = joins.user()[rows], joins.group[rows]
@@ -73,7 +72,7 @@ def co_membership_clusters(joins: JoinLog, *, before: int, count: int, seed: int
     weight = 1.0 / np.sqrt(size[group] * length[user])
     shape = (joins.n_users, joins.n_groups)
     matrix = sparse.csr_matrix((weight, (user, group)), shape=shape)
-    found = np.full(joins.n_users, count, np.int64)
+    found = (name_uniforms(joins.users, seed=seed) * count).astype(np.int64)
     active = np.bincount(user, minlength=joins.n_users) > 0
     with one_blas_thread():
         place = TruncatedSVD(_FACTORS, random_state=seed).fit_transform(matrix[active])

@@ -219,10 +219,26 @@ class Watch:
         """
         if self._client.status != "running":
             raise self.gone()
-        if self._client.scheduler_info()["workers"]:
+        if self.workers():
             self._seen_workers = time.monotonic()
         elif time.monotonic() > self._seen_workers + LONELY_SECONDS:
             raise SweepStoppedError(f"the cluster at {self._address} has lost all its workers")
+
+    def workers(self) -> list[str]:
+        """Return the addresses of the workers that are there now, sorted.
+
+        The scheduler is asked: what the client keeps of it is renewed by a thread of Dask's, and
+        may for a moment name none.
+
+        Raises
+        ------
+        SweepStoppedError
+            When the scheduler is gone.
+        """
+        try:
+            return sorted(self._client.nthreads())
+        except OSError:
+            raise self.gone() from None
 
     def gone(self) -> SweepStoppedError:
         """Return what is raised when the scheduler is gone."""

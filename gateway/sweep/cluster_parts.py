@@ -55,7 +55,7 @@ class _ClusterWorkers:
     @property
     def count(self) -> int:
         """Workers that are there now, at least one."""
-        return max(len(self._client.scheduler_info()["workers"]), 1)
+        return max(len(self._watch.workers()), 1)
 
     def map(self, function: Callable[..., R], units: Iterable[tuple[Any, ...]]) -> Iterator[R]:
         """Yield the results in order, however the workers come by them."""
@@ -65,10 +65,11 @@ class _ClusterWorkers:
 
     def keep(self, build: Callable[..., Any], units: Iterable[tuple[Any, ...]]) -> _KeptThere:
         """Have each made by a worker, by turns; who takes over from a lost one makes it anew."""
-        workers = sorted(self._client.scheduler_info()["workers"])
+        # Where the last one was just lost, whoever comes next.
+        workers: list[str | None] = [*self._watch.workers()] or [None]
         states = [
             self._submit(
-                _compute, dumps((build, unit)), workers=workers[k % len(workers) :][:1],
+                _compute, dumps((build, unit)), workers=workers[k % len(workers)],
                 allow_other_workers=True,
             )
             for k, unit in enumerate(units)
