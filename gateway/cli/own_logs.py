@@ -303,6 +303,11 @@ def check_and_show(
     config: Config, *, thorough: bool, folder: Path | None, options: EngineOptions, as_json: bool
 ) -> int:
     """Run what is missing of a check, print what it shows, and return the exit code."""
+    if config.log is not None:
+        from gateway.inputs import obtain_inputs  # noqa: PLC0415  (quick help)
+
+        # What is wrong with log or targets is said once, and not by each of the logs made of it.
+        obtain_inputs(config)
     plan = check_plan(config, THOROUGH if thorough else QUICK)
     kind = "check-thorough" if thorough else "check"
     place = folder or Path("results") / config.experiment.name / kind
