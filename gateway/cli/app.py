@@ -172,11 +172,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
-    from gateway.cli.own_logs import (  # noqa: PLC0415
-        check_and_show,
-        config_for_log,
-        config_of_own,
-    )
+    from gateway.cli.checking import check_and_show  # noqa: PLC0415
+    from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
-from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
-from gateway.cli.folders import SOME_FAILED
-from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
+from gateway.cli.terminal import TerminalTalk, clean, complain, print_json
 from gateway.config import Config, LogSection, config_to_toml, parse_config
 from gateway.errors import ConfigError, LogError, Problem
 from gateway.log import parse_duration, read_names
@@ -27,27 +25,14 @@ from gateway.log.mapped import read_manifest
 from gateway.log.messages import shown
 from gateway.log.text_files import csv_of
 from gateway.log.work import parse_size
-from gateway.publish import redraw
-from gateway.results import Result, draft_result, open_result, read_config_text, stands
-from gateway.sweep import EngineOptions, SweepStoppedError, check_plan, run_sweep
+from gateway.results import draft_result, open_result, read_config_text, stands
 
 if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = [
-    "BOTH",
-    "TRACES",
-    "PartOptions",
-    "begin_and_show",
-    "change_alone",
-    "check_and_show",
-    "config_for_log",
-    "config_of_own",
-    "convert_and_show",
-    "options_for_parts",
-    "workers_for",
-]  # fmt: skip
+__all__ = ["BOTH", "TRACES", "PartOptions", "begin_and_show", "change_alone", "config_for_log",
+           "config_of_own", "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.
@@ -297,56 +282,3 @@ def workers_for(options: PartOptions) -> Iterator[Workers]:
     except SweepStoppedError as error:
         complain(f"the run has stopped: {error}; nothing is left of it")
         sys.exit(STOPPED)
-
-
-def check_and_show(
-    config: Config, *, thorough: bool, folder: Path | None, options: EngineOptions, as_json: bool
-) -> int:
-    """Run what is missing of a check, print what it shows, and return the exit code."""
-    if config.log is not None:
-        from gateway.inputs import obtain_inputs  # noqa: PLC0415  (quick help)
-
-        # What is wrong with log or targets is said once, and not by each of the logs made of it.
-        obtain_inputs(config)
-    plan = check_plan(config, THOROUGH if thorough else QUICK)
-    kind = "check-thorough" if thorough else "check"
-    place = folder or Path("results") / config.experiment.name / kind
-    try:
-        outcome = run_sweep(plan, folder=place, options=options, talk=TerminalTalk())
-    except (SweepStoppedError, OSError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        complain(f"the check has stopped: {said}\ngo on with the same command")
-        return STOPPED
-    if outcome.n_done:
-        _show(redraw(place), as_json=as_json)
-    if outcome.n_failed:
-        complain(f"{outcome.n_failed:,} logs failed: see {place / 'failed'}")
-        return SOME_FAILED
-    return 0
-
-
-def _show(result: Result, *, as_json: bool) -> None:
-    rows = result.table("check").to_pylist()
-    summary = {row["key"]: row["value"] for row in result.table("summary").to_pylist()}
-    paragraph, limits = paragraph_of(rows, summary), limits_of(rows)
-    if as_json:
-        said = {"folder": str(result.folder), "report": str(result.folder / "report.html"),
-                "paragraph": paragraph, "limits": limits, "check": rows}  # fmt: skip
-        sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
-        return
-    calls = [row for row in rows if row["metric"] == "share_of_logs_with_calls"]
-    columns = ["detector", "log", "logs with a call", "95 %", "that is"]
-    cells = [
-        [
-            row["detector"], row["log"].replace("_", " "),
-            f"{round(row['value'] * row['n'])} of {row['n']}",
-            f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
-            verdict_of_check(rows, row["detector"], row["log"]),
-        ]
-        for row in calls
-    ]  # fmt: skip
-    print_table("False calls", columns, cells)
-    lines = [paragraph, "What may not be claimed:", *limits]
-    for line in lines:
-        sys.stdout.write(clean(line) + "\n")
-    sys.stdout.write(f"report: {result.folder / 'report.html'}\n")

@@ -110,7 +110,9 @@ class _Profile:
         return np.asarray(np.where(np.abs(self.estimate) >= _FAR, edge, root) / self.scale)
 
 
-def own_effects(likelihood: Likelihood, fit: JointFit, *, bulk: bool = False) -> OwnEffects:
+def own_effects(
+    likelihood: Likelihood, fit: JointFit, *, bulk: bool = False, tested: Mask | None = None
+) -> OwnEffects:
     r"""Estimate and test the log ratio of every group, the others' effects held.
 
     Of each case A of the n events that are not in the tick of g's own join fall into the
@@ -133,6 +135,8 @@ def own_effects(likelihood: Likelihood, fit: JointFit, *, bulk: bool = False) ->
     the many groups without effect spread wider than this model knows, such as users with
     trends of their own.
 
+    Only groups that are ``tested``, bool of shape (n_groups,), have a test; all by default.
+
     *One story.* ``log_ratio`` is the maximum of l_p, ``z`` the root r* of theta = 0 and the
     interval all theta whose root is within 1.96: it leaves out 0 where the two-sided p-value
     is below .05.
@@ -146,7 +150,8 @@ def own_effects(likelihood: Likelihood, fit: JointFit, *, bulk: bool = False) ->
     """
     point = fit.point
     at_fit = likelihood.own(point, np.stack([np.zeros_like(point.beta), point.beta]))
-    informative = at_fit.variance[0] > 0
+    known = at_fit.variance[0] * (True if tested is None else tested)
+    informative = known > 0
     shared = _shared(likelihood, fit, at_fit.variance[1])
     dispersion = _dispersion(at_fit)
     observed = at_fit.mean[1] + (at_fit.observed - at_fit.mean[1]) / (1 - shared)
@@ -184,7 +189,7 @@ def own_effects(likelihood: Likelihood, fit: JointFit, *, bulk: bool = False) ->
         observed=at_fit.observed,
         expected=at_fit.mean[0],
         n_cases=at_fit.n_cases,
-        variance=at_fit.variance[0] * (1 - shared),
+        variance=known * (1 - shared),
         dispersion=dispersion,
         log_ratio=shown(_unbounded(estimate)),
         ci_low=shown(_unbounded(low)),

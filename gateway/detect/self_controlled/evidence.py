@@ -19,6 +19,7 @@ from gateway.detect.self_controlled.prior import fit_prior
 from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
 from gateway.log.join_log import JoinLog
+from gateway.log.work import over_parts
 
 __all__ = ["Evidence", "gather_evidence"]
 
@@ -135,7 +136,8 @@ def gather_evidence(
         slots = merge_aliases(slots, alias)
     likelihood = Likelihood(slots)
     fit = fit_joint(likelihood, penalty=options.penalty, centre=centre, two_sizes=True)
-    own = own_effects(likelihood, fit, bulk=options.inflation == "bulk")
+    tested = _with_time_before(joins, window)
+    own = own_effects(likelihood, fit, bulk=options.inflation == "bulk", tested=tested)
     near, checks = _around(likelihood, fit, own, before=options.second_contrast == "before")
     n_slots = max(int(np.count_nonzero(slots.length)), 1)
     return Evidence(
@@ -149,6 +151,25 @@ def gather_evidence(
         second_kind=0.0 if kinds is None else float(kinds.mean()),
         event_share=float(slots.events.sum()) / n_slots if slots.exact else 0.0,
     )
+
+
+def _with_time_before(joins: JoinLog, window: RiskWindow) -> Mask | None:
+    """Return groups of whose joiners somebody had joined another before, shape (n_groups,).
+
+    Where exposures end, time after them could stand in for the time before. Of a group with
+    which histories open that would be all there is, and history changes with age. None where
+    it makes no difference: exposures last, or the log tells who was there before joining.
+    """
+    if not window.ends or joins.observed_from is not None:
+        return None
+    return np.asarray(np.sum(list(over_parts(joins, _joined_later)), axis=0) > 0)
+
+
+def _joined_later(part: JoinLog) -> Int64:
+    """Return how many joined each group after their own first tick."""
+    count = np.diff(part.offsets)
+    first = np.repeat(part.time[part.offsets[:-1][count > 0]], count[count > 0])
+    return np.bincount(part.group[part.time > first], minlength=part.n_groups)
 
 
 def _around(
