@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,12 @@ __all__ = ["Rows", "Tabular", "Text", "frame_library", "html_table"]
 _SHOWN = 10
 
 
-class Tabular:
+class Tabular(ABC):
     """What has ``to_arrow``: with the ways on from there."""
 
+    @abstractmethod
     def to_arrow(self) -> pa.Table:
         """Return the table."""
-        raise NotImplementedError
 
     def to_pandas(self) -> pd.DataFrame:
         """Return ``to_arrow()`` as a pandas data frame.

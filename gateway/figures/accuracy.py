@@ -149,7 +149,7 @@ def _name_detectors(figure: AnyFigure, axes: Axes, curves: Sequence[pa.Table]) -
     for line, curve in zip(drawn, curves, strict=True):
         value = first(curve, "average_precision")
         ap = "" if np.isnan(value) else f", AP {value:.2f}"
-        line.set_label(f"{first(curve, 'detector')}{ap}")
+        line.set_label(f"{first(curve, 'detector').replace('_', ' ')}{ap}")
     figure.legend(handles=drawn, loc="outside lower center", ncols=2)
 
 

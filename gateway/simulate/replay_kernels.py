@@ -63,6 +63,16 @@ def _copy(cell, original):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
+def _moved(stage, answer, day, boost, since):  # type: ignore[no-untyped-def]
+    """Return (influence on a user, since which day) after an occasion's answer."""
+    if answer.outcome == MEMBER:
+        beta = stage.groups[answer.group].influence
+        if beta != 0.0:
+            return add_influence(stage.half_life, boost, since, day, beta), day
+    return boost, since
+
+
+@inner_kernel
 def _factual(stage, policies, mail, scratch, u, seed, stream):  # type: ignore[no-untyped-def]
     """Replay user u whole; note the state before each occasion. Returns occasions differing."""
     boost, since, looked, wrong = 0.0, np.int64(0), np.int64(-1), 0
@@ -76,9 +86,7 @@ def _factual(stage, policies, mail, scratch, u, seed, stream):  # type: ignore[n
         )
         write(scratch.cells[n], day, answer)
         wrong += _differs(scratch.cells[n], fact)
-        if answer.outcome == MEMBER and stage.groups[answer.group].influence != 0.0:
-            beta = stage.groups[answer.group].influence
-            boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+        boost, since = _moved(stage, answer, day, boost, since)
     return wrong
 
 
@@ -130,9 +138,7 @@ def _without(  # type: ignore[no-untyped-def]
         differs = differs or _differs(own[n], fact)
         if answer.outcome == MEMBER:
             hits += is_target[answer.group]
-            beta = stage.groups[answer.group].influence
-            if beta != 0.0:
-                boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+        boost, since = _moved(stage, answer, day, boost, since)
     return hits
 
 
@@ -208,9 +214,7 @@ def _relive(stage, policies, mail, own, is_target, u, seed, stream):  # type: ig
         write(own[n], day, answer)
         if answer.outcome == MEMBER:
             hits += is_target[answer.group]
-            beta = stage.groups[answer.group].influence
-            if beta != 0.0:
-                boost, since = add_influence(stage.half_life, boost, since, day, beta), day
+        boost, since = _moved(stage, answer, day, boost, since)
     return hits
 
 
