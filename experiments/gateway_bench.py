@@ -25,7 +25,7 @@ import numpy as np
 
 from gateway.check import measure_log
 from gateway.config import Config
-from gateway.config.checked_log import CheckSection
+from gateway.config.swept import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
 from gateway.detect.calling import find_gateways
 from gateway.detect.significance import clopper_pearson

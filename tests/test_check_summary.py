@@ -26,7 +26,7 @@ from gateway.check import (
 )
 from gateway.check.summary import least_ratio
 from gateway.config import parse_config
-from gateway.config.checked_log import CheckSection
+from gateway.config.swept import CheckSection
 from gateway.detect import detect, measure_of
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog

@@ -172,7 +172,7 @@ def test_name__that_two_packages_bring_is_refused(installed, written):
 
 
 def test_schema_and_help__name_what_is_installed(installed, monkeypatch, capsys):
-    monkeypatch.setattr("gateway.config.load.json_schema", lambda model: model.model_json_schema())
+    monkeypatch.setattr("gateway.config.json_schema", lambda model: model.model_json_schema())
     section = config_json_schema()["$defs"]["DetectSection"]["properties"]["detectors"]
     assert section["items"]["enum"][-3:] == ["ordered", "size", "texts"]
     monkeypatch.setattr(sys, "argv", ["gateway", "detect", "--help"])

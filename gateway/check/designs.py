@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.config.checked_log import CheckedLog, CheckSection
+from gateway.config.swept import CheckedLog, CheckSection
 
 __all__ = ["QUICK", "THOROUGH", "Design", "LogOfCheck", "logs_of"]
 

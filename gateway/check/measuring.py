@@ -19,7 +19,7 @@ from gateway.check.rearranging import (
     reverse_time,
     sample_users,
 )
-from gateway.config.checked_log import CheckSection
+from gateway.config.swept import CheckSection
 from gateway.detect import UNRANKED, Detection, Measure
 from gateway.detect.measure import words_of
 from gateway.errors import GatewayError, Problem

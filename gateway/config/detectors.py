@@ -21,6 +21,7 @@ from gateway.config.types import (
     Count,
     Name,
     Number,
+    Penalty,
     Positive,
     Proportion,
     Section,
@@ -29,11 +30,6 @@ from gateway.config.types import (
     setting,
 )
 from gateway.plugins import Kind, find_plugin, plugin_names
-
-__all__ = ["OPTIONS", "CoefficientOptions", "DetectSection", "EdgesOptions", "FrequentistOptions",
-           "HittingOptions", "MarkovRemovalOptions", "MatchingOptions", "Options",
-           "OrderOptions", "OutsideOptions", "SelfControlledOptions", "SpikeOptions",
-           "SurvivalOptions", "known_to", "names_in_schema"]  # fmt: skip
 
 
 class Options(Section):
@@ -94,12 +90,10 @@ class SurvivalOptions(Options, section="survival"):
 class CoefficientOptions(Options, section="coefficient"):
     """Weight in a logistic regression on whole histories."""
 
-    penalty: Number | None = setting(
+    penalty: Penalty | None = setting(
         None,
         "L2 penalty lambda in lambda/2 |w|^2; left out = chosen by the log-loss of a "
         "held-out fifth of the users",
-        gt=0,
-        le=1e12,
     )
     tolerance: Proportion = setting(
         1e-10, "L-BFGS: relative reduction of the loss at which it stops"
@@ -110,12 +104,10 @@ class CoefficientOptions(Options, section="coefficient"):
 class MarkovRemovalOptions(Options, section="markov_removal"):
     """Removal effect in the absorbing chain of joins."""
 
-    exact_groups: Count = setting(
+    exact_groups: Annotated[Count, Field(ge=0, le=20_000)] = setting(
         1_500,
         "most groups for which mean numbers of returns come from a dense inverse; "
         "with more, from an approximation",
-        ge=0,
-        le=20_000,
     )
     min_joiners: Positive = setting(20, _AT_RISK)
 
@@ -135,12 +127,10 @@ class HittingOptions(Options, section="hitting"):
 class MatchingOptions(Options, section="matching"):
     """Risk difference against joins of other groups at the same prognostic score."""
 
-    strata: Count = setting(
+    strata: Annotated[Count, Field(ge=1, le=1_000)] = setting(
         50,
         "quantile bins of the score before the join; each is cut again by the number "
         "of joins so far",
-        ge=1,
-        le=1_000,
     )
     min_joiners: Positive = setting(20, "smallest number of matched joiners of a ranked group")
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
@@ -170,11 +160,9 @@ class SelfControlledOptions(Options, section="self_controlled"):
         "chance count as events too, as many groups as the held-out likelihood of target joins "
         "asks for, perhaps none",
     )
-    penalty: Number | None = setting(
+    penalty: Penalty | None = setting(
         None,
         "precision of the normal prior on log ratios; left out = by the marginal likelihood",
-        gt=0,
-        le=1e12,
     )
     risk_window: Window = setting(
         "auto",
@@ -228,12 +216,10 @@ class SelfControlledOptions(Options, section="self_controlled"):
 class EdgesOptions(Options, section="edges"):
     """Odds that a join through a group is of a target against the same user's other joins."""
 
-    least_ratio: Number = setting(
+    least_ratio: Annotated[Number, Field(ge=1, le=1_000)] = setting(
         1.5,
         "odds ratio that a call must exceed; smaller ones have many groups that merely share "
         "members with the targets",
-        ge=1,
-        le=1_000,
     )
     breadth: Literal["set", "any"] = setting(
         "set",

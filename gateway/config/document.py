@@ -13,9 +13,6 @@ from typing import Any, NamedTuple
 from gateway.config.phrases import Key, say_key, say_text, say_value
 from gateway.errors import ConfigError, Problem
 
-__all__ = ["Document", "Finding", "Override", "Place", "find_lines", "read_document",
-           "set_in_document"]  # fmt: skip
-
 Table = dict[str, Any]
 
 
@@ -32,19 +29,9 @@ Finding = tuple[Place, Problem]
 
 @dataclass(frozen=True)
 class Document:
-    """Values of a config before any check.
+    """Values of a config before any check, as TOML gives them, and where each key was set."""
 
-    Parameters
-    ----------
-    name
-        Of the file, printable.
-    values
-        Nested tables, as TOML gives them.
-    places
-        Where each key was set.
-    """
-
-    name: str
+    name: str  # of the file, printable
     values: Table
     places: Mapping[Key, Place] = field(default_factory=dict)
 
@@ -66,17 +53,9 @@ class Override(NamedTuple):
 def read_document(
     text: str, *, name: str, overrides: Sequence[str]
 ) -> tuple[Document, list[Finding]]:
-    """Read TOML text and settings over it.
+    """Read TOML text and settings over it, with what is wrong with settings that are left out.
 
-    Returns
-    -------
-    tuple
-        The document, and what is wrong with overrides that had to be left out.
-
-    Raises
-    ------
-    ConfigError
-        When the text is not TOML: nothing can be said about its keys then.
+    Raises a ConfigError when the text is not TOML: nothing can be said about its keys then.
     """
     readings = [_read_override(override) for override in overrides]
     findings = [
@@ -180,28 +159,13 @@ _MARK = f"line-{secrets.token_hex(16)}"
 
 
 def find_lines(text: str) -> dict[Key, int]:
-    r"""Return the line of every table, key and array item.
+    r"""Return the line, from 1, of every table, key and array item of text that is TOML.
 
     The standard library reads TOML but forgets the lines. So it reads the text a second
-    time, with its line in the place of every value.
+    time, with its line in the place of every value. A table that is only implied by a longer
+    key has the line of the first such key; an array of tables that of its first header.
 
-    Parameters
-    ----------
-    text
-        TOML that ``tomllib`` has already accepted.
-
-    Returns
-    -------
-    dict
-        From the path of a key, with the index of an item as a number, to its line,
-        counted from 1. A table that is only implied by a longer key has the line of the
-        first such key; one with a header has the line of the header. Each table of an
-        array has its own header's line, the array that of the first.
-
-    Raises
-    ------
-    RecursionError
-        When values are nested some hundred levels deep.
+    Raises a RecursionError when values are nested some hundred levels deep.
 
     Examples
     --------

@@ -22,8 +22,11 @@ from pydantic_core import PydanticCustomError
 from gateway.config.phrases import listing, say_key, say_value
 from gateway.config.rules import Breach, Given, distinct, rule
 from gateway.config.types import (
+    DATES,
+    SAY_DATES,
     Count,
     Digest,
+    Folder,
     Natural,
     Number,
     Positive,
@@ -35,32 +38,16 @@ from gateway.config.types import (
 )
 from gateway.errors import Problem
 
-__all__ = ["INTERVENTION_RULES", "DemotionSection", "GroupRole", "GysjSeedFilterSection",
-           "InterventionSection", "Interventions", "InviteCapSection", "InviteFrictionSection",
-           "OnGroupsSection", "TruthSection"]  # fmt: skip
-
 LAST_DAY = 36_500
-_FIRST_DATE, _LAST_DATE = dt.date(1800, 1, 1), dt.date(2999, 12, 31)
-_START_RULE = (
-    f"a day of the simulation (a whole number from 0 to {LAST_DAY:_}) "
-    "or a date from 1800-01-01 to 2999-12-31, without quotes"
-)
+_START_RULE = f"a day of the simulation (a whole number from 0 to {LAST_DAY:_}) or {SAY_DATES}"
 _GATEWAYS = ("influence", "recommender", "inviter")
 _LOOK_ALIKES = ("homophily", "hub", "fellow_traveller")
 _ONLY_SIMULATED = "cannot be used with [log]: only a simulated platform can be lived through again"
 
 GroupRole = Literal[
-    "planted",
-    "look_alikes",
-    "influence",
-    "recommender",
-    "inviter",
-    "homophily",
-    "hub",
-    "fellow_traveller",
-    "target",
-    "ordinary",
-]
+    "planted", "look_alikes", "influence", "recommender", "inviter", "homophily", "hub",
+    "fellow_traveller", "target", "ordinary",
+]  # fmt: skip
 
 
 def _start(value: Any) -> int | dt.date:
@@ -69,7 +56,7 @@ def _start(value: Any) -> int | dt.date:
         value = int(value)
     is_day = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_DAY
     is_date = isinstance(value, dt.date) and not isinstance(value, dt.datetime)
-    if is_day or (is_date and _FIRST_DATE <= value <= _LAST_DATE):
+    if is_day or (is_date and DATES[0] <= value <= DATES[1]):
         return value  # type: ignore[no-any-return]
     raise PydanticCustomError("start", "neither a day nor a date")
 
@@ -80,8 +67,6 @@ Start = Annotated[Any, PlainValidator(_start), WithJsonSchema(_START_SCHEMA)]
 ArmName = Annotated[
     str, worded(r"^[^\x00-\x1f\x7f]{1,60}$", "a name of 1 to 60 characters on one line")
 ]
-# No system has a NUL in a path; Python would fail on it with a traceback.
-Folder = Annotated[str, worded(r"^[^\x00]+$", "the folder of an earlier run's result")]
 Roles = Annotated[tuple[GroupRole, ...], Field(min_length=1, strict=False)]
 
 

@@ -10,8 +10,6 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Key", "did_you_mean", "listing", "nearest", "say_key", "say_text", "say_value"]
-
 Key = tuple[str | int, ...]
 """Path of a key: names of tables, and the index of an item of an array, from 0."""
 

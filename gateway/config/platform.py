@@ -15,9 +15,11 @@ from pydantic import Field
 from gateway.config.rules import Breach, Given, among, below, distinct, rule, say_sum
 from gateway.config.types import (
     INT32_END,
+    Correlation,
     Count,
     Countries,
     Date,
+    Days,
     Name,
     Natural,
     Number,
@@ -27,9 +29,6 @@ from gateway.config.types import (
     Share,
     setting,
 )
-
-__all__ = ["ModerationSection", "RolesSection", "SimulationSection", "SourcesSection",
-           "WorldSection"]  # fmt: skip
 
 _ROLES = (
     "roles.targets", "roles.influence", "roles.recommender", "roles.inviter", "roles.homophily",
@@ -57,9 +56,7 @@ class RolesSection(Section):
     influence_strength_sd: Number = setting(
         0.4, "standard deviation of beta over gateways", ge=0, le=5
     )
-    influence_half_life: Number = setting(
-        0.0, "days in which that influence halves; 0 = it lasts", ge=0, le=36_500
-    )
+    influence_half_life: Days = setting(0.0, "days in which that influence halves; 0 = it lasts")
     recommender: Natural = setting(0, "gateways whose members are recommended targets")
     recommender_strength: Share = setting(
         0.3, "share of targets among what is recommended from one of them"
@@ -134,19 +131,15 @@ class WorldSection(Section):
     interest_concentration: Number = setting(
         4.0, "Dirichlet concentration of ordinary interests; large = all users alike", gt=0, le=1e6
     )
-    harm_concentration: Number = setting(
+    harm_concentration: Annotated[Number, Field(gt=0, le=1e6)] = setting(
         20.0,
         "Beta concentration of interest in a harm topic; large = all users alike",
-        gt=0,
-        le=1e6,
     )
     harm_interest: Proportion = setting(0.01, "mean share of each harm topic in a user's interests")
-    topic_skew: Number = setting(
+    topic_skew: Annotated[Number, Field(ge=0, le=4)] = setting(
         0.0,
         "the i-th ordinary topic is i^-skew as common as the first, among interests "
         "and groups; 0 = all alike",
-        ge=0,
-        le=4,
     )
     activity_law: Literal["lognormal", "power"] = setting(
         "lognormal",
@@ -168,12 +161,10 @@ class WorldSection(Section):
     most_occasions: Count = setting(
         1_000, "largest number of join occasions of a user", ge=1, le=30_000
     )
-    gap_shape: Number = setting(
+    gap_shape: Annotated[Number, Field(ge=0.1, le=10)] = setting(
         1.0,
         "gamma shape of the gaps between occasions; 1 = points of a Poisson process, "
         "less = bunched",
-        ge=0.1,
-        le=10,
     )
     arrival_days: Count = setting(
         180, "users arrive evenly over the first so many days", ge=0, le=36_500
@@ -212,11 +203,9 @@ class WorldSection(Section):
         0.5, "share of friendships made by introduction through a common friend", ge=0, le=0.9
     )
     appeal_sigma: Number = setting(1.4, "log standard deviation of groups' appeal", ge=0, le=4)
-    appeal_limit: Number | None = setting(
+    appeal_limit: Annotated[Number, Field(ge=1, le=1e12)] | None = setting(
         None,
         "the lognormal appeal is cut off at so many times its median; left out = nowhere",
-        ge=1,
-        le=1e12,
     )
     appeal_tail: Number | None = setting(
         None, "exponent of a Pareto factor on the appeal; left out = no factor", gt=0, le=20
@@ -272,16 +261,14 @@ class SimulationSection(Section):
     pymi_factor: Number = setting(
         1.3, "PYMI multiplies the chance of inviting by so much", ge=0, le=100
     )
-    pymi_featuring: Number = setting(
-        1.0, "PYMI multiplies the chance of being invited by so much, of users it features",
-        ge=1, le=100,
-    )  # fmt: skip
-    found_weight: Number = setting(
+    pymi_featuring: Annotated[Number, Field(ge=1, le=100)] = setting(
+        1.0,
+        "PYMI multiplies the chance of being invited by so much, of users it features",
+    )
+    found_weight: Annotated[Number, Field(ge=0, le=100)] = setting(
         0.0,
         "a friend found by PYMK counts as so many friends when the receiver of an invitation "
         "is drawn; 0 = such friends do not invite each other",
-        ge=0,
-        le=100,
     )
     pymk_share: Share = setting(0.05, "share of users whom PYMK finds a friend between two refits")
     refit_days: Count = setting(
@@ -300,11 +287,9 @@ class ModerationSection(Section):
 
     acts: bool = setting(True, "whether labels are given at all")
     detection: Share = setting(1.0, "mean share of violations that become strikes")
-    detection_spread: Number = setting(
+    detection_spread: Correlation = setting(
         0.0,
         "how far groups differ in that share: intraclass correlation; 0 = all alike",
-        ge=0,
-        le=0.99,
     )
     false_strikes: Number = setting(
         0.0, "false strikes per member and month, in every group and kind", ge=0, le=1_000
@@ -313,11 +298,9 @@ class ModerationSection(Section):
         0.0, "reports per violation, which reviews count like strikes", ge=0, le=1_000
     )
     severe_share: Share = setting(0.2, "share of strikes that are severe")
-    severe_spread: Number = setting(
+    severe_spread: Correlation = setting(
         0.0,
         "how far groups differ in that share: intraclass correlation of severity; 0 = all alike",
-        ge=0,
-        le=0.99,
     )
     severe_weight: Number = setting(
         0.0, "how much more a severe strike counts in reviews", ge=0, le=1_000
@@ -326,17 +309,13 @@ class ModerationSection(Section):
     non_amp_strikes: Positive = setting(200, "strikes so far at which a group is labelled non-amp")
     non_rec_strikes: Positive = setting(400, "strikes so far at which a group is labelled non-rec")
     demotion: Share = setting(0.5, "mean demotion score, how much less a demoted group is shown")
-    demotion_spread: Number = setting(
+    demotion_spread: Correlation = setting(
         0.0,
         "how far groups differ in that score: intraclass correlation; 0 = all alike",
-        ge=0,
-        le=0.99,
     )
-    demotion_slope: Number = setting(
+    demotion_slope: Annotated[Number, Field(ge=0, le=10)] = setting(
         0.0,
         "how the score s grows with strikes n beyond the threshold t: 1 - (1 - s)^((n/t)^slope)",
-        ge=0,
-        le=10,
     )
     non_amp_reduction: Share = setting(
         1.0, "how much less a group labelled non-amp is shown among friends' groups; 1 = never"

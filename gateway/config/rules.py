@@ -17,9 +17,6 @@ from pydantic import BaseModel
 from gateway.config.phrases import Key, did_you_mean, listing, nearest, say_key, say_value
 from gateway.errors import Problem
 
-__all__ = ["Breach", "Given", "Rule", "among", "at_most", "below", "broken_rules", "distinct",
-           "look_up", "rule", "say_sum"]  # fmt: skip
-
 Model = type[BaseModel]
 
 
@@ -35,20 +32,12 @@ class Given:
     """The settings of a section as written, with its defaults, and what is not known of them.
 
     Keys are paths in the section, or dotted; a number counts the items of an array from 0.
-
-    Parameters
-    ----------
-    model, values
-        The section and its tables; a value outside ``unsure`` keeps its own rules.
-    path
-        Where the section stands in the config.
-    unsure
-        Paths in the config of which the value is not known.
     """
 
     model: Model
     values: Mapping[str, Any]
-    path: Key = ()
+    path: Key = ()  # where the section stands in the config
+    # Paths in the config of which the value is not known; all others keep their own rules.
     unsure: frozenset[Key] = frozenset()
 
     def at(self, key: Key | str) -> Key:

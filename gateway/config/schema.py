@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from gateway.config.checked_log import CheckSection
 from gateway.config.detectors import (
     OPTIONS,
     DetectSection,
@@ -26,7 +25,7 @@ from gateway.config.detectors import (
 from gateway.config.interventions import INTERVENTION_RULES, Interventions, TruthSection
 from gateway.config.platform import ModerationSection, SimulationSection, WorldSection
 from gateway.config.rules import Breach, Given, among, below, distinct, rule
-from gateway.config.swept import SweepSection
+from gateway.config.swept import CheckSection, SweepSection
 from gateway.config.types import (
     INT32_END,
     Count,
@@ -35,7 +34,7 @@ from gateway.config.types import (
     FilePath,
     Month,
     Name,
-    Number,
+    Penalty,
     Positive,
     Proportion,
     Section,
@@ -46,9 +45,6 @@ from gateway.config.types import (
     setting,
 )
 from gateway.errors import Problem
-
-__all__ = ["Config", "EvaluateSection", "ExperimentSection", "FiguresSection", "LogSection",
-           "NoteSection", "ScoreSection", "TargetsSection"]  # fmt: skip
 
 
 class ExperimentSection(Section):
@@ -196,12 +192,10 @@ class ScoreSection(Section):
         "one. Another one is refused",
     )
     folds: Count = setting(5, "cross-fitting folds over users", ge=2, le=50)
-    penalty: Number | None = setting(
+    penalty: Penalty | None = setting(
         None,
         "logistic: L2 penalty lambda in lambda/2 |w|^2, intercept free; "
         "left out = chosen by the log-loss of held-out users",
-        gt=0,
-        le=1e12,
     )
     covariates: bool = setting(
         True,

@@ -10,9 +10,6 @@ from pydantic import BaseModel
 
 from gateway.config.phrases import Key, did_you_mean, nearest, say_key
 
-__all__ = ["Suggestion", "is_array_of_tables", "json_schema", "node_at", "say_rule", "sections",
-           "suggest_key", "type_of", "without_tags"]  # fmt: skip
-
 Node = dict[str, Any]
 Model = type[BaseModel]
 
@@ -153,16 +150,10 @@ def suggest_key(model: Model, key: Key) -> Suggestion:
 
 
 def say_rule(node: Mapping[str, Any], got: object = None) -> str:
-    """Return what holds for a value: the words after "must be".
+    """Return what holds for a value, given its JSON Schema: the words after "must be".
 
-    A number has two bounds; the upper one is named where it means something.
-
-    Parameters
-    ----------
-    node
-        JSON Schema of the value.
-    got
-        The value that breaks the rule: what it keeps to anyway is left unsaid.
+    Of a number's two bounds the upper one is named where it means something; what the value
+    ``got`` keeps to anyway is left unsaid.
 
     Examples
     --------

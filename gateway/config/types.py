@@ -31,10 +31,6 @@ from pydantic_core import PydanticCustomError
 from gateway.config.rules import Rule, broken_rules
 from gateway.config.validation import READING, refusal_of
 
-__all__ = ["BY_NAME", "INT32_END", "Count", "Countries", "Date", "Digest", "Duration", "FilePath",
-           "Month", "Name", "Natural", "Number", "Positive", "Proportion", "Section", "Share",
-           "Text", "Texts", "Window", "days_in", "setting", "worded"]  # fmt: skip
-
 INT32_END = 2**31
 
 
@@ -149,13 +145,15 @@ def worded(pattern: str, rule: str) -> Any:
 
 
 _CODE = "letters, digits, '-' and '_' (at most 64, first a letter or digit)"
-_FIRST_DATE, _LAST_DATE = dt.date(1800, 1, 1), dt.date(2999, 12, 31)
 
 Count = Annotated[int, BeforeValidator(_whole_number)]
 Positive = Annotated[Count, Field(ge=1, lt=INT32_END)]
 Natural = Annotated[Count, Field(ge=0, lt=INT32_END)]
 Number = Annotated[float, BeforeValidator(_unsigned_zero)]
 Share = Annotated[Number, Field(ge=0.0, le=1.0)]
+Days = Annotated[Number, Field(ge=0, le=36_500)]
+Correlation = Annotated[Number, Field(ge=0, le=0.99)]
+Penalty = Annotated[Number, Field(gt=0, le=1e12)]
 Proportion = Annotated[Number, Field(gt=0.0, lt=1.0)]
 Duration = Annotated[int | str, PlainValidator(_duration_from(1)),
                      WithJsonSchema(_duration_schema(1))]  # fmt: skip
@@ -178,12 +176,9 @@ Digest = Annotated[
     str, worded(r"^[0-9a-f]{64}$", "a sha256 digest: 64 hexadecimal digits in lower case")
 ]
 # No system has a NUL in a path; Python would fail on it with a traceback.
-FilePath = Annotated[str, worded(r"^[^\x00]+$", "the path of a file")]
-Date = Annotated[
-    dt.date,
-    Field(
-        ge=_FIRST_DATE,
-        le=_LAST_DATE,
-        json_schema_extra={"x-rule": "a date from 1800-01-01 to 2999-12-31, without quotes"},
-    ),
-]
+_PATH = r"^[^\x00]+$"
+FilePath = Annotated[str, worded(_PATH, "the path of a file")]
+Folder = Annotated[str, worded(_PATH, "the folder of an earlier run's result")]
+DATES = dt.date(1800, 1, 1), dt.date(2999, 12, 31)
+SAY_DATES = "a date from 1800-01-01 to 2999-12-31, without quotes"
+Date = Annotated[dt.date, Field(ge=DATES[0], le=DATES[1], json_schema_extra={"x-rule": SAY_DATES})]

@@ -27,8 +27,6 @@ from gateway.config.shape import (
 )
 from gateway.errors import ConfigError, GatewayError, Problem
 
-__all__ = ["READING", "check_document", "config_error", "refusal_of"]
-
 Model = type[BaseModel]
 Made = TypeVar("Made", bound=BaseModel)
 Node = Mapping[str, Any]
@@ -48,16 +46,8 @@ def check_document(
     """Return the model that a document makes, and every problem with it.
 
     A missing key is not reported beside its own misspelling, nor an empty table whose
-    every entry is reported, nor what stands below a key whose name is faulty.
-
-    Parameters
-    ----------
-    model
-        What is made.
-    document
-        Its values and where they stand.
-    within
-        Path by which messages name the model: that of a section which stands alone.
+    every entry is reported, nor what stands below a key whose name is faulty. ``within`` is
+    the path by which messages name the model: that of a section which stands alone.
     """
     made, errors = None, list[ErrorDetails]()
     try:
@@ -100,11 +90,7 @@ def refusal_of(model: Model, values: Any, *, name: str = "") -> GatewayError:
 
 
 def _place(keys: Sequence[Key], document: Document) -> Place:
-    """Return where the user brought keys together.
-
-    An override came last and is the likely cause; else the first key that is written at
-    all; else the table of the first one.
-    """
+    """Return where keys were brought together: the override, else the first that is written."""
     written = [document.places[key] for key in keys if key in document.places]
     overridden = [place for place in written if place.override]
     return next(iter([*overridden, *written]), document.place(keys[0] if keys else ()))
