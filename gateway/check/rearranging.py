@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from gateway.arrays import Int32, Int64
 from gateway.errors import LogError
+from gateway.log.invariants import TIE_BREAKERS
 from gateway.log.join_log import JoinLog
-from gateway.log.sorting import TIE_BREAKERS, canonical
+from gateway.log.sorting import canonical
 from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.targets import TargetSet
 

@@ -7,9 +7,9 @@ row, the column, the rule and the value.
 from __future__ import annotations
 
 from gateway.log.mapped import file_digest
-from gateway.log.name_lists import read_names
 from gateway.log.read_report import ReadReport, Remark
 from gateway.log.row_sources import write_parquet
+from gateway.log.text_files import read_names
 from gateway.log.ticks import (
     Duration,
     Tick,

@@ -12,41 +12,27 @@ import pyarrow.compute as pc
 
 from gateway.arrays import Mask
 from gateway.errors import LogError
-from gateway.log.columns import NAMES, TIMES, WINDOW, Columns, Piece, is_reddit, option_of
+from gateway.log.columns import NAMES, TIMES, Columns, Piece, is_reddit, option_of
+from gateway.log.invariants import WINDOW
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.numbering import Coded, coded
 from gateway.log.ticks import in_words
 from gateway.log.times import TimeFormat, Times, parse_times
-
-__all__ = ["NEVER", "Block", "iterate_blocks"]
 
 NEVER = 2**63 - 1
 """When a member left who did not, in ticks since 1970."""
 
 _FLAGS = {"true": True, "t": True, "yes": True, "1": True,
           "false": False, "f": False, "no": False, "0": False}  # fmt: skip
-
-
 # A file of some kilobytes can hold a name of a gigabyte, which would be copied row by row.
 _LONGEST_NAME = 2**16
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Checked rows of one file, at least one.
+    """Checked rows of one file, at least one: the columns that the log has, by role.
 
-    Parameters
-    ----------
-    where
-        The file.
-    times
-        ``time``; and of ``left`` (``NEVER`` for who did not), ``observed_from`` and
-        ``observed_until`` what the log has; ticks since 1970-01-01, or 0 for integers.
-    names
-        ``user`` and ``group``; and of ``source``, ``inviter`` and ``seed_group`` what the
-        log has.
-    confirmed
-        Or None.
+    Times are ticks since 1970-01-01, or 0 for integers; of ``left``, ``NEVER`` for who did not.
     """
 
     where: object
@@ -61,24 +47,10 @@ class Block:
 def iterate_blocks(
     pieces: Sequence[Piece], columns: Columns, where: object, *, size: int | None = None
 ) -> Generator[Block]:
-    """Yield the rows of a log in order, checked.
+    """Yield the rows of a log in order, checked; about ``size`` bytes, or a whole file, at a time.
 
-    Parameters
-    ----------
-    pieces
-        Its files.
-    columns
-        What was asked for.
-    where
-        What the log is called in messages.
-    size
-        Bytes to read at a time, about; None where a file fits into memory.
-
-    Raises
-    ------
-    LogError
-        If a value cannot be used: the message names the first of the bad rows of a file, or
-        of the block that was read.
+    Raises a LogError for a value that cannot be used: it names the first of the bad rows of a
+    file, or of the block that was read. ``where`` is what messages call the log.
     """
     first: Block | None = None
     for piece in pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -15,6 +15,7 @@ import pyarrow as pa
 from gateway.errors import LogError, either
 from gateway.log.exports import read_export
 from gateway.log.files import format_of, parquet_parts
+from gateway.log.invariants import WINDOW
 from gateway.log.messages import complaint, listed, nearest, shown
 from gateway.log.row_sources import (
     arrow_batches,
@@ -29,10 +30,6 @@ from gateway.log.row_sources import (
 from gateway.log.text_files import csv_batches, json_batches, read_header, read_keys
 from gateway.log.times import TimeFormat
 
-__all__ = ["NAMES", "TIMES", "WINDOW", "Columns", "Piece", "is_reddit", "option_of",
-           "pieces_of", "pieces_of_frame", "pieces_of_query"]  # fmt: skip
-
-WINDOW = ("observed_from", "observed_until")
 TIMES = ("time", "left", *WINDOW)
 """Columns of times."""
 NAMES = ("user", "group", "source", "inviter", "seed_group")
@@ -50,12 +47,7 @@ class Columns:
     """Names of the columns of a log.
 
     Of the optional ones None stands for a column of our own name, where there is one, and
-    an empty text for none.
-
-    Raises
-    ------
-    LogError
-        If there is no such form of times.
+    an empty text for none. A LogError says that there is no such form of times.
     """
 
     user: str = "user"
@@ -82,19 +74,9 @@ class Columns:
         return {role: name for role, name in pairs.items() if name}
 
     def among(self, present: Sequence[str], where: object) -> dict[str, str]:
-        """Return the name of the column of each role that has one.
+        """Return the name of the column of each role that has one, of those that are present.
 
-        Parameters
-        ----------
-        present
-            Names of the columns there are.
-        where
-            What the log is called in messages.
-
-        Raises
-        ------
-        LogError
-            If a column is missing, is there twice, or was named for two roles.
+        Raises a LogError for one that is missing, is there twice, or was named for two roles.
         """
         found = self.named
         if self == Columns() and set(_REDDIT) <= set(present) and not set(found) & set(present):
@@ -119,33 +101,19 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A file of a log, or a frame.
+    """A file of a log, or a frame."""
 
-    Parameters
-    ----------
-    where
-        What it is called in messages.
-    roles
-        Name of the column of each role.
-    batches
-        Reads its columns: all at once, or about so many bytes at a time.
-    metadata
-        What else is noted in it.
-    """
-
-    where: object
-    roles: Mapping[str, str]
+    where: object  # what it is called in messages
+    roles: Mapping[str, str]  # name of the column of each role
+    # Reads its columns: all at once, or about so many bytes at a time.
     batches: Callable[[int | None], Generator[pa.RecordBatch]]
-    metadata: Mapping[bytes, bytes]
+    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def pieces_of(path: Path, columns: Columns) -> list[Piece]:
     """Return the files of a log at a path, by their headers.
 
-    Raises
-    ------
-    LogError
-        If a file is missing, empty, damaged or of another format, or lacks a column.
+    Raises a LogError for a file that is missing, empty, damaged, or lacks a column.
     """
     kind = format_of(path)
     if kind == "export":
@@ -166,31 +134,21 @@ def pieces_of_frame(frame: Any, columns: Columns, where: object) -> list[Piece]:
     table = _as_table(frame, wanted=lambda names: columns.among(names, where).values(), where=where)
     roles = columns.among(table.column_names, where)
     chosen = table.select(list(roles.values()))
-
-    def batches(_: int | None) -> Generator[pa.RecordBatch]:
-        yield from chosen.to_batches()
-
-    return [Piece(where, roles, batches, table.schema.metadata or {})]
+    batches = chosen.to_batches()
+    return [Piece(where, roles, lambda _: (each for each in batches), table.schema.metadata or {})]
 
 
 def pieces_of_query(path: Path, query: str | None, columns: Columns) -> list[Piece]:
     """Return what a query to a database gives, as the one piece of a log."""
     roles = columns.among(query_columns(path, query), path)
-
-    def batches(_: int | None) -> Generator[pa.RecordBatch]:
-        return query_batches(path, query, list(roles.values()))
-
-    return [Piece(path, roles, batches, {})]
+    names = list(roles.values())
+    return [Piece(path, roles, lambda _: query_batches(path, query, names))]
 
 
 def _csv_piece(path: Path, columns: Columns) -> Piece:
     roles = columns.among(read_header(path), path)
-    names = [roles[role] for role in NAMES if role in roles]
-
-    def batches(size: int | None) -> Generator[pa.RecordBatch]:
-        return csv_batches(path, list(roles.values()), by_dictionary=names, block=size)
-
-    return Piece(path, roles, batches, {})
+    given = path, list(roles.values()), [roles[role] for role in NAMES if role in roles]
+    return Piece(path, roles, lambda size: csv_batches(*given, block=size))
 
 
 def _json_piece(path: Path, columns: Columns) -> Piece:
@@ -202,22 +160,20 @@ def _json_piece(path: Path, columns: Columns) -> Piece:
     for name, kind in wanted.items():
         if pa.types.is_nested(kind):
             raise complaint(path, f"column {shown(name)}", "must hold plain values", got="others")
-
-    def batches(size: int | None) -> Generator[pa.RecordBatch]:
-        return json_batches(path, wanted, block=size)
-
-    return Piece(path, roles, batches, {})
+    return Piece(path, roles, lambda size: json_batches(path, wanted, block=size))
 
 
 def _arrow_piece(path: Path, columns: Columns) -> Piece:
     schema = arrow_schema(path)
     roles = columns.among(schema.names, path)
+    return Piece(
+        path, roles, lambda size: arrow_batches(path, list(roles.values()), rows=_rows_in(size)),
+        schema.metadata or {},
+    )  # fmt: skip
 
-    def batches(size: int | None) -> Generator[pa.RecordBatch]:
-        rows = None if size is None else max(size // _BYTES_PER_ROW, _FEWEST_ROWS)
-        return arrow_batches(path, list(roles.values()), rows=rows)
 
-    return Piece(path, roles, batches, schema.metadata or {})
+def _rows_in(size: int | None) -> int | None:
+    return None if size is None else max(size // _BYTES_PER_ROW, _FEWEST_ROWS)
 
 
 def _workbook_piece(path: Path, columns: Columns) -> Piece:
@@ -229,7 +185,7 @@ def _workbook_piece(path: Path, columns: Columns) -> Piece:
         rows = ([row[i] for i in at] for row in islice(workbook_rows(path), 1, None))
         return batches_of_rows(rows, list(roles.values()), path)
 
-    return Piece(path, roles, batches, {})
+    return Piece(path, roles, batches)
 
 
 _PIECES: Mapping[str, Callable[[Path, Columns], Piece]] = {
@@ -246,10 +202,10 @@ def _parquet_piece(path: Path, columns: Columns) -> Piece:
     flat = [name for name in roles.values() if not pa.types.is_nested(schema.field(name).type)]
 
     def batches(size: int | None) -> Generator[pa.RecordBatch]:
-        rows = None if size is None else max(size // _BYTES_PER_ROW, _FEWEST_ROWS)
         return parquet_batches(
-            path, list(roles.values()), by_dictionary=flat, rows=rows, is_bounded=size is not None
-        )
+            path, list(roles.values()), by_dictionary=flat, rows=_rows_in(size),
+            is_bounded=size is not None,
+        )  # fmt: skip
 
     return Piece(path, roles, batches, schema.metadata or {})
 
@@ -257,14 +213,9 @@ def _parquet_piece(path: Path, columns: Columns) -> Piece:
 def _as_table(
     frame: Any, *, wanted: Callable[[Sequence[str]], Iterable[str]], where: object
 ) -> pa.Table:
-    """Return the wanted columns of a data frame as an Arrow table.
+    """Return the wanted columns of a data frame, which no other column can fail to be, as a table.
 
-    Only they are converted, so that no other column can fail to be.
-
-    Raises
-    ------
-    LogError
-        If it is no frame, a wanted column is not there, or one is of mixed types.
+    Raises a LogError if it is no frame, lacks a wanted column, or has one of mixed types.
     """
     if isinstance(frame, pa.Table):
         return frame

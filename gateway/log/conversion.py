@@ -13,10 +13,10 @@ import pyarrow as pa
 from gateway.arrays import AnyArray, Int32, Int64
 from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
-from gateway.log.columns import WINDOW, Columns, pieces_of
+from gateway.log.columns import Columns, pieces_of
 from gateway.log.files import digest_of
 from gateway.log.in_memory import DAY, Unit, all_of, code_sources, settled, shifted, told_by
-from gateway.log.invariants import DTYPES, SOURCES
+from gateway.log.invariants import DTYPES, SOURCES, WINDOW
 from gateway.log.log_table import Told, not_restored
 from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
 from gateway.log.messages import complaint

@@ -35,8 +35,6 @@ from gateway.log.files import MEMBERSHIPS, export_files, opened, opened_zip
 from gateway.log.messages import complaint, listed, shown
 from gateway.provenance import memory_bytes
 
-__all__ = ["read_export"]
-
 # A phrase of the title by which it is known, where its place among the events of a group does
 # not tell: English and French.
 _JOINS = ("became a member", "devenu")

@@ -25,27 +25,8 @@ import pyarrow.parquet
 from gateway.errors import LogError
 from gateway.log.messages import complaint
 
-__all__ = [
-    "MEMBERSHIPS",
-    "Format",
-    "broken_stream",
-    "digest_of",
-    "export_files",
-    "first_bytes",
-    "format_of",
-    "open_plain",
-    "opened",
-    "opened_zip",
-    "packing_of",
-    "parquet_parts",
-    "parts_of",
-    "read_plain",
-    "unreadable",
-]  # fmt: skip
-
 Format = Literal["csv", "ndjson", "parquet", "arrow", "sqlite", "duckdb", "excel", "export"]
 """``csv`` and ``ndjson`` may be packed; ``export`` is what a platform gives its users."""
-
 
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _KNOWN: dict[bytes, Format] = {
@@ -68,17 +49,7 @@ _HEAD = 1 << 12
 def open_plain(path: Path, *, follow: bool = True) -> io.BufferedReader:
     """Open a file for reading: no pipe, which would wait for its writer, no endless device.
 
-    Parameters
-    ----------
-    path
-        Of the file.
-    follow
-        Whether it may be a link.
-
-    Raises
-    ------
-    OSError
-        If it cannot be opened, or is anything but a plain file.
+    It may be a link if ``follow``. Raises an OSError for anything but a plain file.
     """
     names = ["O_CLOEXEC", "O_NONBLOCK", "O_BINARY", *([] if follow else ["O_NOFOLLOW"])]
     # Of these Windows has one, Unix the others.
@@ -112,12 +83,7 @@ def format_of(path: Path) -> Format:
 
     A text that begins with a brace is NDJSON, unless all of it is one value: then it is the
     export of a platform, as is a zip archive that is no workbook, and a folder without Parquet
-    files.
-
-    Raises
-    ------
-    LogError
-        If there is nothing at the path, it is empty, or it cannot be read.
+    files. A LogError says that there is nothing at the path, or that it cannot be read.
     """
     if path.is_dir():
         return "parquet" if any(path.rglob("*.parquet")) or not export_files(path) else "export"
@@ -150,20 +116,12 @@ def parts_of(folder: Path) -> list[Path]:
 
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive whose files grow as little as those of ``opened``.
-
-    Raises
-    ------
-    LogError
-        If it is none, cannot be read, or would grow beyond measure.
-    """
+    """Open a zip archive whose files grow as little as those of ``opened``, else a LogError."""
     try:
         with zipfile.ZipFile(path) as archive:
             grown = sum(entry.file_size for entry in archive.infolist())
             if grown > max(_ALWAYS_ALLOWED, _LARGEST_RATIO * path.stat().st_size):
-                rule = f"must not grow more than {_LARGEST_RATIO}-fold"
-                raise complaint(path, "the zip archive", rule, got=f"{grown:,} bytes",
-                                hint="if it is a log after all, unpack it first")  # fmt: skip
+                raise _grown(path, "the zip archive", f"{grown:,} bytes")
             yield archive
     # Encrypted files and unknown ways of packing are said by RuntimeError, and its kinds.
     except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -171,6 +129,11 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         raise complaint(path, "the file", rule, got=str(error)) from error
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _grown(path: Path, what: str, got: str) -> LogError:
+    rule = f"must not grow more than {_LARGEST_RATIO}-fold"
+    return complaint(path, what, rule, got=got, hint="if it is a log after all, unpack it first")
 
 
 def _is_workbook(path: Path) -> bool:
@@ -210,10 +173,7 @@ def packing_of(path: Path) -> str | None:
 def opened(path: Path) -> BinaryIO:
     """Open a text file for reading, unpacked; it may grow 200-fold, and to 256 MiB in any case.
 
-    Raises
-    ------
-    LogError
-        If it cannot be opened; while reading, once the stream is longer than that.
+    Raises a LogError; while reading, once the stream is longer than that.
     """
     try:
         packing = packing_of(path)
@@ -250,13 +210,8 @@ class _Bounded(io.RawIOBase):
         got: int = self._stream.readinto(buffer)
         self._left -= got
         if self._left < 0:
-            raise complaint(
-                self._path,
-                f"the {self._packing} stream",
-                f"must not grow more than {_LARGEST_RATIO}-fold",
-                got=f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}",
-                hint="if it is a log after all, unpack it first",
-            )
+            got = f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}"
+            raise _grown(self._path, f"the {self._packing} stream", got)
         return got
 
     def close(self) -> None:
@@ -275,16 +230,14 @@ def parquet_parts(path: Path) -> list[Path]:
     """Return the Parquet files of a log: the file itself, or those of a folder by name.
 
     Files and folders whose name starts with a dot or an underscore are other programs'
-    bookkeeping and are left out.
-
-    Raises
-    ------
-    LogError
-        If a folder holds no Parquet file.
+    bookkeeping and are left out; a LogError says that none is left.
     """
     if not path.is_dir():
         return [path]
-    parts = sorted(part for part in path.rglob("*.parquet") if _is_data(part.relative_to(path)))
+    parts = sorted(
+        part for part in path.rglob("*.parquet")
+        if not any(name.startswith((".", "_")) for name in part.relative_to(path).parts)
+    )  # fmt: skip
     if not parts:
         raise complaint(path, "the folder", "must hold .parquet files; it holds none")
     return parts
@@ -297,10 +250,6 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def _is_data(part: Path) -> bool:
-    return not any(name.startswith((".", "_")) for name in part.parts)
 
 
 def first_bytes(path: Path) -> bytes:

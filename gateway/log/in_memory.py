@@ -13,8 +13,8 @@ import pyarrow as pa
 from gateway.arrays import AnyArray, Int32, Int64, Ints, Mask, UInt8
 from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
-from gateway.log.columns import WINDOW, Columns, Piece, option_of
-from gateway.log.invariants import SOURCES, STAYS
+from gateway.log.columns import Columns, Piece, option_of
+from gateway.log.invariants import SOURCES, STAYS, WINDOW
 from gateway.log.log_table import Told, not_restored, told_in
 from gateway.log.messages import complaint, listed, shown
 from gateway.log.numbering import Coded, Dense, Numbering, dense_ids, whole_numbers
@@ -22,22 +22,13 @@ from gateway.log.sorting import canonical
 from gateway.log.ticks import Tick, in_words
 from gateway.log.times import are_midnights, check_span
 
-__all__ = ["DAY", "Unit", "all_of", "code_sources", "fields_of_arrays", "read_fields", "settled",
-           "shifted", "told_by"]  # fmt: skip
-
 _LIMITS = np.iinfo(np.int32)
 _MOST_SOURCES = 256
 DAY = 86_400
 
 
 def read_fields(pieces: Sequence[Piece], columns: Columns, where: object) -> dict[str, Any]:
-    """Return the fields of the ``JoinLog`` that some files hold.
-
-    Raises
-    ------
-    LogError
-        If they cannot be used; the message names file, row, column and rule.
-    """
+    """Return the fields of the ``JoinLog`` that some files hold; otherwise as ``JoinLog.read``."""
     told = told_by(pieces, columns, where)
     rows = _Rows(told)
     with closing(iterate_blocks(pieces, columns, where)) as blocks:
@@ -161,13 +152,7 @@ def _joined(pieces: list[AnyArray]) -> AnyArray:
 
 
 def shifted(ticks: Ints, shift: int, what: str) -> Int32:
-    """Return ticks and a number of ticks as int32.
-
-    Raises
-    ------
-    LogError
-        If one does not fit.
-    """
+    """Return ticks and a number of ticks as int32; a LogError says that one does not fit."""
     low, high = (int(ticks.min()), int(ticks.max())) if len(ticks) else (0, 0)
     low, high = low + shift, high + shift
     if len(ticks) and (low < _LIMITS.min or high > _LIMITS.max):
@@ -214,20 +199,14 @@ def settled(
         Ids, and ticks since the origin.
     columns
         What else the log has: windows and leavings in ticks since 1970.
-    users
-        Names of the users.
-    unit
-        Of the log.
+    users, unit
+        Names of the users; tick and origin of the log.
     there
         Users without a row, and ticks since the origin at which they were there, by kind
         of window.
     where
-        What the log is called in messages.
-
-    Raises
-    ------
-    LogError
-        If a user has several windows, or a tick does not fit into 32 bits.
+        What a LogError calls the log that says that a user has several windows, or that a
+        tick does not fit into 32 bits.
     """
     others = {role: values for role, values in columns.items() if role not in WINDOW}
     if "left" in others:
@@ -249,19 +228,8 @@ def code_sources(
 ) -> tuple[UInt8, tuple[str, ...]]:
     """Return the code of each name of a source, then that of none, and the log's sources.
 
-    Parameters
-    ----------
-    names
-        As they are met.
-    known
-        Sources that a log has in any case: those that are new stand behind them, sorted.
-    where
-        What the log is called in messages.
-
-    Raises
-    ------
-    LogError
-        If there are more than 256.
+    Names that are not among the ``known`` ones stand behind them, sorted; a LogError says that
+    there are more than 256.
     """
     names = list(names)
     sources = (*known, *sorted(set(names).difference(known), key=str.encode))
@@ -287,12 +255,8 @@ def _window_of_users(
 ) -> Int32:
     """Return the one value of each user, int32, shape (n_users,), from that of each row.
 
-    Who has no row was there from the first of the ticks in ``there`` to the last.
-
-    Raises
-    ------
-    LogError
-        If the rows of a user say different things.
+    Who has no row was there from the first of the ticks in ``there`` to the last. A LogError
+    says that the rows of a user say different things.
     """
     is_first = role == WINDOW[0]
     found = np.full(len(users), NEVER if is_first else -NEVER)

@@ -12,56 +12,33 @@ import pyarrow.compute as pc
 from gateway.arrays import AnyArray, Int32, Int64, Mask
 from gateway.log.ticks import LARGEST_TICK, Tick
 
-__all__ = ["DTYPES", "PER_USER", "SOURCES", "STAYS", "check_names", "checked_columns"]
-
 # Rows or users that are checked at a time: what is compared takes room beside the log.
 _BATCH = 1 << 20
 
+# Of the further columns of a join, in order of their say between equal rows.
+TIE_BREAKERS = {"source": np.uint8, "confirmed": np.bool_, "inviter": np.int32,
+                "seed_group": np.int32, "left": np.int32}  # fmt: skip
+# What the log is cut into by users; the other columns go by joins.
+WINDOW = ("observed_from", "observed_until")
 DTYPES: dict[str, Any] = {
-    "offsets": np.int64,
-    "group": np.int32,
-    "time": np.int32,
-    "observed_from": np.int32,
-    "observed_until": np.int32,
-    "source": np.uint8,
-    "confirmed": np.bool_,
-    "inviter": np.int32,
-    "seed_group": np.int32,
-    "left": np.int32,
-}
+    "offsets": np.int64, "group": np.int32, "time": np.int32, **dict.fromkeys(WINDOW, np.int32),
+    **TIE_BREAKERS,
+}  # fmt: skip
 SOURCES: tuple[str, ...] = (
-    "unknown",
-    "gysj",
-    "mobile_group_join",
-    "mobile_add_members",
-    "search",
-    "group_mall",
-    "newsfeed_story_header",
-    "newsfeed_reshared_story",
-    "messenger_group_attachment",
-    "groups_discover_tab",
-    "permalink",
-)
+    "unknown", "gysj", "mobile_group_join", "mobile_add_members", "search", "group_mall",
+    "newsfeed_story_header", "newsfeed_reshared_story", "messenger_group_attachment",
+    "groups_discover_tab", "permalink",
+)  # fmt: skip
 """Those of the note, after 0 for one that is not known."""
 STAYS = LARGEST_TICK
 """When a member left who did not: after every tick of a log."""
 
-# What the log is cut into by users; the other columns go by joins.
-PER_USER = ("observed_from", "observed_until")
-
 
 def checked_columns(columns: Mapping[str, Any]) -> dict[str, AnyArray]:
-    """Return the arrays of a log as views that cannot be written to.
+    """Return the arrays of a log, from its fields, as views that cannot be written to.
 
-    Parameters
-    ----------
-    columns
-        The fields of a ``JoinLog`` by name, which says what each of them is.
-
-    Raises
-    ------
-    ValueError
-        If they do not fit together, are not sorted, or hold ids or times out of range.
+    Raises a ValueError if they do not fit together, are not sorted, or hold ids or times out of
+    range.
     """
     arrays = {name: columns[name] for name in DTYPES if columns[name] is not None}
     views = {name: _view(array, name) for name, array in arrays.items()}
@@ -72,15 +49,9 @@ def checked_columns(columns: Mapping[str, Any]) -> dict[str, AnyArray]:
     _check_lengths(views, len(users))
     for what, names in (("users", users), ("groups", groups)):
         check_names(what, names)
-    _check_ids(
-        views,
-        {
-            "group": (0, len(groups)),
-            "source": (0, len(columns["sources"])),
-            "inviter": (-1, (columns["part_of"] or (0, len(users)))[1]),
-            "seed_group": (-1, len(groups)),
-        },
-    )
+    n_users = (columns["part_of"] or (0, len(users)))[1]
+    _check_ids(views, group=(0, len(groups)), source=(0, len(columns["sources"])),
+               inviter=(-1, n_users), seed_group=(-1, len(groups)))  # fmt: skip
     _check_rows(views["offsets"], views["group"], views["time"])
     if "left" in views:
         _check_left(views["time"], views["left"])
@@ -154,27 +125,21 @@ def _view(array: Any, name: str) -> AnyArray:
 
 
 def _check_lengths(arrays: Mapping[str, AnyArray], n_users: int) -> None:
-    per_user = {"offsets": n_users + 1, "observed_from": n_users, "observed_until": n_users}
+    of_users = {"offsets": n_users + 1, **dict.fromkeys(WINDOW, n_users)}
     for name, array in arrays.items():
-        expected = per_user.get(name, len(arrays["group"]))
+        expected = of_users.get(name, len(arrays["group"]))
         if len(array) != expected:
             raise ValueError(f"{name} must have {expected} values; got {len(array)}")
 
 
 def check_names(what: str, names: pa.StringArray) -> None:
-    """Check that names are unique, sorted and not null.
-
-    Raises
-    ------
-    ValueError
-        If they are not.
-    """
+    """Raise a ValueError unless names are unique, sorted and not null."""
     ascending = pc.all(pc.less(names[:-1], names[1:])).as_py() if len(names) > 1 else True
     if not ascending or names.null_count:
         raise ValueError(f"{what} must be unique, sorted and not null")
 
 
-def _check_ids(arrays: Mapping[str, AnyArray], limits: Mapping[str, tuple[int, int]]) -> None:
+def _check_ids(arrays: Mapping[str, AnyArray], **limits: tuple[int, int]) -> None:
     for name, (low, high) in limits.items():
         ids = arrays.get(name)
         if ids is not None and len(ids) and not (ids.min() >= low and ids.max() < high):

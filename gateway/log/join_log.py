@@ -27,11 +27,11 @@ from gateway.log.part_views import Views
 from gateway.log.read_report import ReadReport, read_report
 from gateway.log.row_sources import write_parquet
 from gateway.log.sorting import count_values
-from gateway.log.ticks import Tick, instants, parse_duration
+from gateway.log.ticks import Tick, instants
 from gateway.log.times import TimeFormat
 from gateway.tabular import Tabular
 
-__all__ = ["SOURCES", "STAYS", "JoinLog", "Tick", "numbered_names", "parse_duration"]
+__all__ = ["SOURCES", "STAYS", "JoinLog", "numbered_names"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,12 +17,9 @@ import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int64
 from gateway.errors import LogError
-from gateway.log.columns import WINDOW
-from gateway.log.invariants import SOURCES, STAYS
+from gateway.log.invariants import SOURCES, STAYS, WINDOW
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick, instants
-
-__all__ = ["Told", "not_restored", "table_of", "told_in"]
 
 MARK = b"gateway.join_log"
 _FORMAT = 1
@@ -38,20 +35,7 @@ def _named(ids: AnyArray, names: pa.StringArray) -> pa.ChunkedArray:
 
 
 def table_of(fields: Mapping[str, Any]) -> pa.Table:
-    """Return a log as a table, one join a row, that gives back the log when it is read.
-
-    Parameters
-    ----------
-    fields
-        The fields of a ``JoinLog`` by name, which says what each of them is.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``user``, ``group``, ``time``; of ``source``, ``confirmed``, ``inviter`` and
-        ``seed_group`` what the log has, with names for ids; ``observed_from`` where it is
-        known, and ``observed_until`` there or where it is not the last join for every user.
-    """
+    """Return the table of ``JoinLog.to_arrow`` of the fields of a log by name."""
     users, groups = fields["users"], fields["groups"]
     user = np.repeat(np.arange(len(users)), np.diff(fields["offsets"]))
     columns: dict[str, Any] = {
@@ -110,43 +94,23 @@ def _instants(fields: Mapping[str, Any], ticks: AnyArray) -> pa.Array:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What a stored log says beside its joins.
-
-    Parameters
-    ----------
-    tick, origin, sources
-        As in ``JoinLog``.
-    users, groups
-        Names of those without a join.
-    windows
-        First and last tick of the idle users' observation since the origin, shape
-        (n_users,), by name, where the rows tell those of their users.
-    """
+    """What a stored log says beside its joins; ``tick``, ``origin``, ``sources`` as in a log."""
 
     tick: Tick
     origin: int
     sources: tuple[str, ...]
+    # Names of those without a join.
     users: pa.StringArray
     groups: pa.StringArray
+    # Ends of these users' observation since the origin, where the rows tell those of theirs.
     windows: Mapping[str, Int64]
 
 
 def told_in(metadata: Mapping[bytes, bytes], roles: Iterable[str], where: object) -> Told | None:
-    """Return what the metadata of a stored log tell; None for a log that is no such.
+    """Return what the metadata of a table tell that holds a stored log; None for any other.
 
-    Parameters
-    ----------
-    metadata
-        Of a table.
-    roles
-        What its columns hold.
-    where
-        What it is called in messages.
-
-    Raises
-    ------
-    LogError
-        If another version stored the table, or its metadata contradict themselves.
+    ``roles`` are what its columns hold. Raises a LogError if another version stored the table,
+    or its metadata contradict themselves.
     """
     if MARK not in metadata:
         return None

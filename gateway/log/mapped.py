@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.arrays import AnyArray
 from gateway.errors import LogError
 from gateway.log.files import digest_of, open_plain, parts_of, read_plain, unreadable
-from gateway.log.invariants import DTYPES, PER_USER
+from gateway.log.invariants import DTYPES, WINDOW
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick
 
@@ -284,7 +284,7 @@ def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
         path = folder / f"{name}.npy"
         return _map(path, np.dtype(kind), length, maps, manifest.digests.get(path.name))
 
-    length = {"offsets": manifest.users + 1} | dict.fromkeys(PER_USER, manifest.users)
+    length = {"offsets": manifest.users + 1} | dict.fromkeys(WINDOW, manifest.users)
     there = {name.removesuffix(".npy") for name in manifest.digests} | {"offsets", "group", "time"}
     fields: dict[str, Any] = {
         name: column(name, kind, length.get(name, manifest.joins)) if name in there else None

@@ -17,8 +17,6 @@ import numpy as np
 from gateway.arrays import Mask
 from gateway.errors import LogError, Problem
 
-__all__ = ["Place", "complaint", "did_you_mean", "listed", "nearest", "percent", "shown"]
-
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 20
 _CANDIDATES = 20_000
@@ -92,27 +90,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Place:
-    """A column of a file, or of a block of its rows, in messages.
-
-    Parameters
-    ----------
-    where
-        The file.
-    what
-        The column, in words.
-    first_row
-        Number of the first row, from 0.
-    is_block
-        Whether rows beyond these are not known: then nothing is said of how many are alike.
-    hint
-        A way out of anything that is wrong with the column.
-    """
+    """A column of a file, or of a block of its rows, in messages."""
 
     where: object
     what: str
     first_row: int = 0
+    # Whether rows beyond these are not known: then nothing is said of how many are alike.
     is_block: bool = False
-    hint: str | None = None
+    hint: str | None = None  # a way out of anything that is wrong with the column
 
     def error(self, rule: str, *, got: str | None = None, hint: str | None = None) -> LogError:
         """Return the error that says: the column broke the rule."""

@@ -12,11 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.errors import LogError
-from gateway.log.invariants import DTYPES, PER_USER, check_names, checked_columns
+from gateway.log.invariants import DTYPES, WINDOW, check_names, checked_columns
 from gateway.log.mapped import Mapped, map_folder
 from gateway.log.messages import complaint
-
-__all__ = ["JOINS_PER_PART", "Views", "cut_users"]
 
 JOINS_PER_PART = 1 << 18
 """A part ends with the user with whom it reaches so many joins: enough for the arrays of all
@@ -106,10 +104,7 @@ class Views:
     def _check(self, mapped: Mapped) -> None:
         """Check the columns, giving back the memory of what was looked at.
 
-        Raises
-        ------
-        ValueError, pyarrow.ArrowInvalid
-            If they do not hold what the columns of a log must.
+        Raises a ValueError, or pyarrow's ArrowInvalid, for what no log holds.
         """
         columns = vars(self)
         joins = len(columns["group"])
@@ -152,5 +147,5 @@ def _fields_of_users(fields: Mapping[str, Any], first: int, last: int) -> dict[s
     found["users"] = fields["users"][first:last]
     for name in DTYPES:
         if found[name] is not None:
-            found[name] = found[name][slice(first, last) if name in PER_USER else rows]
+            found[name] = found[name][slice(first, last) if name in WINDOW else rows]
     return found | {"offsets": since, "part_of": (begin + first, n_users), "rows_read": None}

@@ -22,8 +22,6 @@ from gateway.log.times import time_format_like
 if TYPE_CHECKING:
     from gateway.log.join_log import JoinLog
 
-__all__ = ["ReadReport", "Remark", "read_report"]
-
 _BATCH = 1 << 20
 # What programs write where there is no name; compared without case and outer spaces.
 _NO_NAMES = ("na", "n/a", "#n/a", "nan", "null", "nil", "none", "undefined", "unknown", "-1", "-",
@@ -36,45 +34,24 @@ _FEW = 1_000
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about a log that its owner should know.
+    """Something about a log that its owner should know."""
 
-    Parameters
-    ----------
-    what
-        Its kind, the same for every log.
-    count
-        How many rows, users, groups or joins it is about.
-    text
-        One sentence; it may hold names from the log, as literals. None for a mere count,
-        which nobody need be told.
-    """
-
-    what: str
-    count: int
+    what: str  # its kind, the same for every log
+    count: int  # of the rows, users, groups or joins that it is about
+    # One sentence; it may hold names from the log, as literals. None for a mere count, which
+    # nobody need be told.
     text: str | None = None
 
 
 @dataclass(frozen=True)
 class ReadReport:
-    """What was done to the data of a log.
+    """What was done to the data of a log."""
 
-    Parameters
-    ----------
-    rows
-        Rows that were read.
-    joins
-        Joins that were kept: each user and group once, at the earliest time.
-    users, groups
-        How many there are.
-    remarks
-        What looks odd, in a fixed order.
-    """
-
-    rows: int
-    joins: int
+    rows: int  # that were read
+    joins: int  # that were kept: each user and group once, at the earliest time
     users: int
     groups: int
-    remarks: tuple[Remark, ...] = ()
+    remarks: tuple[Remark, ...] = ()  # what looks odd, in a fixed order
 
     @property
     def repeats(self) -> int:
@@ -89,11 +66,8 @@ class ReadReport:
         """Return what is noteworthy, one sentence a line; nothing for a log without oddities."""
         said = [remark.text for remark in self.remarks if remark.text is not None]
         if self.repeats:
-            said.insert(
-                0,
-                f"{self.rows:,} rows, {self.joins:,} joins: {self.repeats:,} rows repeat a user "
-                "and group, of which the earliest counts",
-            )
+            kept = f"{self.rows:,} rows, {self.joins:,} joins: {self.repeats:,} rows repeat a user"
+            said.insert(0, f"{kept} and group, of which the earliest counts")
         return said
 
     def to_arrow(self) -> pa.Table:

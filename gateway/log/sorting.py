@@ -10,12 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gateway.arrays import AnyArray, Int32, Int64
-
-__all__ = ["TIE_BREAKERS", "canonical", "count_values"]
-
-TIE_BREAKERS = {"source": np.uint8, "confirmed": np.bool_, "inviter": np.int32,
-                "seed_group": np.int32, "left": np.int32}  # fmt: skip
-"""The further columns of a join, in order of their say between equal rows, and their types."""
+from gateway.log.invariants import TIE_BREAKERS
 
 # From so many rows on kernels do the work. Below it they are not worth a second to load.
 _LARGE = 1 << 20

@@ -11,8 +11,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel, prange
 
-__all__ = ["close_gaps", "count_by_user", "deal_out", "sort_users"]
-
 # Above this many rows of a user the library's sort is faster.
 _FEW = 48
 _LOW = np.int64(0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""CSV and NDJSON files, packed or not, as tables.
+"""CSV and NDJSON files, packed or not, as tables, and files with a list of names.
 
 pyarrow reads a good file fast, on several threads, and so cannot say where a bad one
 breaks. Only when it fails is the file read again, slowly, to find the place.
@@ -11,37 +11,31 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
 from gateway.errors import LogError
-from gateway.log.files import broken_stream, opened
-from gateway.log.messages import complaint, listed, shown
-
-__all__ = ["csv_batches", "csv_of", "json_batches", "read_header", "read_keys"]
-
+from gateway.log.files import broken_stream, format_of, opened, read_plain, unreadable
+from gateway.log.messages import complaint, did_you_mean, listed, shown
 
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)
 _DELIMITERS = ",;\t|"
+# Of a list of names: every group of the largest logs stands in a tenth of it.
+_LARGEST_LIST = 2**30
 # Rows of NDJSON that tell what its columns hold.
 _SAMPLE = 1_000
 _JSON_TYPES = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
 
 
 def read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV file.
-
-    Raises
-    ------
-    LogError
-        If there is no header or it cannot be read.
-    """
+    """Return the column names of a CSV file; a LogError says that there is no header."""
     try:
         header = next(_records(path))
         "".join(header).encode("utf-8")
@@ -57,29 +51,14 @@ def read_header(path: Path) -> list[str]:
 
 
 def csv_batches(
-    path: Path,
-    names: Sequence[str],
-    *,
-    by_dictionary: Sequence[str] = (),
-    block: int | None = None,
+    path: Path, names: Sequence[str], by_dictionary: Sequence[str] = (), *, block: int | None = None
 ) -> Generator[pa.RecordBatch]:
     """Yield the named columns of a CSV file as text; an empty cell is an empty string.
 
-    Parameters
-    ----------
-    path
-        The file: UTF-8, with a header; cells are separated by commas, semicolons, tabs or bars.
-    names
-        Columns, each in the header exactly once.
-    by_dictionary
-        Columns that are not spelt out.
-    block
-        Bytes of text to read at a time; None for all of it, on several threads.
-
-    Raises
-    ------
-    LogError
-        If the file is not UTF-8, has ragged rows, or its gzip stream is broken.
+    The file is UTF-8 with a header that has each name once; cells are separated by commas,
+    semicolons, tabs or bars. Columns ``by_dictionary`` are not spelt out. ``block``: bytes of
+    text to read at a time; None for all of it, on several threads. A LogError says that the
+    file is not UTF-8, has ragged rows, or cannot be unpacked.
     """
     text = dict.fromkeys(names, pa.string())
     text |= dict.fromkeys(by_dictionary, pa.dictionary(pa.int32(), pa.string()))
@@ -141,13 +120,9 @@ def _explained(path: Path, failure: Exception) -> LogError:
         if rows > 0:
             return _not_text(path, otherwise=str(failure))
     except csv.Error as error:
-        return complaint(
-            path,
-            f"data row {rows + 1}",
-            "cannot be read as CSV",
-            got=str(error),
-            hint="is a quote opened and never closed?",
-        )
+        hint = "is a quote opened and never closed?"
+        rule = "cannot be read as CSV"
+        return complaint(path, f"data row {rows + 1}", rule, got=str(error), hint=hint)
     except _BROKEN as error:
         return broken_stream(path, error)
     return complaint(path, "the file", "must hold at least one join; it has a header only")
@@ -186,10 +161,7 @@ def csv_of(table: Any) -> bytes:
 def read_keys(path: Path) -> dict[str, pa.DataType]:
     """Return the keys of the first objects of an NDJSON file, and the type of their values.
 
-    Raises
-    ------
-    LogError
-        If a line is no JSON object, or a key has values of several types.
+    A LogError says that a line is no JSON object, or a key has values of several types.
     """
     found: dict[str, pa.DataType] = {}
     for row, line in enumerate(islice(_lines(path), _SAMPLE), start=1):
@@ -207,26 +179,14 @@ def read_keys(path: Path) -> dict[str, pa.DataType]:
 def json_batches(
     path: Path, types: Mapping[str, pa.DataType], *, block: int | None = None
 ) -> Generator[pa.RecordBatch]:
-    """Yield columns of an NDJSON file.
+    """Yield columns of an NDJSON file, by name and type; ``block`` as in ``csv_batches``.
 
-    Parameters
-    ----------
-    path
-        The file: one JSON object a line.
-    types
-        Names of the columns, and their types.
-    block
-        Bytes of text to read at a time; None for all of it, on several threads.
-
-    Raises
-    ------
-    LogError
-        If a line is no JSON object, or a value is of another type (the message names the row).
+    A LogError says in which row a line is no JSON object, or a value is of another type.
     """
     parsing = pyarrow.json.ParseOptions(
         explicit_schema=pa.schema(list(types.items())), unexpected_field_behavior="ignore"
     )
-    size = block or max(path.stat().st_size, _LEAST_BLOCK)
+    size = block or max(path.stat().st_size, 2**20)
     reading = pyarrow.json.ReadOptions(use_threads=block is None, block_size=min(size, 2**30))
     try:
         with opened(path) as stream:
@@ -239,9 +199,6 @@ def json_batches(
                     yield batch.select(list(types))
     except (pa.ArrowException, *_BROKEN) as error:
         raise _explained_json(path, types, error) from error
-
-
-_LEAST_BLOCK = 1 << 20
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -277,3 +234,80 @@ def _explained_json(path: Path, types: Mapping[str, pa.DataType], failure: Excep
         return broken_stream(path, error)
     got = str(failure).splitlines()[0]
     return complaint(path, "the file", "cannot be read as NDJSON", got=got)
+
+
+# Lists of names, such as the target groups -------------------------------------------------
+
+
+def read_names(
+    path: str | Path, *, column: str | None = None, where: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return the names in a file, in its order, each once.
+
+    Without ``column`` and ``where`` a text file with one name a line; blank lines and white
+    space around a name are ignored. A name may begin with ``#``, as chat channels do.
+
+    Parameters
+    ----------
+    path
+        A UTF-8 text file; with ``column`` or ``where`` a CSV or gzip CSV file.
+    column
+        Which column of the CSV file holds the names; by default ``group``.
+    where
+        Column names and what must stand there, letter for letter, in a row that is taken:
+        ``{"category": "Tech"}``. All must hold.
+
+    Raises
+    ------
+    LogError
+        If the file cannot be read, is not UTF-8, lacks a column, or holds no name, or no row
+        that meets every condition.
+    """
+    path = Path(path)
+    if column is None and where is None:
+        names = _names_by_line(path)
+    else:
+        names = _cells(path, column or "group", where or {})
+    if not names:
+        raise complaint(path, "the file", "must hold at least one name, one a line; it holds none")
+    return names
+
+
+def _names_by_line(path: Path) -> tuple[str, ...]:
+    try:
+        lines = read_plain(path, _LARGEST_LIST).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return _each_once(_decoded(line, path, number) for number, line in enumerate(lines, start=1))
+
+
+def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]:
+    kind = format_of(path)
+    if kind != "csv":
+        raise complaint(path, "the list of names", f"must be a CSV file; it is of format {kind}")
+    header, wanted = read_header(path), list(dict.fromkeys([column, *where]))
+    for name in wanted:
+        if header.count(name) != 1:
+            rule = f"must be there once; the columns are {listed(header)}"
+            raise complaint(path, f"column {shown(name)}", rule, hint=did_you_mean(name, header))
+    rows = pa.Table.from_batches(list(csv_batches(path, wanted)))
+    for name, value in where.items():
+        meets = pc.equal(rows[name], value)
+        if not pc.any(meets).as_py():
+            hint = did_you_mean(value, pc.unique(rows[name]).to_pylist())
+            rule = f"must be {shown(value)} in some row that meets the conditions; it is in none"
+            raise complaint(path, f"column {shown(name)}", rule, hint=hint)
+        rows = rows.filter(meets)
+    return _each_once(name.strip() for name in rows[column].to_pylist())
+
+
+def _each_once(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        got = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
+        raise complaint(f"{path}:{number}", "the line", "must be UTF-8", got=got) from error

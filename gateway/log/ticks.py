@@ -16,9 +16,6 @@ import pyarrow as pa
 from gateway.errors import LogError
 from gateway.log.messages import shown
 
-__all__ = ["LARGEST_TICK", "Duration", "Tick", "in_words", "instants", "parse_duration",
-           "say_duration", "ticks_in"]  # fmt: skip
-
 Tick = Literal["day", "second", "integer"]
 Duration = int | str | timedelta
 """A span of time: ``"180d"``, ``timedelta(days=180)``, or a number of ticks."""
@@ -45,27 +42,16 @@ def in_words(ticks: Sequence[int], tick: Tick) -> list[str]:
 
 
 def parse_duration(text: str, tick: Tick) -> int:
-    """Return the number of ticks in a duration such as ``180d``, ``12h`` or ``30``.
+    """Return the number of ticks, in [1, 2**31 - 1], in a text such as ``180d``, ``12h`` or ``30``.
 
-    Parameters
-    ----------
-    text
-        A whole number and a unit: ``d`` or ``w`` in a log of days; also ``s``, ``min``
-        and ``h`` in a log of seconds. A bare number is a number of ticks, and is refused
-        in a log of seconds: who writes 180 hardly means three minutes.
-    tick
-        Unit of the log.
-
-    Returns
-    -------
-    int
-        In [1, 2**31 - 1].
+    It is a whole number and a unit: ``d`` or ``w`` in a log of days; also ``s``, ``min`` and
+    ``h`` in a log of seconds. A bare number is a number of ticks, and is refused in a log of
+    seconds: who writes 180 hardly means three minutes.
 
     Raises
     ------
     LogError
-        If the text is no duration, is out of range, or its unit is finer than the tick
-        or unknown to the log.
+        If the text is no duration, is out of range, or has another unit.
 
     Examples
     --------
@@ -93,24 +79,9 @@ def parse_duration(text: str, tick: Tick) -> int:
 
 
 def ticks_in(duration: Duration, tick: Tick, *, what: str, least: int = 1) -> int:
-    """Return the number of ticks in a duration, however it is given.
+    """Return the number of ticks in a duration, however it is given; as ``parse_duration``.
 
-    Parameters
-    ----------
-    duration
-        Text as ``parse_duration`` takes it, a ``timedelta``, or a whole number of ticks.
-    tick
-        Unit of the log.
-    what
-        What the duration is called in messages.
-    least
-        Smallest number of ticks; with 0 a bare 0 is good in any log.
-
-    Raises
-    ------
-    LogError
-        If it is no duration, is out of range or no whole number of ticks, or is a bare
-        number in a log of seconds.
+    ``what`` is what messages call it; with ``least`` 0 a bare 0 is good in any log.
 
     Examples
     --------

@@ -14,26 +14,18 @@ from gateway.errors import LogError, either
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.ticks import LARGEST_TICK, Tick, in_words
 
-__all__ = ["TimeFormat", "Times", "are_midnights", "check_span", "parse_times",
-           "time_format_like"]  # fmt: skip
-
 Kind = Literal["date", "naive", "zoned", "integer"]
 TimeFormat = Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"]
 """What whole numbers are: ticks of the log's own (``auto``), dates such as 20240131, or
 seconds or milliseconds since 1970-01-01 UTC."""
 
 _TICKS: dict[Kind, Tick] = {
-    "date": "day",
-    "naive": "second",
-    "zoned": "second",
-    "integer": "integer",
-}
+    "date": "day", "naive": "second", "zoned": "second", "integer": "integer",
+}  # fmt: skip
 _PHRASES: dict[Kind, str] = {
-    "date": "a date",
-    "naive": "a timestamp without a zone",
-    "zoned": "a timestamp with a zone",
-    "integer": "an integer",
-}
+    "date": "a date", "naive": "a timestamp without a zone",
+    "zoned": "a timestamp with a zone", "integer": "an integer",
+}  # fmt: skip
 
 _DATE = r"(000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d\d\d)-\d\d-\d\d"
 _NAIVE = _DATE + r"[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?"
@@ -44,11 +36,9 @@ _PATTERNS: dict[Kind, str] = {
     "integer": r"\A-?\d+\z",
 }
 _TYPES: dict[Kind, pa.DataType] = {
-    "date": pa.date32(),
-    "naive": pa.timestamp("s"),
-    "zoned": pa.timestamp("s", "UTC"),
+    "date": pa.date32(), "naive": pa.timestamp("s"), "zoned": pa.timestamp("s", "UTC"),
     "integer": pa.int64(),
-}
+}  # fmt: skip
 _READABLE = (
     "must hold dates (2020-03-01), ISO timestamps (2020-03-01T12:30:00Z) or integers, "
     "all of one kind"
@@ -67,18 +57,10 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 @dataclass(frozen=True, eq=False)
 class Times:
-    """Parsed times.
-
-    Parameters
-    ----------
-    ticks
-        int64: days or seconds since 1970-01-01 UTC, or the integers themselves.
-    kind
-        What the column held.
-    """
+    """Parsed times: days or seconds since 1970-01-01 UTC, or the integers themselves."""
 
     ticks: Int64
-    kind: Kind
+    kind: Kind  # what the column held
 
     @property
     def tick(self) -> Tick:
@@ -103,14 +85,9 @@ def parse_times(column: pa.Array, place: Place, *, form: TimeFormat = "auto") ->
     column
         Times, at least one, no nulls.
     place
-        The column, for messages.
+        What a LogError calls it that says that a value is no time, or that they differ in kind.
     form
         What whole numbers are; another one than ``auto`` needs whole numbers.
-
-    Raises
-    ------
-    LogError
-        If a value is not a time, or not all are of one kind.
     """
     times = _as_they_are(column, place)
     if form == "auto":
@@ -145,26 +122,21 @@ def _as_they_are(column: pa.Array, place: Place) -> Times:
     if pa.types.is_string(kind):
         return _from_text(column, place)
     if pa.types.is_date32(kind):
-        return Times(_numbers(column.cast(pa.int32()).cast(pa.int64())), "date")
+        return Times(column.cast(pa.int32()).cast(pa.int64()).to_numpy(), "date")
     # Arrow's own cast and division round towards zero, which is up before 1970.
     if pa.types.is_date64(kind):
-        return Times(_numbers(column.cast(pa.int64())) // (_DAY * 1_000), "date")
+        return Times(column.cast(pa.int64()).to_numpy() // (_DAY * 1_000), "date")
     if pa.types.is_timestamp(kind):
-        seconds = _numbers(column.cast(pa.int64())) // _PER_SECOND[kind.unit]
+        seconds = column.cast(pa.int64()).to_numpy() // _PER_SECOND[kind.unit]
         return Times(seconds, "zoned" if kind.tz else "naive")
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return Times(_whole_numbers(column, place), "integer")
     raise place.error(_READABLE, got=f"values of type {kind}")
 
 
-def _numbers(column: pa.Array) -> Int64:
-    numbers: Int64 = column.to_numpy()
-    return numbers
-
-
 def _whole_numbers(column: pa.Array, place: Place) -> Int64:
     if pa.types.is_signed_integer(column.type):
-        return _numbers(column.cast(pa.int64()))
+        return np.asarray(column.cast(pa.int64()))
     values = column.to_numpy()
     # Above 2**53 a float no longer tells one integer from the next.
     limit = 2**53 if values.dtype.kind == "f" else 2**63 - 1
@@ -184,24 +156,15 @@ def are_midnights(seconds: Ints, first: int = 0) -> bool:
 
 
 def check_span(where: object, first: int, last: int, *, tick: Tick) -> None:
-    """Check that the ticks of a log, counted from its first, fit into 32 bits.
-
-    Raises
-    ------
-    LogError
-        If they do not.
-    """
+    """Raise a LogError unless the ticks of a log, counted from its first, fit into 32 bits."""
     if last - first > LARGEST_TICK:
         unit = "in all" if tick == "integer" else f"{tick}s"
         rule = f"must span at most {LARGEST_TICK:,} {unit}, so that it fits into 32 bits"
         form = time_format_like(first, last) if tick == "integer" else None
-        hint = None if form is None else f"say what the numbers are: {_option(form)}"
+        option = either(f"time_format={form!r}", f"--time-format {form}")
+        hint = None if form is None else f"say what the numbers are: {option}"
         got = " to ".join(in_words([first, last], tick))
         raise complaint(where, "the time", rule, got=got, hint=hint)
-
-
-def _option(form: TimeFormat) -> str:
-    return either(f"time_format={form!r}", f"--time-format {form}")
 
 
 def time_format_like(first: int, last: int) -> TimeFormat | None:
@@ -246,7 +209,7 @@ def _ticks(text: pa.Array, kind: Kind) -> Int64:
     if kind in ("naive", "zoned"):
         text = pc.replace_substring_regex(text, r"[.,]\d+", "")
     times = text.cast(_TYPES[kind])
-    return _numbers((times.cast(pa.int32()) if kind == "date" else times).cast(pa.int64()))
+    return np.asarray((times.cast(pa.int32()) if kind == "date" else times).cast(pa.int64()))
 
 
 def _fits(column: pa.Array, kind: Kind) -> Mask:

@@ -20,9 +20,6 @@ from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import shown
 
-__all__ = ["HERE", "Kept", "Work", "Workers", "check_room", "check_training", "current_work",
-           "new_column", "over_parts", "parse_size", "scratch_folder", "working"]  # fmt: skip
-
 R = TypeVar("R")
 
 _UNITS = {"": 1, "B": 1}
@@ -36,12 +33,7 @@ _TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
 
 
 def parse_size(text: str) -> int:
-    """Return a number of bytes written as ``2GiB``, ``500MB`` or ``1000000``.
-
-    Raises
-    ------
-    LogError
-        If the text is no such amount.
+    """Return a number of bytes written as ``2GiB``, ``500MB`` or ``1000000``, else a LogError.
 
     Examples
     --------
@@ -118,18 +110,11 @@ HERE: Workers = _Here()
 
 @dataclass(frozen=True)
 class Work:
-    """How a log is worked on.
+    """How a log is worked on."""
 
-    Parameters
-    ----------
-    workers
-        Who adds up its parts.
-    memory
-        Bytes that the work may take in each process, the program itself and the pages of
-        mapped files not counted; None for any number.
-    """
-
-    workers: Workers = HERE
+    workers: Workers = HERE  # who adds up its parts
+    # Bytes that the work may take in each process, the program itself and the pages of mapped
+    # files not counted; None for any number.
     memory: int | None = None
 
 
@@ -153,21 +138,9 @@ def working(work: Work) -> Iterator[None]:
 
 
 def over_parts(joins: JoinLog, ask: Callable[..., R], *given: Any) -> Iterator[R]:
-    """Yield ``ask(part, *given)`` of every part of a log.
+    """Yield ``ask(part, *given)`` of every part of a log, in order, whoever computes them.
 
-    Parameters
-    ----------
-    joins
-        The log.
-    ask
-        A function of a module, so that workers elsewhere can find it.
-    given
-        What else it takes.
-
-    Yields
-    ------
-    R
-        In order of the users, whoever computes them.
+    ``ask`` is a function of a module, so that workers elsewhere can find it.
     """
     yield from _WORK.get().workers.map(ask, ((part, *given) for part in joins.parts()))
 
@@ -176,10 +149,7 @@ def over_parts(joins: JoinLog, ask: Callable[..., R], *given: Any) -> Iterator[R
 def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
     """Give a folder for columns too long for the memory, gone after the block; else None.
 
-    Parameters
-    ----------
-    parent
-        Where the folder lies; None for the system's place for temporary files.
+    It lies in ``parent``, or in the system's place for temporary files.
     """
     if _WORK.get().memory is None:
         yield None
@@ -201,26 +171,14 @@ def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> AnyAr
 
 
 def check_training(joins: JoinLog) -> None:
-    """Check that training on a log fits into the memory.
-
-    Raises
-    ------
-    LogError
-        If it does not; the message says how much is needed.
-    """
+    """Check that training on a log fits into the memory; as ``check_room``."""
     count, size = joins.n_joins, joins.n_groups
     needed = count * _TRAINING_PER_JOIN + size * _TRAINING_PER_GROUP
     check_room(needed, f"training on {count:,} joins of {size:,} groups")
 
 
 def check_room(count: int, what: str) -> None:
-    """Check that so many bytes fit into the memory, beside what libraries take.
-
-    Raises
-    ------
-    LogError
-        If they do not; the message says how much is needed.
-    """
+    """Raise a LogError unless so many bytes fit into the memory, beside what libraries take."""
     memory, needed = _WORK.get().memory, _RESERVE + count
     if memory is not None and needed > memory:
         rule = f"must be at least {needed / 2**20:,.0f} MiB for {what}"
