@@ -23,8 +23,6 @@ from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits, Scorer
 from gateway.score.states import block_bounds
 
-__all__ = ["SklearnModel", "SklearnScorer", "as_scorer", "expand_prefixes"]
-
 _CLIP = 1e-12
 SCORERS: Mapping[str, Callable[[], Scorer]] = {
     "logistic": LogisticScorer, "boosted": BoostedScorer, "markov": MarkovScorer,

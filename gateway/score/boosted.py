@@ -22,9 +22,6 @@ from gateway.score.states import (
     running_sum,
 )
 
-__all__ = ["FEATURES", "BoostedModel", "BoostedScorer"]
-
-
 FEATURES = ("joins", "blocks", "tenure", "gap", "mean", "highest", "last")
 # Parts of the training users: the groups' values for one are learnt from the others.
 _PARTS = 3

@@ -13,9 +13,6 @@ from scipy.special import expit, logit
 from gateway.arrays import Float64, Mask
 from gateway.score.calibration_kernels import line_sums
 
-__all__ = ["CHUNKS", "CLIP", "Calibration", "Calibrator", "Line", "chunks_of", "fit_calibrator",
-           "newton"]  # fmt: skip
-
 Calibration = Literal["none", "platt", "isotonic"]
 Calibrator = Callable[[Float64], Float64]
 

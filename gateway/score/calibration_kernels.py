@@ -5,8 +5,6 @@ from __future__ import annotations
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.score.prefix_loss_kernels import MOST_LOGIT, exponential
 
-__all__ = ["line_sums"]
-
 
 @inner_kernel
 def _add_lanes(z, label, slope, intercept, lanes):  # type: ignore[no-untyped-def]

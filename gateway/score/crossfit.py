@@ -28,8 +28,6 @@ from gateway.score.scorer import Logits, Scorer
 from gateway.score.scores import COLUMNS, Learnt, Scores, fill_logits, fill_scores
 from gateway.targets import TargetSet, as_targets
 
-__all__ = ["INNER_FOLDS", "assign_folds", "score_joins"]
-
 # Parts into which the training users of a fold are cut to calibrate.
 INNER_FOLDS = 3
 # A kernel of fewer rows is done before a second thread is awake.

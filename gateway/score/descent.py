@@ -13,8 +13,6 @@ from threadpoolctl import ThreadpoolController
 
 from gateway.arrays import Float64
 
-__all__ = ["Minimum", "minimise", "one_blas_thread"]
-
 # Value and gradient at a point.
 Loss = Callable[[Float64], tuple[float, Float64]]
 

@@ -19,8 +19,6 @@ from gateway.score.scorer import Logits
 
 Linear = tuple[Sequence[LogisticModel], Int8]
 
-__all__ = ["Expectation", "expectation_edges", "expectation_gradient", "fit_expectation"]
-
 
 # Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
 # quantiles of calendar time and of the time since the user's first join.

@@ -7,8 +7,6 @@ import numpy as np
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.score.prefix_loss_kernels import sigmoid
 
-__all__ = ["expectation_sums", "expected_rows", "first_outcomes", "training_outcomes"]
-
 
 @inner_kernel
 def _bin(edges, x):  # type: ignore[no-untyped-def]

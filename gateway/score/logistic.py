@@ -22,9 +22,6 @@ from gateway.score.prefix_loss_kernels import CALENDAR
 from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 
-__all__ = ["KEEP", "PENALTIES", "LogisticModel", "LogisticScorer", "fill_linear"]
-
-
 # Half decades, which is as finely as the held-out loss can tell penalties apart.
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 # Share held out, and a factor that makes of the hash another one, unrelated to the folds.

@@ -17,8 +17,6 @@ from gateway.score.prefix_loss_kernels import (
     time_bin,
 )
 
-__all__ = ["USERS", "fill_around"]
-
 # Users of a piece: few enough for its rows to stay in the second cache.
 USERS = 256
 

@@ -12,8 +12,6 @@ from gateway.score.prefixes import Prefixes
 from gateway.score.scorer import Logits
 from gateway.score.states import block_before, block_mean
 
-__all__ = ["MarkovModel", "MarkovScorer"]
-
 
 @dataclass(frozen=True, eq=False)
 class MarkovModel:

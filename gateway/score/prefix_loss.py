@@ -30,9 +30,6 @@ from gateway.score.prefix_loss_kernels import (
 )
 from gateway.score.prefixes import Prefixes
 
-__all__ = ["Form", "PrefixLoss", "bins_to_steps", "cells", "pack_rows", "steps_to_bins"]
-
-
 # Rows that go through the loops of a kernel together: their logits stay in the first cache.
 ROOM = 256
 # Sums are added chunk by chunk, the same ones whatever the threads; each has a gradient of

@@ -20,12 +20,6 @@ import numpy as np
 
 from gateway._numba import bits_of, float_of, inner_kernel, parallel_kernel, prange
 
-__all__ = [
-    "BLOCK", "CALENDAR", "GAPS", "GROUP", "JOINS", "LABEL", "MOST_LOGIT", "TENURES", "TRAINS",
-    "add_chunks", "calendar_bin", "chunk_losses", "count_flags", "count_later", "exponential",
-    "joins_bin", "sigmoid", "time_bin", "trim_users", "write_cells", "write_codes",
-]  # fmt: skip
-
 # Bits of a code: the group's, then three flags; the sign is that the row starts a user.
 BLOCK = 28
 TRAINS = 29

@@ -18,8 +18,6 @@ from gateway.randomness import name_uniforms
 from gateway.score.prefixes_kernels import NEVER, cut_at_target, lay_out
 from gateway.targets import TargetSet
 
-__all__ = ["POSITION_EDGES", "UNRESOLVED", "NewColumn", "Prefixes", "build_prefixes", "columns_in"]
-
 NewColumn = Callable[[str, npt.DTypeLike, int], npt.NDArray[Any]]
 """Makes a column by its name, kind and length, to be filled."""
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from gateway._numba import parallel_kernel, prange
 
-__all__ = ["NEVER", "cut_at_target", "lay_out"]
-
 # Tick of a target join that never comes.
 NEVER = np.iinfo(np.int64).max
 

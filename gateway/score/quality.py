@@ -15,14 +15,6 @@ from gateway.arrays import Float64, Int64
 from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes
 from gateway.score.states import block_mean
 
-__all__ = [
-    "Quality",
-    "measure_baselines",
-    "measure_quality",
-    "measure_scores",
-    "reliability_table",
-]
-
 # Probabilities of outcome 0, and of outcome 1, each in order.
 _ByOutcome = tuple[Float64, Float64]
 _EPSILON = float(np.finfo(np.float64).eps)

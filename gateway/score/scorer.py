@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from gateway.score.prefixes import Prefixes
 
-__all__ = ["Logits", "Model", "Scorer"]
-
 
 class Logits(NamedTuple):
     """Log-odds for each row, shape (n_rows,) each; rows of users not asked for are zero.

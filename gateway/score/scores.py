@@ -27,8 +27,6 @@ from gateway.targets import TargetSet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["COLUMNS", "Learnt", "Scores", "fill_logits", "fill_scores"]
-
 COLUMNS = ("before", "after", "expected", "at_end")
 
 

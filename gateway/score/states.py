@@ -9,16 +9,6 @@ import numpy as np
 from gateway.arrays import Float64, Int64
 from gateway.score.prefixes import Prefixes
 
-__all__ = [
-    "Running",
-    "block_before",
-    "block_bounds",
-    "block_mean",
-    "running_count",
-    "running_maximum",
-    "running_sum",
-]
-
 
 class Running(NamedTuple):
     """A running value for each row, shape (n_rows,) each.
