@@ -19,7 +19,7 @@ from gateway.detect import EdgesOptions, detect_edges
 from gateway.detect.edges import conditional, traces
 from gateway.detect.edges.conditional import Slots, estimate_effects, fit_slots, pairs_of
 from gateway.errors import LogError
-from gateway.log import part_views
+from gateway.log import invariants
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 from tests import naive_edges
@@ -357,7 +357,7 @@ def test_detection__has_the_same_bits_for_any_parts_and_threads(monkeypatch):
     before = threads()
     try:
         set_threads(1)
-        monkeypatch.setattr(part_views, "JOINS_PER_PART", 64)
+        monkeypatch.setattr(invariants, "JOINS_PER_PART", 64)
         parts = detect_edges(joins, targets).to_arrow()
     finally:
         set_threads(before)

@@ -219,8 +219,8 @@ def test_join_log__arrays_cannot_be_written_and_the_callers_still_can() -> None:
 def test_join_log__refuses_columns_that_break_its_rules(
     changes: dict[str, Any], said: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is checked in several batches is checked across their ends too.
-    monkeypatch.setattr(invariants, "_BATCH", batch)
+    # What is checked in several parts is checked in each.
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", batch)
     assert _log().n_joins == 3
     with pytest.raises(ValueError, match=re.escape(said)):
         _log(**changes)

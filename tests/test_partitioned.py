@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.app import app
 from gateway.errors import GatewayError, LogError
-from gateway.log import file_digest, part_views
+from gateway.log import file_digest, invariants
 from gateway.log.columns import Columns
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
@@ -111,7 +111,7 @@ def test_convert_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("joins_per_part", [1, 7, 10**5])
 def test_parts__end_with_the_user_who_fills_them(tmp_path, monkeypatch, joins_per_part):
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", joins_per_part)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", joins_per_part)
     log = _write_csv(tmp_path / "a.csv", _rows(120))
     _convert(log, tmp_path / "parts")
     joins = JoinLog.read(log)
@@ -128,7 +128,7 @@ def test_parts__end_with_the_user_who_fills_them(tmp_path, monkeypatch, joins_pe
 
 @pytest.mark.parametrize("place", ["memory", "mapped"])
 def test_parts__are_views_of_the_whole_log(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 500)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 500)
     log = _write_csv(tmp_path / "a.csv", _rows())
     _convert(log, tmp_path / "parts")
     joins = JoinLog.read(tmp_path / "parts" if place == "mapped" else log)
@@ -147,7 +147,7 @@ def test_parts__are_views_of_the_whole_log(tmp_path, monkeypatch, place):
 
 @pytest.mark.parametrize("place", ["memory", "mapped"])
 def test_parts__go_to_another_process_whole(tmp_path, monkeypatch, place):
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 500)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 500)
     log = _write_csv(tmp_path / "a.csv", _rows())
     _convert(log, tmp_path / "parts")
     joins = JoinLog.read(tmp_path / "parts" if place == "mapped" else log)

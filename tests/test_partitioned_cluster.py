@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import DETECTORS, Detection, detect
 from gateway.errors import GatewayError
-from gateway.log import part_views
+from gateway.log import invariants
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.work import HERE, Kept, Work, Workers, over_parts, working
@@ -75,7 +75,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _small_parts(monkeypatch) -> None:
     """Some ten parts to the log."""
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 240)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 240)
 
 
 class Clusters:

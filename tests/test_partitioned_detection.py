@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import DETECTORS, Detection, detect
 from gateway.errors import GatewayError, LogError
-from gateway.log import part_views
+from gateway.log import invariants
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, over_parts, working
@@ -85,7 +85,7 @@ def logs(request, tmp_path_factory) -> tuple[JoinLog, JoinLog]:
 @pytest.fixture
 def small_parts(monkeypatch) -> None:
     """Some forty parts to a log of a test."""
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 60)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 60)
 
 
 def _targets(joins: JoinLog) -> TargetSet:
@@ -127,7 +127,7 @@ def test_detect__is_the_same_bits_on_a_mapped_log_and_by_workers(logs, name, opt
 def test_detect__counts_the_same_in_many_parts_as_in_one(logs, monkeypatch, name) -> None:
     joins, _ = logs
     expected = detect(joins, _targets(joins), detector=name, min_joiners=1)
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 60)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 60)
     assert len(list(joins.parts())) > 20
     got = detect(joins, _targets(joins), detector=name, min_joiners=1)
     assert got.n_joiners.tolist() == expected.n_joiners.tolist()

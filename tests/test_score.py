@@ -25,8 +25,7 @@ from gateway.score import (
     reliability_table,
     score_joins,
 )
-from gateway.score.calibration import fit_calibrator
-from gateway.score.expectation import fit_expectation
+from gateway.score.calibration import fit_calibrator, fit_expectation
 from gateway.score.logistic import PENALTIES
 from gateway.score.quality import measure_quality
 from gateway.targets import TargetSet

@@ -13,9 +13,8 @@ from gateway._numba import kernel, set_threads
 from gateway.log.join_log import JoinLog
 from gateway.log.work import HERE, Work, working
 from gateway.score import LogisticScorer, PrefixLoss, SklearnScorer, build_prefixes, score_joins
-from gateway.score.calibration import Line, fit_calibrator
+from gateway.score.calibration import Line, expectation_edges, expectation_gradient, fit_calibrator
 from gateway.score.descent import minimise
-from gateway.score.expectation import expectation_edges, expectation_gradient
 from gateway.score.prefix_loss import (
     STEP_PENALTY,
     STEPS,

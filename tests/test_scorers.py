@@ -14,7 +14,7 @@ from gateway.detect import SpikeOptions, detect_spikes
 from gateway.log.join_log import JoinLog
 from gateway.pipeline import execute
 from gateway.score import BoostedScorer, MarkovScorer, build_prefixes, score_joins
-from gateway.score.states import block_mean, running_count, running_maximum, running_sum
+from gateway.score.prefixes import block_mean, running_count, running_maximum, running_sum
 from gateway.targets import TargetSet, named_targets
 from tests import naive
 from tests.worlds import first_groups, linked_log, random_log, small_config

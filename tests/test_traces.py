@@ -25,7 +25,7 @@ from gateway.analyses import until
 from gateway.cli.app import app
 from gateway.cli.own_logs import config_for_log
 from gateway.errors import LogError
-from gateway.log import conversion, part_views
+from gateway.log import conversion, invariants
 from gateway.log.columns import Columns
 from gateway.log.join_log import SOURCES, STAYS, JoinLog
 
@@ -147,7 +147,7 @@ def test_windows__of_who_only_invites_reach_from_first_to_last_invitation(tmp_pa
 def test_parts__hold_traces_and_the_ids_of_inviters_in_the_whole_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part_views, "JOINS_PER_PART", 1)
+    monkeypatch.setattr(invariants, "JOINS_PER_PART", 1)
     path = _written(tmp_path)
     joins = JoinLog.read(path, **NAMES)  # type: ignore[arg-type]
     for whole in (joins, _converted(path, tmp_path / "parts", **NAMES)):

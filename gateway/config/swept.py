@@ -70,7 +70,7 @@ class AxisSection(Section):
         "the values; a list alone is short for it",
         min_length=1,
         strict=False,
-        rule="a list of finite values, at least one",
+        json_schema_extra={"x-rule": "a list of finite values, at least one"},
     )
     low: Number | None = setting(None, "least value of a range", ge=-LARGEST, le=LARGEST)
     high: Number | None = setting(None, "largest value of a range", ge=-LARGEST, le=LARGEST)

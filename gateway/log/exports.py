@@ -39,9 +39,9 @@ from gateway.provenance import memory_bytes
 # not tell: English and French.
 _JOINS = ("became a member", "devenu")
 _LEAVES = ("stopped being a member", "arrêté d'être membre")
-# Kinds of Telegram chats in which nobody joins anything.
 # Bytes that Python takes for an object, a list, a text and an item that these stand for.
 _SIZES = {b"{": 232, b"[": 88, b'"': 29, b",": 40}
+# Kinds of Telegram chats in which nobody joins anything.
 _NO_GROUPS = ("personal_chat", "saved_messages", "bot_chat", "replies", "verification_codes")
 _FORMS = (
     "must hold your_group_membership_activity.json of a Facebook download, a Telegram result.json, "
@@ -63,22 +63,10 @@ class _Join(NamedTuple):
 def read_export(path: Path) -> pa.Table:
     """Return the joins in the data that a platform gave its users.
 
-    Parameters
-    ----------
-    path
-        A JSON file, a zip archive, or a folder of them, at any depth. Each file is read whole,
-        and let go of before the next one.
-
-    Returns
-    -------
-    pyarrow.Table
-        ``user``, ``group``, ``time`` (seconds, UTC); ``left`` and ``inviter`` where any is known.
-
-    Raises
-    ------
-    LogError
-        If it holds nothing of the kind, or something that cannot be understood; or a file that
-        would take more memory than there is.
+    The path is that of a JSON file, a zip archive, or a folder of them, at any depth; each file
+    is read whole, and let go of before the next one. The table has ``user``, ``group``, ``time``
+    (seconds, UTC), and ``left`` and ``inviter`` where any is known. A LogError says that there is
+    nothing of the kind, that it cannot be understood, or would take more memory than there is.
     """
     first: dict[tuple[str, str, str], _Join] = {}
     activity: list[_Activity] = []
@@ -97,10 +85,7 @@ def read_export(path: Path) -> pa.Table:
     # Of several groups with one name each has its number too.
     alike = Counter(name for name, _ in {(join.group, join.group_id) for join in first.values()})
     user, name, time, left, inviter, number = zip(*first.values(), strict=True)
-    group = [
-        f"{each} ({own})" if alike[each] > 1 else each
-        for each, own in zip(name, number, strict=True)
-    ]
+    group = [f"{n} ({own})" if alike[n] > 1 else n for n, own in zip(name, number, strict=True)]
     seconds = pa.timestamp("s", "UTC")
     columns = {"user": pa.array(user), "group": pa.array(group), "time": pa.array(time, seconds)}
     if any(value is not None for value in left):
@@ -156,13 +141,7 @@ def _documents_in(path: Path, owner: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _parsed(where: str, stream: IO[bytes]) -> Any:
-    """Return a JSON value, after a look at the memory that it takes.
-
-    Raises
-    ------
-    LogError
-        If it is none, or would not fit into memory.
-    """
+    """Return a JSON value, after a look at the memory that it takes."""
     memory = memory_bytes()
     content = stream.read(memory // 3)
     needed = memory_of(content)

@@ -158,16 +158,11 @@ class JoinLog(Views, Tabular):
             Ticks, one for all users or one for each of them: in the order of ``users``,
             else in order of their names. Without a first tick it is not known; without a
             last one it is that of all rows, repeated ones included: they too were seen.
-        source
-            Index into ``sources``, shape (n_rows,).
+        source, confirmed, inviter, seed_group, left
+            As the columns of a log, shape (n_rows,), with ids like those of ``user`` and
+            ``group``.
         sources
             Names of the sources, the first of which are ``SOURCES``; at most 256.
-        confirmed
-            Booleans, shape (n_rows,).
-        inviter, seed_group
-            Ids like those of ``user`` and ``group``, -1 for none, shape (n_rows,).
-        left
-            Ticks, ``STAYS`` for who did not leave, shape (n_rows,).
 
         Returns
         -------

@@ -12,26 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.errors import LogError
-from gateway.log.invariants import DTYPES, WINDOW, check_names, checked_columns
+from gateway.log.invariants import DTYPES, WINDOW, checked_columns, cut_users
 from gateway.log.mapped import Mapped, map_folder
 from gateway.log.messages import complaint
-
-JOINS_PER_PART = 1 << 18
-"""A part ends with the user with whom it reaches so many joins: enough for the arrays of all
-groups to be small beside it."""
-
-# Names that are checked at a time.
-_NAMES = 1 << 20
-
-
-def cut_users(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield first user, and the one after the last, of each part."""
-    first, n_users = 0, len(offsets) - 1
-    while first < n_users:
-        reached = int(np.searchsorted(offsets, offsets[first] + JOINS_PER_PART))
-        last = min(max(reached, first + 1), n_users)
-        yield first, last
-        first = last
 
 
 class Views:
@@ -59,13 +42,12 @@ class Views:
             If it is no converted log, another version wrote it, or it was changed.
         """
         columns, mapped = map_folder(Path(folder))
-        log = cls._viewed(columns, mapped)
         try:
-            log._check(mapped)
+            checked_columns(columns, mapped.release)
         except (ValueError, pa.ArrowInvalid) as error:
             rule = "cannot be used; was it changed by another program?"
             raise complaint(folder, "the log", rule, got=str(error)) from error
-        return log
+        return cls._viewed(columns, mapped)
 
     def parts(self) -> Iterator[Self]:
         """Yield the log as logs of some users each, in order, and of all groups.
@@ -100,24 +82,6 @@ class Views:
         """Return the log of the users ``first`` to ``last - 1``, as views; as ``parts``."""
         mapped = None if self._mapped is None else self._mapped.of_users(first, last)
         return self._viewed(_fields_of_users(vars(self), first, last), mapped)
-
-    def _check(self, mapped: Mapped) -> None:
-        """Check the columns, giving back the memory of what was looked at.
-
-        Raises a ValueError, or pyarrow's ArrowInvalid, for what no log holds.
-        """
-        columns = vars(self)
-        joins = len(columns["group"])
-        if columns["offsets"][0] != 0 or columns["offsets"][-1] != joins:
-            raise ValueError(f"offsets must run from 0 to the number of joins, {joins}")
-        for what in ("users", "groups"):
-            for first in range(0, len(columns[what]), _NAMES):
-                names = columns[what][first : first + _NAMES + 1]
-                names.validate(full=True)
-                check_names(what, names)
-                mapped.release()
-        for part in self.parts():
-            checked_columns(vars(part))
 
 
 @lru_cache(maxsize=1)

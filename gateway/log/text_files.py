@@ -116,7 +116,9 @@ def _explained(path: Path, failure: Exception) -> LogError:
         for record in records:
             rows += 1
             if len(record) != width:
-                return _ragged(path, rows, record, width)
+                got = f"{len(record)} ({listed(record)})"
+                rule = f"must have as many cells as the header, {width}"
+                return complaint(path, f"data row {rows}", rule, got=got)
         if rows > 0:
             return _not_text(path, otherwise=str(failure))
     except csv.Error as error:
@@ -126,12 +128,6 @@ def _explained(path: Path, failure: Exception) -> LogError:
     except _BROKEN as error:
         return broken_stream(path, error)
     return complaint(path, "the file", "must hold at least one join; it has a header only")
-
-
-def _ragged(path: Path, row: int, record: list[str], width: int) -> LogError:
-    got = f"{len(record)} ({listed(record)})"
-    rule = f"must have as many cells as the header, {width}"
-    return complaint(path, f"data row {row}", rule, got=got)
 
 
 def _not_text(path: Path, *, otherwise: str = "") -> LogError:
@@ -275,10 +271,15 @@ def read_names(
 
 def _names_by_line(path: Path) -> tuple[str, ...]:
     try:
-        lines = read_plain(path, _LARGEST_LIST).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        text = read_plain(path, _LARGEST_LIST).removeprefix(b"\xef\xbb\xbf").decode()
     except OSError as error:
         raise unreadable(path, error) from error
-    return _each_once(_decoded(line, path, number) for number, line in enumerate(lines, start=1))
+    except UnicodeDecodeError as error:
+        *lines, line = error.object[: error.start].split(b"\n")
+        where, got = f"{path}:{len(lines) + 1}", f"byte 0x{error.object[error.start]:02x}"
+        got += f" at position {len(line) + 1}"
+        raise complaint(where, "the line", "must be UTF-8", got=got) from error
+    return _each_once(line.strip() for line in text.split("\n"))
 
 
 def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]:
@@ -303,11 +304,3 @@ def _cells(path: Path, column: str, where: Mapping[str, str]) -> tuple[str, ...]
 
 def _each_once(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
-
-
-def _decoded(line: bytes, path: Path, number: int) -> str:
-    try:
-        return line.decode("utf-8").strip()
-    except UnicodeDecodeError as error:
-        got = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
-        raise complaint(f"{path}:{number}", "the line", "must be UTF-8", got=got) from error

@@ -145,6 +145,13 @@ def over_parts(joins: JoinLog, ask: Callable[..., R], *given: Any) -> Iterator[R
     yield from _WORK.get().workers.map(ask, ((part, *given) for part in joins.parts()))
 
 
+def shares(n: int) -> Iterator[slice]:
+    """Yield the chunks, of ``n`` one after the other, of each worker."""
+    units = min(_WORK.get().workers.count, n)
+    for k in range(units):
+        yield slice(k * n // units, (k + 1) * n // units)
+
+
 @contextmanager
 def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
     """Give a folder for columns too long for the memory, gone after the block; else None.

@@ -8,11 +8,10 @@ from gateway.score.adapter import SklearnScorer
 from gateway.score.boosted import BoostedScorer
 from gateway.score.crossfit import assign_folds, score_joins
 from gateway.score.logistic import LogisticModel, LogisticScorer
-from gateway.score.markov import MarkovScorer
 from gateway.score.prefix_loss import PrefixLoss
 from gateway.score.prefixes import UNRESOLVED, Prefixes, build_prefixes
 from gateway.score.quality import Quality, measure_quality, reliability_table
-from gateway.score.scorer import Logits, Model, Scorer
+from gateway.score.scorer import Logits, MarkovScorer, Model, Scorer
 from gateway.score.scores import Scores
 
 __all__ = [

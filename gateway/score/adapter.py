@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import logit
 
 from gateway.arrays import Int64, Mask
 from gateway.errors import GatewayError, Problem
@@ -18,12 +17,9 @@ from gateway.log.messages import did_you_mean, shown
 from gateway.plugins import Plugin, find_plugin, plugin_names, speaking_of
 from gateway.score.boosted import BoostedScorer
 from gateway.score.logistic import LogisticScorer
-from gateway.score.markov import MarkovScorer
-from gateway.score.prefixes import Prefixes
-from gateway.score.scorer import Logits, Scorer
-from gateway.score.states import block_bounds
+from gateway.score.prefixes import Prefixes, block_bounds
+from gateway.score.scorer import Logits, MarkovScorer, Scorer, log_odds
 
-_CLIP = 1e-12
 SCORERS: Mapping[str, Callable[[], Scorer]] = {
     "logistic": LogisticScorer, "boosted": BoostedScorer, "markov": MarkovScorer,
 }  # fmt: skip
@@ -81,21 +77,11 @@ def _is_dense(classifier: Any) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class OutsideScorer:
-    """A scorer that is not of this package, or what it learnt: what it gives is looked at.
+    """A scorer that is not of this package, or what it learnt: what it gives is looked at."""
 
-    Parameters
-    ----------
-    inner
-        The scorer, or its model.
-    name
-        Of the scorer, as it stands in the tables.
-    plugin
-        Who brings it, to be named where it fails; None for the caller's own.
-    """
-
-    inner: Any
-    name: str
-    plugin: Plugin | None
+    inner: Any  # the scorer, or its model
+    name: str  # of the scorer, as it stands in the tables
+    plugin: Plugin | None  # who brings it, to be named where it fails; None: the caller
 
     @property
     def what(self) -> str:
@@ -111,13 +97,7 @@ class OutsideScorer:
         return self._with("fit", prefixes, users)
 
     def logits(self, prefixes: Prefixes, users: Mask) -> Logits:
-        """Return the log-odds of the rows of ``users``.
-
-        Raises
-        ------
-        GatewayError
-            If they are not finite numbers, one for each row.
-        """
+        """Return the log-odds of the rows of ``users``: finite numbers, or a GatewayError."""
         found, n = self._call("logits", prefixes, users), len(prefixes.group)
         try:
             columns = [np.asarray(column, np.float64) for column in found]
@@ -165,8 +145,7 @@ class SklearnModel:
             rule = f"must give two probabilities for each of {x.shape[0]:,} rows"
             got = f"shape {np.shape(p)}"
             raise GatewayError(str(Problem(type(self.classifier).__name__, rule, got)))
-        p = p[:, 1]
-        return np.asarray(logit(np.clip(p, _CLIP, 1 - _CLIP)))
+        return log_odds(p[:, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,16 +192,7 @@ def expand_prefixes(
 ) -> sparse.csr_array:
     """Write out the bag of groups of some rows, shape (len(rows), n_groups).
 
-    Parameters
-    ----------
-    prefixes
-        The rows.
-    rows
-        Which of them.
-    upto
-        Past the last row that the bag holds, shape (len(rows),).
-    with_own
-        Whether the row's own join is put into the bag too.
+    It holds the user's rows before ``upto``, shape (len(rows),), and the row itself where asked.
     """
     start = prefixes.offsets[prefixes.user()[rows]]
     length = upto - start + with_own

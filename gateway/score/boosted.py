@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from gateway.arrays import Float64, Mask
-from gateway.score.prefixes import Prefixes
-from gateway.score.scorer import Logits
-from gateway.score.states import (
+from gateway.score.prefixes import (
+    Prefixes,
     Running,
     block_before,
     block_mean,
@@ -21,13 +19,13 @@ from gateway.score.states import (
     running_maximum,
     running_sum,
 )
+from gateway.score.scorer import Logits, base_rate, log_odds
 
 FEATURES = ("joins", "blocks", "tenure", "gap", "mean", "highest", "last")
 # Parts of the training users: the groups' values for one are learnt from the others.
 _PARTS = 3
 # Makes of the hash of a name another one, unrelated to folds and inner folds.
 _SALT = 2.0**24
-_CLIP = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ class BoostedModel:
             return found
         with threadpool_limits(limits=1, user_api="openmp"):
             p = self.trees.predict_proba(x[asked])[:, 1]
-        found[asked] = logit(np.clip(p, _CLIP, 1 - _CLIP))
+        found[asked] = log_odds(p)
         return found
 
 
@@ -121,7 +119,7 @@ class BoostedScorer:
         # One thread: sums over rows must not depend on how many there are.
         with threadpool_limits(limits=1, user_api="openmp"):
             trees.fit(x, prefixes.label[rows])
-        base = _base_rate(prefixes.label[rows])
+        base = base_rate(prefixes.label[rows].sum(), np.count_nonzero(rows))
         return BoostedModel(trees, self._values(prefixes, users), base)
 
     def _values_out_of_part(self, prefixes: Prefixes, users: Mask) -> Float64:
@@ -138,12 +136,8 @@ class BoostedScorer:
         group, outcome = prefixes.group[rows], prefixes.label[rows] == 1
         n = np.bincount(group, minlength=prefixes.n_groups)
         k = np.bincount(group, weights=outcome, minlength=prefixes.n_groups)
-        base = _base_rate(prefixes.label[rows])
+        base = base_rate(k.sum(), n.sum())
         return np.asarray(logit((k + self.prior * base) / (n + self.prior)))
-
-
-def _base_rate(label: npt.NDArray[np.int8]) -> float:
-    return (float(label.sum()) + 0.5) / (len(label) + 1.0)
 
 
 def _features(prefixes: Prefixes, value: Float64) -> Running:

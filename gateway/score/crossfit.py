@@ -18,13 +18,12 @@ from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.randomness import name_uniforms
 from gateway.score.adapter import as_scorer
-from gateway.score.calibration import CLIP, Calibration, Line, fit_calibrator
-from gateway.score.expectation import fit_expectation
-from gateway.score.expectation_kernels import first_outcomes, training_outcomes
+from gateway.score.calibration import Calibration, Line, fit_calibrator, fit_expectation
+from gateway.score.calibration_kernels import first_outcomes, training_outcomes
 from gateway.score.logistic import LogisticModel, LogisticScorer
 from gateway.score.prefixes import Prefixes, build_prefixes, columns_in
 from gateway.score.quality import measure_baselines, measure_scores
-from gateway.score.scorer import Logits, Scorer
+from gateway.score.scorer import Logits, Scorer, base_rate, log_odds
 from gateway.score.scores import COLUMNS, Learnt, Scores, fill_logits, fill_scores
 from gateway.targets import TargetSet, as_targets
 
@@ -175,14 +174,13 @@ def _learn(
     first = np.empty(prefixes.n_users, np.int8)
     first_outcomes(offsets, ends, label, first)
     known = first[training & (first >= 0)]
-    base = (float(known.sum()) + 0.5) / (len(known) + 1.0)
+    base = base_rate(known.sum(), len(known))
     if isinstance(calibrate, Line):
         slope, intercept = calibrate.slope, calibrate.intercept
     else:
         slope, intercept, linear = 1.0, 0.0, None
         for _, rows, _ in prefixes.parts():
-            p = calibrate(room.before[rows])
-            room.before[rows] = logit(np.clip(p, CLIP, 1 - CLIP))
+            room.before[rows] = log_odds(calibrate(room.before[rows]))
     if not isinstance(model, LogisticModel):
         # What makes the base rate's log-odds of it.
         at_base, linear = (logit(base) - intercept) / slope if slope else 0.0, None

@@ -49,18 +49,8 @@ def minimise(loss: Loss, start: Float64, *, tolerance: float, most: int = 1_000)
 
     It ends when the decrease that the quadratic model promises, half of -g'd for the step
     d, is below ``tolerance`` times the loss. That estimates the distance to the least loss
-    itself, however near the start was; the decrease of the last step does not.
-
-    Parameters
-    ----------
-    loss
-        Value and gradient, shape (n,), at a point.
-    start
-        Where to begin, shape (n,).
-    tolerance
-        Relative, positive.
-    most
-        Most evaluations.
+    itself, however near the start was; the decrease of the last step does not. ``loss`` gives
+    value and gradient, shape (n,), at a point, at ``most`` so often.
 
     References
     ----------

@@ -30,8 +30,6 @@ HOLD_OUT_SALT = 2.0**20
 # How much farther from its optimum a fit may end that is only compared with fits at other
 # penalties, or only calibrates another.
 _LOOSER_PATH, _LOOSER_INNER = 10.0, 100.0
-
-
 # What is left of a group's weight after one more block. Of .7, .8 and .9 on seven real logs the
 # AUC moved by up to .01.
 KEEP = 0.9
@@ -92,22 +90,10 @@ def fill_linear(
     """Fill the log-odds around every row, each user's by one of some models.
 
     Before a row stand the log-odds as if a group of weight zero were joined in its place: at
-    the same covariates, so that the difference is the group's part of the jump.
-
-    Parameters
-    ----------
-    prefixes
-        The rows.
-    which
-        int8, shape (n_users,): the model of each user; ``len(models)`` for users whose rows
-        are filled with zeros.
-    models
-        The models.
-    into
-        Columns to fill, shape (n_rows,) each.
-    lines
-        Slope and intercept of each model's calibrator, shape (n_models, 2). With it,
-        probabilities are filled in place of log-odds.
+    the same covariates, so that the difference is the group's part of the jump. ``which``, shape
+    (n_users,), is ``len(models)`` for users whose rows are filled with zeros. With slope and
+    intercept of each model's calibrator, ``lines`` of shape (n_models, 2), probabilities are
+    filled in place of log-odds.
     """
     n = len(models) + 1
     w, factors = np.zeros((n, prefixes.n_groups)), np.ones((n, 2))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gateway.arrays import AnyArray, Float64, Int64, Mask
 from gateway.errors import LogError
-from gateway.log.work import current_work
+from gateway.log.work import current_work, shares
 from gateway.score.prefix_loss_kernels import (
     CALENDAR,
     GAPS,
@@ -29,6 +29,7 @@ from gateway.score.prefix_loss_kernels import (
     write_codes,
 )
 from gateway.score.prefixes import Prefixes
+from gateway.score.scorer import base_rate
 
 # Rows that go through the loops of a kernel together: their logits stay in the first cache.
 ROOM = 256
@@ -47,19 +48,13 @@ STEPS = _SETS[-1] - 4
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """What a logit is made of beside the weights of the groups.
+    """What a logit is made of beside the weights of the groups."""
 
-    Parameters
-    ----------
-    keep
-        What is left of a group's weight after one more block, in (0, 1]; the sum is divided by
-        the root of the sum of squared factors. None: the sum of the weights as it is.
-    cuts
-        Where calendar bins begin, but the first: int64, shape (CALENDAR - 1,), the ones that
-        are not wanted at the end of time. None: no covariates.
-    """
-
+    # What is left of a group's weight after one more block, in (0, 1]; the sum is divided by
+    # the root of the sum of squared factors. None: the sum of the weights as it is.
     keep: float | None
+    # Where calendar bins begin, but the first: shape (CALENDAR - 1,), the ones that are not
+    # wanted at the end of time. None: no covariates.
     cuts: Int64 | None
 
     @staticmethod
@@ -124,27 +119,13 @@ def pack_rows(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint32], Int64]:
     """Pack what training looks at: a user's rows up to the last one with an outcome.
 
-    Parameters
-    ----------
-    prefixes
-        The rows.
-    users
-        bool, shape (n_users,): whose rows count.
-    form
-        Where the calendar is cut, or that there are no covariates.
-
     Returns
     -------
     numpy.ndarray, numpy.ndarray, numpy.ndarray
         int32, shape (n_packed,): group, and bits for the user's first row, for the first one of
         a block, for a row to train on and for its outcome; uint32, of the same shape, the two
         cells of its covariates; int64, shape (n_users + 1,): first row of each user, of none
-        where they do not count.
-
-    Raises
-    ------
-    LogError
-        If there are more groups than 28 bits can tell apart.
+        where they do not count. A LogError says that 28 bits cannot tell the groups apart.
     """
     p = prefixes
     if p.n_groups > GROUP:
@@ -175,9 +156,8 @@ def _cut(prefixes: Prefixes, users: Mask, form: Form) -> Iterator[tuple[Any, ...
     n = int(np.clip(size // (_ROWS_PER_GRADIENT * prefixes.n_groups), 2, MOST_CHUNKS))
     cuts = np.searchsorted(first, size * np.arange(n + 1) // n)
     cuts[0], cuts[-1] = 0, n_users
-    units = min(current_work().workers.count, n)
-    for k in range(units):
-        mine = cuts[k * n // units : (k + 1) * n // units + 1]
+    for share in shares(n):
+        mine = cuts[share.start : share.stop + 1]
         a, b = mine[[0, -1]].tolist()
         yield prefixes.of_range(a, b), users[a:b], form, first[mine] - first[a]
 
@@ -292,7 +272,7 @@ class PrefixLoss:
 
     def base_rate(self) -> float:
         """Share of training rows with outcome 1; half a row is added to either side."""
-        return (self.n_positive + 0.5) / (self.n_rows + 1.0)
+        return base_rate(self.n_positive, self.n_rows)
 
     def curvature(self) -> Float64:
         """Diagonal of the Hessian at zero: of w, then b, then d; shape (n_groups + 1 + STEPS,)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,7 @@ import pyarrow as pa
 from scipy.stats import binomtest, t
 
 from gateway.arrays import Float64, Int64
-from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes
-from gateway.score.states import block_mean
+from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes, block_mean
 
 # Probabilities of outcome 0, and of outcome 1, each in order.
 _ByOutcome = tuple[Float64, Float64]
@@ -25,6 +25,10 @@ _CALENDAR_BINS = 30
 _ROWS_PER_CELL = 100
 # Joins at the base rate that are added to a last group's.
 _LAST_PRIOR = 20.0
+_RELIABILITY = pa.schema({
+    "bin": pa.int32(), "n": pa.int64(),
+    **dict.fromkeys(("predicted", "observed", "ci_low", "ci_high"), pa.float64()),
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,16 +170,7 @@ def measure_baselines(
     with the base rate added. With a horizon, ``auc_any_time`` and its like are the AUC of the
     same scores, and of the baselines, against whether a target is joined at any later time.
 
-    Parameters
-    ----------
-    prefixes
-        All rows.
-    p
-        The scorer's probabilities at the ends of blocks, shape (n_rows,).
-    fold
-        Of each user.
-    new_column
-        Makes columns to work in.
+    ``p``, ``fold`` and ``new_column`` as in ``measure_scores``.
     """
     found = (
         *_by_time(prefixes, fold, "auc_without_groups", calendar=True),
@@ -256,16 +251,8 @@ def _count_cells(
 ) -> Int64:
     """Count the rows to train on, shape (folds, n_cells, 2): by fold, cell and outcome.
 
-    A cell is a bin of the number of joins so far and one of calendar time.
-
-    Parameters
-    ----------
-    prefixes
-        All rows of some users.
-    fold
-        Of each user, from 0 to ``folds`` - 1.
-    cuts
-        Where bins of the calendar begin, but the first.
+    A cell is a bin of the number of joins so far and one of calendar time, of which ``cuts``
+    are where bins begin, but the first. ``fold`` is of each user.
     """
     row = np.flatnonzero(prefixes.trains)
     user = np.searchsorted(prefixes.offsets, row, side="right") - 1
@@ -285,14 +272,7 @@ def _auc_by_cell(name: str, counts: Int64) -> tuple[Quality, ...]:
     Who came earlier has longer to go on until the log ends, and who has joined much so far
     is at another place in the history: both tell outcomes apart without any group, most of
     all without a horizon. The share is that among the users of the other folds, one row of the
-    base rate added.
-
-    Parameters
-    ----------
-    name
-        Of the measure.
-    counts
-        From ``_count_cells``, shape (folds, n_cells, 2).
+    base rate added. ``counts`` are those of ``_count_cells``.
     """
     counts = counts[counts.sum(axis=(1, 2)) > 0]
     total = counts.sum(axis=0)
@@ -323,22 +303,12 @@ def reliability_table(p: Float64, label: npt.NDArray[np.int8], *, bins: int = 10
     narrow. Equal predictions are never split over two bins.
     """
     cuts = np.unique(np.quantile(p, np.arange(1, bins) / bins))
-    rows: list[tuple[int, int, float, float, float, float]] = []
+    found: list[dict[str, Any]] = []
     for low, high in itertools.pairwise([-np.inf, *cuts, np.inf]):
         inside = (p > low) & (p <= high)
-        if not inside.any():
-            continue
-        y, q = label[inside], p[inside]
-        ci = binomtest(int(y.sum()), len(y)).proportion_ci(method="wilson")
-        rows.append((len(rows), len(y), q.mean(), y.mean(), ci.low, ci.high))
-    bin_, n, predicted, observed, ci_low, ci_high = zip(*rows, strict=True)
-    return pa.table(
-        {
-            "bin": pa.array(bin_, pa.int32()),
-            "n": pa.array(n, pa.int64()),
-            "predicted": pa.array(predicted, pa.float64()),
-            "observed": pa.array(observed, pa.float64()),
-            "ci_low": pa.array(ci_low, pa.float64()),
-            "ci_high": pa.array(ci_high, pa.float64()),
-        }
-    )
+        if inside.any():
+            y, q = label[inside], p[inside]
+            ci = binomtest(int(y.sum()), len(y)).proportion_ci(method="wilson")
+            found.append({"bin": len(found), "n": len(y), "predicted": q.mean(),
+                          "observed": y.mean(), "ci_low": ci.low, "ci_high": ci.high})  # fmt: skip
+    return pa.Table.from_pylist(found, _RELIABILITY)

@@ -15,8 +15,7 @@ from gateway.arrays import Float64, Int8, Mask
 from gateway.errors import GatewayError, LogError, Problem
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import did_you_mean, shown
-from gateway.score.calibration import Calibrator, Line
-from gateway.score.expectation import Expectation
+from gateway.score.calibration import Calibrator, Expectation, Line
 from gateway.score.logistic import LogisticModel, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes
 from gateway.score.quality import Quality
@@ -95,12 +94,7 @@ class Scores:
         return f"<Scores by {self.scorer}: {n:,} joins of {self.prefixes.n_users:,} users{auc}>"
 
     def user(self, name: str) -> Rows:
-        """Return P(target) of one user around each join.
-
-        Parameters
-        ----------
-        name
-            Of a user of the log.
+        """Return P(target) of one user of the log around each join.
 
         Returns
         -------
@@ -137,19 +131,7 @@ class Scores:
         return Rows(table, f"joins of user {shown(name)}")
 
     def plot_user(self, name: str, ax: Axes | None = None) -> Axes:
-        """Draw P(target) of one user, join by join.
-
-        Parameters
-        ----------
-        name
-            Of a user of the log.
-        ax
-            Where to draw; by default a new figure of pyplot.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-            What was drawn on.
+        """Draw P(target) of one user, join by join, on ``ax`` or a new figure of pyplot.
 
         Raises
         ------

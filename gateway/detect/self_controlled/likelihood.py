@@ -16,7 +16,7 @@ from gateway.detect.self_controlled.likelihood_kernels import (
     fill_weights,
 )
 from gateway.detect.self_controlled.slots import Slots
-from gateway.log.work import current_work
+from gateway.log.work import current_work, shares
 
 __all__ = ["Likelihood", "OwnSums", "Point"]
 
@@ -205,11 +205,8 @@ class Likelihood:
 def _cut(slots: Slots) -> Iterator[tuple[Slots, Int64]]:
     """Cut cases into chunks, and share these out: the ``_Cases`` of each worker."""
     bounds = np.linspace(0, slots.n_cases, _CHUNKS + 1).astype(np.int64)
-    large = _CHUNKS // _PER_LARGE
-    units = min(current_work().workers.count, large)
-    for k in range(units):
-        first, last = (_PER_LARGE * (at * large // units) for at in (k, k + 1))
-        mine = bounds[first : last + 1]
+    for share in shares(_CHUNKS // _PER_LARGE):
+        mine = bounds[_PER_LARGE * share.start : _PER_LARGE * share.stop + 1]
         yield slots.of_cases(int(mine[0]), int(mine[-1])), mine - mine[0]
 
 
