@@ -13,6 +13,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+__all__ = ["Spill"]
+
 # What is read back at once, of each run: small, as there may be hundreds of runs.
 _PIECE = 1 << 14
 
