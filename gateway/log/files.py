@@ -210,8 +210,8 @@ class _Bounded(io.RawIOBase):
         got: int = self._stream.readinto(buffer)
         self._left -= got
         if self._left < 0:
-            got = f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}"
-            raise _grown(self._path, f"the {self._packing} stream", got)
+            grown = f"more than {self._allowed:,} bytes from {self._path.stat().st_size:,}"
+            raise _grown(self._path, f"the {self._packing} stream", grown)
         return got
 
     def close(self) -> None:
