@@ -3,8 +3,7 @@
 The options of a detector stand here once. The class is the config's section of the
 detector's name and the ``options`` of its function in ``gateway.detect``; command line, JSON
 Schema and registry take the names, ranges, defaults and meanings from it. A new detector has
-its options here with a line in ``OPTIONS``, and its module with a line in
-``gateway.detect.registry``.
+its options here, and its module with a line in ``gateway.detect.registry``.
 """
 
 from __future__ import annotations
@@ -31,9 +30,18 @@ from gateway.config.types import (
 )
 from gateway.plugins import Kind, find_plugin, plugin_names
 
+OPTIONS: dict[str, type[Options]] = {}
+"""The options of every detector of this package, by the detector's name."""
+
 
 class Options(Section):
     """Options of a detector, whose name ``section`` is."""
+
+    def __init_subclass__(cls, *, section: str = "", **more: Any) -> None:
+        """Note the options of a detector of this package."""
+        super().__init_subclass__(section=section, **more)
+        if section:
+            OPTIONS[section] = cls
 
 
 _AT_RISK = "smallest number of joiners at risk of a ranked group"
@@ -234,24 +242,6 @@ class EdgesOptions(Options, section="edges"):
     )
     min_events: Positive = setting(3, "smallest number of target joins through a flagged group")
     alpha: Proportion = setting(0.05, _FALSE_DISCOVERY)
-
-
-OPTIONS: Mapping[str, type[Options]] = {
-    options.section: options
-    for options in (
-        SpikeOptions,
-        FrequentistOptions,
-        SurvivalOptions,
-        CoefficientOptions,
-        MarkovRemovalOptions,
-        HittingOptions,
-        MatchingOptions,
-        OrderOptions,
-        SelfControlledOptions,
-        EdgesOptions,
-    )
-}
-"""The options of every detector, by the detector's name."""
 
 
 class OutsideOptions(Options):
