@@ -40,19 +40,6 @@ from gateway.score.logistic import KEEP
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet
 
-__all__ = [
-    "check_tables",
-    "concat_findings",
-    "explain_one",
-    "leading",
-    "permuted_calls",
-    "run_detectors",
-    "score_tables",
-    "score_where_needed",
-    "scorer_of",
-    "scorer_quality",
-]
-
 # Groups at the top of the leading ranking that are explained in a result.
 EXPLAINED = 10
 

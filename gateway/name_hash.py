@@ -10,9 +10,6 @@ import pyarrow as pa
 
 from gateway.arrays import UInt64
 
-__all__ = ["hash_names"]
-
-
 # Below so many names, a second's worth, a kernel is not worth compiling.
 _MANY = 1 << 20
 _CHUNKS = 16

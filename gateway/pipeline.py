@@ -66,16 +66,6 @@ from gateway.score import Scores
 from gateway.talk import SILENT, Talk
 from gateway.world import check_fits
 
-__all__ = [
-    "Illustrate",
-    "Inputs",
-    "execute",
-    "explain",
-    "obtain_inputs",
-    "pin_inputs",
-    "simulate_only",
-]
-
 # False-discovery rate where a detector has none of its own.
 CALLED_AT = 0.05
 # Joiners of a ranked group where the detector is not of this package and says nothing else.

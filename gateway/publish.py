@@ -29,8 +29,6 @@ from gateway.results import (
 )
 from gateway.talk import SILENT, Talk
 
-__all__ = ["redraw", "run"]
-
 DRAWN = 30
 """Groups in a figure that ranks them, where no config says."""
 LISTED = 100

@@ -16,8 +16,6 @@ import pyarrow as pa
 
 from gateway.name_hash import hash_names
 
-__all__ = ["Purpose", "Stream", "generator", "name_uniforms"]
-
 
 class Stream(IntEnum):
     """Philox streams of the simulator: the second word of the key.

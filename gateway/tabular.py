@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["Rows", "Tabular", "Text", "frame_library", "html_table"]
 
 _SHOWN = 10
 

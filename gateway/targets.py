@@ -20,15 +20,6 @@ from gateway.log.join_log import JoinLog
 from gateway.log.messages import listed, nearest, shown
 from gateway.log.work import over_parts
 
-__all__ = [
-    "TargetSet",
-    "as_targets",
-    "check_learnable",
-    "named_targets",
-    "reading_with",
-    "targets_by_rule",
-]
-
 _MOST_UNKNOWN = 20
 # To look for what a name may have meant takes a while in a log of many groups.
 _MOST_GUESSES = 5

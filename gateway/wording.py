@@ -10,31 +10,6 @@ from collections.abc import Mapping, Sequence
 from gateway.detect import Quantity
 from gateway.log import messages
 
-__all__ = [
-    "AUC_WORDS",
-    "MISSING",
-    "NOT_HELD",
-    "NO_CHARACTER",
-    "count",
-    "counted",
-    "decimal",
-    "interval",
-    "interval_of",
-    "is_missing",
-    "listed",
-    "name",
-    "p_value",
-    "percent",
-    "points",
-    "printable",
-    "scorer_shortfalls",
-    "share",
-    "shorten",
-    "significant",
-    "tested",
-    "written",
-]
-
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"

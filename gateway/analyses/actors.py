@@ -24,8 +24,6 @@ from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["ACTORS_SCHEMA", "INVITERS_SCHEMA", "invitations_in", "inviting", "rank_inviters"]
-
 _Z = 1.959964
 _SUPER_INVITERS = 0.01
 ACTORS_SCHEMA = pa.schema(

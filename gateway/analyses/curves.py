@@ -15,16 +15,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.targets import TargetSet
 
-__all__ = [
-    "CURVES_SCHEMA",
-    "EVENT_STUDY_SCHEMA",
-    "MeanCurve",
-    "event_study",
-    "mean_curve",
-    "probability_curves",
-]
-
-
 CURVES_SCHEMA = pa.schema(
     [
         ("panel", pa.int32()),

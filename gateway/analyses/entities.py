@@ -30,8 +30,6 @@ from gateway.analyses.record import Record, until
 from gateway.arrays import Float64, Mask
 from gateway.randomness import Purpose, generator
 
-__all__ = ["Examples", "entity_model", "examples", "recall_at_precision"]
-
 # Inverse strengths of the L2 penalty that cross-validation on the training span chooses from.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 FOLDS = 4

@@ -19,16 +19,6 @@ from gateway.log.messages import nearest, shown
 from gateway.score import Scores
 from gateway.targets import TargetSet
 
-__all__ = [
-    "EVENT_STUDY_SCHEMA",
-    "EXPLANATIONS_SCHEMA",
-    "NEXT_GROUPS_SCHEMA",
-    "Explanation",
-    "explain_group",
-    "explain_top",
-]
-
-
 REACH = 10
 MOST_NEXT = 10
 EVENT_STUDY_SCHEMA = pa.schema(

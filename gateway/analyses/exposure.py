@@ -48,18 +48,9 @@ from gateway.analyses.proportions import (
     wilson,
 )
 from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
-from gateway.analyses.record import NEVER, Record
+from gateway.analyses.record import Record
 from gateway.arrays import Float64, Int64, Mask
-
-__all__ = [
-    "Curve",
-    "Follow",
-    "exposure_contrast",
-    "follow_up",
-    "pymi_holdout",
-    "pymk_arms",
-    "risk_curve",
-]
+from gateway.world.model import NEVER
 
 TOLERANCE = 0.01
 _Z = float(norm.ppf(0.975))

@@ -24,17 +24,6 @@ from gateway.analyses.record import Record, until
 from gateway.arrays import Float64, Int64
 from gateway.evaluate.ranking import table_of
 
-__all__ = [
-    "LABEL_TIMES_SCHEMA",
-    "group_signals",
-    "label_times",
-    "labelled_gateways",
-    "matched",
-    "matched_excess",
-    "signal_correlations",
-]
-
-
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.
 CONTROLS = 3

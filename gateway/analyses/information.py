@@ -19,18 +19,6 @@ from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = [
-    "MEANING",
-    "POWER",
-    "Information",
-    "Verdict",
-    "detectable_ratio",
-    "information_of",
-    "nothing_ranked",
-    "speaker_for",
-    "verdict_of",
-]
-
 POWER = 0.8
 
 

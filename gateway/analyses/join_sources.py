@@ -23,17 +23,6 @@ from gateway.arrays import Int64, Mask
 from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
 
-__all__ = [
-    "PATHWAYS_SCHEMA",
-    "REST",
-    "gateway_requests",
-    "invited_members",
-    "join_sources",
-    "pathways",
-    "second_table",
-]
-
-
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
 SHARE_TOLERANCE, CONFIRMATION_TOLERANCE = 0.02, 0.03

@@ -10,8 +10,6 @@ import pyarrow.compute as pc
 
 from gateway.analyses.information import speaker_for
 
-__all__ = ["ATTRACTS", "JUDGED", "MARGIN", "UNTOLD", "VERDICTS", "judge_groups"]
-
 VERDICTS = {
     "changes": "changes people",
     "recommends": "leads by recommendation",

@@ -15,9 +15,6 @@ import pyarrow as pa
 from gateway.arrays import Int64
 from gateway.log.join_log import JoinLog
 
-__all__ = ["LogShape", "log_shape"]
-
-
 # P(another join given k joins) for k from 1 to so many.
 LAST_K = 5
 # The rank-size slope is fitted on groups with more members than this.

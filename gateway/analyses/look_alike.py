@@ -17,9 +17,6 @@ from gateway.log.sorting import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["Histories", "OddsRatio", "common_odds_ratio"]
-
-
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 

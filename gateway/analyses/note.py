@@ -17,8 +17,6 @@ from gateway.analyses.join_sources import (
 from gateway.analyses.record import Record
 from gateway.config.schema import NoteSection
 
-__all__ = ["analyse_note"]
-
 
 def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str, pa.Table]:
     """Return the note's analyses by name.

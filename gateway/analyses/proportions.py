@@ -12,21 +12,6 @@ from scipy.stats.contingency import relative_risk
 
 from gateway.detect.self_controlled.sensitivity import e_values
 
-__all__ = [
-    "Share",
-    "clustered_share",
-    "difference",
-    "e_value",
-    "equivalence_p",
-    "minimal_detectable",
-    "power",
-    "risk_ratio",
-    "trend",
-    "two_sided_p",
-    "users_needed",
-    "wilson",
-]
-
 _Z = float(norm.ppf(0.975))
 Interval = tuple[float, float]
 UNKNOWN: Interval = (math.nan, math.nan)

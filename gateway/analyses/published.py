@@ -15,23 +15,6 @@ import pyarrow as pa
 
 from gateway.evaluate.ranking import table_of
 
-__all__ = [
-    "COMPARISON_SCHEMA",
-    "CORRELATIONS",
-    "EXPOSED_RISK",
-    "GATEWAY_INVITATION_SHARE",
-    "LABELLED_AFTER",
-    "LABELLED_TOP",
-    "SECOND_SOURCES",
-    "SIGNALS",
-    "SOURCES_EVER",
-    "SUPER_INVITER_SHARE",
-    "UNEXPOSED_RISK",
-    "Row",
-    "SourceCount",
-    "compare",
-]
-
 
 class SourceCount(NamedTuple):
     """One row of a table of sources: join requests, and how many of them were confirmed."""

@@ -23,8 +23,6 @@ from gateway.targets import TargetSet
 from gateway.world import Arms
 from gateway.world.model import NEVER
 
-__all__ = ["NEVER", "Invitations", "Record", "Requests", "record_of", "top_groups", "until"]
-
 Column = TypeVar("Column", Int32, npt.NDArray[np.uint8], Mask)
 
 

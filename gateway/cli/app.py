@@ -39,8 +39,6 @@ from gateway.cli.arguments import (
 )
 from gateway.cli.terminal import TerminalTalk
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="gateway",
     help="Find the groups that lead people into a set of target groups, and check the finding.",

@@ -14,11 +14,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["CheckOut", "ConfigFile", "Detector", "Engine", "Force", "Horizon", "Json", "Memory",
-           "NamesDetectors", "Out", "ResultDir", "Scheduler", "Seed", "Settings", "SkipUnknown",
-           "SweepOut", "Target", "TargetsColumn", "TargetsFile", "TargetsWhere", "Threads",
-           "WorkerThreads", "Workers", "of_a_log", "overrides_of"]  # fmt: skip
-
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
 ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
 Settings = Annotated[

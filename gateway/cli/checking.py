@@ -15,8 +15,6 @@ from gateway.publish import redraw
 from gateway.results import Result
 from gateway.sweep import EngineOptions, SweepStoppedError, check_plan, run_sweep
 
-__all__ = ["check_and_show"]
-
 
 def check_and_show(
     config: Config, *, thorough: bool, folder: Path | None, options: EngineOptions, as_json: bool

@@ -18,8 +18,6 @@ from gateway.log.messages import nearest, shown
 from gateway.pipeline import explain
 from gateway.results import Result, open_result
 
-__all__ = ["explain_and_show"]
-
 
 def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: bool) -> None:
     """Score the stored result's log again and print what is known of one group's joiners."""

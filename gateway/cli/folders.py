@@ -26,9 +26,6 @@ from gateway.sweep import (
 )
 from gateway.view import Viewed, Viewer
 
-__all__ = ["SOME_FAILED", "STOPPED", "list_points", "rerun_and_compare", "show_comparison",
-           "show_status", "sweep_and_show", "view_until_interrupted"]  # fmt: skip
-
 # Exit codes of ``gateway sweep`` and ``gateway resume``.
 STOPPED, SOME_FAILED = 1, 3
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "TRACES", "PartOptions", "begin_and_show", "change_alone", "config_for_log",
-           "config_of_own", "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.

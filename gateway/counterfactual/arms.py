@@ -22,9 +22,6 @@ from gateway.simulate import History, Intervention, compare_runs
 from gateway.simulate.policies import as_intervention
 from gateway.talk import SILENT, Talk
 
-__all__ = ["acted_on", "arm_sections", "live_arms"]
-
-
 _NUMBERS = ("averted", "share_averted", "benign_lost", "cost")
 _ARM_SCHEMA = pa.schema(
     [

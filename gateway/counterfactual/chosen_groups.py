@@ -16,8 +16,6 @@ from gateway.config.interventions import OnGroupsSection
 from gateway.counterfactual.pinning import earlier_findings
 from gateway.world.model import groups_in_roles
 
-__all__ = ["Known", "choose_groups", "largest"]
-
 
 @dataclass(frozen=True, eq=False)
 class Known:

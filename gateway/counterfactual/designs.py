@@ -24,8 +24,6 @@ from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.score.descent import one_blas_thread
 from gateway.simulate import EdgeFilter, GysjSeedFilter, History, live_through
 
-__all__ = ["Design", "Trial", "co_membership_clusters", "run_trial", "true_averted"]
-
 Design = Literal["user", "entity", "edge", "cluster"]
 _FACTORS = 10
 

@@ -15,8 +15,6 @@ from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import SOURCE_TABLE
 from gateway.world import Role
 
-__all__ = ["Kinds", "arm_row", "cost_per_averted", "source_rows", "user_rows"]
-
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
 

@@ -17,8 +17,6 @@ from gateway.log.join_log import numbered_names
 from gateway.log.messages import nearest, shown
 from gateway.results import open_result
 
-__all__ = ["earlier_findings", "pin_groups", "world_names"]
-
 _TABLE = "gateways"
 
 

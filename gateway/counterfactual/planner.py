@@ -30,8 +30,6 @@ from gateway.simulate import (
     compare_runs,
 )
 
-__all__ = ["PLAN", "live_plan", "plan_edges", "plan_groups"]
-
 _MEASURES = {"recommends": "seed_filter", "invites": "friction", "changes": "demotion"}
 PLAN = pa.schema(
     [("group", pa.string()), *((name, pa.bool_()) for name in _MEASURES.values()),

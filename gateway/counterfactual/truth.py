@@ -15,8 +15,6 @@ from gateway.talk import SILENT, Talk
 from gateway.world import GATEWAYS
 from gateway.world.model import groups_in_roles
 
-__all__ = ["measure_truth"]
-
 
 def measure_truth(
     history: History,

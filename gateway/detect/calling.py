@@ -18,8 +18,6 @@ from gateway.log.work import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet, as_targets
 
-__all__ = ["detect", "find_gateways"]
-
 _ARGUMENTS = ("detector", "scores", "horizon", "seed")
 
 

@@ -15,9 +15,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import Prefixes, build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["Chain", "build_chain", "solve_forward", "solve_visits"]
-
-
 # Sums of probabilities are exact to about 1e-16 a term; iterating further changes nothing.
 _PRECISION = 1e-13
 _MOST_STEPS = 100_000

@@ -16,8 +16,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["COEFFICIENT", "CoefficientOptions", "detect_coefficient"]
-
 _WEIGHT = Quantity(
     "log odds ratio",
     "penalised weight of the group in a logistic regression on whole histories",

@@ -25,7 +25,6 @@ from gateway.targets import TargetSet, as_targets
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["UNRANKED", "Detection", "by_group", "rank_groups"]
 
 UNRANKED = 0
 

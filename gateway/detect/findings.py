@@ -17,8 +17,6 @@ from gateway.detect.significance import benjamini_hochberg
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]
-
 
 def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
     """Return how often each group occurs, int64, shape (n_groups,)."""

@@ -17,9 +17,6 @@ from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["FREQUENTIST", "FrequentistOptions", "detect_frequentist"]
-
-
 FREQUENTIST = Measure(
     detector="frequentist",
     estimate=Quantity(

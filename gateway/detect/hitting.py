@@ -15,9 +15,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["HITTING", "HittingOptions", "detect_by_hitting"]
-
-
 _NEARNESS = Quantity(
     "hitting probability or PageRank",
     "probability that a path leads from the group to a target, or how often a walk back from "

@@ -17,9 +17,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = ["MARKOV_REMOVAL", "MarkovRemovalOptions", "detect_markov_removal", "mean_returns"]
-
-
 _EFFECT = Quantity(
     "removal effect",
     "share of the paths to a target that would be lost if the group led nowhere",

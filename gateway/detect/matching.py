@@ -24,9 +24,6 @@ from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
-__all__ = ["MATCHING", "MatchingOptions", "detect_by_matching"]
-
-
 MATCHING = Measure(
     detector="matching",
     estimate=Quantity(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Claim", "Measure", "Quantity", "Unit", "own_measure", "words_of"]
-
 Unit = Literal["", "share", "points"]
 Claim = Literal["association", "change", "trace"]
 

@@ -17,8 +17,6 @@ from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["ORDER", "OrderOptions", "detect_order"]
-
 ORDER = Measure(
     detector="order",
     estimate=Quantity(

@@ -35,18 +35,6 @@ from gateway.targets import TargetSet
 # A kernel of fewer joins is done before a second thread is awake.
 _JOINS_PER_THREAD = 50_000
 
-__all__ = [
-    "DETECTORS",
-    "REGISTRY",
-    "Detector",
-    "Entry",
-    "compare_users",
-    "detectors_for",
-    "entry_of",
-    "measure_of",
-    "run_detector",
-]  # fmt: skip
-
 
 Detector = str | Callable[..., Any]
 """The name of a detector, or a function that is one."""

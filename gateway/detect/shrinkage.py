@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from gateway.arrays import Float64
 
-__all__ = ["beta_prior", "gamma_prior", "normal_prior", "ratio", "shrink_shares", "tells_nothing"]
-
 Number = npt.NDArray[Any]
 # A spread between groups below this, relative to its mean, counts as none: full shrinkage.
 _LEAST_SPREAD = 1e-9

@@ -15,8 +15,6 @@ from scipy.stats import beta, binom, false_discovery_control, gamma
 from gateway.arrays import Float64
 from gateway.detect.shrinkage import ratio
 
-__all__ = ["benjamini_hochberg", "binomial_bound", "clopper_pearson", "garwood"]
-
 Counts = npt.NDArray[np.integer[Any]]
 
 

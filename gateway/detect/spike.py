@@ -34,17 +34,6 @@ from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
 
-__all__ = [
-    "SPIKE",
-    "Rule",
-    "SpikeOptions",
-    "chunk_count",
-    "detect_spikes",
-    "find_spikes",
-    "standardised_jumps",
-    "standardised_spikes",
-]  # fmt: skip
-
 Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 
 SPIKE = Measure(

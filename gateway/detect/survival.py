@@ -23,8 +23,6 @@ from gateway.detect.survival_kernels import (
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["SURVIVAL", "Clock", "SurvivalOptions", "detect_survival"]
-
 Clock = Literal["calendar", "tenure"]
 
 SURVIVAL = Measure(

@@ -29,15 +29,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
 
-__all__ = [
-    "caption_precision_recall",
-    "caption_reliability",
-    "draw_precision_recall",
-    "draw_reliability",
-    "plotted_precision_recall",
-    "plotted_reliability",
-]
-
 _MARKED = (50, 100)
 """Lengths of the list that are marked on the curve."""
 

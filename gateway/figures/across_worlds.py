@@ -30,12 +30,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, listed
 
-__all__ = [
-    "caption_benchmark",
-    "draw_benchmark",
-    "plotted_benchmark",
-]
-
 _METRICS = {
     "average_precision": "average precision",
     "precision_at_50": "precision at 50",

@@ -48,18 +48,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, listed, percent
 
-__all__ = [
-    "caption_direct_effects",
-    "caption_dose_response",
-    "caption_interventions",
-    "draw_direct_effects",
-    "draw_dose_response",
-    "draw_interventions",
-    "plotted_direct_effects",
-    "plotted_dose_response",
-    "plotted_interventions",
-]
-
 _FEWEST_JOINS = 20
 """A mean over fewer replays is mostly noise; such groups count in the role's mean alone."""
 _ROLES = (

@@ -16,8 +16,6 @@ from gateway.figures.style import BLUE, COLUMN, MUTED, PAGE, PAPER, RULE, AnyFig
 from gateway.figures.style import figure as new_figure
 from gateway.wording import counted, listed
 
-__all__ = ["caption_check_power", "draw_check_power", "plotted_check_power"]
-
 _METRICS = {"power": "share of planted gateways called", "average_precision": "average precision"}
 _COLUMNS = ("detector", "where", "ratio", "metric", "value", "ci_low", "ci_high", "n")
 _WANTED = 0.8

@@ -18,8 +18,6 @@ from matplotlib.transforms import Bbox
 from gateway.figures.style import MUTED
 from gateway.wording import printable, shorten
 
-__all__ = ["label", "place"]
-
 Points = npt.NDArray[np.float64]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

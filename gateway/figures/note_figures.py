@@ -27,21 +27,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count
 
-__all__ = [
-    "caption_exposure_contrast",
-    "caption_join_sources",
-    "caption_label_times",
-    "caption_signal_correlations",
-    "draw_exposure_contrast",
-    "draw_join_sources",
-    "draw_label_times",
-    "draw_signal_correlations",
-    "plotted_exposure_contrast",
-    "plotted_join_sources",
-    "plotted_label_times",
-    "plotted_signal_correlations",
-]
-
 _SHARE = ": share of requests"
 
 

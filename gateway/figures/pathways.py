@@ -17,8 +17,6 @@ from gateway.figures.style import FAINT, INK, MUTED, PAGE, PAPER, UNTOLD, AnyFig
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, percent
 
-__all__ = ["caption_pathways", "draw_pathways", "plotted_pathways"]
-
 _COLUMNS = ("role", "source", "requests", "confirmed")
 _LEFT, _MIDDLE, _RIGHT = 0.215, 0.55, 0.85
 _WIDTH = 0.014

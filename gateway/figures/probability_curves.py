@@ -34,16 +34,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
 
-__all__ = [
-    "caption_event_study",
-    "caption_probability_curves",
-    "draw_curve",
-    "draw_event_study",
-    "draw_probability_curves",
-    "plotted_event_study",
-    "plotted_probability_curves",
-]
-
 Levels = npt.NDArray[np.float64]
 
 _COLUMNS = (

@@ -13,25 +13,6 @@ import pyarrow.compute as pc
 from gateway.detect import Measure
 from gateway.figures.style import UNTOLD
 
-__all__ = [
-    "DETECTOR",
-    "FITTED",
-    "Tables",
-    "compared_rows",
-    "constant",
-    "detected_groups",
-    "detector_words",
-    "detectors",
-    "first",
-    "floats",
-    "has_truth",
-    "metric",
-    "no_effect",
-    "pooled_share",
-    "ranked_groups",
-    "summary_value",
-]
-
 Tables = Mapping[str, pa.Table]
 
 DETECTOR = "spike"

@@ -28,35 +28,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from gateway.errors import GatewayError
 from gateway.wording import count
 
-__all__ = [
-    "BLUE",
-    "COLUMN",
-    "DPI",
-    "FAINT",
-    "INK",
-    "MUTED",
-    "PAGE",
-    "PAPER",
-    "RULE",
-    "UNTOLD",
-    "AnyFigure",
-    "Role",
-    "count_axis",
-    "csv_bytes",
-    "figure",
-    "flag_keys",
-    "letters_on",
-    "log_axis",
-    "look",
-    "new_axes",
-    "panels",
-    "render",
-    "role",
-    "role_keys",
-    "styled",
-    "whole_of",
-]
-
 COLUMN = 3.5
 """Width of a journal's column, inches."""
 PAGE = 7.16

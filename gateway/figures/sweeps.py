@@ -36,15 +36,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import counted, listed
 
-__all__ = [
-    "caption_phase_diagram",
-    "caption_sweep_lines",
-    "draw_phase_diagram",
-    "draw_sweep_lines",
-    "plotted_phase_diagram",
-    "plotted_sweep_lines",
-]
-
 _METRIC = "average_precision"
 _TRUTHS = ("planted", "direct", "total", "outcome")
 """Against which a metric is drawn: the first that it is measured against."""

@@ -48,16 +48,6 @@ from gateway.figures.style import (
 from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
 
-__all__ = [
-    "caption_funnel",
-    "caption_top_gateways",
-    "draw_forest",
-    "draw_funnel",
-    "draw_top_gateways",
-    "plotted_funnel",
-    "plotted_top_gateways",
-]
-
 _COLUMNS = (
     "detector",
     "rank",

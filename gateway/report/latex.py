@@ -20,8 +20,6 @@ from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
 from gateway.report.sections.note_claims import CLAIMS_KEY
 from gateway.report.summary import Result
 
-__all__ = ["escape", "render_tabular", "tex_tables"]
-
 _ESCAPES: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     "&": r"\&",

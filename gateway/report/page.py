@@ -25,16 +25,6 @@ from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
 from gateway.wording import MISSING, NO_CHARACTER, name
 
-__all__ = [
-    "COLOURS",
-    "ShownFigure",
-    "environment",
-    "inline_svg",
-    "provenance_rows",
-    "render_report",
-    "shown_figure",
-]
-
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
     "event_study": "The probability around the join of a flagged group",

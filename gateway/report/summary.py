@@ -23,19 +23,6 @@ from gateway.wording import (
     scorer_shortfalls,
 )
 
-__all__ = [
-    "ANALYSES",
-    "CAVEAT",
-    "DETECTOR",
-    "SCORER",
-    "Estimate",
-    "Result",
-    "Tile",
-    "confusion",
-    "lede",
-    "tiles",
-]
-
 DETECTOR = "spike"
 """The note's own."""
 SCORER = "scorer:"

@@ -15,13 +15,11 @@ from gateway.analyses.log_shape import log_shape
 from gateway.arrays import Float64
 from gateway.config import Config, config_digest
 from gateway.errors import ConfigError, Problem, ResultError
-from gateway.pipeline import obtain_inputs
+from gateway.inputs import obtain_inputs
 from gateway.publish import run
 from gateway.reproduce.claims import Claim
 from gateway.results import draft_result, load_config
 from gateway.talk import SILENT, Talk
-
-__all__ = ["CLAIMS_SCHEMA", "Reproduction", "metric_of", "reproduce_claims"]
 
 CLAIMS_SCHEMA = pa.schema(
     [

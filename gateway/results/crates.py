@@ -22,8 +22,6 @@ from gateway.results.ownership import claim
 from gateway.results.records import digest_own
 from gateway.results.results import Result, open_result
 
-__all__ = ["METADATA", "write_crate"]
-
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 Entity = dict[str, Any]

@@ -45,8 +45,6 @@ from gateway.results.ownership import (
 from gateway.results.records import digest_own
 from gateway.results.writing import sync_path
 
-__all__ = ["Draft", "draft_result", "scratch_folder", "settle"]
-
 
 class Draft:
     """A result in the making; everything is written below ``folder``."""

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = [
-    "ASIDE", "CONFIG", "DRAFT", "DRAFT_MARKER", "FORMAT", "METADATA", "PROVENANCE", "STATUS",
-    "SWEEP", "is_key", "is_made", "is_partial", "transient",
-]  # fmt: skip
-
 STATUS = "status.json"
 CONFIG = "config.toml"
 PROVENANCE = "provenance.json"

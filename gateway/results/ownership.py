@@ -22,9 +22,6 @@ from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_part
 from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
 from gateway.results.writing import refuse_links, replace_file
 
-__all__ = ["claim", "clear_partial", "discard_draft", "hold_draft", "is_draft", "kind_of",
-           "owned_files", "refuse_strangers", "remove_folder", "strangers"]  # fmt: skip
-
 # What is ours --------------------------------------------------------------------------------
 
 

@@ -26,9 +26,6 @@ from gateway.log.files import open_plain, read_plain
 from gateway.results.names import is_made
 from gateway.results.writing import refuse_links
 
-__all__ = ["Entry", "Provenance", "Record", "Status", "digest_own", "parse_values", "read_own",
-           "read_record", "read_shaped", "read_values"]  # fmt: skip
-
 # A record is a page of text, of a sweep's failures a few; a journal has a line for each event.
 LARGEST_RECORD = 2**24
 _DEEPEST = 20

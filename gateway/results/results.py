@@ -32,19 +32,6 @@ from gateway.results.records import (
 )
 from gateway.results.writing import replace_file
 
-__all__ = [
-    "Difference",
-    "Result",
-    "compare_results",
-    "load_config",
-    "open_result",
-    "open_tables",
-    "read_config_text",
-    "result_folder",
-    "result_id",
-    "stands",
-]
-
 # A config is a page of text; a file of megabytes is a mistake.
 LARGEST_CONFIG = 2**20
 

@@ -49,18 +49,6 @@ JOURNAL = "execution.jsonl"
 # Of a journal: a million points have some hundred bytes for each of their events.
 LARGEST_JOURNAL = 2**30
 
-__all__ = [
-    "Failure",
-    "StoredSweep",
-    "SweepFolder",
-    "capture_file",
-    "captured",
-    "is_sweep",
-    "open_sweep",
-    "resident_mib",
-    "result_files",
-]
-
 
 @dataclass(frozen=True)
 class Failure:

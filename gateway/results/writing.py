@@ -24,9 +24,6 @@ from typing import IO, Any
 from gateway.errors import ResultError
 from gateway.file_locks import lock_file
 
-__all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
-           "sync_path"]  # fmt: skip
-
 
 def refuse_links(folder: Path, name: str) -> None:
     """Refuse to go from a folder to a path below it over a link, or onto one.

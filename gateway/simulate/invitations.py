@@ -14,8 +14,6 @@ from gateway.randomness import Stream
 from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
 from gateway.simulate.tables import LETTER, Policies, Stage, Table, owners
 
-__all__ = ["InvitationLog", "list_invitations"]
-
 
 @dataclass(frozen=True, eq=False)
 class InvitationLog:

@@ -16,8 +16,6 @@ from gateway.simulate.sources import source_codes
 from gateway.simulate.tables import Stage, Table, last_rows_freed
 from gateway.world import World
 
-__all__ = ["as_log", "as_table", "count_sizes", "occasions_of"]
-
 UNIX_EPOCH = date(1970, 1, 1)
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 256

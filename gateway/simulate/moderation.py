@@ -12,11 +12,10 @@ from scipy import stats
 from gateway.arrays import Float64, Int32
 from gateway.config.platform import ModerationSection
 from gateway.randomness import Purpose, generator
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.tables import Labels, Table, owners
 from gateway.world import World
-
-__all__ = ["Moderation", "Strikes", "flag_users", "months_of"]
+from gateway.world.model import NEVER
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,9 +32,6 @@ from gateway.simulate.tables import (
 from gateway.world import Role, World
 from gateway.world.model import NEVER
 
-__all__ = ["MOST_TOPICS", "build_stage", "put_labels"]
-
-
 # Topics that a group's mix may hold.
 MOST_TOPICS = 3
 

@@ -8,18 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import Int64, Mask
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.platform import History, Progress, live_through
 from gateway.simulate.policies import Intervention
-
-__all__ = [
-    "Comparison",
-    "TotalEffects",
-    "compare_runs",
-    "joins_by_user",
-    "measure_total_effects",
-    "paired_total",
-]
+from gateway.world.model import NEVER
 
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964

@@ -43,8 +43,6 @@ from gateway.simulate.tables import (
 from gateway.world import World
 from gateway.world.model import NEVER
 
-__all__ = ["History", "Progress", "live_through", "simulate"]
-
 Progress = Callable[[int], object]
 # Work is cut into a number of chunks of users that does not depend on that of the threads: at
 # most so many, of at least so many users.

@@ -23,21 +23,9 @@ from gateway.config.interventions import (
 )
 from gateway.errors import GatewayError, Problem
 from gateway.log.messages import did_you_mean, shown
-from gateway.simulate.occasion_kernels import NEVER
 from gateway.simulate.tables import Policies
 from gateway.world import World
-
-__all__ = [
-    "Demotion",
-    "EdgeFilter",
-    "GysjSeedFilter",
-    "Intervention",
-    "InviteCap",
-    "InviteFriction",
-    "as_intervention",
-    "as_policies",
-    "interventions_of",
-]
+from gateway.world.model import NEVER
 
 Groups = npt.NDArray[np.bool_]
 

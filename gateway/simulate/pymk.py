@@ -10,8 +10,6 @@ from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.simulate.tables import Stage
 from gateway.world import World
 
-__all__ = ["SPARE_FRIENDS", "count_friends_found", "find_friends"]
-
 # Most friends that a user finds by PYMK.
 SPARE_FRIENDS = 8
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.

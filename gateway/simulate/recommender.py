@@ -16,14 +16,6 @@ from gateway.simulate.recommender_kernels import (
 from gateway.simulate.tables import NO_DAY, Table
 from gateway.world import Role, World
 
-__all__ = [
-    "Recommender",
-    "fit_all_layers",
-    "fit_recommender",
-    "no_recommender",
-    "refit_recommender",
-]
-
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64
 

@@ -13,14 +13,6 @@ from gateway.simulate.recommender import fit_all_layers
 from gateway.simulate.replay_kernels import Scratch, direct_effects, relive_users
 from gateway.simulate.tables import CELL, Stage
 
-__all__ = [
-    "DirectEffects",
-    "Leads",
-    "measure_direct_effects",
-    "measure_leads",
-    "relived_stage",
-]
-
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 32
 

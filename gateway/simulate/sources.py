@@ -18,8 +18,6 @@ import numpy.typing as npt
 
 from gateway.log.join_log import SOURCES
 
-__all__ = ["SOURCE_TABLE", "Mechanism", "SourceRow", "confirmation", "cumulative_weights"]
-
 
 class Mechanism(IntEnum):
     """How a group comes before a user."""

@@ -12,29 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "CELL",
-    "FIND",
-    "GROUP",
-    "LETTER",
-    "LINE",
-    "NO_DAY",
-    "SHELF",
-    "SOURCE",
-    "USER",
-    "Answer",
-    "Inbox",
-    "Labels",
-    "Look",
-    "Occasion",
-    "Policies",
-    "Stage",
-    "Table",
-    "empty_table",
-    "last_rows_freed",
-    "owners",
-]
-
 Table = np.recarray[Any, Any]
 
 # A day that does not come, in columns of 16 bits; a world has at most 36,500 days.

@@ -19,8 +19,6 @@ import pyarrow as pa
 from gateway.config import Config
 from gateway.results import SweepFolder, compare_results, is_sweep, load_config, open_result
 
-__all__ = ["ChangedKey", "ChangedValue", "FolderComparison", "compare_folders"]
-
 # Of a value: which point of the sweep it belongs to, detector, truth and metric.
 Name = tuple[str, ...]
 

@@ -28,8 +28,6 @@ from gateway.config.swept import AxisSection, SweepSection, kind_of
 from gateway.config.validation import check_document, config_error
 from gateway.errors import GatewayError, Problem
 
-__all__ = ["Setting", "Variant", "Variants", "draw_design", "parse_points"]
-
 
 @dataclass(frozen=True)
 class Setting:

@@ -32,8 +32,6 @@ from gateway.sweep.plan import Plan, Point, stored_plan
 from gateway.sweep.running import is_cold
 from gateway.talk import SILENT, Advance, Talk
 
-__all__ = ["Outcome", "compact", "resume_sweep", "run_sweep"]
-
 # Of the time of a sweep, at most this part goes into writing its tables anew.
 COMPACTING_SHARE = 0.05
 COMPACTING_SECONDS = 2.0

@@ -9,21 +9,6 @@ from typing import Any, Literal
 
 from gateway.errors import ConfigError, Problem
 
-__all__ = [
-    "ENGINES",
-    "SUMMARY",
-    "Answer",
-    "ChildDeathError",
-    "EngineOptions",
-    "Event",
-    "Finished",
-    "Lost",
-    "Started",
-    "SweepStoppedError",
-    "Task",
-    "run_tasks",
-]  # fmt: skip
-
 # Tables that a point keeps by default: what a sweep is compacted from.
 SUMMARY = ("evaluation", "interventions", "summary")
 

@@ -17,8 +17,6 @@ from gateway.pipeline import pin_inputs
 from gateway.results import SweepFolder, read_config_text, result_id
 from gateway.sweep.design import Variants, parse_points
 
-__all__ = ["Plan", "Point", "check_plan", "read_plan", "stored_plan"]
-
 
 @dataclass(frozen=True)
 class Point:

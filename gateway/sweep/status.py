@@ -11,8 +11,6 @@ from typing import Any
 from gateway.results import SweepFolder, is_sweep, open_result, resident_mib
 from gateway.sweep.plan import stored_plan
 
-__all__ = ["RunningPoint", "Status", "folder_status"]
-
 
 @dataclass(frozen=True)
 class RunningPoint:

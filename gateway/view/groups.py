@@ -40,8 +40,6 @@ from gateway.view.viewed import (
 )
 from gateway.wording import MISSING, count, counted, interval_of, name, percent, written
 
-__all__ = ["all_groups", "all_users", "one_group", "one_user"]
-
 _PER_PAGE = 50
 
 

@@ -17,17 +17,6 @@ from gateway.report.content import Section
 from gateway.report.page import ShownFigure, shown_figure
 from gateway.report.summary import Result
 
-__all__ = [
-    "Choice",
-    "Content",
-    "Query",
-    "Viewed",
-    "chosen",
-    "drawn_figures",
-    "link",
-    "whole",
-]
-
 Query = Mapping[str, str]
 
 

@@ -33,8 +33,6 @@ from gateway.world.friendships_kernels import (
 )
 from gateway.world.model import Friendships, Users
 
-__all__ = ["draw_friendships"]
-
 # Nobody is expected to have more than so many times the mean number of friends. Facebook's
 # limit of 5,000 stood at 26 times the mean of 190 (Ugander et al. 2011, "The anatomy of the
 # Facebook social graph", arXiv:1111.4503).

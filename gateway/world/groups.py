@@ -13,8 +13,6 @@ from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world.model import GATEWAYS, Groups, Role, topic_shares
 
-__all__ = ["draw_groups"]
-
 # Share of a group's mix that is its main topic; the rest is a second ordinary topic.
 MAIN_SHARE = 0.8
 # Share of groups that exist from day 0; the others appear evenly over the first half.

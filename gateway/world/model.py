@@ -19,21 +19,6 @@ from gateway.errors import GatewayError, Problem
 from gateway.log.join_log import numbered_names
 from gateway.log.messages import did_you_mean, shown
 
-__all__ = [
-    "GATEWAYS",
-    "LOOK_ALIKES",
-    "NEVER",
-    "Arms",
-    "Friendships",
-    "Groups",
-    "Role",
-    "Users",
-    "World",
-    "groups_in_roles",
-    "topic_shares",
-]
-
-
 # A day that does not come: a drift that never begins, a cell not written yet, a label not given.
 NEVER = 2**31 - 1
 

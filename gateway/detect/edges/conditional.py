@@ -26,9 +26,6 @@ from gateway.detect.edges.conditional_kernels import (
 from gateway.detect.findings import sum_by_group
 from gateway.score.descent import minimise, one_blas_thread
 
-__all__ = ["Effects", "Fit", "Pairs", "Slots", "estimate_effects", "fit_slots", "pairs_of"]
-
-
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64
 # Numbers held for a stratum up to which its chances are exact.

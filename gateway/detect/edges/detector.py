@@ -30,9 +30,6 @@ from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["EDGES", "EdgesOptions", "Seen", "detect_edges", "look_at", "traces_of"]
-
-
 EDGES = Measure(
     detector="edges",
     estimate=Quantity(

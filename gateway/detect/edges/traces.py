@@ -13,10 +13,6 @@ from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of",
-           "sender_classes", "slots_of", "without_most_frequent"]  # fmt: skip
-
-
 FORMS = ("seed", "member", "fellow")
 """How a join can come through a group: recommended because of it, invited because the
 receiver is in it, invited by a fellow member of it."""
