@@ -197,27 +197,15 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class MeanCurve:
-    """P around some joins, averaged; arrays of shape (2 reach + 1,), NaN where nobody is left.
+    """P around some joins, averaged; arrays of shape (2 reach + 1,), NaN where nobody is left."""
 
-    Parameters
-    ----------
-    offset
-        int64: occasions since the join; -1 is just before it, 0 just after it.
-    n_events, n_users
-        Joins, and distinct users, whose history reaches so far.
-    mean
-        Mean P, in [0, 1].
-    change
-        Mean of P minus the same joiner's P at offset -1.
-    ci_low, ci_high
-        95 % interval of ``change``, clustered by user; NaN for fewer than two users.
-    """
-
-    offset: Int64
+    offset: Int64  # occasions since the join; -1 is just before it, 0 just after it
+    # Joins, and distinct users, whose history reaches so far.
     n_events: Int64
     n_users: Int64
-    mean: Float64
-    change: Float64
+    mean: Float64  # mean P, in [0, 1]
+    change: Float64  # mean of P minus the same joiner's P at offset -1
+    # 95 % interval of ``change``, clustered by user; NaN for fewer than two users.
     ci_low: Float64
     ci_high: Float64
 

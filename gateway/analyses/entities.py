@@ -42,24 +42,13 @@ Label = Literal["non_rec", "non_amp"]
 
 
 class Examples(NamedTuple):
-    """Groups as the model sees them on a day, and what came of them.
+    """Groups as the model sees them on a day, and what came of them."""
 
-    Parameters
-    ----------
-    group
-        Dense ids, shape (n,).
-    plain
-        Shape (n, n_features).
-    gateways
-        Sparse, shape (n, n_top): share of members who joined the gateway before the group.
-    label
-        bool, shape (n,).
-    """
-
-    group: npt.NDArray[np.int64]
-    plain: Float64
+    group: npt.NDArray[np.int64]  # dense ids, shape (n,)
+    plain: Float64  # shape (n, n_features)
+    # Sparse, shape (n, n_top): share of members who joined the gateway before the group.
     gateways: sparse.csr_matrix
-    label: Mask
+    label: Mask  # shape (n,)
 
 
 def entity_model(record: Record, *, precision: float, seed: int) -> pa.Table:

@@ -69,39 +69,21 @@ EXPLANATIONS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What is known of one group's joiners.
-
-    Parameters
-    ----------
-    group
-        Its name.
-    n_members
-        All who ever joined it.
-    n_joiners
-        Those of them who were at risk: before their first target join.
-    n_events
-        Those of them whose probability spiked at the join.
-    n_resolved, observed, expected
-        Joiners whose outcome is known, how many of them joined a target, and how many
-        were expected from the joins before.
-    look_alike
-        Target joins after the join against those before it, within the same users.
-    event_study
-        Mean probability around the join, ``EVENT_STUDY_SCHEMA``.
-    next_groups
-        Where joiners go next, ``NEXT_GROUPS_SCHEMA``.
-    """
+    """What is known of one group's joiners."""
 
     group: str
-    n_members: int
-    n_joiners: int
-    n_events: int
+    n_members: int  # all who ever joined it
+    n_joiners: int  # those of them who were at risk: before their first target join
+    n_events: int  # those of them whose probability spiked at the join
+    # Joiners whose outcome is known, how many of them joined a target, and how many were expected
+    # from the joins before.
     n_resolved: int
     observed: int
     expected: float
+    # Target joins after the join against those before it, within the same users.
     look_alike: OddsRatio
-    event_study: pa.Table
-    next_groups: pa.Table
+    event_study: pa.Table  # mean probability around the join, ``EVENT_STUDY_SCHEMA``
+    next_groups: pa.Table  # where joiners go next, ``NEXT_GROUPS_SCHEMA``
 
 
 def explain_group(

@@ -57,23 +57,13 @@ _Z = float(norm.ppf(0.975))
 
 
 class Follow(NamedTuple):
-    """Users followed from their first gateway join on; each array has shape (n_followed,).
+    """Users followed from their first gateway join on; each array has shape (n_followed,)."""
 
-    Parameters
-    ----------
-    user
-        Dense ids.
-    until
-        Days from time zero to the outcome or to the end of the observation, at least 0.
-    event
-        Whether it ended with the outcome: a join of a non-rec group on a later day.
-    exposed_at
-        Days from time zero to the first exposure, 0 for an earlier one; ``NEVER`` for none.
-    """
-
-    user: Int64
+    user: Int64  # dense ids
+    # Days from time zero to the outcome or to the end of the observation, at least 0.
     until: Int64
-    event: Mask
+    event: Mask  # whether it ended with the outcome: a join of a non-rec group on a later day
+    # Days from time zero to the first exposure, 0 for an earlier one; ``NEVER`` for none.
     exposed_at: Int64
 
 

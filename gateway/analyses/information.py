@@ -24,51 +24,33 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Information:
-    """What a log holds for a detector, and what could be found in it.
+    """What a log holds for a detector, and what could be found in it."""
 
-    Parameters
-    ----------
-    n_target_joins, n_cases
-        Joins of target groups; users with one.
-    n_preceded
-        Cases who joined another group in an earlier tick than their first target.
-    n_candidates, n_enough, n_ranked
-        Groups that are no targets; those of them with enough joiners; those ranked.
-    min_joiners, most_joiners
-        What the detector asks for, and what the largest candidate has.
-    base_rate
-        Share of joins before a target join after which one follows (within the horizon);
-        NaN where no join's outcome is known.
-    n_typical, n_largest
-        Joiners with a known outcome: the median over ranked groups, and the most.
-    ratio_typical, ratio_largest
-        Least ratio to the base rate that such a group is found with, see
-        ``detectable_ratio``.
-    tick
-        What the log counts in.
-    horizon, length
-        In ticks: None for no horizon; the log's own length.
-    claims
-        What kind of evidence the detector gives.
-    """
-
+    # Joins of target groups; users with one.
     n_target_joins: int
     n_cases: int
-    n_preceded: int
+    n_preceded: int  # cases who joined another group in an earlier tick than their first target
+    # Groups that are no targets; those of them with enough joiners; those ranked.
     n_candidates: int
     n_enough: int
     n_ranked: int
+    # What the detector asks for, and what the largest candidate has.
     min_joiners: int
     most_joiners: int
+    # Share of joins before a target join after which one follows (within the horizon); NaN where
+    # no join's outcome is known.
     base_rate: float
+    # Joiners with a known outcome: the median over ranked groups, and the most.
     n_typical: int
     n_largest: int
+    # Least ratio to the base rate that such a group is found with, see ``detectable_ratio``.
     ratio_typical: float
     ratio_largest: float
-    tick: str
+    tick: str  # what the log counts in
+    # In ticks: None for no horizon; the log's own length.
     horizon: int | None
     length: int
-    claims: Claim
+    claims: Claim  # what kind of evidence the detector gives
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -275,26 +257,16 @@ MEANING = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which groups a detector of association and one of change flag.
-
-    Parameters
-    ----------
-    association_by, change_by
-        The two detectors.
-    association
-        Groups flagged by the first: their joiners go on to targets more often than others.
-    change
-        Groups flagged by the second: the rate of target joins rises after joining, compared
-        with the same users before.
-    untested
-        Those of ``association`` for which no change could be tested.
-    """
+    """Which groups a detector of association and one of change flag."""
 
     association_by: str
     change_by: str
+    # Groups flagged by the first: their joiners go on to targets more often than others.
     association: tuple[str, ...]
+    # Groups flagged by the second: the rate of target joins rises after joining, compared with
+    # the same users before.
     change: tuple[str, ...]
-    untested: tuple[str, ...]
+    untested: tuple[str, ...]  # those of ``association`` for which no change could be tested
 
     @property
     def both(self) -> tuple[str, ...]:

@@ -23,31 +23,21 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class OddsRatio:
-    """Target joins of a group's joiners after their join of it, against chance.
+    """Target joins of a group's joiners after their join of it, against chance."""
 
-    Parameters
-    ----------
-    n_informative
-        Joiners whose own joins leave it open how many targets stand after the join: those
-        with joins before and after, some of them but not all of targets. The counts below
-        are theirs.
-    joins_before, joins_after
-        Their joins in earlier and in later ticks.
-    targets_before, targets_after
-        How many of these are of target groups.
-    expected
-        ``targets_after`` if each joiner's target joins lay among the joins by chance.
-    ratio, ci_low, ci_high
-        Odds that a join after is of a target, against a join before, and the 95 % interval;
-        0 and infinity where they have no end, NaN where nothing can be said.
-    """
-
+    # Joiners whose own joins leave it open how many targets stand after the join: those with
+    # joins before and after, some of them but not all of targets. The counts below are theirs.
     n_informative: int
+    # Their joins in earlier and in later ticks.
     joins_before: int
     joins_after: int
+    # How many of these are of target groups.
     targets_before: int
     targets_after: int
+    # ``targets_after`` if each joiner's target joins lay among the joins by chance.
     expected: float
+    # Odds that a join after is of a target, against a join before, and the 95 % interval; 0 and
+    # infinity where they have no end, NaN where nothing can be said.
     ratio: float
     ci_low: float
     ci_high: float

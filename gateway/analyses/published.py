@@ -111,29 +111,16 @@ _ROUNDING = 1e-12
 
 
 class Row(NamedTuple):
-    """One quantity.
+    """One quantity."""
 
-    Parameters
-    ----------
-    id
-        ``R1`` to ``R10``.
-    quantity
-        What it is, with its unit where it is no share.
-    simulated
-        Our value; NaN where it cannot be told.
-    interval
-        Its 95 % interval; NaN where it has none.
-    published
-        The note's value; None where the note's picture does not show it or has no number.
-    tolerance
-        How far from the published value still counts as reached; None: not judged.
-    """
-
-    id: str
-    quantity: str
-    simulated: float
+    id: str  # ``R1`` to ``R10``
+    quantity: str  # what it is, with its unit where it is no share
+    simulated: float  # our value; NaN where it cannot be told
+    # Its 95 % interval; NaN where it has none.
     interval: tuple[float, float] = (float("nan"), float("nan"))
+    # The note's value; None where the note's picture does not show it or has no number.
     published: float | None = None
+    # How far from the published value still counts as reached; None: not judged.
     tolerance: float | None = None
 
     def within(self) -> bool | None:

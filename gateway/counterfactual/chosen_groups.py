@@ -19,27 +19,13 @@ from gateway.world.model import groups_in_roles
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """What is known of the groups after the factual run.
+    """What is known of the groups after the factual run."""
 
-    Parameters
-    ----------
-    names
-        Shape (n_groups,).
-    role
-        uint8, shape (n_groups,): a ``Role``.
-    n_joins
-        int64, shape (n_groups,): members by the end.
-    gateways
-        Table of the detectors' findings.
-    truth
-        Table of the direct effects, a row for each group in order.
-    """
-
-    names: pa.StringArray
-    role: npt.NDArray[np.uint8]
-    n_joins: npt.NDArray[np.int64]
-    gateways: pa.Table
-    truth: pa.Table
+    names: pa.StringArray  # shape (n_groups,)
+    role: npt.NDArray[np.uint8]  # shape (n_groups,): a ``Role``
+    n_joins: npt.NDArray[np.int64]  # shape (n_groups,): members by the end
+    gateways: pa.Table  # table of the detectors' findings
+    truth: pa.Table  # table of the direct effects, a row for each group in order
 
 
 def choose_groups(section: OnGroupsSection, known: Known) -> Mask:

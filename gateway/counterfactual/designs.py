@@ -30,20 +30,11 @@ _FACTORS = 10
 
 @dataclass(frozen=True)
 class Trial:
-    """What one experiment says; joins of targets from the start on, for all units treated.
+    """What one experiment says; joins of targets from the start on, for all units treated."""
 
-    Parameters
-    ----------
-    estimate
-        Difference between the means of control and treated units, times the number of units.
-    error
-        Its standard error, units taken as independent.
-    units
-        Number of units.
-    """
-
+    # Difference between the means of control and treated units, times the number of units.
     estimate: float
-    error: float
+    error: float  # its standard error, units taken as independent
     units: int
 
     @property

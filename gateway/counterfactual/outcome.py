@@ -21,21 +21,11 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class Kinds:
-    """What a join is to the question: bool, shape (n_groups,) each, together every group.
+    """What a join is to the question: bool, shape (n_groups,) each, together every group."""
 
-    Parameters
-    ----------
-    target
-        Groups of the target set.
-    harmful
-        Harmful groups outside of it: a join of them averted is no loss.
-    benign
-        All others, gateways and look-alikes among them.
-    """
-
-    target: Mask
-    harmful: Mask
-    benign: Mask
+    target: Mask  # groups of the target set
+    harmful: Mask  # harmful groups outside of it: a join of them averted is no loss
+    benign: Mask  # all others, gateways and look-alikes among them
 
     @classmethod
     def of(cls, history: History, is_target: Mask) -> Kinds:

@@ -27,27 +27,15 @@ class Chain:
     The joins of one tick have no inner order, so their transitions are averaged over all
     orders: from a block of a joins to the next of b each pair counts 1 / (a b), within it
     each ordered pair 1 / a, and each of its joins is the last with 1 / a.
-
-    Parameters
-    ----------
-    moves
-        Sparse, shape (n_groups, n_groups): from one group to another.
-    starts
-        Shape (n_groups,): from the start into a group.
-    to_target, to_end
-        Shape (n_groups,): from a group to the first target join, or to no further join.
-    direct
-        Users whose first join is a target (or in its tick).
-    n_paths
-        All users with a join.
     """
 
-    moves: sparse.csr_array
-    starts: Float64
+    moves: sparse.csr_array  # sparse, shape (n_groups, n_groups): from one group to another
+    starts: Float64  # shape (n_groups,): from the start into a group
+    # Shape (n_groups,): from a group to the first target join, or to no further join.
     to_target: Float64
     to_end: Float64
-    direct: float
-    n_paths: float
+    direct: float  # users whose first join is a target (or in its tick)
+    n_paths: float  # all users with a join
 
     @property
     def visits(self) -> Float64:

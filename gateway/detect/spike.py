@@ -236,17 +236,10 @@ _MOST_CHUNKS = 16
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Cells c = position bin x decile of the probability before.
+    """Cells c = position bin x decile of the probability before."""
 
-    Parameters
-    ----------
-    cell
-        uint8, shape (n_rows,).
-    mean, sd
-        Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
-    """
-
-    cell: npt.NDArray[np.uint8]
+    cell: npt.NDArray[np.uint8]  # shape (n_rows,)
+    # Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
     mean: Float64
     sd: Float64
 

@@ -33,24 +33,12 @@ __all__ = ["FIGURES", "StoredFigure", "csv_bytes", "figure", "render"]
 
 @dataclass(frozen=True)
 class StoredFigure:
-    """A figure that reads stored tables: its module, loaded at first use.
+    """A figure that reads stored tables: its module, loaded at first use."""
 
-    Parameters
-    ----------
-    NAME
-        Stem of the figure's files, and end of the names of its functions.
-    module
-        Where these lie, below ``gateway.figures``.
-    ranks
-        Whether ``top`` says how many groups it shows.
-    measures
-        Whether ``metric`` says which measure of a sweep it shows.
-    """
-
-    NAME: str
-    module: str
-    ranks: bool = False
-    measures: bool = False
+    NAME: str  # stem of the figure's files, and end of the names of its functions
+    module: str  # where these lie, below ``gateway.figures``
+    ranks: bool = False  # whether ``top`` says how many groups it shows
+    measures: bool = False  # whether ``metric`` says which measure of a sweep it shows
 
     def plotted(
         self,

@@ -40,18 +40,10 @@ _SHAPE = "log_shape"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What became of some claims.
+    """What became of some claims."""
 
-    Parameters
-    ----------
-    folder
-        Where ``claims.parquet`` lies.
-    table
-        A row for each claim, of ``CLAIMS_SCHEMA``.
-    """
-
-    folder: Path
-    table: pa.Table
+    folder: Path  # where ``claims.parquet`` lies
+    table: pa.Table  # a row for each claim, of ``CLAIMS_SCHEMA``
 
     @property
     def n_outside(self) -> int:

@@ -52,21 +52,11 @@ LARGEST_JOURNAL = 2**30
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a point failed.
+    """Why a point failed."""
 
-    Parameters
-    ----------
-    reason
-        One line.
-    traceback
-        Of the exception, or of the place where a point hung; may be empty.
-    log
-        What the point said while it ran.
-    """
-
-    reason: str
-    traceback: str = ""
-    log: str = ""
+    reason: str  # one line
+    traceback: str = ""  # of the exception, or of the place where a point hung; may be empty
+    log: str = ""  # what the point said while it ran
 
 
 def is_sweep(folder: Path) -> bool:

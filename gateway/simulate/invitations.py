@@ -17,21 +17,11 @@ from gateway.simulate.tables import LETTER, Policies, Stage, Table, owners
 
 @dataclass(frozen=True, eq=False)
 class InvitationLog:
-    """Invitations in the order in which they were sent.
+    """Invitations in the order in which they were sent."""
 
-    Parameters
-    ----------
-    letters
-        A row for each (see ``tables.LETTER``).
-    taken
-        bool, shape (count,): whether it led to a join.
-    first
-        int64, shape (days + 1,): the first one of each day.
-    """
-
-    letters: Table
-    taken: npt.NDArray[np.bool_]
-    first: Int64
+    letters: Table  # a row for each (see ``tables.LETTER``)
+    taken: npt.NDArray[np.bool_]  # shape (count,): whether it led to a join
+    first: Int64  # shape (days + 1,): the first one of each day
 
     @property
     def count(self) -> int:

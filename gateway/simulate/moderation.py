@@ -20,22 +20,14 @@ from gateway.world.model import NEVER
 
 @dataclass(frozen=True, eq=False)
 class Strikes:
-    """Strikes counted by calendar month.
+    """Strikes counted by calendar month."""
 
-    Parameters
-    ----------
-    count, severe
-        int64, shape (n_groups, n_months, n_kinds): all strikes, and the severe among them.
-    months
-        ``YYYY-MM``, shape (n_months,): every month that the observation touches.
-    kinds
-        Names of the kinds of harm.
-    """
-
+    # Shape (n_groups, n_months, n_kinds): all strikes, and the severe among them.
     count: npt.NDArray[np.int64]
     severe: npt.NDArray[np.int64]
+    # ``YYYY-MM``, shape (n_months,): every month that the observation touches.
     months: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...]  # names of the kinds of harm
 
     def of(self, kind: str, month: str) -> npt.NDArray[np.int64]:
         """Return the strikes of each group for one kind and month, shape (n_groups,)."""

@@ -19,22 +19,13 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What an intervention changed, user by user.
+    """What an intervention changed, user by user."""
 
-    Parameters
-    ----------
-    averted
-        int64, shape (n_users,): target joins of the user without the intervention, minus
-        those with it.
-    lost
-        int64, shape (n_users,): the same of joins of other groups.
-    first_day
-        int32, shape (n_users,): day of the first occasion that came out differently;
-        ``NEVER`` for users whose log is the same.
-    """
-
+    # Shape (n_users,): target joins of the user without the intervention, minus those with it.
     averted: Int64
-    lost: Int64
+    lost: Int64  # shape (n_users,): the same of joins of other groups
+    # Shape (n_users,): day of the first occasion that came out differently; ``NEVER`` for users
+    # whose log is the same.
     first_day: npt.NDArray[np.int32]
 
     @property
@@ -109,21 +100,13 @@ def _first_day(here: History, there: History) -> npt.NDArray[np.int32]:
 
 @dataclass(frozen=True, eq=False)
 class TotalEffects:
-    """Total effect of chosen groups; arrays of shape (n_chosen,).
+    """Total effect of chosen groups; arrays of shape (n_chosen,)."""
 
-    Parameters
-    ----------
-    group
-        Dense ids.
-    effect
-        Target joins on the whole platform that would not have been without the group, per
-        join of the group; NaN for a group that nobody joined.
-    standard_error
-        From the users' paired differences, taken as independent.
-    """
-
-    group: Int64
+    group: Int64  # dense ids
+    # Target joins on the whole platform that would not have been without the group, per join of
+    # the group; NaN for a group that nobody joined.
     effect: npt.NDArray[np.float64]
+    # From the users' paired differences, taken as independent.
     standard_error: npt.NDArray[np.float64]
 
 

@@ -54,26 +54,16 @@ SEATS, BAG = 32, 32
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """All that happened on a platform.
+    """All that happened on a platform."""
 
-    Parameters
-    ----------
-    world, policies
-        What it was made from.
-    stage
-        The tables that the kernels saw and wrote. Of the recommender they hold the last
-        layer only; ``replay.relived_stage`` gives all.
-    labels
-        What moderation said of each group, and when.
-    strikes
-        Strikes by group, month and kind.
-    """
-
+    # What it was made from.
     world: World
     policies: Policies
+    # The tables that the kernels saw and wrote. Of the recommender they hold the last layer only;
+    # ``replay.relived_stage`` gives all.
     stage: Stage
-    labels: Labels
-    strikes: Strikes
+    labels: Labels  # what moderation said of each group, and when
+    strikes: Strikes  # strikes by group, month and kind
 
     @property
     def state(self) -> Table:

@@ -21,19 +21,12 @@ CHUNKS = 64
 
 
 class Recommender(NamedTuple):
-    """Nearest groups of each group, one layer for each refit.
+    """Nearest groups of each group, one layer for each refit."""
 
-    Parameters
-    ----------
-    neighbour
-        int32, shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are
-        fewer. Layer 0 is the platform before its first refit.
-    weight
-        float64, same shape: cumulative cosines; the last is the total.
-    """
-
+    # Shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are fewer. Layer 0 is
+    # the platform before its first refit.
     neighbour: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64]  # same shape: cumulative cosines; the last is the total
 
 
 def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:

@@ -19,22 +19,14 @@ CHUNKS = 32
 
 @dataclass(frozen=True, eq=False)
 class DirectEffects:
-    """Direct effect of every group on its joiners; each array has shape (n_groups,).
+    """Direct effect of every group on its joiners; each array has shape (n_groups,)."""
 
-    Parameters
-    ----------
-    effect
-        Mean over joins of (later target joins - later target joins without the join);
-        NaN for target groups and for groups that nobody joined.
-    standard_error
-        Of that mean, joins taken as independent; NaN below two joins.
-    n_joins
-        Joins replayed.
-    """
-
+    # Mean over joins of (later target joins - later target joins without the join); NaN for
+    # target groups and for groups that nobody joined.
     effect: npt.NDArray[np.float64]
+    # Of that mean, joins taken as independent; NaN below two joins.
     standard_error: npt.NDArray[np.float64]
-    n_joins: npt.NDArray[np.int64]
+    n_joins: npt.NDArray[np.int64]  # joins replayed
 
 
 def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -> DirectEffects:
@@ -75,21 +67,14 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
 
 @dataclass(frozen=True, eq=False)
 class Leads:
-    """Target joins that came of what the platform does because of a group; shape (n_groups,).
+    """Target joins that came of what the platform does because of a group; shape (n_groups,)."""
 
-    Parameters
-    ----------
-    seed, seed_error
-        Target joins of the group's members that would not have been had nothing been
-        recommended from it, and the standard error of that sum, members taken as independent;
-        NaN for targets and for groups that nobody joined.
-    invited, invited_error
-        The same had its operator invited nobody: invitations by others do not come of the
-        group.
-    """
-
+    # Target joins of the group's members that would not have been had nothing been recommended
+    # from it, and the standard error of that sum, members taken as independent; NaN for targets
+    # and for groups that nobody joined.
     seed: npt.NDArray[np.float64]
     seed_error: npt.NDArray[np.float64]
+    # The same had its operator invited nobody: invitations by others do not come of the group.
     invited: npt.NDArray[np.float64]
     invited_error: npt.NDArray[np.float64]
 

@@ -31,21 +31,11 @@ from gateway.errors import GatewayError, Problem
 
 @dataclass(frozen=True)
 class Setting:
-    """A key and its value in one point.
+    """A key and its value in one point."""
 
-    Parameters
-    ----------
-    key
-        Dotted.
-    value
-        As TOML gives it.
-    item
-        Which item of the axis' list it is, None for a value of a range.
-    """
-
-    key: str
-    value: Any
-    item: int | None = None
+    key: str  # dotted
+    value: Any  # as TOML gives it
+    item: int | None = None  # which item of the axis' list it is, None for a value of a range
 
 
 @dataclass(frozen=True)

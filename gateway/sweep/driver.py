@@ -39,23 +39,14 @@ COMPACTING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep.
+    """What became of a sweep."""
 
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    n_points, n_done, n_failed
-        All points; those that stand; those that could not be computed.
-    n_computed
-        How many were computed this time.
-    """
-
-    folder: Path
+    folder: Path  # where it lies
+    # All points; those that stand; those that could not be computed.
     n_points: int
     n_done: int
     n_failed: int
-    n_computed: int
+    n_computed: int  # how many were computed this time
 
 
 def run_sweep(

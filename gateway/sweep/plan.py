@@ -20,49 +20,24 @@ from gateway.sweep.design import Variants, parse_points
 
 @dataclass(frozen=True)
 class Point:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Parameters
-    ----------
-    key
-        Digest of resolved config, seed and model version: 16 hexadecimal digits.
-    index
-        Place in the design; all replicates share it.
-    replicate
-        From 0.
-    settings
-        The swept keys and their values.
-    config
-        Resolved, without ``[sweep]``.
-    """
-
-    key: str
-    index: int
-    replicate: int
-    settings: dict[str, Any]
-    config: Config
+    key: str  # digest of resolved config, seed and model version: 16 hexadecimal digits
+    index: int  # place in the design; all replicates share it
+    replicate: int  # from 0
+    settings: dict[str, Any]  # the swept keys and their values
+    config: Config  # resolved, without ``[sweep]``
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep before it runs.
+    """A sweep before it runs."""
 
-    Parameters
-    ----------
-    config
-        The base, with its ``[sweep]``.
-    toml
-        The same as it was given, to be read again.
-    sweep
-        That section.
-    points
-        In the order of the design. Two rows of a design that come to the same config (a
-        whole number drawn twice) are one point.
-    """
-
-    config: Config
-    toml: str
-    sweep: SweepSection
+    config: Config  # the base, with its ``[sweep]``
+    toml: str  # the same as it was given, to be read again
+    sweep: SweepSection  # that section
+    # In the order of the design. Two rows of a design that come to the same config (a whole
+    # number drawn twice) are one point.
     points: tuple[Point, ...]
 
     @property

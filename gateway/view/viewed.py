@@ -22,18 +22,10 @@ Query = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Viewed:
-    """A result to look at, with what several pages ask of it.
+    """A result to look at, with what several pages ask of it."""
 
-    Parameters
-    ----------
-    tables
-        Its stored tables by name.
-    title
-        Heading of the pages.
-    """
-
-    tables: Mapping[str, pa.Table]
-    title: str
+    tables: Mapping[str, pa.Table]  # its stored tables by name
+    title: str  # heading of the pages
 
     @cached_property
     def result(self) -> Result:

@@ -60,27 +60,14 @@ class Way(Enum):
 
 
 class Places(NamedTuple):
-    """Users in the order of their blocks, and how to find one by weight.
+    """Users in the order of their blocks, and how to find one by weight."""
 
-    Parameters
-    ----------
-    order
-        int32, shape (n_users,): the user at each place.
-    total
-        float64, shape (n_users + 1,): running total of the weights.
-    guide
-        int32, shape (n_users,): where to begin to look for a point of the total.
-    block
-        uint16, shape (n_users,): block of each place.
-    scope
-        For each way of drawing a pair and each block of the first: the first place and the
-        end of where the second is sought, int64, shape (n_blocks,).
-    """
-
-    order: Int32
-    total: Float64
-    guide: Int32
-    block: npt.NDArray[np.uint16]
+    order: Int32  # shape (n_users,): the user at each place
+    total: Float64  # shape (n_users + 1,): running total of the weights
+    guide: Int32  # shape (n_users,): where to begin to look for a point of the total
+    block: npt.NDArray[np.uint16]  # shape (n_users,): block of each place
+    # For each way of drawing a pair and each block of the first: the first place and the end of
+    # where the second is sought, int64, shape (n_blocks,).
     scope: dict[Way, tuple[Int64, Int64]]
 
 

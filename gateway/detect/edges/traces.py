@@ -26,33 +26,20 @@ _SENDERS = np.array([0.0, 0.05, 0.2])
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Joins of the users who join a target and another group, and some of them through a trace.
+    """Joins of the users who join a target and another group, and some of them through a trace."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_cases + 1,).
-    user
-        Ids, shape (n_cases,).
-    group, time, seed, inviter, source, left
-        Of each join, as in ``JoinLog``: -1, 0 for the source, and ``STAYS``, where the log
-        does not tell.
-    earlier
-        Joins of the user in earlier ticks.
-    event
-        Whether the join is of a target.
-    """
-
-    offsets: Int64
-    user: Int32
+    offsets: Int64  # shape (n_cases + 1,)
+    user: Int32  # ids, shape (n_cases,)
+    # Of each join, as in ``JoinLog``: -1, 0 for the source, and ``STAYS``, where the log does not
+    # tell.
     group: Int32
     time: Int32
     seed: Int32
     inviter: Int32
     source: npt.NDArray[np.uint8]
     left: Int32
-    earlier: Int32
-    event: Mask
+    earlier: Int32  # joins of the user in earlier ticks
+    event: Mask  # whether the join is of a target
 
     @property
     def invited(self) -> Mask:
