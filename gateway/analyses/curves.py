@@ -10,25 +10,14 @@ import pyarrow as pa
 
 from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
+from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
 
-CURVES_SCHEMA = pa.schema(
-    [
-        ("panel", pa.int32()),
-        ("user", pa.string()),
-        ("position", pa.int32()),
-        ("time", pa.int32()),
-        ("group", pa.string()),
-        ("role", pa.string()),
-        ("before", pa.float64()),
-        ("after", pa.float64()),
-        ("spike", pa.bool_()),
-        ("is_target", pa.bool_()),
-        ("is_gateway", pa.bool_()),
-    ]
+CURVES_SCHEMA = schema_of(
+    "panel int32, user string, position int32, time int32, group string, role string, "
+    "before float64, after float64, spike bool, is_target bool, is_gateway bool"
 )
 # A curve of fewer joins shows no history, one of more is hard to read: the second bound is
 # for logs in which nobody stays below the first.
@@ -168,20 +157,9 @@ def _curve(
     return table_of(CURVES_SCHEMA, columns)
 
 
-EVENT_STUDY_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("flagged", pa.bool_()),
-        ("role", pa.string()),
-        ("n_groups", pa.int64()),
-        ("offset", pa.int32()),
-        ("n_events", pa.int64()),
-        ("n_users", pa.int64()),
-        ("mean", pa.float64()),
-        ("change", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVENT_STUDY_SCHEMA = schema_of(
+    "detector string, flagged bool, role string, n_groups int64, offset int32, n_events int64, "
+    "n_users int64, mean float64, change float64, ci_low float64, ci_high float64"
 )
 REACH = 10
 """Occasions looked at on either side of the join."""

@@ -13,57 +13,26 @@ from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
 from gateway.arrays import Float64, Int64
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import nearest, shown
 from gateway.score import Scores
+from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
 
 REACH = 10
 MOST_NEXT = 10
-EVENT_STUDY_SCHEMA = pa.schema(
-    [
-        ("group", pa.string()),
-        ("offset", pa.int32()),
-        ("n_users", pa.int64()),
-        ("mean", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVENT_STUDY_SCHEMA = schema_of(
+    "group string, offset int32, n_users int64, mean float64, ci_low float64, ci_high float64"
 )
-NEXT_GROUPS_SCHEMA = pa.schema(
-    [
-        ("group", pa.string()),
-        ("next_group", pa.string()),
-        ("is_target", pa.bool_()),
-        ("n_joins", pa.float64()),
-        ("share", pa.float64()),
-        ("lift", pa.float64()),
-    ]
+NEXT_GROUPS_SCHEMA = schema_of(
+    "group string, next_group string, is_target bool, n_joins float64, share float64, lift float64"
 )
-EXPLANATIONS_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("rank", pa.int32()),
-        ("group", pa.string()),
-        ("n_joiners", pa.int64()),
-        ("n_events", pa.int64()),
-        ("observed", pa.int64()),
-        ("expected", pa.float64()),
-        ("p_before", pa.float64()),
-        ("p_after", pa.float64()),
-        ("n_informative", pa.int64()),
-        ("joins_before", pa.int64()),
-        ("joins_after", pa.int64()),
-        ("targets_before", pa.int64()),
-        ("targets_after", pa.int64()),
-        ("targets_expected", pa.float64()),
-        ("odds_ratio", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("next_group", pa.string()),
-        ("next_lift", pa.float64()),
-    ]
+EXPLANATIONS_SCHEMA = schema_of(
+    "detector string, rank int32, group string, n_joiners int64, n_events int64, observed int64, "
+    "expected float64, p_before float64, p_after float64, n_informative int64, "
+    "joins_before int64, joins_after int64, targets_before int64, targets_after int64, "
+    "targets_expected float64, odds_ratio float64, ci_low float64, ci_high float64, "
+    "next_group string, next_lift float64"
 )
 
 

@@ -22,20 +22,14 @@ from gateway.analyses.published import (
 )
 from gateway.analyses.record import Record, until
 from gateway.arrays import Float64, Int64
-from gateway.evaluate.ranking import table_of
+from gateway.tabular import schema_of, table_of
 
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.
 CONTROLS = 3
 
-LABEL_TIMES_SCHEMA = pa.schema(
-    [
-        ("groups", pa.string()),
-        ("day", pa.int32()),
-        ("labelled", pa.int64()),
-        ("n", pa.int64()),
-        ("workflow_day", pa.int32()),
-    ]
+LABEL_TIMES_SCHEMA = schema_of(
+    "groups string, day int32, labelled int64, n int64, workflow_day int32"
 )
 
 

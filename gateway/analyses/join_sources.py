@@ -20,8 +20,8 @@ from gateway.analyses.published import (
 )
 from gateway.analyses.record import Record
 from gateway.arrays import Int64, Mask
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import SOURCES
+from gateway.tabular import schema_of, table_of
 
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
@@ -189,14 +189,7 @@ def invited_members(record: Record) -> pa.Table:
     return compare(rows)
 
 
-PATHWAYS_SCHEMA = pa.schema(
-    [
-        ("gateway", pa.string()),
-        ("source", pa.string()),
-        ("requests", pa.int64()),
-        ("confirmed", pa.int64()),
-    ]
-)
+PATHWAYS_SCHEMA = schema_of("gateway string, source string, requests int64, confirmed int64")
 
 
 def pathways(record: Record) -> pa.Table:

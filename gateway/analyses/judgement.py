@@ -23,15 +23,11 @@ MARGIN = 2.0
 
 _INVITING = ("member", "fellow")
 _RATIOS = ("change", "seed", *_INVITING)
-JUDGED = pa.schema(
-    [
-        ("group", pa.string()),
-        ("verdict", pa.string()),
-        *((name, pa.bool_()) for name in (*VERDICTS, "associated")),
-        *((f"{of}_ratio{end}", pa.float64()) for of in _RATIOS for end in ("", "_low", "_high")),
-        ("averted", pa.float64()),
-    ]
-)
+JUDGED = pa.schema({
+    "group": "string", "verdict": "string", **dict.fromkeys((*VERDICTS, "associated"), "bool"),
+    **{f"{of}_ratio{end}": "float64" for of in _RATIOS for end in ("", "_low", "_high")},
+    "averted": "float64",
+})  # fmt: skip
 """Columns of ``judge_groups``."""
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from gateway.evaluate.ranking import table_of
+from gateway.tabular import schema_of, table_of
 
 
 class SourceCount(NamedTuple):
@@ -94,17 +94,9 @@ CORRELATIONS: dict[tuple[str, str], float] = {
 """The cells of the heat map (R9) that can be read; several of them are not certain."""
 
 
-COMPARISON_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("quantity", pa.string()),
-        ("published", pa.float64()),
-        ("simulated", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("tolerance", pa.float64()),
-        ("within", pa.bool_()),
-    ]
+COMPARISON_SCHEMA = schema_of(
+    "id string, quantity string, published float64, simulated float64, ci_low float64, "
+    "ci_high float64, tolerance float64, within bool"
 )
 # A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
 _ROUNDING = 1e-12

@@ -20,32 +20,18 @@ from gateway.counterfactual.outcome import Kinds, arm_row, source_rows, user_row
 from gateway.log.join_log import JoinLog
 from gateway.simulate import History, Intervention, compare_runs
 from gateway.simulate.policies import as_intervention
+from gateway.tabular import schema_of
 from gateway.talk import SILENT, Talk
 
 _NUMBERS = ("averted", "share_averted", "benign_lost", "cost")
-_ARM_SCHEMA = pa.schema(
-    [
-        ("arm", pa.string()),
-        ("acts", pa.string()),
-        ("first_day", pa.int32()),
-        ("n_groups", pa.int64()),
-        ("target_joins", pa.int64()),
-        ("benign_joins", pa.int64()),
-        *((f"{name}{end}", pa.float64()) for name in _NUMBERS for end in ("", "_low", "_high")),
-        ("harmful_averted", pa.int64()),
-        ("n_diverged", pa.int64()),
-        ("share_diverged", pa.float64()),
-    ]
-)
-_SOURCE_SCHEMA = pa.schema(
-    [
-        ("arm", pa.string()),
-        ("source", pa.string()),
-        ("mechanism", pa.string()),
-        ("kind", pa.string()),
-        ("factual", pa.int64()),
-        ("otherwise", pa.int64()),
-    ]
+_ARM_SCHEMA = pa.schema({
+    "arm": "string", "acts": "string", "first_day": "int32",
+    **dict.fromkeys(("n_groups", "target_joins", "benign_joins"), "int64"),
+    **{f"{name}{end}": "float64" for name in _NUMBERS for end in ("", "_low", "_high")},
+    "harmful_averted": "int64", "n_diverged": "int64", "share_diverged": "float64",
+})  # fmt: skip
+_SOURCE_SCHEMA = schema_of(
+    "arm string, source string, mechanism string, kind string, factual int64, otherwise int64"
 )
 
 

@@ -32,9 +32,8 @@ from gateway.simulate import (
 
 _MEASURES = {"recommends": "seed_filter", "invites": "friction", "changes": "demotion"}
 PLAN = pa.schema(
-    [("group", pa.string()), *((name, pa.bool_()) for name in _MEASURES.values()),
-     ("averted", pa.float64())]
-)  # fmt: skip
+    {"group": "string", **dict.fromkeys(_MEASURES.values(), "bool"), "averted": "float64"}
+)
 """Columns of ``plan_groups``."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from scipy.stats import false_discovery_control, norm
 from gateway.arrays import Float64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.randomness import Purpose, generator
+from gateway.tabular import schema_of, table_of
 
 __all__ = [
     "EVALUATION_SCHEMA",
@@ -31,7 +31,6 @@ __all__ = [
     "recall_at",
     "share_among",
     "share_at",
-    "table_of",
 ]
 
 # A metric as a function of which groups there are: positions, repeated in a bootstrap.
@@ -148,15 +147,8 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-EVALUATION_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("truth", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVALUATION_SCHEMA = schema_of(
+    "detector string, truth string, metric string, value float64, ci_low float64, ci_high float64"
 )
 GATEWAY_ROLES = ("influence", "inviter", "recommender")
 TOPS = (50, 100)
@@ -207,16 +199,6 @@ def evaluate_planted(
 def evaluation_table(rows: Iterable[tuple[str, str, str, float, float, float]]) -> pa.Table:
     """Return rows of ``EVALUATION_SCHEMA`` as a table; NaN becomes null."""
     return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
-
-
-def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
-    """Return columns as a table of a schema; NaN becomes null."""
-    arrays = [
-        column if isinstance(column, pa.ChunkedArray)
-        else pa.array(column, field.type, from_pandas=True)
-        for column, field in zip(columns, schema, strict=True)
-    ]  # fmt: skip
-    return pa.table(arrays, schema=schema)
 
 
 def by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:

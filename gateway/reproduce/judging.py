@@ -19,19 +19,12 @@ from gateway.inputs import obtain_inputs
 from gateway.publish import run
 from gateway.reproduce.claims import Claim
 from gateway.results import draft_result, load_config
+from gateway.tabular import schema_of
 from gateway.talk import SILENT, Talk
 
-CLAIMS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("claim", pa.string()),
-        ("config", pa.string()),
-        ("table", pa.string()),
-        ("expected", pa.float64()),
-        ("tolerance", pa.float64()),
-        ("measured", pa.float64()),
-        ("within", pa.bool_()),
-    ]
+CLAIMS_SCHEMA = schema_of(
+    "id string, claim string, config string, table string, expected float64, tolerance float64, "
+    "measured float64, within bool"
 )
 # A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
 _ROUNDING = 1e-12
