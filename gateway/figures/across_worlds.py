@@ -16,18 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gateway.evaluate.replicates import compare_detectors
-from gateway.figures.selection import DETECTOR, detector_words, floats
-from gateway.figures.style import (
-    BLUE,
-    INK,
-    MUTED,
-    PAGE,
-    PAPER,
-    RULE,
-    AnyFigure,
-    styled,
-)
-from gateway.figures.style import figure as new_figure
+from gateway.figures import style
+from gateway.figures.selection import DETECTOR, Tables, detector_words, floats, values, where
 from gateway.wording import count, counted, listed
 
 _METRICS = {
@@ -39,10 +29,10 @@ _METRICS = {
 }
 """What is drawn, in the order of the panels; at most four that the table holds."""
 _PANELS = 4
-_TRUTHS = {"planted": ("o", BLUE), "direct": ("s", "#D55E00")}
+_TRUTHS = {"planted": ("o", style.BLUE), "direct": ("s", "#D55E00")}
 
 
-def plotted_benchmark(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_benchmark(tables: Tables) -> pa.Table | None:
     """Return the metrics that are drawn, detectors in their order from top to bottom.
 
     By falling average precision against the first truth, the note's own method where it
@@ -70,16 +60,15 @@ def plotted_benchmark(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return pa.Table.from_pylist(rows, schema=table.schema)
 
 
-@styled
-def draw_benchmark(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_benchmark(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a row of marks for each detector, one panel per metric."""
-    metrics = list(dict.fromkeys(data["metric"].to_pylist()))
-    detectors = list(dict.fromkeys(data["detector"].to_pylist()))
+    metrics, detectors = values(data, "metric"), values(data, "detector")
     truths = _truths(data.to_pylist())
-    figure = new_figure(PAGE, 0.95 + 0.24 * len(detectors), ax)
+    figure = style.figure(style.PAGE, 0.95 + 0.24 * len(detectors), ax)
     grid = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(grid, metrics, strict=True):
-        _draw_metric(axes, data.filter(pc.equal(data["metric"], metric)), detectors, truths)
+        _draw_metric(axes, where(data, metric=metric), detectors, truths)
         axes.set_title(_METRICS.get(metric, metric.replace("_", " ")))
     labels = [detector_words(name) for name in detectors]
     grid[0].set_yticks(range(len(detectors)), labels)
@@ -98,7 +87,7 @@ def caption_benchmark(data: pa.Table) -> str:
         if worlds > 1
         else "value in one simulated world and its 95 % bootstrap interval over groups"
     )
-    n = len(set(data["detector"].to_pylist()))
+    n = len(values(data, "detector"))
     return (
         f"Ranking by {counted(n, 'detector')} against the truth ({listed(truths)}). Mark and bar: "
         f"{bar}. Detectors stand by falling average precision against the "
@@ -124,21 +113,22 @@ def _draw_metric(
     axes: Axes, rows: pa.Table, detectors: Sequence[str], truths: Sequence[str]
 ) -> None:
     for i, truth in enumerate(truths):
-        mine = rows.filter(pc.equal(rows["truth"], truth))
+        mine = where(rows, truth=truth)
         y = np.array([detectors.index(name) for name in mine["detector"].to_pylist()])
         y = y + 0.22 * (i - (len(truths) - 1) / 2)
         value, low, high = (floats(mine, key) for key in ("value", "ci_low", "ci_high"))
-        marker, color = _TRUTHS.get(truth, ("D", INK))
+        marker, color = _TRUTHS.get(truth, ("D", style.INK))
         axes.hlines(y, low, high, color=color, lw=1.0)
-        axes.plot(value, y, ls="none", marker=marker, ms=3.6, mfc=color, mec=PAPER, mew=0.4)
+        axes.plot(value, y, ls="none", marker=marker, ms=3.6, mfc=color, mec=style.PAPER, mew=0.4)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks([0.0, 0.5, 1.0])
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=RULE)
+    axes.grid(axis="x", color=style.RULE)
     if DETECTOR in detectors:
-        axes.axhline(detectors.index(DETECTOR), color=MUTED, lw=0.5, ls=":", zorder=0.5)
+        axes.axhline(detectors.index(DETECTOR), color=style.MUTED, lw=0.5, ls=":", zorder=0.5)
 
 
 def _truth_key(truth: str) -> Line2D:
-    marker, color = _TRUTHS.get(truth, ("D", INK))
-    return Line2D([], [], ls="none", marker=marker, mfc=color, mec=PAPER, label=f"{truth} truth")
+    marker, color = _TRUTHS.get(truth, ("D", style.INK))
+    text = f"{truth} truth"
+    return Line2D([], [], ls="none", marker=marker, mfc=color, mec=style.PAPER, label=text)

@@ -21,8 +21,8 @@ DETECTOR = "spike"
 
 def detectors(tables: Tables) -> list[str]:
     """Return the detectors that ran, the one that the figures are about first."""
-    names = tables["gateways"]["detector"].to_pylist() if "gateways" in tables else []
-    return sorted(dict.fromkeys(names), key=lambda name: name != DETECTOR)
+    names = values(tables["gateways"], "detector") if "gateways" in tables else []
+    return sorted(names, key=lambda name: name != DETECTOR)
 
 
 def detector_words(name: str) -> str:
@@ -37,15 +37,14 @@ def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
     """
     if "gateways" not in tables or "groups" not in tables:
         return None
-    gateways = tables["gateways"]
-    rows = gateways.filter(pc.equal(gateways["detector"], detector))
+    rows = where(tables["gateways"], detector=detector)
     if rows.num_rows == 0:
         return None
     groups = tables["groups"]
     role_of = dict(zip(groups["group"].to_pylist(), groups["role"].to_pylist(), strict=True))
     roles = [role_of.get(group) or UNTOLD for group in rows["group"].to_pylist()]
     rows = rows.append_column("role", pa.array(roles, pa.string()))
-    return rows.sort_by([("rank", "ascending"), ("group", "ascending")])
+    return ordered(rows, "rank", "group")
 
 
 def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
@@ -97,6 +96,23 @@ def summary_value(tables: Tables, key: str) -> str | None:
     return dict(pairs).get(key)
 
 
+def values(data: pa.Table, name: str) -> list[Any]:
+    """Return the values of a column, each once, in their order."""
+    return list(dict.fromkeys(data[name].to_pylist()))
+
+
+def where(data: pa.Table, **wanted: Any) -> pa.Table:
+    """Return the rows whose columns have these values."""
+    for name, value in wanted.items():
+        data = data.filter(pc.equal(data[name], value))
+    return data
+
+
+def ordered(data: pa.Table, *names: str) -> pa.Table:
+    """Return the rows in ascending order of some columns."""
+    return data.sort_by([(name, "ascending") for name in names])
+
+
 def constant(data: pa.Table, name: str, value: float | str | None) -> pa.Table:
     """Append a column that says the same in every row: a number that the figure labels."""
     kind = pa.float64() if isinstance(value, float) else pa.string()
@@ -126,4 +142,4 @@ def compared_rows(tables: Tables, claims: Iterable[str]) -> pa.Table | None:
         return None
     rows = tables["analyses/comparison"]
     rows = rows.filter(pc.is_in(rows["id"], pa.array(list(claims), pa.string())))
-    return rows.sort_by([("id", "ascending"), ("quantity", "ascending")]) if len(rows) else None
+    return ordered(rows, "id", "quantity") if len(rows) else None

@@ -78,6 +78,12 @@ def role(name: str) -> Role:
     return _BY_NAME.get(name, Role(name, name, "#E69F00", "P"))
 
 
+_LOOKS = (
+    (BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#CC79A7", "v", ":"),
+    ("#E69F00", "P", "-"), (MUTED, "D", "--"),
+)  # fmt: skip
+
+
 @cache
 def _settings() -> Any:
     """Our style on top of matplotlib's shipped defaults; the window system is left alone."""
@@ -185,6 +191,24 @@ def letters_on(level: float) -> str:
     them every cell has a contrast of 4.5 to 1 (WCAG 2.2, 1.4.3).
     """
     return "#000000" if level >= 0.475 else "#fefefe"
+
+
+def curve_look(place: int) -> tuple[str, str, str]:
+    """Return colour, mark and line of one of several curves: told apart in grey by the last two."""
+    return _LOOKS[place % len(_LOOKS)]
+
+
+def curve_key(text: str, color: str, marker: str, line: str) -> Line2D:
+    """Return a legend entry for a curve with marks."""
+    return Line2D([], [], color=color, ls=line, marker=marker, mec=PAPER, ms=4, label=text)
+
+
+def name_rows(axes: Axes, names: Sequence[str], *, low: float = 0.45, high: float = 0.55) -> None:
+    """Write names beside rows at 0, -1, ..., with so much room below the last and above."""
+    axes.set_yticks([-place for place in range(len(names))], names)
+    axes.set_ylim(low - len(names), high)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=RULE)
 
 
 def role_keys(names: Iterable[str]) -> list[Line2D]:

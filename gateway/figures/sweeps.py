@@ -7,33 +7,28 @@ has no y). Intervals are Student's over the worlds of a point.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import summarise_replicates
 from gateway.evaluate.replicates import is_sweep, swept_keys
-from gateway.figures.selection import DETECTOR, constant, detector_words, first, floats
-from gateway.figures.style import (
-    BLUE,
-    COLUMN,
-    INK,
-    MUTED,
-    PAGE,
-    PAPER,
-    RULE,
-    AnyFigure,
-    letters_on,
-    panels,
-    styled,
+from gateway.figures import style
+from gateway.figures.selection import (
+    DETECTOR,
+    Tables,
+    constant,
+    detector_words,
+    first,
+    floats,
+    ordered,
+    where,
 )
-from gateway.figures.style import figure as new_figure
 from gateway.wording import counted, listed
 
 _METRIC = "average_precision"
@@ -45,14 +40,12 @@ _MOST_PANELS = 8
 _MOST_WRITTEN = 49
 """Cells of a panel up to which each has its number in it."""
 _LINES = (
-    ("o", BLUE, "-"), ("s", "#D55E00", "--"), ("^", "#009E73", "-."), ("D", "#CC79A7", ":"),
-    ("v", "#E69F00", "-"), ("P", INK, "--"), ("X", MUTED, "-."), ("h", "#56B4E9", ":"),
+    ("o", style.BLUE, "-"), ("s", "#D55E00", "--"), ("^", "#009E73", "-."), ("D", "#CC79A7", ":"),
+    ("v", "#E69F00", "-"), ("P", style.INK, "--"), ("X", style.MUTED, "-."), ("h", "#56B4E9", ":"),
 )  # fmt: skip
 
 
-def plotted_sweep_lines(
-    tables: Mapping[str, pa.Table], *, metric: str = _METRIC
-) -> pa.Table | None:
+def plotted_sweep_lines(tables: Tables, *, metric: str = _METRIC) -> pa.Table | None:
     """Return one row per detector and value of the one swept numeric key, over replicates.
 
     None where no numeric key was swept, or several were: they span a map.
@@ -60,9 +53,7 @@ def plotted_sweep_lines(
     return _plotted(tables, "sweep_lines", n_keys=1, metric=metric)
 
 
-def plotted_phase_diagram(
-    tables: Mapping[str, pa.Table], *, metric: str = _METRIC
-) -> pa.Table | None:
+def plotted_phase_diagram(tables: Tables, *, metric: str = _METRIC) -> pa.Table | None:
     """Return one row per detector and cell, means over replicates.
 
     None where no two numeric keys were swept. Of more than two, the first two span the
@@ -71,33 +62,30 @@ def plotted_phase_diagram(
     return _plotted(tables, "phase_diagram", n_keys=2, metric=metric)
 
 
-def _plotted(
-    tables: Mapping[str, pa.Table], name: str, *, n_keys: int, metric: str
-) -> pa.Table | None:
+def _plotted(tables: Tables, name: str, *, n_keys: int, metric: str) -> pa.Table | None:
     table = tables[name] if name in tables else _from_sweep(tables, n_keys, metric)
     if table is None or table.num_rows == 0:
         return None
     for missing in (key for key in _COLUMNS if key not in table.column_names):
         empty = pa.nulls(table.num_rows, pa.string() if missing == "y_key" else pa.float64())
         table = table.append_column(missing, empty)
-    order = [(key, "ascending") for key in ("detector", "y", "x")]
-    return table.select(_COLUMNS).sort_by(order).combine_chunks()
+    return ordered(table.select(_COLUMNS), "detector", "y", "x").combine_chunks()
 
 
-def _from_sweep(tables: Mapping[str, pa.Table], n_keys: int, metric: str) -> pa.Table | None:
+def _from_sweep(tables: Tables, n_keys: int, metric: str) -> pa.Table | None:
     evaluation = tables.get("evaluation")
     if evaluation is None or not is_sweep(evaluation):
         return None
     keys = [key for key in swept_keys(evaluation) if _is_number(evaluation[key].type)]
     if len(keys) < n_keys or (n_keys == 1 and len(keys) > 1):
         return None
-    rows = evaluation.filter(pc.equal(evaluation["metric"], metric))
+    rows = where(evaluation, metric=metric)
     if rows.num_rows == 0:
         known = listed(sorted(set(evaluation["metric"].to_pylist())))
         raise GatewayError(str(Problem("metric", f"must be one of {known}", repr(metric))))
     measured = set(rows["truth"].to_pylist())
     truth = next((one for one in _TRUTHS if one in measured), min(measured))
-    rows = rows.filter(pc.equal(rows["truth"], truth))
+    rows = where(rows, truth=truth)
     axes = dict(zip(("x", "y"), keys, strict=False))
     means = summarise_replicates(rows, by=(*axes.values(), "detector", "metric"))
     table = means.select(["detector", "metric", "value", "ci_low", "ci_high", "n_worlds"])
@@ -114,16 +102,16 @@ def _is_number(kind: pa.DataType) -> bool:
 # Lines -----------------------------------------------------------------------------------
 
 
-@styled
-def draw_sweep_lines(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_sweep_lines(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a line for each detector, with its intervals over worlds."""
-    figure = new_figure(COLUMN, 2.6, ax)
+    figure = style.figure(style.COLUMN, 2.6, ax)
     axes = figure.subplots()
     names = _detectors(data)
     places = sorted(set(data["x"].to_pylist()))
     is_wide = places[0] > 0 and places[-1] / places[0] >= 20
     for i, name in enumerate(names):
-        mine = data.filter(pc.equal(data["detector"], name))
+        mine = where(data, detector=name)
         x, value, low, high = (floats(mine, key) for key in ("x", "value", "ci_low", "ci_high"))
         marker, color, line = _LINES[i % len(_LINES)]
         known = ~np.isnan(low)
@@ -133,7 +121,7 @@ def draw_sweep_lines(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
             x * (places[-1] / places[0]) ** step if is_wide else x + step * (places[-1] - places[0])
         )
         axes.vlines(at[known], low[known], high[known], color=color, lw=0.8)
-        axes.plot(at, value, ls=line, color=color, marker=marker, ms=3.6, mec=PAPER, mew=0.4,
+        axes.plot(at, value, ls=line, color=color, marker=marker, ms=3.6, mec=style.PAPER, mew=0.4,
                   label=detector_words(name))  # fmt: skip
     if is_wide:
         axes.set_xscale("log")
@@ -143,7 +131,7 @@ def draw_sweep_lines(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     axes.set_ylabel(_axis(first(data, "metric")))
     if _is_share(data):
         axes.set_ylim(-0.03, 1.03)
-    axes.grid(axis="y", color=RULE)
+    axes.grid(axis="y", color=style.RULE)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
@@ -160,18 +148,18 @@ def caption_sweep_lines(data: pa.Table) -> str:
 # Maps ------------------------------------------------------------------------------------
 
 
-@styled
-def draw_phase_diagram(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_phase_diagram(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw one panel per detector on one scale, the note's own first."""
     names = _detectors(data)
-    figure = new_figure(PAGE, 0.55 + 1.75 * -(-len(names) // 4), ax)
-    grid = panels(
+    figure = style.figure(style.PAGE, 0.55 + 1.75 * -(-len(names) // 4), ax)
+    grid = style.panels(
         figure, len(names), most_columns=4,
         x=_axis(first(data, "x_key")), y=_axis(first(data, "y_key")),
     )  # fmt: skip
     scale = _scale(data)
     for axes, name in zip(grid, names, strict=True):
-        _draw_map(axes, data.filter(pc.equal(data["detector"], name)), scale, _usual(data))
+        _draw_map(axes, where(data, detector=name), scale, _usual(data))
         axes.set_title(detector_words(name))
     bar = figure.colorbar(grid[0].collections[0], ax=grid, shrink=0.8, pad=0.02)
     bar.set_label(_axis(first(data, "metric")))
@@ -209,7 +197,7 @@ def _draw_map(axes: Axes, rows: pa.Table, scale: Normalize, usual: int) -> None:
                 below += [] if worlds[y, x] == usual else [f"n={worlds[y, x]:.0f}"]
                 written = "\n".join([f"{value:.2f}", *below])
                 text = axes.text(x, y, written, ha="center", va="center", fontsize=4.5)
-                text.set_color(letters_on(float(scale(value))))
+                text.set_color(style.letters_on(float(scale(value))))
     axes.set_xticks(range(len(xs)), [f"{x:g}" for x in xs])
     axes.set_yticks(range(len(ys)), [f"{y:g}" for y in ys])
     axes.tick_params(length=0)
