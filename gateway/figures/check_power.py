@@ -50,13 +50,9 @@ def draw_check_power(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigu
             if metric == metrics[-1]:
                 axes.set_xlabel("planted rate ratio")
         row[0].set_ylabel(_METRICS[metric])
-    figure.legend(
-        handles=[
-            style.curve_key(words_of(name), *style.curve_look(i)) for i, name in enumerate(names)
-        ],
-        loc="outside lower center",
-        ncols=min(len(names), 2 if len(places) == 1 else 4),
-    )
+    keys = [style.curve_key(words_of(name), *style.curve_look(i)) for i, name in enumerate(names)]
+    ncols = min(len(names), 2 if len(places) == 1 else 4)
+    figure.legend(handles=keys, loc="outside lower center", ncols=ncols)
     return figure
 
 
