@@ -90,17 +90,9 @@ def execute(
 
     Parameters
     ----------
-    config
-        What to do.
     folder
         Where the result goes; by default ``results/<experiment>/<id>``. A finished result
         of the same config there is returned as it is.
-    force
-        Compute again even then.
-    n_threads
-        Threads of the kernels; None for all cores. It does not change the result.
-    talk
-        Who hears of the progress.
     illustrate
         Adds figures and report before the result gets its name.
     keep
@@ -172,8 +164,6 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
 
     Parameters
     ----------
-    config
-        Resolved.
     digest
         Of a log by its path; a caller with many configs remembers it.
 

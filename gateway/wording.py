@@ -260,13 +260,7 @@ AUC_WORDS: Mapping[str, str] = {
 
 
 def scorer_shortfalls(measures: Mapping[str, float | None]) -> list[str]:
-    """Return a sentence for each trivial predictor that tells outcomes apart better.
-
-    Parameters
-    ----------
-    measures
-        Measures of the scorer by name.
-    """
+    """Return a sentence for each trivial predictor that tells outcomes apart better."""
     found = []
     for name in ("auc", "auc_any_time"):
         own = measures.get(name)

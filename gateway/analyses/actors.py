@@ -78,8 +78,6 @@ def inviting(joins: JoinLog, sent: Invitations, *, gateways: Mask, targets: Mask
 
     Parameters
     ----------
-    joins
-        The log.
     sent
         Invitations, as the platform sent them, or as ``invitations_in`` finds them.
     gateways, targets

@@ -45,14 +45,10 @@ def probability_curves(
 
     Parameters
     ----------
-    joins, targets, scores, detection
-        The log and what was found in it.
     spike
         bool, shape (n_rows of the scores,).
     role
         Role of every group, shape (n_groups,).
-    count
-        Number of users.
 
     Returns
     -------
@@ -198,10 +194,6 @@ def event_study(
 
     Parameters
     ----------
-    scores
-        P before and after every join at risk.
-    detection
-        Which groups are ranked and flagged.
     role
         Role of every group, shape (n_groups,).
     reach
@@ -236,8 +228,6 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
 
     Parameters
     ----------
-    scores
-        P before and after every join at risk.
     at
         The joins to look around, bool, shape (n_rows of the scores,).
     reach

@@ -84,12 +84,8 @@ def explain_group(
 
     Parameters
     ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
     spike
         bool, shape (n_rows of the scores,), from ``find_spikes``.
-    group
-        Name of a group that is no target.
     histories
         Those of the log's joins at risk; None builds them.
 

@@ -98,15 +98,6 @@ def risk_curve(follow: Follow, *, exposed: bool, days: int) -> Curve:
     On day t after time zero somebody is at risk whose follow-up lasts until t at least;
     in the exposed state if the first exposure came before day t. Days count from 1: an
     outcome on day zero itself has no order. Variance by Greenwood's formula.
-
-    Parameters
-    ----------
-    follow
-        Users.
-    exposed
-        Which state.
-    days
-        Until when.
     """
     at, until = follow.exposed_at, follow.until
     enter = np.where(exposed, at, 0)
@@ -130,8 +121,6 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
 
     Parameters
     ----------
-    record
-        What happened.
     horizon
         Days after time zero at which the corrected risks are compared.
     """

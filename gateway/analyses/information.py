@@ -133,14 +133,8 @@ def information_of(
 
     Parameters
     ----------
-    joins, targets
-        The log, in memory or in parts on disk, and the target set.
-    found
-        What the detector found in it.
     horizon
         Ticks within which a target join counts; None for any later one.
-    min_joiners, alpha
-        The detector's options.
     """
     parts = list(over_parts(joins, _counts, targets, horizon))
     n_target_joins, n_cases, n_preceded, n_followed = np.sum(

@@ -93,8 +93,6 @@ def log_shape(
 
     Parameters
     ----------
-    joins
-        The log.
     category
         Category of each group, any values that can be sorted, shape (n_groups,); of a
         simulated group its main topic.

@@ -147,8 +147,6 @@ class Histories:
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
     rows
         Its joins at risk, of any horizon.
     """

@@ -32,10 +32,6 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
     ----------
     record
         What happened, and the gateways found when the workflow ran.
-    options
-        Windows, margins and the like.
-    seed
-        Seed of the bootstrap.
     """
     margin = options.equivalence_margin
     return {

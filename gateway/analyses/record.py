@@ -178,12 +178,8 @@ def record_of(
 
     Parameters
     ----------
-    history, joins, targets
-        The platform, its whole log, and the target set.
     detection
         Findings from the log before ``workflow_day``.
-    workflow_day
-        See ``Record``.
     top
         How many groups count as the top gateways (the note: 100).
     """

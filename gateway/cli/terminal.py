@@ -57,8 +57,6 @@ def print_table(
 
     Parameters
     ----------
-    title, columns, rows
-        What it says.
     may_go
         Columns that are left out, the first ones first, where a terminal is too narrow.
     """

@@ -51,15 +51,11 @@ def live_arms(
     ----------
     config
         Its ``interventions`` say what acts; those of one arm act together.
-    history, joins
-        The factual platform and its log.
     is_target
         bool, shape (n_groups,): the target set, that of the factual run in every arm.
     gateways, truth
         Findings of this run's detectors and its direct effects, from which an arm may
         choose its groups: both have seen what came after its start.
-    talk
-        Who hears of the progress.
 
     Returns
     -------

@@ -90,8 +90,6 @@ def run_trial(
 
     Parameters
     ----------
-    history
-        The factual platform; its draws are shared.
     is_target, groups
         bool, shape (n_groups,): whose joins count, and which seeds are filtered.
     by
@@ -102,8 +100,6 @@ def run_trial(
         the pairs of group and target, outcome the joins of each pair.
     start
         Day from which the filter acts and joins count; edges are filtered from day 0 on.
-    seed
-        Of the assignment.
     clusters
         As ``co_membership_clusters`` gives them, for ``cluster``.
 

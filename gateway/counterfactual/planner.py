@@ -120,10 +120,6 @@ def live_plan(
         The factual platform, of whose log the plan was made.
     is_target
         bool, shape (n_groups,).
-    plan
-        As ``plan_groups`` or ``plan_edges`` gives it.
-    budget
-        How many of its rows are acted on.
     start
         Day from which the measures act; edges are filtered from day 0 on.
     demotion

@@ -29,18 +29,12 @@ def measure_truth(
 
     Parameters
     ----------
-    history
-        The factual platform.
     is_target
         bool, shape (n_groups,): joins of these are counted.
-    joins
-        The log of the factual platform.
     section
         Whose total effect is measured; of all others it is null.
     leads
         Whether to measure what came of recommendations and invitations because of each group.
-    talk
-        Who hears of the progress.
 
     Returns
     -------

@@ -53,10 +53,6 @@ def detect_coefficient(
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``CoefficientOptions()``.
     seed
         Of the hash of names that holds users out to choose the penalty.
 

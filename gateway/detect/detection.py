@@ -239,8 +239,6 @@ def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
 
     Parameters
     ----------
-    joins
-        The log.
     given
         Numbers in the order of its groups, or a mapping from their names.
     what

@@ -39,8 +39,6 @@ class Findings:
 
     Parameters
     ----------
-    score, estimate, ci_low, ci_high, n_joiners, n_events, extra
-        As in ``Detection``.
     p_value
         One-sided; None for a detector that tests nothing: it ranks, and flags nobody.
     """

@@ -71,10 +71,6 @@ def detect_frequentist(
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``FrequentistOptions()``.
     horizon
         Ticks within which a target join counts; None for any later one, whatever the
         follow-up.

@@ -47,13 +47,6 @@ def detect_by_hitting(
 
     Cost: O(transitions) a step of the iteration, some tens to hundreds of steps.
 
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``HittingOptions()``.
-
     Returns
     -------
     Detection

@@ -56,13 +56,6 @@ def detect_markov_removal(
     Cost: N_s and h by iteration, O(transitions) a step; N_gg by one dense inverse up to
     ``exact_groups``, O(groups^3), else O(transitions).
 
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``MarkovRemovalOptions()``.
-
     Returns
     -------
     Detection

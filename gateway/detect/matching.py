@@ -80,13 +80,6 @@ def detect_by_matching(
 
     Cost: O(joins log joins).
 
-    Parameters
-    ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
-    options
-        Choices; by default ``MatchingOptions()``.
-
     Returns
     -------
     Detection

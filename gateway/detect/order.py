@@ -74,13 +74,6 @@ def detect_order(
 
     Cost: O(joins).
 
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``OrderOptions()``.
-
     Returns
     -------
     Detection

@@ -104,13 +104,6 @@ def detect_spikes(
     weight over the spread of the history, the same for all its joiners in a fold who joined at
     a like place.
 
-    Parameters
-    ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
-    options
-        Choices; by default ``SpikeOptions()``.
-
     Returns
     -------
     Detection

@@ -103,13 +103,6 @@ def detect_survival(
 
     Cost: O(joins), single-threaded, 8 bytes a join.
 
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``SurvivalOptions()``.
-
     Returns
     -------
     Detection

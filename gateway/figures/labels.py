@@ -65,8 +65,6 @@ def label(name: str, *, limit: int = 24) -> str:
 
     Parameters
     ----------
-    name
-        Any text.
     limit
         Most characters of the result, at least 3.
     """

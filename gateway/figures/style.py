@@ -143,14 +143,8 @@ def panels(
 
     Parameters
     ----------
-    figure
-        Empty.
     n
         At least 1; the last row may stay open.
-    most_columns
-        Of a row.
-    x, y
-        Names of the two axes.
     sharex
         Whether all have one x axis; they always have one y axis.
     """

@@ -75,18 +75,8 @@ def render_report(
 
     Parameters
     ----------
-    tables
-        Stored tables of a result by name, ``summary`` among them.
     figures
         SVG text and caption of each figure by its name, in the order of the page.
-    config_toml
-        The resolved config.
-    provenance
-        What ``provenance.json`` holds.
-    title
-        Heading of the page.
-    top
-        Number of groups of each detector in the ranking.
 
     Returns
     -------

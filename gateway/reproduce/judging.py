@@ -59,16 +59,10 @@ def reproduce_claims(
 
     Parameters
     ----------
-    claims
-        What to judge.
     beside
         Folder that the claims' configs are relative to.
     folder
         Where the verdict goes; an earlier one there is replaced.
-    n_threads
-        Threads of the kernels; None for all cores.
-    talk
-        Who hears of the progress.
 
     Raises
     ------
@@ -179,8 +173,6 @@ def metric_of(claim: Claim, table: pa.Table, *, groups: pa.Table | None = None) 
     ----------
     claim
         Which rows and column it is about, and what is made of them.
-    table
-        The table that it names.
     groups
         Columns ``group`` and ``role`` of every group, for a table that has no role itself.
 

@@ -57,15 +57,8 @@ def write_crate(folder: str | Path, *, license_url: str | None = None) -> Path:
 
     Parameters
     ----------
-    folder
-        Of a stored result.
     license_url
         Of the licence of the data; left out, the crate says that none is stated.
-
-    Returns
-    -------
-    Path
-        The metadata file.
 
     Raises
     ------

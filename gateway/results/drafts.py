@@ -78,8 +78,6 @@ class Draft:
             ``run``, ``simulation``, ``reproduction`` or ``failure``.
         state
             ``done`` or ``failed``.
-        **facts
-            What else is to be said.
         """
         paths = (path for path in self.folder.rglob("*") if path.is_file())
         names = {path.relative_to(self.folder).as_posix() for path in paths} - {DRAFT_MARKER}
@@ -178,8 +176,6 @@ def settle(parent: Path, name: str | None = None) -> None:
 
     Parameters
     ----------
-    parent
-        Of the results.
     name
         Of the one result that is looked after; None for all.
     """

@@ -29,11 +29,6 @@ _LARGEST = 2**12
 class Lock:
     """A lock on a folder, held until ``release`` or the end of this process and its heirs.
 
-    Parameters
-    ----------
-    path
-        Of the lock's file. What is in it only says who holds it.
-
     Raises
     ------
     ResultError

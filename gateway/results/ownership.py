@@ -82,8 +82,6 @@ def remove_folder(
 
     Parameters
     ----------
-    folder
-        Of a result or a failed point.
     names
         Its files; None for those that its own marker lists.
     last

@@ -248,8 +248,6 @@ def read_shaped(folder: Path, name: str, *, digest: str | None = None) -> pa.Tab
 
     Parameters
     ----------
-    folder, name
-        Of ``folder/<name>.parquet``.
     digest
         sha256 that the folder's status names; None where it names none.
 
@@ -275,13 +273,7 @@ def read_shaped(folder: Path, name: str, *, digest: str | None = None) -> pa.Tab
 
 
 def _decoded(content: bytes) -> pa.Table:
-    """Return a table, after a look at how large it gets: some bytes can stand for any number.
-
-    Raises
-    ------
-    ValueError
-        When it would not fit.
-    """
+    """Return a table, after a look at how large it gets: some bytes can stand for any number."""
     # Texts stay numbers of a dictionary until it is known how long they are together.
     with pq.ParquetFile(pa.BufferReader(content)) as file:
         texts = [c.path for c in (file.schema.column(i) for i in range(len(file.schema)))

@@ -107,13 +107,7 @@ def result_folder(config: Config, *, root: str | Path = "results") -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """A stored result, read as needed.
-
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    """
+    """A stored result, read as needed."""
 
     folder: Path
 

@@ -66,13 +66,7 @@ def is_sweep(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """A sweep on disk.
-
-    Parameters
-    ----------
-    path
-        Of the folder.
-    """
+    """A sweep on disk."""
 
     path: Path
 
@@ -277,13 +271,7 @@ class SweepFolder:
 
 @dataclass(frozen=True, repr=False)
 class StoredSweep(Tabular):
-    """The tables of a sweep; as a table itself, its evaluation.
-
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    """
+    """The tables of a sweep; as a table itself, its evaluation."""
 
     folder: Path
 

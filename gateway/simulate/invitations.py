@@ -75,13 +75,7 @@ class InvitationLog:
 
 
 def list_invitations(stage: Stage, policies: Policies, *, days: int, seed: int) -> InvitationLog:
-    """Return every invitation of a platform that has lived, each drawn again.
-
-    Parameters
-    ----------
-    stage, policies
-        The platform, and the policies under which it lived.
-    """
+    """Return every invitation of a platform that has lived, each drawn again."""
     count = np.zeros(len(stage.cells), np.int32)
     count_sent(stage, policies, seed, int(Stream.SENDING), count)
     cell = np.flatnonzero(count)

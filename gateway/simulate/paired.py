@@ -60,19 +60,10 @@ def compare_runs(
 
     Parameters
     ----------
-    history
-        The factual platform.
     interventions
         What acts in the other run, in place of whatever acted in ``history``.
     is_target
         bool, shape (n_groups,).
-    progress
-        As in ``live_through``.
-
-    Returns
-    -------
-    Comparison, History
-        The differences and the other platform.
     """
     other = live_through(history.world, interventions=interventions, progress=progress)
     averted = joins_by_user(history, is_target) - joins_by_user(other, is_target)

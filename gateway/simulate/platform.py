@@ -149,16 +149,12 @@ def live_through(
 
     Parameters
     ----------
-    world
-        The world; nothing in it is changed.
     interventions
         Policies that act on groups from a day on. Two runs that differ in these alone
         share every random draw.
     spared
         bool, shape (n_users,): users to whom they do not apply, but for caps: what is shown to
         these, and their invitations, are as without.
-    progress
-        Called with the number of each day that is done; None for nobody.
     """
     recommender = no_recommender(1, len(world.groups), world.config.simulation.neighbours)
     moderation = Moderation(world, world.config.moderation)

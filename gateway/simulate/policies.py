@@ -97,8 +97,6 @@ def interventions_of(
 
     Parameters
     ----------
-    world
-        The world in which they act.
     given
         Values, or mappings as a config's ``[[interventions]]``: ``{"kind": "demotion",
         "start": 200, "roles": ["planted"], "share": 0.5}``. Their groups are given by

@@ -39,8 +39,6 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
 
     Parameters
     ----------
-    history
-        A simulated platform.
     is_target
         bool, shape (n_groups,): which joins count.
 
@@ -96,8 +94,6 @@ def measure_leads(
 
     Parameters
     ----------
-    history
-        A simulated platform.
     is_target
         bool, shape (n_groups,): which joins count.
     among

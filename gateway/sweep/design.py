@@ -65,13 +65,6 @@ class Variants:
 def parse_points(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Variants:
     """Read a config with a ``[sweep]`` and check every point of it.
 
-    Parameters
-    ----------
-    text
-        TOML.
-    name, overrides
-        As in :func:`gateway.config.parse_config`.
-
     Raises
     ------
     ConfigError
@@ -147,8 +140,6 @@ def draw_design(sweep: SweepSection, whole: frozenset[str]) -> list[tuple[Settin
 
     Parameters
     ----------
-    sweep
-        The section; its own rules hold.
     whole
         Keys that take whole numbers.
 

@@ -60,15 +60,9 @@ def run_sweep(
 
     Parameters
     ----------
-    plan
-        See ``read_plan``.
     folder
         Of the sweep; by default ``results/<experiment>/sweep``. Points that stand there
         are kept, whatever design they came from.
-    options
-        Engine, workers and threads; they change no result.
-    talk
-        Who hears of the progress.
 
     Raises
     ------

@@ -55,8 +55,6 @@ class Child:
 
     Parameters
     ----------
-    threads
-        That it may use.
     heirlooms
         Descriptors that it inherits: the lock of the sweep, so that nobody enters while
         an orphan still lives.

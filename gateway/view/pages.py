@@ -36,8 +36,6 @@ def page(viewed: Viewed, path: str, query: Query) -> str | None:
 
     Parameters
     ----------
-    viewed
-        The result.
     path
         Of the page, below the result's address.
     query

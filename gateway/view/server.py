@@ -41,8 +41,6 @@ class Viewer:
 
     Parameters
     ----------
-    viewed
-        The result.
     port
         To listen on; 0 for a free one.
 

@@ -89,8 +89,6 @@ def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Frien
         ``friend_clustering``.
     users
         Of whom only country and interest have an influence.
-    seed
-        Seed of the world.
 
     Returns
     -------

@@ -124,8 +124,6 @@ def fit_slots(slots: Slots, *, penalty: float) -> Fit:
 
     Parameters
     ----------
-    slots
-        The data.
     penalty
         Precision of the priors, positive.
     """

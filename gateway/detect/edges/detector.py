@@ -145,13 +145,6 @@ def detect_edges(
     Cost: at most three passes over the joins; memory for the joins of users who join a
     target and have a trace.
 
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``EdgesOptions()``.
-
     Returns
     -------
     Detection
