@@ -1,4 +1,4 @@
-"""The points of a sweep: where they lie, and the config of each, or all that is wrong.
+"""Where the points of a sweep lie.
 
 ``random`` and ``sobol`` can be extended: with more points, the first ones stay. A Latin
 hypercube cannot: its strata are as many as its points, so another number of points is
@@ -10,23 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gateway.config import Config
-from gateway.config.document import (
-    Document,
-    Finding,
-    Override,
-    read_document,
-    set_in_document,
-)
-from gateway.config.swept import AxisSection, SweepSection, kind_of
-from gateway.config.validation import check_document, config_error
-from gateway.errors import GatewayError, Problem
+from gateway.config.swept import AxisSection, SweepSection
 
 
 @dataclass(frozen=True)
@@ -36,103 +26,6 @@ class Setting:
     key: str  # dotted
     value: Any  # as TOML gives it
     item: int | None = None  # which item of the axis' list it is, None for a value of a range
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One point: what is set, for which replicate, and the config that comes of it."""
-
-    index: int
-    replicate: int
-    settings: tuple[Setting, ...]
-    config: Config
-
-
-@dataclass(frozen=True)
-class Variants:
-    """A config with its ``[sweep]``, and the points in order.
-
-    ``written`` holds the settings as they were given: a swept key may name the second table
-    of an array, and a resolved config has these in an order of its own.
-    """
-
-    written: Mapping[str, Any]
-    config: Config
-    sweep: SweepSection
-    points: tuple[Variant, ...]
-
-
-def parse_points(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Variants:
-    """Read a config with a ``[sweep]`` and check every point of it.
-
-    Raises
-    ------
-    ConfigError
-        With every problem at once: of the config, of its sweep, and of every point, each
-        at the line that brought it.
-    """
-    document, findings = read_document(text, name=name, overrides=overrides)
-    config, faults = check_document(Config, document)
-    findings += faults
-    sweep, points = _section(document), tuple[Variant, ...]()
-    if sweep is not None:
-        points, faults = _resolve(document, sweep)
-        findings += faults
-    elif "sweep" not in document.values:
-        place = document.place(())
-        rule = "is missing: it says what is swept"
-        findings.append((place, Problem("[sweep]", rule, where=place.text)))
-    if findings or config is None or sweep is None:
-        raise config_error(findings)
-    return Variants(document.values, config, sweep, points)
-
-
-def _section(document: Document) -> SweepSection | None:
-    """Return the section where it keeps its own rules."""
-    try:
-        return SweepSection.model_validate(document.values.get("sweep"))
-    except GatewayError:
-        return None
-
-
-def _resolve(document: Document, sweep: SweepSection) -> tuple[tuple[Variant, ...], list[Finding]]:
-    whole = frozenset(name for name in sweep.over if kind_of(name) == "integer")
-    base = {key: value for key, value in document.values.items() if key != "sweep"}
-    plain = replace(document, values=base)
-    found: list[Finding] = []
-    points = []
-    for index, settings in enumerate(draw_design(sweep, whole)):
-        for replicate in range(sweep.replicates):
-            config, findings = _point(plain, settings, replicate)
-            found += findings
-            if config is not None:
-                points.append(Variant(index, replicate, settings, config))
-    return tuple(points), found
-
-
-def _point(
-    document: Document, settings: Sequence[Setting], replicate: int
-) -> tuple[Config | None, list[Finding]]:
-    """Check one point: as if its settings stood in the file, at the lines of the sweep."""
-    point, found = document, list[Finding]()
-    for setting in settings:
-        point, problems = _with(point, setting)
-        found += problems
-    if replicate:
-        experiment = point.values.get("experiment")
-        first = experiment.get("seed", 1) if isinstance(experiment, dict) else 1
-        seed = first + replicate if isinstance(first, int) else first
-        point, _ = _with(point, Setting("experiment.seed", seed))
-    config, problems = check_document(Config, point)
-    found += problems
-    return (None if found else config), found
-
-
-def _with(document: Document, setting: Setting) -> tuple[Document, list[Finding]]:
-    axis = ("sweep", "over", setting.key)
-    place = document.place(axis if setting.item is None else (*axis, setting.item))
-    override = Override(tuple(setting.key.split(".")), setting.value, place.text)
-    return set_in_document(document, override, place)
 
 
 def draw_design(sweep: SweepSection, whole: frozenset[str]) -> list[tuple[Setting, ...]]:

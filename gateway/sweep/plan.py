@@ -1,9 +1,9 @@
-"""What a sweep has to do: its points, each with the key that it is stored under."""
+"""What a sweep has to do: the config of each point and the key that it is stored under."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ import tomli_w
 
 from gateway.check import Design, logs_of
 from gateway.config import Config, SweepSection
+from gateway.config.document import Document, Finding, Override, read_document, set_in_document
+from gateway.config.swept import kind_of
+from gateway.config.validation import check_document, config_error
+from gateway.errors import GatewayError, Problem
 from gateway.log import file_digest
 from gateway.pipeline import pin_inputs
 from gateway.results import SweepFolder, read_config_text, result_id
-from gateway.sweep.design import Variants, parse_points
+from gateway.sweep.design import Setting, draw_design
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def read_plan(path: str | Path, *, overrides: Sequence[str] = ()) -> Plan:
         With every problem of config, sweep and points at once.
     """
     text = read_config_text(Path(path))
-    return _plan(parse_points(text, name=str(path), overrides=overrides))
+    return parse_points(text, name=str(path), overrides=overrides)
 
 
 def check_plan(config: Config, design: Design) -> Plan:
@@ -78,7 +82,7 @@ def check_plan(config: Config, design: Design) -> Plan:
     document = config.model_dump(exclude_none=True)
     document.setdefault("check", {})
     document["sweep"] = {"design": "zip", "over": over}
-    return _plan(parse_points(tomli_w.dumps(document), name="[check]"))
+    return parse_points(tomli_w.dumps(document), name="[check]")
 
 
 def stored_plan(folder: str | Path) -> Plan:
@@ -90,20 +94,89 @@ def stored_plan(folder: str | Path) -> Plan:
         When the folder is no sweep's.
     """
     stored = SweepFolder(Path(folder))
-    text = stored.config_text()
-    name = str(stored.path / "sweep.toml")
-    return _plan(parse_points(text, name=name))
+    return parse_points(stored.config_text(), name=str(stored.path / "sweep.toml"))
 
 
-def _plan(variants: Variants) -> Plan:
-    digest = cache(file_digest)
-    points: dict[str, Point] = {}
-    for variant in variants.points:
-        config = pin_inputs(variant.config, digest=digest)
-        key = result_id(config)
-        settings = {setting.key: setting.value for setting in variant.settings}
-        points.setdefault(key, Point(key, variant.index, variant.replicate, settings, config))
-    return Plan(variants.config, _toml(variants.written), variants.sweep, tuple(points.values()))
+def parse_points(text: str, *, name: str = "config", overrides: Sequence[str] = ()) -> Plan:
+    """Read a config with a ``[sweep]`` and check every point of it.
+
+    Raises
+    ------
+    ConfigError
+        With every problem at once: of the config, of its sweep, and of every point, each
+        at the line that brought it.
+    """
+    document, findings = read_document(text, name=name, overrides=overrides)
+    config, faults = check_document(Config, document)
+    findings += faults
+    sweep, points = _section(document), list[Point]()
+    if sweep is not None:
+        points, faults = _resolve(document, sweep)
+        findings += faults
+    elif "sweep" not in document.values:
+        place = document.place(())
+        rule = "is missing: it says what is swept"
+        findings.append((place, Problem("[sweep]", rule, where=place.text)))
+    if findings or config is None or sweep is None:
+        raise config_error(findings)
+    digest, pinned = cache(file_digest), dict[str, Point]()
+    for point in points:
+        whole = pin_inputs(point.config, digest=digest)
+        key = result_id(whole)
+        pinned.setdefault(key, replace(point, key=key, config=whole))
+    # As it was given: a swept key may name the second table of an array, and a resolved config
+    # has these in an order of its own.
+    return Plan(config, _toml(document.values), sweep, tuple(pinned.values()))
+
+
+def _section(document: Document) -> SweepSection | None:
+    """Return the section where it keeps its own rules."""
+    try:
+        return SweepSection.model_validate(document.values.get("sweep"))
+    except GatewayError:
+        return None
+
+
+def _resolve(document: Document, sweep: SweepSection) -> tuple[list[Point], list[Finding]]:
+    """Return the points, without keys yet, and what is wrong with any of them."""
+    whole = frozenset(name for name in sweep.over if kind_of(name) == "integer")
+    base = {key: value for key, value in document.values.items() if key != "sweep"}
+    plain = replace(document, values=base)
+    found: list[Finding] = []
+    points = []
+    for index, settings in enumerate(draw_design(sweep, whole)):
+        for replicate in range(sweep.replicates):
+            config, findings = _point(plain, settings, replicate)
+            found += findings
+            if config is not None:
+                values = {setting.key: setting.value for setting in settings}
+                points.append(Point("", index, replicate, values, config))
+    return points, found
+
+
+def _point(
+    document: Document, settings: Sequence[Setting], replicate: int
+) -> tuple[Config | None, list[Finding]]:
+    """Check one point: as if its settings stood in the file, at the lines of the sweep."""
+    point, found = document, list[Finding]()
+    for setting in settings:
+        point, problems = _with(point, setting)
+        found += problems
+    if replicate:
+        experiment = point.values.get("experiment")
+        first = experiment.get("seed", 1) if isinstance(experiment, dict) else 1
+        seed = first + replicate if isinstance(first, int) else first
+        point, _ = _with(point, Setting("experiment.seed", seed))
+    config, problems = check_document(Config, point)
+    found += problems
+    return (None if found else config), found
+
+
+def _with(document: Document, setting: Setting) -> tuple[Document, list[Finding]]:
+    axis = ("sweep", "over", setting.key)
+    place = document.place(axis if setting.item is None else (*axis, setting.item))
+    override = Override(tuple(setting.key.split(".")), setting.value, place.text)
+    return set_in_document(document, override, place)
 
 
 def _toml(written: Mapping[str, Any]) -> str:
