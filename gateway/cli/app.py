@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +13,8 @@ from gateway import __version__
 from gateway.cli.arguments import (
     CheckOut,
     ConfigFile,
-    Detector,
     Engine,
     Force,
-    Horizon,
     Json,
     Memory,
     NamesDetectors,
@@ -25,16 +23,12 @@ from gateway.cli.arguments import (
     Scheduler,
     Seed,
     Settings,
-    SkipUnknown,
     SweepOut,
-    Target,
-    TargetsColumn,
-    TargetsFile,
-    TargetsWhere,
     Threads,
     Workers,
     WorkerThreads,
     of_a_log,
+    of_targets,
     overrides_of,
 )
 from gateway.cli.terminal import TerminalTalk
@@ -83,16 +77,11 @@ def run(
 
 @app.command(cls=NamesDetectors)
 @of_a_log
+@of_targets
 def detect(
     columns: dict[str, str | None],
+    asked: dict[str, Any],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="a log, in any form")],
-    targets: TargetsFile = None,
-    targets_column: TargetsColumn = None,
-    targets_where: TargetsWhere = None,
-    skip_unknown: SkipUnknown = False,
-    target: Target = None,
-    detector: Detector = None,
-    horizon: Horizon = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
@@ -102,9 +91,7 @@ def detect(
     ] = "serial",
     scheduler: Scheduler = None,
     workers: Workers = None,
-    settings: Settings = None,
     out: Out = None,
-    seed: Seed = None,
     threads: Threads = None,
     as_json: Json = False,
     force: Force = False,
@@ -120,29 +107,19 @@ def detect(
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
     )
-    config = config_for_log(
-        joins,
-        targets=targets,
-        targets_column=targets_column,
-        targets_where=targets_where or (),
-        skip_unknown=skip_unknown,
-        named=target or [],
-        detectors=detector,
-        columns=columns,
-        horizon=horizon,
-        seed=seed,
-        settings=settings or [],
-    )
+    config = config_for_log(joins, columns=columns, **asked)
     run_and_show(
         config, out=out, threads=threads, as_json=as_json, force=force, parts=parts,
-        fallback=None if detector else change_alone(config),
+        fallback=None if asked["detectors"] else change_alone(config),
     )  # fmt: skip
 
 
 @app.command(cls=NamesDetectors)
 @of_a_log
+@of_targets
 def check(
     columns: dict[str, str | None],
+    asked: dict[str, Any],
     joins: Annotated[
         Path,
         typer.Argument(
@@ -150,19 +127,10 @@ def check(
             help="a log, in any form; or a config (.toml) or a result, with its targets",
         ),
     ],
-    targets: TargetsFile = None,
-    targets_column: TargetsColumn = None,
-    targets_where: TargetsWhere = None,
-    skip_unknown: SkipUnknown = False,
-    target: Target = None,
-    detector: Detector = None,
-    horizon: Horizon = None,
     thorough: Annotated[
         bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
     ] = False,
-    settings: Settings = None,
     out: CheckOut = None,
-    seed: Seed = None,
     engine: Engine = "processes",
     scheduler: Scheduler = None,
     workers: Workers = None,
@@ -175,22 +143,11 @@ def check(
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
     options = EngineOptions(engine, workers, threads, scheduler)
-    if targets is None and not target:
-        config = config_of_own(joins, detectors=detector, seed=seed, settings=settings or [])
+    if asked["targets"] is None and not asked["named"]:
+        over = overrides_of(asked["settings"], asked["seed"])
+        config = config_of_own(joins, detectors=asked["detectors"], over=over)
     else:
-        config = config_for_log(
-            joins,
-            targets=targets,
-            targets_column=targets_column,
-            targets_where=targets_where or (),
-            skip_unknown=skip_unknown,
-            named=target or [],
-            detectors=detector,
-            columns=columns,
-            horizon=horizon,
-            seed=seed,
-            settings=settings or [],
-        )
+        config = config_for_log(joins, columns=columns, **asked)
     code = check_and_show(config, thorough=thorough, folder=out, options=options, as_json=as_json)
     raise typer.Exit(code)
 
@@ -207,9 +164,7 @@ def convert(
     """Turn a log of any size into a folder of columns, which detect maps from the disk."""
     from gateway.cli.own_logs import convert_and_show  # noqa: PLC0415  (quick help)
 
-    convert_and_show(
-        log, out=out, columns=columns, memory=memory, as_json=as_json
-    )  # fmt: skip
+    convert_and_show(log, out=out, columns=columns, memory=memory, as_json=as_json)
 
 
 @app.command()

@@ -105,27 +105,48 @@ _COLUMNS = {
 }  # fmt: skip
 
 
+# What is asked of a log, by the argument of ``config_for_log`` that each option is.
+_ASKED: dict[str, Any] = {
+    "targets": TargetsFile, "targets_column": TargetsColumn, "targets_where": TargetsWhere,
+    "skip_unknown": SkipUnknown, "named": Target, "detectors": Detector, "horizon": Horizon,
+    "seed": Seed, "settings": Settings,
+}  # fmt: skip
+
+
 def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``columns``, the options that name a log's columns."""
+    return _taking(command, "columns", {
+        key: Annotated[str | None, typer.Option(name, metavar=metavar, help=said)]
+        for key, (name, metavar, said) in _COLUMNS.items()
+    })  # fmt: skip
+
+
+def of_targets(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, which takes them as ``asked``, the options for targets and detectors."""
+    return _taking(command, "asked", _ASKED, first=True)
+
+
+def _taking(
+    command: Callable[..., None], name: str, options: dict[str, Any], *, first: bool = False
+) -> Callable[..., None]:
+    """Give a command options, which it takes by their keys in one argument of such a name."""
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
-        columns = {key: given.pop(key) for key in _COLUMNS}
-        command(columns=columns, **given)
+        command(**{name: {key: given.pop(key) for key in options}}, **given)
 
     signature = inspect.signature(command, eval_str=True)
-    options = [
-        inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=None,
-            annotation=Annotated[str | None, typer.Option(name, metavar=metavar, help=said)],
-        )
-        for key, (name, metavar, said) in _COLUMNS.items()
+    added = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind,
+                          default=False if kind is SkipUnknown else None)
+        for key, kind in options.items()
     ]  # fmt: skip
     own = [
         one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in signature.parameters.values() if one.name != "columns"
+        for one in signature.parameters.values() if one.name != name
     ]  # fmt: skip
-    called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    parameters = [*added, *own] if first else [*own, *added]
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return called
 
 
@@ -139,7 +160,7 @@ class NamesDetectors(TyperCommand):
 
         names = ", ".join([*OPTIONS, *plugin_names("detector")])
         for option in self.params:
-            if option.name == "detector":
+            if "--detector" in option.opts:
                 option.help = f"{names}; {option.help}"  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 

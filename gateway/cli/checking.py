@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
 from gateway.cli.folders import SOME_FAILED, STOPPED
-from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
+from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
 from gateway.config import Config
 from gateway.inputs import obtain_inputs
 from gateway.publish import redraw
@@ -47,7 +46,7 @@ def _show(result: Result, *, as_json: bool) -> None:
     if as_json:
         said = {"folder": str(result.folder), "report": str(result.folder / "report.html"),
                 "paragraph": paragraph, "limits": limits, "check": rows}  # fmt: skip
-        sys.stdout.write(json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+        print_json(said)
         return
     calls = [row for row in rows if row["metric"] == "share_of_logs_with_calls"]
     columns = ["detector", "log", "logs with a call", "95 %", "that is"]

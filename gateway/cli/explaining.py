@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from gateway.analyses import Explanation
-from gateway.cli.terminal import TerminalTalk, clean, print_table
+from gateway.cli.terminal import TerminalTalk, clean, print_json, print_table
 from gateway.errors import ResultError
 from gateway.log.messages import nearest, shown
 from gateway.pipeline import explain
@@ -35,7 +34,7 @@ def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: 
     why = explain(result.config, group, talk=TerminalTalk())
     ranks = _ranks(result, group)
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(why, ranks), indent=2, ensure_ascii=False) + "\n")
+        print_json(_as_json(why, ranks))
         return
     _show(why, ranks)
 
@@ -107,16 +106,11 @@ def _text(value: float | None, form: str) -> str:
 
 
 def _as_json(why: Explanation, ranks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Everything as plain values; what is not a finite number becomes null."""
-    check = {
-        key: value if isinstance(value, int) or math.isfinite(value) else None
-        for key, value in asdict(why.look_alike).items()
-    }
     plain = ("group", "n_members", "n_joiners", "n_events", "n_resolved", "observed", "expected")
     return {
         **{name: getattr(why, name) for name in plain},
         "ranks": ranks,
-        "look_alike": check,
+        "look_alike": asdict(why.look_alike),
         "event_study": why.event_study.drop_columns(["group"]).to_pylist(),
         "next_groups": why.next_groups.drop_columns(["group"]).to_pylist(),
     }
