@@ -15,7 +15,6 @@ from gateway.config.detectors import (
     SpikeOptions,
     SurvivalOptions,
 )
-from gateway.detect.calling import detect
 from gateway.detect.coefficient import detect_coefficient
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
 from gateway.detect.edges import EdgesOptions, detect_edges
@@ -30,6 +29,7 @@ from gateway.detect.registry import (
     REGISTRY,
     Entry,
     compare_users,
+    detect,
     detectors_for,
     measure_of,
     run_detector,

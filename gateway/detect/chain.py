@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gateway.arrays import Float64, Int64
-from gateway.detect.findings import sum_by_group
+from gateway.detect.detection import sum_by_group
 from gateway.log.join_log import JoinLog
 from gateway.score import Prefixes, build_prefixes
 from gateway.targets import TargetSet

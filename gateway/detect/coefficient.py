@@ -9,8 +9,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from gateway.config.detectors import CoefficientOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.detection import Detection, Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.log.join_log import JoinLog
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes

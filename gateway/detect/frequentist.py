@@ -6,8 +6,7 @@ import numpy as np
 
 from gateway.arrays import Float64, Int64
 from gateway.config.detectors import FrequentistOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound, clopper_pearson

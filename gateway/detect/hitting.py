@@ -8,8 +8,7 @@ from scipy import sparse
 from gateway.arrays import Float64
 from gateway.config.detectors import HittingOptions
 from gateway.detect.chain import Chain, build_chain, solve_forward, solve_visits
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group
+from gateway.detect.detection import Detection, Findings, count_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.log.join_log import JoinLog
 from gateway.score import build_prefixes

@@ -13,8 +13,7 @@ from scipy.special import gammaln
 
 from gateway.arrays import Float64, Int64
 from gateway.config.detectors import MatchingOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import normal_prior, ratio

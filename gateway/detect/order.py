@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.config.detectors import OrderOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import ratio, shrink_shares
 from gateway.detect.significance import binomial_bound, clopper_pearson

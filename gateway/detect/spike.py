@@ -12,8 +12,7 @@ from scipy.stats import norm
 
 from gateway.arrays import Float64, Int64, Mask
 from gateway.config.detectors import SpikeOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
 from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing

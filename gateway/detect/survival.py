@@ -8,8 +8,7 @@ import numpy as np
 
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import SurvivalOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.shrinkage import gamma_prior, ratio
 from gateway.detect.significance import binomial_bound, garwood

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from gateway.arrays import Float64, Int64, Mask
+from gateway.detect.detection import sum_by_group
 from gateway.detect.edges.conditional_kernels import (
     count_masses,
     fill_chances,
@@ -23,7 +24,6 @@ from gateway.detect.edges.conditional_kernels import (
     find_limits,
     solve_effects,
 )
-from gateway.detect.findings import sum_by_group
 from gateway.score.descent import minimise, one_blas_thread
 
 # Work is cut into a fixed number of chunks, whatever the number of threads.

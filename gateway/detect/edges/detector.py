@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from gateway.arrays import Float64, Int64, sorted_set
 from gateway.config.detectors import EdgesOptions
-from gateway.detect.detection import Detection
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.edges.conditional import estimate_effects, fit_slots, pairs_of
 from gateway.detect.edges.traces import (
     FORMS,
@@ -24,7 +24,6 @@ from gateway.detect.edges.traces import (
     slots_of,
     without_most_frequent,
 )
-from gateway.detect.findings import Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
