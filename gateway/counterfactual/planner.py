@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from gateway.analyses import judge_groups
 from gateway.analyses.information import speaker_for
 from gateway.arrays import Mask
-from gateway.counterfactual.outcome import Kinds, arm_row
+from gateway.counterfactual.arms import Kinds, arm_row
 from gateway.log.join_log import JoinLog
 from gateway.simulate import (
     Demotion,

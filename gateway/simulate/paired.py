@@ -71,12 +71,17 @@ def compare_runs(
     return Comparison(averted, lost, _first_day(history, other)), other
 
 
+def memberships(history: History, of: Mask) -> Mask:
+    """Return which occasions led to a membership of a group of a mask, bool, shape (n_cells,)."""
+    state = history.state
+    found = (state.group >= 0) & (state.source < UNCONFIRMED)
+    found[found] = of[state.group[found]]
+    return np.asarray(found)
+
+
 def joins_by_user(history: History, of: Mask) -> Int64:
     """Return how many groups of a mask (bool, shape (n_groups,)) each user joined."""
-    state = history.state
-    counted = (state.group >= 0) & (state.source < UNCONFIRMED)
-    counted[counted] = of[state.group[counted]]
-    owner = history.owner(np.flatnonzero(counted))
+    owner = history.owner(np.flatnonzero(memberships(history, of)))
     return np.bincount(owner, minlength=len(history.world.users)).astype(np.int64)
 
 
