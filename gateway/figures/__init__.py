@@ -99,7 +99,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("top_gateways", "top_gateways", ranks=True),
     StoredFigure("funnel", "top_gateways"),
     StoredFigure("precision_recall", "accuracy"),
-    StoredFigure("benchmark", "across_worlds"),
+    StoredFigure("benchmark", "sweeps"),
     StoredFigure("direct_effects", "causal_effects"),
     StoredFigure("interventions", "causal_effects"),
     StoredFigure("dose_response", "causal_effects"),

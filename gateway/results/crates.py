@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import ResultError
-from gateway.results.names import CONFIG, METADATA, STATUS
 from gateway.results.ownership import claim
 from gateway.results.records import digest_own
 from gateway.results.results import Result, open_result
+from gateway.results.writing import CONFIG, METADATA, STATUS
 
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"

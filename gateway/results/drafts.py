@@ -22,16 +22,6 @@ from gateway.errors import LogError, ResultError, either
 from gateway.file_locks import lock_file
 from gateway.log.mapped import read_manifest
 from gateway.results.locks import is_held
-from gateway.results.names import (
-    ASIDE,
-    CONFIG,
-    DRAFT,
-    DRAFT_MARKER,
-    FORMAT,
-    PROVENANCE,
-    STATUS,
-    transient,
-)
 from gateway.results.ownership import (
     discard_draft,
     hold_draft,
@@ -43,7 +33,17 @@ from gateway.results.ownership import (
     strangers,
 )
 from gateway.results.records import digest_own
-from gateway.results.writing import sync_path
+from gateway.results.writing import (
+    ASIDE,
+    CONFIG,
+    DRAFT,
+    DRAFT_MARKER,
+    FORMAT,
+    PROVENANCE,
+    STATUS,
+    sync_path,
+    transient,
+)
 
 
 class Draft:

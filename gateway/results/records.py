@@ -23,8 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gateway.errors import ResultError
 from gateway.log.files import open_plain, read_plain
-from gateway.results.names import is_made
-from gateway.results.writing import refuse_links
+from gateway.results.writing import is_made, refuse_links
 
 # A record is a page of text, of a sweep's failures a few; a journal has a line for each event.
 LARGEST_RECORD = 2**24

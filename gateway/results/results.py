@@ -18,7 +18,6 @@ from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
 from gateway.results.locks import writing_alone
-from gateway.results.names import CONFIG, PROVENANCE, STATUS
 from gateway.results.ownership import claim
 from gateway.results.records import (
     LARGEST_RECORD,
@@ -30,7 +29,7 @@ from gateway.results.records import (
     read_shaped,
     read_values,
 )
-from gateway.results.writing import replace_file
+from gateway.results.writing import CONFIG, PROVENANCE, STATUS, replace_file
 
 # A config is a page of text; a file of megabytes is a mistake.
 LARGEST_CONFIG = 2**20

@@ -30,7 +30,6 @@ import pyarrow.parquet as pq
 from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
 from gateway.results.locks import Lock, is_held, is_lock
-from gateway.results.names import CONFIG, STATUS, SWEEP, is_key, is_made, is_partial, transient
 from gateway.results.ownership import clear_partial, owned_files, remove_folder
 from gateway.results.records import (
     Entry,
@@ -42,7 +41,18 @@ from gateway.results.records import (
     read_shaped,
 )
 from gateway.results.results import load_config, read_config_text, result_id, stands
-from gateway.results.writing import Journal, replace_file, replacing
+from gateway.results.writing import (
+    CONFIG,
+    STATUS,
+    SWEEP,
+    Journal,
+    is_key,
+    is_made,
+    is_partial,
+    replace_file,
+    replacing,
+    transient,
+)
 from gateway.tabular import Tabular
 
 JOURNAL = "execution.jsonl"

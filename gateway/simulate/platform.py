@@ -15,8 +15,14 @@ from gateway._numba import threads_at_most
 from gateway.arrays import Mask
 from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
-from gateway.simulate.invitations import InvitationLog, list_invitations
-from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
+from gateway.simulate.log import (
+    InvitationLog,
+    as_log,
+    as_table,
+    count_sizes,
+    list_invitations,
+    occasions_of,
+)
 from gateway.simulate.moderation import Moderation, Strikes, flag_users
 from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.occasion_kernels import LIMITED, SPARED
