@@ -159,7 +159,7 @@ NOMINAL = (5, 10, 20)
 def evaluate_planted(
     detection: Detection,
     role: npt.NDArray[np.str_],
-    strength: npt.NDArray[np.float64],
+    strength: Float64,
     *,
     seed: int,
     draws: int = 500,
@@ -221,11 +221,7 @@ def measured(
 
 
 def _role_measures(
-    score: npt.NDArray[np.float64],
-    role: npt.NDArray[np.str_],
-    strength: npt.NDArray[np.float64],
-    flagged: npt.NDArray[np.bool_],
-    ranked: npt.NDArray[np.bool_],
+    score: Float64, role: npt.NDArray[np.str_], strength: Float64, flagged: Mask, ranked: Mask
 ) -> dict[str, Measure]:
     """Every metric as a function of which groups there are."""
     gateway = np.isin(role, GATEWAY_ROLES)
@@ -242,12 +238,12 @@ def _role_measures(
     measures["spearman_strength"] = lambda i: spearman_among(
         score[i], strength[i], (gateway & ranked)[i]
     )
-    measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
+    measures["n_flagged"] = _count(flagged)
     measures["precision_flagged"] = lambda i: share_among(gateway[i], flagged[i])
     return measures
 
 
-def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> dict[str, Measure]:
+def _error_rates(q: Float64, gateway: Mask) -> dict[str, Measure]:
     """Calls at each nominal rate, and the share of them that is false."""
     measures: dict[str, Measure] = {}
     if np.isnan(q).all():
@@ -259,11 +255,11 @@ def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> 
     return measures
 
 
-def _count(member: npt.NDArray[np.bool_]) -> Measure:
+def _count(member: Mask) -> Measure:
     return lambda i: float(np.count_nonzero(member[i]))
 
 
-def _false_share(called: npt.NDArray[np.bool_], gateway: npt.NDArray[np.bool_]) -> Measure:
+def _false_share(called: Mask, gateway: Mask) -> Measure:
     """False-discovery proportion (Benjamini, Hochberg 1995): 0 where nothing is called."""
     return lambda i: 1 - share_among(gateway[i], called[i]) if called[i].any() else 0.0
 
@@ -356,7 +352,7 @@ def _effect_measures(
         "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),
         "spearman_clear": lambda i: spearman_among(score[i], effect[i], (ranked & clear)[i]),
         "precision_flagged": lambda i: share_among(clear[i], flagged[i]),
-        "n_clear": lambda i: float(np.count_nonzero(clear[i])),
+        "n_clear": _count(clear),
     }
     for k in TOPS:
         measures[f"precision_at_{k}"] = at_top(precision_at, score, clear, k)

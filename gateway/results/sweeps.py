@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,6 +71,13 @@ class Failure:
 def is_sweep(folder: Path) -> bool:
     """Tell whether a folder is a sweep's."""
     return (folder / SWEEP).is_file()
+
+
+def _told_sweep(folder: Path) -> Path:
+    if not is_sweep(folder):
+        there = "has no " + SWEEP if folder.is_dir() else "does not exist"
+        raise ResultError(f"{folder} is not the folder of a sweep: it {there}")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,7 @@ class SweepFolder:
         ResultError
             When the folder is no sweep's.
         """
-        if not is_sweep(self.path):
-            there = "has no " + SWEEP if self.path.is_dir() else "does not exist"
-            raise ResultError(f"{self.path} is not the folder of a sweep: it {there}")
-        return read_config_text(self.path / SWEEP)
+        return read_config_text(_told_sweep(self.path) / SWEEP)
 
     def point(self, key: str) -> Path:
         """Return the folder of a point."""
@@ -326,10 +329,7 @@ def open_sweep(folder: str | Path) -> StoredSweep:
     ResultError
         When the folder is no sweep's.
     """
-    if not is_sweep(Path(folder)):
-        there = "has no " + SWEEP if Path(folder).is_dir() else "does not exist"
-        raise ResultError(f"{folder} is not the folder of a sweep: it {there}")
-    return StoredSweep(Path(folder))
+    return StoredSweep(_told_sweep(Path(folder)))
 
 
 _KINDS = {
@@ -386,22 +386,6 @@ def resident_mib(pid: int) -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-# What a worker says is kept up to this; a loop that warns must not fill the disk.
-LONGEST_LOG = 2**20
-
-
-def capture_file() -> IO[bytes]:
-    """Return a file without a name for what a worker says; it is gone when closed."""
-    return tempfile.TemporaryFile("a+b", buffering=0, prefix="gateway-")
-
-
-def captured(file: IO[bytes]) -> str:
-    """Return the end of what was said into a capture file."""
-    size = os.fstat(file.fileno()).st_size
-    start = max(0, size - LONGEST_LOG)
-    return os.pread(file.fileno(), size - start, start).decode("utf-8", errors="replace")
 
 
 def result_files(folder: Path) -> dict[str, bytes]:

@@ -200,6 +200,22 @@ def sync_path(path: Path) -> None:
         os.close(handle)
 
 
+# What a worker says is kept up to this; a loop that warns must not fill the disk.
+LONGEST_LOG = 2**20
+
+
+def capture_file() -> IO[bytes]:
+    """Return a file without a name for what a worker says; it is gone when closed."""
+    return tempfile.TemporaryFile("a+b", buffering=0, prefix="gateway-")
+
+
+def captured(file: IO[bytes]) -> str:
+    """Return the end of what was said into a capture file."""
+    size = os.fstat(file.fileno()).st_size
+    start = max(0, size - LONGEST_LOG)
+    return os.pread(file.fileno(), size - start, start).decode("utf-8", errors="replace")
+
+
 # Journals ------------------------------------------------------------------------------------
 
 
