@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from gateway.errors import LogError, NobodyToCompareError, Problem, either
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import listed, nearest, shown
+from gateway.log.messages import did_you_mean, listed, shown
 from gateway.log.work import over_parts
 
 _MOST_UNKNOWN = 20
@@ -301,5 +301,5 @@ def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
 
 
 def _with_guess(name: str, known: Sequence[str]) -> str:
-    guess = nearest(name, known)
-    return f"{shown(name)} (did you mean {shown(guess)}?)" if guess else shown(name)
+    guess = did_you_mean(name, known)
+    return f"{shown(name)} ({guess})" if guess else shown(name)

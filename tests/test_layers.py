@@ -66,6 +66,7 @@ OWNERS: dict[str, str] = {
     "gateway/simulate/invitations_kernels.py": "gateway/simulate/log.py",
     "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
     "gateway/simulate/prefetch_kernels.py": "gateway/simulate/platform.py",
+    "gateway/simulate/pymk_kernels.py": "gateway/simulate/recommender.py",
 }
 
 

@@ -12,8 +12,12 @@ from gateway.simulate import live_through, occasion_kernels, platform, simulate
 from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.platform_kernels import wind_up
-from gateway.simulate.pymk import SPARE_FRIENDS, count_friends_found
-from gateway.simulate.recommender import fit_recommender, no_recommender
+from gateway.simulate.recommender import (
+    SPARE_FRIENDS,
+    count_friends_found,
+    fit_recommender,
+    no_recommender,
+)
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
 from gateway.simulate.tables import CELL, LINE, NO_DAY, SHELF, USER, empty_table, last_rows_freed

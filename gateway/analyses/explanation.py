@@ -14,7 +14,7 @@ from gateway.arrays import Float64, Int64
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import nearest, shown
+from gateway.log.messages import did_you_mean, shown
 from gateway.score import Scores
 from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
@@ -174,8 +174,7 @@ def _known(x: float) -> float | None:
 def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
     g = int(joins.groups.index(group).as_py())
     if g < 0:
-        guess = nearest(group, joins.groups.to_pylist())
-        hint = None if guess is None else f"did you mean {shown(guess)}?"
+        hint = did_you_mean(group, joins.groups.to_pylist())
         rule = "must be a group of the log"
         raise GatewayError(str(Problem("group", rule, shown(group), hint=hint)))
     if targets.mask[g]:

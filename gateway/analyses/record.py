@@ -17,7 +17,7 @@ from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
 from gateway.simulate.moderation import months_of
 from gateway.simulate.occasion_kernels import UNCONFIRMED
-from gateway.simulate.pymk import count_friends_found
+from gateway.simulate.recommender import count_friends_found
 from gateway.simulate.sources import source_codes
 from gateway.targets import TargetSet
 from gateway.world import Arms

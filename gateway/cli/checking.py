@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
-from gateway.cli.folders import SOME_FAILED, STOPPED
-from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
+from gateway.cli.folders import SOME_FAILED, STOPPED, run_plan
+from gateway.cli.terminal import clean, complain, print_json, print_table
 from gateway.config import Config
 from gateway.inputs import obtain_inputs
 from gateway.publish import redraw
 from gateway.results import Result
-from gateway.sweep import EngineOptions, SweepStoppedError, check_plan, run_sweep
+from gateway.sweep import EngineOptions, check_plan
 
 
 def check_and_show(
@@ -25,11 +25,9 @@ def check_and_show(
     plan = check_plan(config, THOROUGH if thorough else QUICK)
     kind = "check-thorough" if thorough else "check"
     place = folder or Path("results") / config.experiment.name / kind
-    try:
-        outcome = run_sweep(plan, folder=place, options=options, talk=TerminalTalk())
-    except (SweepStoppedError, OSError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        complain(f"the check has stopped: {said}\ngo on with the same command")
+    go_on = " the same command"
+    outcome = run_plan(plan, folder=place, options=options, what="check", go_on=go_on)
+    if outcome is None:
         return STOPPED
     if outcome.n_done:
         _show(redraw(place), as_json=as_json)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from gateway.analyses import Explanation
 from gateway.cli.terminal import TerminalTalk, clean, print_json, print_table
 from gateway.errors import ResultError
-from gateway.log.messages import nearest, shown
+from gateway.log.messages import did_you_mean, shown
 from gateway.pipeline import explain
 from gateway.results import Result, open_result
 
@@ -26,9 +26,9 @@ def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: 
     known = result.table("groups")["group"].to_pylist()
     if group not in known:
         # Before the log is read and scored again, which takes its time.
-        near = nearest(group, known)
-        hint = "" if near is None else f" (did you mean {shown(near)}?)"
-        raise ResultError(f"{folder} has no group {shown(group)}{hint}")
+        hint = did_you_mean(group, known)
+        said = f"{folder} has no group {shown(group)}"
+        raise ResultError(f"{said} ({hint})" if hint else said)
     if threads is not None:
         set_threads(threads)
     why = explain(result.config, group, talk=TerminalTalk())

@@ -17,6 +17,7 @@ from gateway.results import SweepFolder, compare_results, open_result, scratch_f
 from gateway.sweep import (
     EngineOptions,
     FolderComparison,
+    Outcome,
     Plan,
     Status,
     SweepStoppedError,
@@ -30,13 +31,23 @@ from gateway.view import Viewed, Viewer
 STOPPED, SOME_FAILED = 1, 3
 
 
-def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json: bool) -> int:
-    """Run what is missing of a sweep; return the exit code."""
+def run_plan(
+    plan: Plan, *, folder: Path, options: EngineOptions, what: str, go_on: str
+) -> Outcome | None:
+    """Run what is missing of a sweep; where it stops, say so and how to go on, and give None."""
     try:
-        outcome = run_sweep(plan, folder=folder, options=options, talk=TerminalTalk())
+        return run_sweep(plan, folder=folder, options=options, talk=TerminalTalk())
     except (SweepStoppedError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        complain(f"the sweep has stopped: {said}\ngo on with: gateway resume {folder}")
+        complain(f"the {what} has stopped: {said}\ngo on with{go_on}")
+        return None
+
+
+def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json: bool) -> int:
+    """Run what is missing of a sweep; return the exit code."""
+    go_on = f": gateway resume {folder}"
+    outcome = run_plan(plan, folder=folder, options=options, what="sweep", go_on=go_on)
+    if outcome is None:
         return STOPPED
     if as_json:
         counts = {

@@ -21,7 +21,7 @@ from gateway.config.interventions import InterventionSection, OnGroupsSection
 from gateway.errors import ConfigError, Problem, ResultError
 from gateway.log import file_digest
 from gateway.log.join_log import numbered_names
-from gateway.log.messages import nearest, shown
+from gateway.log.messages import did_you_mean, shown
 from gateway.results import open_result
 from gateway.world.model import groups_in_roles
 
@@ -129,8 +129,7 @@ def _unknown_names(config: Config) -> Iterator[Problem]:
     for what, names in lists:
         for name in names or ():
             if name not in there:
-                near = nearest(name, known)
-                hint = None if near is None else f"did you mean {shown(near)}?"
+                hint = did_you_mean(name, known)
                 rule = f"must be groups of the world, {shown(known[0])} to {shown(known[-1])}"
                 yield Problem(what, rule, shown(name), hint=hint)
 

@@ -12,8 +12,7 @@ from gateway.simulate.occasion_kernels import (
     UNFEATURED_BY_PYMI,
     UNFEATURED_BY_PYMK,
 )
-from gateway.simulate.pymk import SPARE_FRIENDS
-from gateway.simulate.recommender import Recommender
+from gateway.simulate.recommender import SPARE_FRIENDS, Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
 from gateway.simulate.tables import (
     CELL,

@@ -33,8 +33,12 @@ from gateway.simulate.policies import (
     as_policies,
     interventions_of,
 )
-from gateway.simulate.pymk import find_friends
-from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
+from gateway.simulate.recommender import (
+    Recommender,
+    find_friends,
+    no_recommender,
+    refit_recommender,
+)
 from gateway.simulate.tables import (
     LETTER,
     NO_DAY,
