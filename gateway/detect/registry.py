@@ -10,15 +10,16 @@ from typing import Any
 
 from gateway._numba import threads_at_most
 from gateway.config.detectors import OPTIONS, Options, OutsideOptions
+from gateway.detect.chain import (
+    HITTING,
+    MARKOV_REMOVAL,
+    detect_by_hitting,
+    detect_markov_removal,
+)
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.edges import EDGES, detect_edges
 from gateway.detect.frequentist import FREQUENTIST, detect_frequentist
-from gateway.detect.hitting import HITTING, detect_by_hitting
-from gateway.detect.markov_removal import (
-    MARKOV_REMOVAL,
-    detect_markov_removal,
-)
 from gateway.detect.matching import MATCHING, detect_by_matching
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.order import ORDER, detect_order
