@@ -19,6 +19,7 @@ from gateway.analyses import (
     explain_top,
     probability_curves,
 )
+from gateway.arrays import Mask
 from gateway.check import PERMUTED, Permuted, measure_log, permute_few
 from gateway.config import Config
 from gateway.detect import Detection, find_spikes, run_detector
@@ -28,13 +29,7 @@ from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, check_training, current_work, working
-from gateway.score import (
-    LogisticScorer,
-    Scorer,
-    Scores,
-    reliability_table,
-    score_joins,
-)
+from gateway.score import LogisticScorer, Scorer, Scores, reliability_table, score_joins
 from gateway.score.adapter import as_scorer
 from gateway.score.logistic import KEEP
 from gateway.talk import SILENT, Talk
@@ -242,7 +237,7 @@ def score_tables(
     }
 
 
-def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
+def _spikes(config: Config, scores: Scores) -> Mask:
     return find_spikes(scores, options=config.spike)
 
 

@@ -53,15 +53,7 @@ from gateway.inputs import (
 from gateway.log import file_digest, ticks_in
 from gateway.log.work import current_work, scratch_folder
 from gateway.provenance import describe_environment, peak_memory_mib
-from gateway.results import (
-    Draft,
-    Result,
-    draft_result,
-    open_result,
-    result_folder,
-    settle,
-    stands,
-)
+from gateway.results import Draft, Result, draft_result, open_result, result_folder, settle, stands
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
 from gateway.world import check_fits

@@ -159,10 +159,7 @@ def _draw(
 
 
 def _report(
-    tables: Mapping[str, pa.Table],
-    figures: Figures,
-    config: Config,
-    provenance: Mapping[str, Any],
+    tables: Mapping[str, pa.Table], figures: Figures, config: Config, provenance: Mapping[str, Any]
 ) -> bytes:
     title = f"Gateway groups: {config.experiment.name}"
     page = render_report(

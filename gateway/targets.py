@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Mask
 from gateway.errors import LogError, NobodyToCompareError, Problem, either
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
@@ -52,7 +52,7 @@ class TargetSet:
         If the mask is not a bool array in one dimension.
     """
 
-    mask: npt.NDArray[np.bool_]
+    mask: Mask
     description: str
     skipped: tuple[str, ...] = ()
 
@@ -138,7 +138,7 @@ def as_targets(joins: JoinLog, targets: TargetSet | str | Sequence[str]) -> Targ
     return named_targets(joins, names)
 
 
-def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
+def targets_by_rule(joins: JoinLog, meets: Mask, description: str) -> TargetSet:
     """Return the target set of the groups that meet a rule.
 
     Parameters
@@ -275,7 +275,7 @@ def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
         )
 
 
-def _check_rest(mask: npt.NDArray[np.bool_]) -> None:
+def _check_rest(mask: Mask) -> None:
     if mask.all():
         raise LogError(
             f"the target groups must not be all groups of the log; got all {len(mask)}, "

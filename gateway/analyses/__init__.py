@@ -3,11 +3,7 @@
 from gateway.analyses.actors import invitations_in, inviting, rank_inviters
 from gateway.analyses.curves import event_study, probability_curves
 from gateway.analyses.entities import entity_model
-from gateway.analyses.explanation import (
-    Explanation,
-    explain_group,
-    explain_top,
-)
+from gateway.analyses.explanation import Explanation, explain_group, explain_top
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import (
     group_signals,

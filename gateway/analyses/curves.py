@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
@@ -30,7 +30,7 @@ def probability_curves(
     targets: TargetSet,
     scores: Scores,
     detection: Detection,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     role: npt.NDArray[np.str_],
     *,
     count: int,
@@ -71,9 +71,7 @@ def probability_curves(
 class _Spiking:
     """The rows that spike: user, group, jump, the user's length, and whether it got there."""
 
-    def __init__(
-        self, joins: JoinLog, targets: TargetSet, scores: Scores, spike: npt.NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, joins: JoinLog, targets: TargetSet, scores: Scores, spike: Mask) -> None:
         rows = scores.prefixes
         self.user = rows.user()[spike]
         self.group = rows.group[spike]
@@ -82,7 +80,7 @@ class _Spiking:
         self.reached = _reached_target(joins, targets)[self.user]
 
 
-def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest: int) -> list[int]:
+def _pick(rows: _Spiking, groups: Int64, *, count: int, longest: int) -> list[int]:
     """Users by the rule that ``probability_curves`` states."""
     usable = np.flatnonzero((rows.length >= FEWEST_JOINS) & (rows.length <= longest))
     by_group = usable[np.argsort(rows.group[usable], kind="stable")]
@@ -105,13 +103,13 @@ def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest:
     return picked
 
 
-def _in_order(detection: Detection) -> npt.NDArray[np.int64]:
+def _in_order(detection: Detection) -> Int64:
     """Ranked groups, the flagged ones first, each part by rank."""
     among = np.flatnonzero(detection.rank != UNRANKED)
     return among[np.lexsort((among, detection.rank[among], ~detection.flagged[among]))]
 
 
-def _reached_target(joins: JoinLog, targets: TargetSet) -> npt.NDArray[np.bool_]:
+def _reached_target(joins: JoinLog, targets: TargetSet) -> Mask:
     """Whether each user joined a target at all, shape (n_users,)."""
     reached = np.zeros(joins.n_users, bool)
     reached[joins.user()[targets.mask[joins.group]]] = True
@@ -125,7 +123,7 @@ def _curve(
     targets: TargetSet,
     scores: Scores,
     detection: Detection,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     role: npt.NDArray[np.str_],
 ) -> pa.Table:
     """One user's joins up to the first target join."""
@@ -284,7 +282,7 @@ class _Blocks:
 
 
 def _at_offset(
-    blocks: _Blocks, event: Int64, user: npt.NDArray[np.int32], start: Float64, k: int
+    blocks: _Blocks, event: Int64, user: Int32, start: Float64, k: int
 ) -> tuple[int, int, float, float, float]:
     """(Events, users, mean level, mean change, half of the interval) at one offset."""
     other, known = blocks.level(event, k) if len(event) else (event, np.zeros(0, bool))

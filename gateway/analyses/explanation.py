@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
 from gateway.log.join_log import JoinLog
@@ -59,7 +58,7 @@ def explain_group(
     joins: JoinLog,
     targets: TargetSet,
     scores: Scores,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     *,
     group: str,
     histories: Histories | None = None,
@@ -117,7 +116,7 @@ def explain_top(
     joins: JoinLog,
     targets: TargetSet,
     scores: Scores,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     detection: Detection,
     *,
     count: int,

@@ -49,7 +49,7 @@ from gateway.analyses.proportions import (
 )
 from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
 from gateway.analyses.record import Record
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.world.model import NEVER
 
 TOLERANCE = 0.01
@@ -126,11 +126,7 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
     """
     follow = follow_up(record)
     return compare(
-        [
-            *_observational(follow),
-            *_corrected(follow, horizon),
-            *_randomised(record, follow),
-        ]
+        [*_observational(follow), *_corrected(follow, horizon), *_randomised(record, follow)]
     )
 
 
@@ -281,7 +277,7 @@ def pymk_arms(record: Record, *, margin: float) -> pa.Table:
     return compare(rows)
 
 
-def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row]:
+def _dose(what: str, dose: Int32, outcome: Mask) -> Iterator[Row]:
     """Mean dose, and the trend of the outcome in it."""
     slope, interval, p_value = trend(dose, outcome)
     mean = float(dose.mean()) if len(dose) else float("nan")

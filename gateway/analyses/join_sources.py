@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses.proportions import Share, clustered_share, wilson
@@ -19,7 +18,7 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record
-from gateway.arrays import Int64, Mask
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES
 from gateway.tabular import schema_of, table_of
 
@@ -216,9 +215,7 @@ def pathways(record: Record) -> pa.Table:
     return table_of(PATHWAYS_SCHEMA, (gateway, source, requests, confirmed))
 
 
-def _last_gateway(
-    record: Record, user: npt.NDArray[np.int32], time: npt.NDArray[np.int32]
-) -> Int64:
+def _last_gateway(record: Record, user: Int32, time: Int32) -> Int64:
     """Return the place in ``record.top`` of each request's gateway group, shape (n_requests,).
 
     Each user must have joined one before: ``gateway_requests`` sees to it.

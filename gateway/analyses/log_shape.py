@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Int64
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 
 # P(another join given k joins) for k from 1 to so many.
@@ -155,14 +155,14 @@ def log_shape(
     )
 
 
-def _follows(joins: JoinLog) -> npt.NDArray[np.bool_]:
+def _follows(joins: JoinLog) -> Mask:
     """Whether the join after the first, second, ... is of the same user, shape (n_joins - 1,)."""
     user = joins.user()
     return np.asarray(user[1:] == user[:-1])
 
 
 def _category_shares(
-    joins: JoinLog, category: npt.ArrayLike | None, follows: npt.NDArray[np.bool_]
+    joins: JoinLog, category: npt.ArrayLike | None, follows: Mask
 ) -> tuple[float, float]:
     """P(next join in the same category), and the sum of squared shares."""
     if category is None:
@@ -178,11 +178,11 @@ def _category_shares(
     return float(same.mean()) if len(same) else np.nan, float((share**2).sum())
 
 
-def _ratio(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
+def _ratio(part: Mask, whole: Mask) -> float:
     return float(part.sum() / whole.sum()) if whole.any() else np.nan
 
 
-def _quantile(values: npt.NDArray[np.int32], share: float) -> float:
+def _quantile(values: Int32, share: float) -> float:
     return float(np.quantile(values, share)) if len(values) else np.nan
 
 

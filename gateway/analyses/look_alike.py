@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.log.sorting import count_values
 from gateway.score import Prefixes
@@ -239,7 +238,7 @@ def owner(offsets: Int64, at: Int64) -> Int64:
     return np.searchsorted(offsets, at, side="right") - 1
 
 
-def _first_at(time: npt.NDArray[np.int32], low: Int64, high: Int64, when: Int64) -> Int64:
+def _first_at(time: Int32, low: Int64, high: Int64, when: Int64) -> Int64:
     """Return the first place of each range that is not before ``when``, else its end."""
     while (is_open := low < high).any():
         middle = (low + high) // 2

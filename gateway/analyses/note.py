@@ -8,12 +8,7 @@ from gateway.analyses.actors import inviting
 from gateway.analyses.entities import entity_model
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
-from gateway.analyses.join_sources import (
-    invited_members,
-    join_sources,
-    pathways,
-    second_table,
-)
+from gateway.analyses.join_sources import invited_members, join_sources, pathways, second_table
 from gateway.analyses.record import Record
 from gateway.config.schema import NoteSection
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask, UInt8
 from gateway.detect import UNRANKED, Detection
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
@@ -23,7 +23,7 @@ from gateway.targets import TargetSet
 from gateway.world import Arms
 from gateway.world.model import NEVER
 
-Column = TypeVar("Column", Int32, npt.NDArray[np.uint8], Mask)
+Column = TypeVar("Column", Int32, UInt8, Mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Requests:
     user: Int32
     group: Int32
     time: Int32
-    source: npt.NDArray[np.uint8]  # index into ``joins.SOURCES``
+    source: UInt8  # index into ``joins.SOURCES``
     confirmed: Mask  # whether it became a membership
 
 
@@ -58,7 +58,7 @@ class Record:
     is_target: Mask  # shape (n_groups,)
     top: Int64  # dense ids of the top gateway groups, best first
     # Gateway score of every group and whether it was ranked, shape (n_groups,).
-    score: npt.NDArray[np.float64]
+    score: Float64
     ranked: Mask
     # Day before which the detector saw the log: it saw joins on earlier days alone.
     workflow_day: int

@@ -12,10 +12,7 @@ import pyarrow as pa
 from gateway.analyses.judgement import VERDICTS
 from gateway.arrays import Int64, Mask
 from gateway.config import Config
-from gateway.config.interventions import (
-    InterventionSection,
-    OnGroupsSection,
-)
+from gateway.config.interventions import InterventionSection, OnGroupsSection
 from gateway.counterfactual.chosen_groups import Known, choose_groups
 from gateway.log.join_log import JoinLog, numbered_names
 from gateway.simulate import (
@@ -130,9 +127,7 @@ def acted_on(section: InterventionSection, known: Known) -> Mask:
 
 
 def _about(
-    acting: Sequence[InterventionSection],
-    policies: Sequence[Intervention],
-    masks: Sequence[Mask],
+    acting: Sequence[InterventionSection], policies: Sequence[Intervention], masks: Sequence[Mask]
 ) -> dict[str, Any]:
     """Say what acts, on how many groups, and from when on."""
     said = [_say(*three) for three in zip(acting, policies, masks, strict=True)]

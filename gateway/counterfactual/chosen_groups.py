@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses import judge_groups
-from gateway.arrays import Float64, Mask
+from gateway.arrays import Float64, Int64, Mask, UInt8
 from gateway.config import Config
 from gateway.config.interventions import InterventionSection, OnGroupsSection
 from gateway.errors import ConfigError, Problem, ResultError
@@ -31,8 +31,8 @@ class Known:
     """What is known of the groups after the factual run."""
 
     names: pa.StringArray  # shape (n_groups,)
-    role: npt.NDArray[np.uint8]  # shape (n_groups,): a ``Role``
-    n_joins: npt.NDArray[np.int64]  # shape (n_groups,): members by the end
+    role: UInt8  # shape (n_groups,): a ``Role``
+    n_joins: Int64  # shape (n_groups,): members by the end
     gateways: pa.Table  # table of the detectors' findings
     truth: pa.Table  # table of the direct effects, a row for each group in order
 

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, Mask
 from gateway.config.detectors import HittingOptions, MarkovRemovalOptions
 from gateway.detect.detection import Detection, Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
@@ -81,7 +80,7 @@ def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
     )
 
 
-def _ends(rows: Prefixes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def _ends(rows: Prefixes) -> tuple[Mask, Mask]:
     """Rows of each user's first block, and of the last."""
     before = rows.blocks_before()
     most = np.zeros(rows.n_users, np.int64)
@@ -89,7 +88,7 @@ def _ends(rows: Prefixes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
     return before == 0, before == most[rows.user()]
 
 
-def _weighed(rows: Prefixes, share: Float64, of: npt.NDArray[np.bool_]) -> Float64:
+def _weighed(rows: Prefixes, share: Float64, of: Mask) -> Float64:
     return sum_by_group(rows.group[of], share[of], rows.n_groups)
 
 
@@ -235,7 +234,7 @@ def mean_returns(moves: sparse.csr_array, visits: Float64, *, exact: bool) -> Fl
     at_once = np.asarray((moves * sparse.csr_array(moves.T)).sum(axis=1))
     still = solve_forward(moves, np.ones(size))
     later = moves @ (moves @ (moves @ still))
-    share: npt.NDArray[np.float64] = visits / visits.sum()
+    share: Float64 = visits / visits.sum()
     return np.asarray(1.0 + at_once + later * share)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.significance import benjamini_hochberg
 from gateway.errors import GatewayError, Problem
@@ -65,7 +65,7 @@ class Detection(Tabular):
 
     measure: Measure
     groups: pa.StringArray
-    candidate: npt.NDArray[np.bool_]
+    candidate: Mask
     score: Float64
     estimate: Float64
     ci_low: Float64
@@ -74,7 +74,7 @@ class Detection(Tabular):
     q_value: Float64
     n_joiners: Int64
     n_events: Int64
-    flagged: npt.NDArray[np.bool_]
+    flagged: Mask
     rank: Int64
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -263,7 +263,7 @@ def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
     return values
 
 
-def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:
+def rank_groups(score: Float64, ranked: Mask) -> Int64:
     """Rank the groups of a mask by falling score; equal scores share the best rank.
 
     Examples
@@ -276,7 +276,7 @@ def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:
     return rank
 
 
-def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
+def count_by_group(group: Int32, n_groups: int) -> Int64:
     """Return how often each group occurs, int64, shape (n_groups,)."""
     return np.bincount(group, minlength=n_groups).astype(np.int64)
 
@@ -318,7 +318,7 @@ class Findings:
         *,
         min_joiners: int,
         alpha: float = 0.05,
-        flaggable: npt.NDArray[np.bool_] | None = None,
+        flaggable: Mask | None = None,
         alias: Int64 | None = None,
     ) -> Detection:
         """Rank the candidates with enough joiners and a finite score; flag those with q < alpha.
@@ -342,6 +342,6 @@ class Findings:
         )
 
 
-def _of_any(mask: npt.NDArray[np.bool_], alias: Int64) -> npt.NDArray[np.bool_]:
+def _of_any(mask: Mask, alias: Int64) -> Mask:
     """Return whether any group of the same alias is in the mask."""
     return np.asarray((np.bincount(alias, mask, minlength=len(mask)) > 0)[alias])

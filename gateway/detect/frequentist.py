@@ -25,9 +25,7 @@ FREQUENTIST = Measure(
         no_effect="expected_share",
     ),
     score=Quantity(
-        "shrunken share",
-        "the same share, shrunken towards that of all groups",
-        unit="share",
+        "shrunken share", "the same share, shrunken towards that of all groups", unit="share"
     ),
     joiners="joiners at risk whose outcome is known",
     events="joiners who join a target later",

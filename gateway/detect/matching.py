@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import MatchingOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
@@ -225,7 +224,7 @@ def _tables(scores: Scores, strata: int) -> _Table:
     )  # fmt: skip
 
 
-def _counted(stratum: Int64, group: npt.NDArray[np.int32], shape: tuple[int, int]) -> csr_array:
+def _counted(stratum: Int64, group: Int32, shape: tuple[int, int]) -> csr_array:
     """Count rows by stratum and group."""
     return csr_array((np.ones(len(group)), (stratum, group)), shape=shape)
 
@@ -241,7 +240,7 @@ def _sums(tables: _Table, x: Float64, n_groups: int) -> Float64:
     return np.bincount(tables.group, weights=x, minlength=n_groups).astype(np.float64)
 
 
-def _shrink(difference: Float64, error: Float64, ranked: npt.NDArray[np.bool_]) -> Float64:
+def _shrink(difference: Float64, error: Float64, ranked: Mask) -> Float64:
     """Posterior mean under a normal prior from the ranked groups."""
     mean, spread = normal_prior(difference[ranked], error[ranked])
     with np.errstate(invalid="ignore"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import OrderOptions
 from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
@@ -26,9 +26,7 @@ ORDER = Measure(
         no_effect="expected_before",
     ),
     score=Quantity(
-        "shrunken share",
-        "the same share, shrunken towards that of all groups",
-        unit="share",
+        "shrunken share", "the same share, shrunken towards that of all groups", unit="share"
     ),
     joiners="joiners who also join a target, in another tick",
     events="joiners who joined the group before their first target",
@@ -44,9 +42,9 @@ _NEVER = np.iinfo(np.int64).max
 class _Ordered(NamedTuple):
     """Joins of non-target groups by users with a target, tied ones left out."""
 
-    group: npt.NDArray[np.int32]
-    before: npt.NDArray[np.bool_]
-    expected: npt.NDArray[np.float64]
+    group: Int32
+    before: Mask
+    expected: Float64
 
 
 def detect_order(
@@ -101,9 +99,7 @@ def detect_order(
     return found.rank(ORDER, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
 
 
-def _counts(
-    joins: JoinLog, targets: TargetSet
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _counts(joins: JoinLog, targets: TargetSet) -> tuple[Int64, Int64, Float64]:
     """Return a_g + b_g, b_g and the expected b_g; they add up over users."""
     rows = _ordered(joins, targets)
     return (

@@ -10,12 +10,7 @@ from typing import Any
 
 from gateway._numba import threads_at_most
 from gateway.config.detectors import OPTIONS, Options, OutsideOptions
-from gateway.detect.chain import (
-    HITTING,
-    MARKOV_REMOVAL,
-    detect_by_hitting,
-    detect_markov_removal,
-)
+from gateway.detect.chain import HITTING, MARKOV_REMOVAL, detect_by_hitting, detect_markov_removal
 from gateway.detect.coefficient import COEFFICIENT, detect_coefficient
 from gateway.detect.detection import Detection
 from gateway.detect.edges import EDGES, detect_edges
@@ -24,10 +19,7 @@ from gateway.detect.matching import MATCHING, detect_by_matching
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.order import ORDER, detect_order
 from gateway.detect.outside import outside_detector
-from gateway.detect.self_controlled import (
-    SELF_CONTROLLED,
-    detect_self_controlled,
-)
+from gateway.detect.self_controlled import SELF_CONTROLLED, detect_self_controlled
 from gateway.detect.spike import SPIKE, detect_spikes
 from gateway.detect.survival import SURVIVAL, detect_survival
 from gateway.errors import AssumptionWarning, GatewayError, Problem
@@ -82,10 +74,7 @@ class Entry:
 
 
 def _entry(
-    find: Callable[..., Detection],
-    measure: Measure,
-    *takes: str,
-    cases_alone: bool = False,
+    find: Callable[..., Detection], measure: Measure, *takes: str, cases_alone: bool = False
 ) -> Entry:
     return Entry(find, OPTIONS[measure.detector], measure, frozenset(takes), cases_alone)
 

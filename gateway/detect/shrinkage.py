@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64
+from gateway.arrays import Float64, Mask
 
 Number = npt.NDArray[Any]
 # A spread between groups below this, relative to its mean, counts as none: full shrinkage.
@@ -45,7 +45,7 @@ def beta_prior(k: Number, n: Number) -> tuple[float, float]:
     return float(p * size), float((1 - p) * size)
 
 
-def shrink_shares(k: Number, n: Number, *, among: npt.NDArray[np.bool_]) -> Float64:
+def shrink_shares(k: Number, n: Number, *, among: Mask) -> Float64:
     """Shrink shares k / n towards the pooled one; the groups ``among`` give the prior.
 
     Beta-binomial: the posterior mean (k + a) / (n + a + b), with (a, b) from ``beta_prior``.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, binom, false_discovery_control, gamma
 
-from gateway.arrays import Float64
+from gateway.arrays import Float64, Int64
 from gateway.detect.shrinkage import ratio
 
 Counts = npt.NDArray[np.integer[Any]]
@@ -28,7 +28,7 @@ def binomial_bound(successes: Counts, trials: Counts, expected: Float64) -> Floa
     return np.asarray(binom.sf(successes - 1, trials, ratio(expected, trials)))
 
 
-def benjamini_hochberg(p: Float64, alias: npt.NDArray[np.int64] | None = None) -> Float64:
+def benjamini_hochberg(p: Float64, alias: Int64 | None = None) -> Float64:
     """Return q-values over the tested groups (Benjamini, Hochberg 1995); NaN stays NaN.
 
     Groups of one ``alias``, shape (n_groups,), are tested once: they share their p-value.

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int64, Mask, UInt8
 from gateway.config.detectors import SpikeOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
@@ -64,11 +63,7 @@ _CLIP = 1e-12
 
 
 def detect_spikes(
-    joins: JoinLog,
-    targets: TargetSet,
-    scores: Scores,
-    *,
-    options: SpikeOptions | None = None,
+    joins: JoinLog, targets: TargetSet, scores: Scores, *, options: SpikeOptions | None = None
 ) -> Detection:
     r"""Rank groups by the shrunken share of their joiners whose probability spikes.
 
@@ -230,7 +225,7 @@ _MOST_CHUNKS = 16
 class _Cells:
     """Cells c = position bin x decile of the probability before."""
 
-    cell: npt.NDArray[np.uint8]  # shape (n_rows,)
+    cell: UInt8  # shape (n_rows,)
     # Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
     mean: Float64
     sd: Float64

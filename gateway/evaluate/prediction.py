@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm, rankdata
 
@@ -221,7 +220,7 @@ def _last_probability(scores: Scores) -> Float64:
 
 
 def auc_with_interval(
-    score: Float64, outcome: npt.NDArray[np.bool_], *, level: float = 0.95
+    score: Float64, outcome: Mask, *, level: float = 0.95
 ) -> tuple[float, float, float]:
     """Return AUC and interval, NaN where an outcome is missing; equal scores count half.
 

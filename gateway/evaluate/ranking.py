@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import false_discovery_control, norm
 
-from gateway.arrays import Float64, Mask
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.randomness import Purpose, generator
 from gateway.tabular import schema_of, table_of
@@ -34,12 +34,10 @@ __all__ = [
 ]
 
 # A metric as a function of which groups there are: positions, repeated in a bootstrap.
-Measure = Callable[[npt.NDArray[np.int64]], float]
+Measure = Callable[[Int64], float]
 
 
-def average_precision(
-    score: Float64, relevant: Mask, weight: npt.NDArray[np.int64] | None = None
-) -> float:
+def average_precision(score: Float64, relevant: Mask, weight: Int64 | None = None) -> float:
     """Return average precision, equal scores taken together; NaN if nothing is relevant.
 
     Without weights scikit-learn's definition: the mean over relevant groups of the
@@ -126,12 +124,7 @@ def _mean_ranks(x: Float64) -> Float64:
 
 
 def bootstrap_interval(
-    measure: Measure,
-    n: int,
-    *,
-    rng: np.random.Generator,
-    draws: int = 500,
-    level: float = 0.95,
+    measure: Measure, n: int, *, rng: np.random.Generator, draws: int = 500, level: float = 0.95
 ) -> tuple[float, float]:
     """Return a percentile interval of ``measure`` over resampled groups.
 

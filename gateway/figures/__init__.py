@@ -41,11 +41,7 @@ class StoredFigure:
     measures: bool = False  # whether ``metric`` says which measure of a sweep it shows
 
     def plotted(
-        self,
-        tables: Mapping[str, pa.Table],
-        *,
-        top: int | None = None,
-        metric: str | None = None,
+        self, tables: Mapping[str, pa.Table], *, top: int | None = None, metric: str | None = None
     ) -> pa.Table | None:
         """Return exactly what is drawn, or None where the result lacks what it needs.
 

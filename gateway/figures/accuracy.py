@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
+from gateway.arrays import Float64
 from gateway.figures import style
 from gateway.figures.selection import (
     Tables,
@@ -112,7 +112,7 @@ def _by_detector(data: pa.Table) -> list[pa.Table]:
     return [where(data, detector=name) for name in values(data, "detector")]
 
 
-def _steps(data: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _steps(data: pa.Table) -> tuple[Float64, Float64]:
     """Recall and precision of a curve; before the first hit there is none worth a line."""
     recall, precision = floats(data, "recall"), floats(data, "precision")
     found = recall > 0.0

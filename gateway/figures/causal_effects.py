@@ -20,7 +20,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
@@ -28,6 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from gateway.arrays import Float64
 from gateway.figures import style
 from gateway.figures.labels import label
 from gateway.figures.selection import DETECTOR, Tables, floats, ordered, values, where
@@ -103,7 +103,7 @@ def _draw_role(axes: Axes, rows: pa.Table, name: str, place: int) -> None:
     axes.plot([mean], [place], marker="|", ms=9.0, mew=1.6, color=style.INK, zorder=3)
 
 
-def _spread(n: int) -> npt.NDArray[np.float64]:
+def _spread(n: int) -> Float64:
     """Vertical places that keep dots apart, the same every time."""
     return np.asarray(((np.arange(n) * _GOLDEN) % 1.0 - 0.5) * 0.6, np.float64)
 
@@ -183,16 +183,14 @@ def draw_interventions(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFi
     return figure
 
 
-def _draw_estimates(
-    axes: Axes, data: pa.Table, name: str, place: npt.NDArray[np.float64], title: str
-) -> None:
+def _draw_estimates(axes: Axes, data: pa.Table, name: str, place: Float64, title: str) -> None:
     low, high = floats(data, f"{name}_low"), floats(data, f"{name}_high")
     axes.hlines(place, low, high, color=style.INK, lw=1.4, zorder=2)
     axes.plot(floats(data, name), place, ls="none", marker="o", ms=4.0, color=style.BLUE, zorder=3)
     axes.set_xlabel(title)
 
 
-def _draw_changes(axes: Axes, data: pa.Table, place: npt.NDArray[np.float64]) -> None:
+def _draw_changes(axes: Axes, data: pa.Table, place: Float64) -> None:
     """Stack what each mechanism lost to the left of zero and what it gained to the right."""
     ends = np.zeros((2, len(place)))
     for mechanism, (color, hatch) in _MECHANISMS.items():

@@ -9,16 +9,16 @@ from functools import cache
 from math import cos, pi, sin
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from gateway.arrays import Float64
 from gateway.figures.style import MUTED
 from gateway.wording import printable, shorten
 
-Points = npt.NDArray[np.float64]
+Points = Float64
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NOTHING = "(no name)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from gateway.arrays import Float64
 from gateway.figures import style
 from gateway.figures.labels import label
 from gateway.figures.selection import (
@@ -27,7 +27,7 @@ from gateway.figures.selection import (
 )
 from gateway.wording import count, counted, percent
 
-Levels = npt.NDArray[np.float64]
+Levels = Float64
 
 _COLUMNS = (
     "panel", "user", "position", "time", "group", "role", "before", "after", "spike", "is_target",

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Float64
 from gateway.detect import Measure
 from gateway.figures.style import UNTOLD
 
@@ -62,7 +62,7 @@ def pooled_share(ranked: pa.Table) -> float:
     return float(spiking) / float(joiners)
 
 
-def no_effect(rows: pa.Table, measure: Measure) -> npt.NDArray[np.float64]:
+def no_effect(rows: pa.Table, measure: Measure) -> Float64:
     """Return the estimate that each group would have without an effect, NaN where none is known."""
     value = measure.estimate.no_effect
     if isinstance(value, str):
@@ -124,7 +124,7 @@ def first(data: pa.Table, name: str) -> Any:
     return data[name][0].as_py()
 
 
-def floats(data: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def floats(data: pa.Table, name: str) -> Float64:
     """Return a column as float64, NaN for null."""
     return np.asarray(data[name].to_numpy(zero_copy_only=False), dtype=np.float64)
 

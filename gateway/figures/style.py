@@ -214,10 +214,7 @@ def role_keys(names: Iterable[str]) -> list[Line2D]:
 
 def flag_keys() -> list[Line2D]:
     """Return legend entries for filled (flagged) and open (not flagged)."""
-    return [
-        _key("filled: flagged", "o", MUTED),
-        _key("open: not flagged", "o", MUTED, face=PAPER),
-    ]
+    return [_key("filled: flagged", "o", MUTED), _key("open: not flagged", "o", MUTED, face=PAPER)]
 
 
 def _key(label: str, marker: str, color: str, *, face: str | None = None) -> Line2D:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
+from gateway.arrays import Float64
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import summarise_replicates
 from gateway.evaluate.replicates import compare_detectors, is_sweep, swept_keys
@@ -209,9 +209,7 @@ def _draw_map(axes: Axes, rows: pa.Table, scale: Normalize, usual: int) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _grid(
-    rows: pa.Table, xs: Sequence[float], ys: Sequence[float], values: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _grid(rows: pa.Table, xs: Sequence[float], ys: Sequence[float], values: Float64) -> Float64:
     """Values by row (y) and column (x), NaN where no point was run."""
     cells = np.full((len(ys), len(xs)), np.nan)
     for x, y, value in zip(rows["x"].to_pylist(), rows["y"].to_pylist(), values, strict=True):

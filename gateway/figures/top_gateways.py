@@ -7,13 +7,13 @@ is, its axis and its value of no effect are the detector's own (``gateway.detect
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from gateway.arrays import Float64, Mask
 from gateway.detect import Measure, measure_of
 from gateway.figures import style
 from gateway.figures.labels import label, place
@@ -138,7 +138,7 @@ def _set_log_axis(axes: Axes, span: float) -> None:
     style.log_axis(axes.xaxis, near if span < 100.0 else (1.0,))
 
 
-def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
+def _draw_no_effect(axes: Axes, none: Float64) -> None:
     """One line where it is the same for all, else a piece in each row."""
     known = none[np.isfinite(none)]
     if len(known) and np.ptp(known) == 0.0:
@@ -148,12 +148,7 @@ def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
         axes.vlines(none, y - 0.5, y + 0.5, color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
 
 
-def _limits(
-    points: npt.NDArray[np.float64],
-    low: npt.NDArray[np.float64],
-    high: npt.NDArray[np.float64],
-    measure: Measure,
-) -> tuple[float, float]:
+def _limits(points: Float64, low: Float64, high: Float64, measure: Measure) -> tuple[float, float]:
     """Ends of the axis: every estimate and no effect, and intervals as far as they are near.
 
     A bar may be without end, or so long that the others would be dots beside it.
@@ -251,7 +246,7 @@ def caption_funnel(data: pa.Table) -> str:
     )
 
 
-def _in_front(data: pa.Table) -> npt.NDArray[np.bool_]:
+def _in_front(data: pa.Table) -> Mask:
     """Whether each group is drawn by role, shape (n,): planted, flagged, or named."""
     rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
     return np.array(
@@ -262,20 +257,14 @@ def _in_front(data: pa.Table) -> npt.NDArray[np.bool_]:
     )
 
 
-def _draw_cloud(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+def _draw_cloud(axes: Axes, x: Float64, y: Float64) -> None:
     axes.plot(
         x, y, ls="none", marker="o", ms=1.8, mec="none", mfc=style.FAINT, alpha=0.7, zorder=1,
         rasterized=len(x) > _MANY,
     )  # fmt: skip
 
 
-def _draw_front(
-    axes: Axes,
-    data: pa.Table,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    front: npt.NDArray[np.bool_],
-) -> None:
+def _draw_front(axes: Axes, data: pa.Table, x: Float64, y: Float64, front: Mask) -> None:
     """Draw from the lowest rank up, so that the highest scores lie on top."""
     names, flagged = data["role"].to_pylist(), data["flagged"].to_pylist()
     for i in np.flatnonzero(front)[::-1]:
@@ -286,7 +275,7 @@ def _draw_front(
         )
 
 
-def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+def _set_axes(axes: Axes, x: Float64, y: Float64) -> None:
     axes.set_xscale("log")
     axes.set_xlim(x.min() / 1.3, x.max() * 1.4)
     top = float(y.max()) or 1.0
@@ -300,7 +289,7 @@ def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
     axes.grid(color=style.RULE)
 
 
-def _funnel_keys(data: pa.Table, front: npt.NDArray[np.bool_]) -> list[Line2D]:
+def _funnel_keys(data: pa.Table, front: Mask) -> list[Line2D]:
     pooled = Line2D([], [], color=style.MUTED, ls=":", lw=0.9, label="all joiners")
     dots = {"ls": "none", "marker": "o", "ms": 2, "mec": "none", "mfc": style.FAINT}
     cloud = Line2D([], [], label="other groups", **dots)
@@ -311,12 +300,7 @@ def _funnel_keys(data: pa.Table, front: npt.NDArray[np.bool_]) -> list[Line2D]:
 
 
 def _name_extremes(
-    figure: style.AnyFigure,
-    axes: Axes,
-    data: pa.Table,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    front: npt.NDArray[np.bool_],
+    figure: style.AnyFigure, axes: Axes, data: pa.Table, x: Float64, y: Float64, front: Mask
 ) -> None:
     """Name the highest scores, each beside its mark or at the end of a line to it."""
     whole = style.whole_of(figure)

@@ -7,10 +7,9 @@ from datetime import date
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Int32, Int64
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 from gateway.randomness import Stream
 from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
@@ -29,7 +28,7 @@ STRETCHES = 4
 PARTS = 16
 
 
-def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
+def count_sizes(stage: Stage) -> Int64:
     """Return the number of members of each group as it stands, shape (n_groups,)."""
     sizes = np.zeros((STRETCHES, len(stage.groups)), np.int64)
     count_members(stage.cells, sizes)
@@ -85,9 +84,7 @@ def as_log(world: World, occasions: Occasions, *, spent: bool = False) -> JoinLo
     )
 
 
-def as_table(
-    stage: Stage, cell: npt.NDArray[np.int64], *, owner: npt.NDArray[np.int32]
-) -> pa.Table:
+def as_table(stage: Stage, cell: Int64, *, owner: Int32) -> pa.Table:
     """Return the requests of some cells: user, group, time, source, confirmed."""
     cells: Table = stage.cells[cell].view(np.recarray)
     row = cells.source & np.uint8(UNCONFIRMED - 1)
@@ -108,7 +105,7 @@ class InvitationLog:
     """Invitations in the order in which they were sent."""
 
     letters: Table  # a row for each (see ``tables.LETTER``)
-    taken: npt.NDArray[np.bool_]  # shape (count,): whether it led to a join
+    taken: Mask  # shape (count,): whether it led to a join
     first: Int64  # shape (days + 1,): the first one of each day
 
     @property
@@ -152,7 +149,7 @@ class InvitationLog:
             }
         )
 
-    def super_inviters(self, n_users: int, *, share: float = 0.01) -> npt.NDArray[np.bool_]:
+    def super_inviters(self, n_users: int, *, share: float = 0.01) -> Mask:
         """Return the top ``share`` of users by invitations sent, bool, shape (n_users,).
 
         Users who tie with the last of them are among them; who sent none never is.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.platform import History, Progress, live_through
 from gateway.simulate.policies import Intervention
@@ -26,7 +26,7 @@ class Comparison:
     lost: Int64  # shape (n_users,): the same of joins of other groups
     # Shape (n_users,): day of the first occasion that came out differently; ``NEVER`` for users
     # whose log is the same.
-    first_day: npt.NDArray[np.int32]
+    first_day: Int32
 
     @property
     def diverged(self) -> Mask:
@@ -85,7 +85,7 @@ def joins_by_user(history: History, of: Mask) -> Int64:
     return np.bincount(owner, minlength=len(history.world.users)).astype(np.int64)
 
 
-def _first_day(here: History, there: History) -> npt.NDArray[np.int32]:
+def _first_day(here: History, there: History) -> Int32:
     """Day of each user's first occasion that came out differently; both had it that day."""
     differs = (here.state.group != there.state.group) | (here.state.source != there.state.source)
     cell = np.flatnonzero(differs)
@@ -101,9 +101,9 @@ class TotalEffects:
     group: Int64  # dense ids
     # Target joins on the whole platform that would not have been without the group, per join of
     # the group; NaN for a group that nobody joined.
-    effect: npt.NDArray[np.float64]
+    effect: Float64
     # From the users' paired differences, taken as independent.
-    standard_error: npt.NDArray[np.float64]
+    standard_error: Float64
 
 
 def measure_total_effects(history: History, groups: npt.ArrayLike, is_target: Mask) -> TotalEffects:

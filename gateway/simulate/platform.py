@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway._numba import threads_at_most
-from gateway.arrays import Mask
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
 from gateway.simulate.log import (
@@ -27,12 +27,7 @@ from gateway.simulate.moderation import Moderation, Strikes, flag_users
 from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.occasion_kernels import LIMITED, SPARED
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
-from gateway.simulate.policies import (
-    Intervention,
-    InviteFriction,
-    as_policies,
-    interventions_of,
-)
+from gateway.simulate.policies import Intervention, InviteFriction, as_policies, interventions_of
 from gateway.simulate.recommender import (
     Recommender,
     find_friends,
@@ -95,16 +90,16 @@ class History:
         cell = np.flatnonzero(self.state.group >= 0)
         return as_table(self.stage, cell, owner=self.owner(cell))
 
-    def exposed(self) -> npt.NDArray[np.int32]:
+    def exposed(self) -> Int32:
         """Return the first day on which each user was shown a GYSJ unit, or ``NEVER``."""
         days = self.stage.users.exposed
         return np.where(days == NO_DAY, NEVER, days.astype(np.int32)).astype(np.int32)
 
-    def flagged(self) -> npt.NDArray[np.int32]:
+    def flagged(self) -> Int32:
         """Return the day from which each user is labelled non-rec, or ``NEVER``."""
         return flag_users(self.world, self.stage.users, self.state)
 
-    def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    def owner(self, cell: Int64) -> Int32:
         """Return the user of each cell, shape (len(cell),)."""
         return owners(self.stage.users, cell)
 
@@ -194,7 +189,7 @@ class Desk(NamedTuple):
     """What a platform works with while it lives."""
 
     due: npt.NDArray[np.uint16]  # day of each user's next occasion
-    who: npt.NDArray[np.int32]  # a place for each user
+    who: Int32  # a place for each user
     seats: Table  # users in flight, by chunk
     bag: Table  # letters under way
 

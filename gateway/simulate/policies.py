@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,7 +26,7 @@ from gateway.simulate.tables import Policies
 from gateway.world import World
 from gateway.world.model import NEVER
 
-Groups = npt.NDArray[np.bool_]
+Groups = Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +182,7 @@ def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days:
     return policies
 
 
-def _act(policies: Policies, one: Intervention, steps: npt.NDArray[np.bool_]) -> None:
+def _act(policies: Policies, one: Intervention, steps: Mask) -> None:
     """Let one intervention act in the given steps."""
     if isinstance(one, InviteCap):
         policies.invite_cap[steps] = np.minimum(policies.invite_cap[steps], one.most)

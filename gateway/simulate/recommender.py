@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32
 from gateway.randomness import Stream
 from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.simulate.recommender_kernels import (
@@ -27,8 +27,8 @@ class Recommender(NamedTuple):
 
     # Shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are fewer. Layer 0 is
     # the platform before its first refit.
-    neighbour: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float64]  # same shape: cumulative cosines; the last is the total
+    neighbour: Int32
+    weight: Float64  # same shape: cumulative cosines; the last is the total
 
 
 def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
@@ -148,7 +148,7 @@ def find_friends(world: World, stage: Stage, day: int) -> None:
         )  # fmt: skip
 
 
-def count_friends_found(stage: Stage) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def count_friends_found(stage: Stage) -> tuple[Int32, Int32]:
     """Return how many friends each user was shown, and to how many it was shown.
 
     int32, shape (n_users,) each; only what led to a friendship is kept. Finds are written in

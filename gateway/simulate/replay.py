@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.randomness import Stream
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
@@ -23,13 +23,13 @@ class DirectEffects:
 
     # Mean over joins of (later target joins - later target joins without the join); NaN for
     # target groups and for groups that nobody joined.
-    effect: npt.NDArray[np.float64]
+    effect: Float64
     # Of that mean, joins taken as independent; NaN below two joins.
-    standard_error: npt.NDArray[np.float64]
-    n_joins: npt.NDArray[np.int64]  # joins replayed
+    standard_error: Float64
+    n_joins: Int64  # joins replayed
 
 
-def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -> DirectEffects:
+def measure_direct_effects(history: History, is_target: Mask) -> DirectEffects:
     """Replay every join's user without that join, everybody else frozen.
 
     For each join (u, g) user u lives again from then on with the same random numbers, the
@@ -70,19 +70,14 @@ class Leads:
     # Target joins of the group's members that would not have been had nothing been recommended
     # from it, and the standard error of that sum, members taken as independent; NaN for targets
     # and for groups that nobody joined.
-    seed: npt.NDArray[np.float64]
-    seed_error: npt.NDArray[np.float64]
+    seed: Float64
+    seed_error: Float64
     # The same had its operator invited nobody: invitations by others do not come of the group.
-    invited: npt.NDArray[np.float64]
-    invited_error: npt.NDArray[np.float64]
+    invited: Float64
+    invited_error: Float64
 
 
-def measure_leads(
-    history: History,
-    is_target: npt.NDArray[np.bool_],
-    *,
-    among: npt.NDArray[np.bool_] | None = None,
-) -> Leads:
+def measure_leads(history: History, is_target: Mask, *, among: Mask | None = None) -> Leads:
     """Replay every group's members without the group as a seed, and without its operator.
 
     Each member lives again with the same random numbers, everybody else frozen, in the group

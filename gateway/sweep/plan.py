@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tomli_w
 
+from gateway.arrays import Float64
 from gateway.check import Design, logs_of
 from gateway.config import Config
 from gateway.config.document import Document, Finding, Override, read_document, set_in_document
@@ -235,7 +235,7 @@ def draw_design(sweep: SweepSection, whole: frozenset[str]) -> list[tuple[Settin
     return [_row(sweep.over, u, whole) for u in unit]
 
 
-def _unit_points(design: str, n: int, d: int, seed: int) -> npt.NDArray[np.float64]:
+def _unit_points(design: str, n: int, d: int, seed: int) -> Float64:
     """Draw points in the unit cube, shape (n, d)."""
     rng = np.random.default_rng(seed)
     if design == "random":
@@ -261,9 +261,7 @@ def _listed(key: str, axis: AxisSection, is_whole: bool) -> Sequence[Setting]:
     return [Setting(key, value) for value in values]
 
 
-def _row(
-    over: Mapping[str, AxisSection], u: npt.NDArray[np.float64], whole: frozenset[str]
-) -> tuple[Setting, ...]:
+def _row(over: Mapping[str, AxisSection], u: Float64, whole: frozenset[str]) -> tuple[Setting, ...]:
     return tuple(
         _drawn(key, axis, float(x), key in whole)
         for (key, axis), x in zip(over.items(), u, strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Float32, Float64, Int32, Int64, Mask
+from gateway.arrays import Float32, Float64, Int32, Int64, Mask, UInt8
 from gateway.config.interventions import GroupRole
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
@@ -46,13 +46,13 @@ LOOK_ALIKES = (Role.HOMOPHILY, Role.HUB, Role.FELLOW_TRAVELLER)
 class Arms:
     """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each."""
 
-    gysj: npt.NDArray[np.bool_]  # is not shown the unit
+    gysj: Mask  # is not shown the unit
     # Is not shown whom to invite or to befriend.
-    pymi: npt.NDArray[np.bool_]
-    pymk: npt.NDArray[np.bool_]
+    pymi: Mask
+    pymk: Mask
     # Is not shown to others as somebody to invite or to befriend.
-    pymi_featured: npt.NDArray[np.bool_]
-    pymk_featured: npt.NDArray[np.bool_]
+    pymi_featured: Mask
+    pymk_featured: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Users:
     """Users before they join anything."""
 
     interest: Float32  # shape (n_users, n_topics): shares of interest, each row sums to 1
-    country: npt.NDArray[np.uint8]  # shape (n_users,): index into ``World.countries``
+    country: UInt8  # shape (n_users,): index into ``World.countries``
     arrival: Int32  # shape (n_users,): first day on the platform
     departure: Int32  # shape (n_users,): first day after the user's last
     occasions: Int32  # shape (n_users,): how many times the user thinks of joining a group
@@ -93,10 +93,10 @@ class Groups:
     mix: Float32
     topic: npt.NDArray[np.int16]  # shape (n_groups,): the main topic
     appeal: Float64  # shape (n_groups,): relative popularity, positive
-    country: npt.NDArray[np.uint8]  # shape (n_groups,): index into ``World.countries``
+    country: UInt8  # shape (n_groups,): index into ``World.countries``
     created: Int32  # shape (n_groups,): first day on which it can be joined
     harm: Float64  # shape (n_groups, n_kinds): strikes per member and month
-    role: npt.NDArray[np.uint8]  # shape (n_groups,): a ``Role``
+    role: UInt8  # shape (n_groups,): a ``Role``
     # Shape (n_groups,): what the mechanism is planted with, zero for groups that are no gateways.
     # influence: beta. recommender: share of targets among what is recommended from it. inviter:
     # probability that its operator's invitation is met.
@@ -112,7 +112,7 @@ class Groups:
         return np.where(self.role == role, self.strength, 0.0)
 
 
-def groups_in_roles(role: npt.NDArray[np.uint8], names: Sequence[str]) -> Mask:
+def groups_in_roles(role: UInt8, names: Sequence[str]) -> Mask:
     """Return the groups that were planted in any of the roles, by the config's names."""
     several = {"planted": GATEWAYS, "look_alikes": LOOK_ALIKES}
     wanted = [r for name in names for r in several.get(name) or (Role[name.upper()],)]

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.detection import sum_by_group
 from gateway.detect.edges.conditional_kernels import (
     count_masses,
@@ -48,9 +47,9 @@ class Slots:
     event: Mask  # shape (n_slots,)
     # Attributes of slots, shape (n_entries,): by slot, each group at most once in a slot.
     entry_slot: Int64
-    entry_group: npt.NDArray[np.int32]
+    entry_group: Int32
     # Levels of each nuisance effect, int, shape (n_effects, n_slots); level 0 is zero.
-    cells: npt.NDArray[np.int64]
+    cells: Int64
     n_groups: int  # number of attributes
 
     @cached_property

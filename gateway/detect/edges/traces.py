@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.arrays import Int32, Int64, Mask, sorted_set
+from gateway.arrays import Int32, Int64, Mask, UInt8, sorted_set
 from gateway.detect.edges.conditional import Slots
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
@@ -36,7 +35,7 @@ class Cases:
     time: Int32
     seed: Int32
     inviter: Int32
-    source: npt.NDArray[np.uint8]
+    source: UInt8
     left: Int32
     earlier: Int32  # joins of the user in earlier ticks
     event: Mask  # whether the join is of a target
