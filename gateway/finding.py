@@ -23,6 +23,7 @@ from gateway.arrays import Mask
 from gateway.check import PERMUTED, Permuted, measure_log, permute_few
 from gateway.config import Config
 from gateway.detect import Detection, find_spikes, run_detector
+from gateway.detect.measure import LEADING
 from gateway.detect.registry import entry_of
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import EVALUATION_SCHEMA
@@ -141,7 +142,7 @@ def concat_findings(detections: Mapping[str, Detection]) -> pa.Table:
 
 def leading(detections: Mapping[str, Detection]) -> Detection:
     """Return the detection that report and figures speak of: the note's, else the first."""
-    return detections.get("spike") or next(iter(detections.values()))
+    return detections.get(LEADING) or next(iter(detections.values()))
 
 
 def check_tables(

@@ -28,9 +28,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from gateway.arrays import Float64
+from gateway.detect.measure import LEADING
 from gateway.figures import style
 from gateway.figures.labels import label
-from gateway.figures.selection import DETECTOR, Tables, floats, ordered, values, where
+from gateway.figures.selection import Tables, floats, ordered, values, where
 from gateway.wording import count, counted, listed, percent
 
 _FEWEST_JOINS = 20
@@ -297,7 +298,7 @@ def _choosers(data: pa.Table) -> list[str]:
     """The oracle first, then the note's method, then by name."""
     return sorted(
         set(data["chosen_by"].to_pylist()),
-        key=lambda name: (not name.startswith(_ORACLE), name != DETECTOR, name),
+        key=lambda name: (not name.startswith(_ORACLE), name != LEADING, name),
     )
 
 

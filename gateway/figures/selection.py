@@ -11,23 +11,20 @@ import pyarrow.compute as pc
 
 from gateway.arrays import Float64
 from gateway.detect import Measure
+from gateway.detect.measure import LEADING, leading_first, words_of
 from gateway.figures.style import UNTOLD
 
 Tables = Mapping[str, pa.Table]
 
-DETECTOR = "spike"
-"""The detector that most figures are about, where it ran: the note's own."""
-
 
 def detectors(tables: Tables) -> list[str]:
     """Return the detectors that ran, the one that the figures are about first."""
-    names = values(tables["gateways"], "detector") if "gateways" in tables else []
-    return sorted(names, key=lambda name: name != DETECTOR)
+    return leading_first(values(tables["gateways"], "detector") if "gateways" in tables else ())
 
 
 def detector_words(name: str) -> str:
     """Return what a detector is called beside others."""
-    return f"{name.replace('_', ' ')}{' (the note)' if name == DETECTOR else ''}"
+    return f"{words_of(name)}{' (the note)' if name == LEADING else ''}"
 
 
 def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
@@ -47,7 +44,7 @@ def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
     return ordered(rows, "rank", "group")
 
 
-def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
+def ranked_groups(tables: Tables, detector: str = LEADING) -> pa.Table | None:
     """Return the rows of a detector that have a rank and joiners; None if there is none."""
     rows = detected_groups(tables, detector)
     if rows is None:
@@ -76,7 +73,7 @@ def has_truth(data: pa.Table) -> bool:
     return any(role != UNTOLD for role in data["role"].to_pylist())
 
 
-def metric(tables: Tables, name: str, *, detector: str = DETECTOR) -> tuple[float, float, float]:
+def metric(tables: Tables, name: str, *, detector: str = LEADING) -> tuple[float, float, float]:
     """Return value and interval of a metric against the planted truth, NaN where missing."""
     rows = tables["evaluation"].to_pylist() if "evaluation" in tables else []
     for row in rows:

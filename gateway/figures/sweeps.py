@@ -19,12 +19,12 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 from gateway.arrays import Float64
+from gateway.detect.measure import LEADING
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import summarise_replicates
 from gateway.evaluate.replicates import compare_detectors, is_sweep, swept_keys
 from gateway.figures import style
 from gateway.figures.selection import (
-    DETECTOR,
     Tables,
     constant,
     detector_words,
@@ -246,7 +246,7 @@ def _worlds(data: pa.Table) -> str:
 
 
 def _detectors(data: pa.Table) -> list[str]:
-    names = sorted(set(data["detector"].to_pylist()), key=lambda name: (name != DETECTOR, name))
+    names = sorted(set(data["detector"].to_pylist()), key=lambda name: (name != LEADING, name))
     return names[:_MOST_PANELS]
 
 
@@ -363,8 +363,8 @@ def _draw_metric(
     axes.set_xticks([0.0, 0.5, 1.0])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color=style.RULE)
-    if DETECTOR in detectors:
-        axes.axhline(detectors.index(DETECTOR), color=style.MUTED, lw=0.5, ls=":", zorder=0.5)
+    if LEADING in detectors:
+        axes.axhline(detectors.index(LEADING), color=style.MUTED, lw=0.5, ls=":", zorder=0.5)
 
 
 def _truth_key(truth: str) -> Line2D:

@@ -15,10 +15,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from gateway.arrays import Float64, Mask
 from gateway.detect import Measure, measure_of
+from gateway.detect.measure import LEADING
 from gateway.figures import style
 from gateway.figures.labels import label, place
 from gateway.figures.selection import (
-    DETECTOR,
     Tables,
     constant,
     detectors,
@@ -236,7 +236,7 @@ def caption_funnel(data: pa.Table) -> str:
     truth = has_truth(data)
     front = "Groups with a planted role, and flagged ones," if truth else "Flagged groups"
     return (
-        f"Score of the detector {DETECTOR} ({measure_of(DETECTOR).score.meaning}) against the "
+        f"Score of the detector {LEADING} ({measure_of(LEADING).score.meaning}) against the "
         f"number of joiners (logarithmic) of {counted(data.num_rows, 'ranked group')}. {front} "
         f"stand out over a grey cloud of the others; filled marks are flagged "
         f"({count(sum(data['flagged'].to_pylist()))}). Dotted: "
@@ -285,7 +285,7 @@ def _set_axes(axes: Axes, x: Float64, y: Float64) -> None:
     style.count_axis(axes.xaxis)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number of joiners")
-    axes.set_ylabel(measure_of(DETECTOR).score.axis)
+    axes.set_ylabel(measure_of(LEADING).score.axis)
     axes.grid(color=style.RULE)
 
 
