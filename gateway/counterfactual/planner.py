@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses import judge_groups
-from gateway.analyses.information import speaker_for
+from gateway.analyses.judgement import speaker_for
 from gateway.arrays import Mask
 from gateway.counterfactual.arms import Kinds, arm_row
 from gateway.log.join_log import JoinLog
