@@ -78,19 +78,14 @@ def execute(
     keep: Collection[str] | None = None,
     left_out: str | None = None,
 ) -> Result:
-    """Run a config and store what comes out.
+    """Run a config and store what comes out: ``gateway.run``, without figures and report.
 
     Parameters
     ----------
-    folder
-        Where the result goes; by default ``results/<experiment>/<id>``. A finished result
-        of the same config there is returned as it is.
     illustrate
-        Adds figures and report before the result gets its name.
+        Adds these before the result gets its name.
     keep
         Names of the tables to store; None for all.
-    left_out
-        What else was asked for and why it is not in the config, in a sentence.
 
     Raises
     ------

@@ -13,7 +13,6 @@ from gateway import __version__
 from gateway.cli.arguments import (
     CheckOut,
     ConfigFile,
-    Engine,
     Force,
     Json,
     Memory,
@@ -26,9 +25,9 @@ from gateway.cli.arguments import (
     SweepOut,
     Threads,
     Workers,
-    WorkerThreads,
     of_a_log,
     of_targets,
+    on_an_engine,
     overrides_of,
 )
 from gateway.cli.terminal import TerminalTalk
@@ -79,7 +78,7 @@ def run(
 @of_a_log
 @of_targets
 def detect(
-    columns: dict[str, str | None],
+    *,
     asked: dict[str, Any],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="a log, in any form")],
     memory: Annotated[
@@ -95,6 +94,7 @@ def detect(
     threads: Threads = None,
     as_json: Json = False,
     force: Force = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Find gateway groups in a real join log."""
     from gateway.cli.own_logs import (  # noqa: PLC0415
@@ -117,8 +117,9 @@ def detect(
 @app.command(cls=NamesDetectors)
 @of_a_log
 @of_targets
+@on_an_engine
 def check(
-    columns: dict[str, str | None],
+    *,
     asked: dict[str, Any],
     joins: Annotated[
         Path,
@@ -131,18 +132,16 @@ def check(
         bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
     ] = False,
     out: CheckOut = None,
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     as_json: Json = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
     from gateway.cli.checking import check_and_show  # noqa: PLC0415
     from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
+    options = EngineOptions(**on)
     if asked["targets"] is None and not asked["named"]:
         over = overrides_of(asked["settings"], asked["seed"])
         config = config_of_own(joins, detectors=asked["detectors"], over=over)
@@ -155,11 +154,12 @@ def check(
 @app.command()
 @of_a_log
 def convert(
-    columns: dict[str, str | None],
+    *,
     log: Annotated[Path, typer.Argument(metavar="LOG", help="a log, in any form")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
     memory: Memory = "2GiB",
     as_json: Json = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Turn a log of any size into a folder of columns, which detect maps from the disk."""
     from gateway.cli.own_logs import convert_and_show  # noqa: PLC0415  (quick help)
@@ -185,15 +185,14 @@ def simulate(
 
 
 @app.command()
+@on_an_engine
 def sweep(
+    *,
     config: ConfigFile,
     settings: Settings = None,
     out: SweepOut = None,
     seed: Seed = None,
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="list the points and run nothing")
     ] = False,
@@ -203,7 +202,7 @@ def sweep(
     from gateway.cli.folders import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
+    options = EngineOptions(**on)
     plan = read_plan(config, overrides=overrides_of(settings, seed))
     folder = out if out is not None else plan.folder
     if dry_run:
@@ -213,19 +212,18 @@ def sweep(
 
 
 @app.command()
+@on_an_engine
 def resume(
+    *,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep")],
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
     from gateway.cli.folders import sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
+    options = EngineOptions(**on)
     plan = stored_plan(folder)
     raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,6 +112,10 @@ _ASKED: dict[str, Any] = {
     "skip_unknown": SkipUnknown, "named": Target, "detectors": Detector, "horizon": Horizon,
     "seed": Seed, "settings": Settings,
 }  # fmt: skip
+_ON: dict[str, Any] = {
+    "engine": Engine, "scheduler": Scheduler, "workers": Workers, "threads": WorkerThreads,
+}  # fmt: skip
+_DEFAULTS: dict[str, Any] = {"skip_unknown": False, "engine": "processes", "threads": 1}
 
 
 def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
@@ -123,13 +128,18 @@ def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
 
 def of_targets(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``asked``, the options for targets and detectors."""
-    return _taking(command, "asked", _ASKED, first=True)
+    return _taking(command, "asked", _ASKED)
+
+
+def on_an_engine(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, which takes them as ``on``, the fields of ``EngineOptions``."""
+    return _taking(command, "on", _ON)
 
 
 def _taking(
-    command: Callable[..., None], name: str, options: dict[str, Any], *, first: bool = False
+    command: Callable[..., None], name: str, options: dict[str, Any]
 ) -> Callable[..., None]:
-    """Give a command options, which it takes by their keys in one argument of such a name."""
+    """Give a command options, by their keys in the place of one argument of such a name."""
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
@@ -138,14 +148,11 @@ def _taking(
     signature = inspect.signature(command, eval_str=True)
     added = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind,
-                          default=False if kind is SkipUnknown else None)
+                          default=_DEFAULTS.get(key))
         for key, kind in options.items()
     ]  # fmt: skip
-    own = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in signature.parameters.values() if one.name != name
-    ]  # fmt: skip
-    parameters = [*added, *own] if first else [*own, *added]
+    parts = ([one] if one.name != name else added for one in signature.parameters.values())
+    parameters = list(itertools.chain.from_iterable(parts))
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return called
 
