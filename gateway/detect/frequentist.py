@@ -8,8 +8,7 @@ from gateway.arrays import Float64, Int64
 from gateway.config.detectors import FrequentistOptions
 from gateway.detect.detection import Detection, Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import ratio, shrink_shares
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts

@@ -15,8 +15,7 @@ from gateway.config.detectors import MatchingOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
-from gateway.detect.shrinkage import normal_prior, ratio
-from gateway.detect.significance import binomial_bound
+from gateway.detect.significance import binomial_bound, normal_prior, ratio
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES

@@ -10,8 +10,7 @@ from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import OrderOptions
 from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import ratio, shrink_shares
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet

@@ -14,8 +14,13 @@ from gateway.config.detectors import SpikeOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
-from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import (
+    binomial_bound,
+    clopper_pearson,
+    ratio,
+    shrink_shares,
+    tells_nothing,
+)
 from gateway.detect.spike_kernels import (
     COLUMNS,
     DECILES,

@@ -10,8 +10,7 @@ from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import SurvivalOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import gamma_prior, ratio
-from gateway.detect.significance import binomial_bound, garwood
+from gateway.detect.significance import binomial_bound, gamma_prior, garwood, ratio
 from gateway.detect.survival_kernels import (
     add_memberships,
     add_squares,
