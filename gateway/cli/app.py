@@ -137,7 +137,7 @@ def check(
     columns: dict[str, str | None],
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
-    from gateway.cli.checking import check_and_show  # noqa: PLC0415
+    from gateway.cli.folders import check_and_show  # noqa: PLC0415
     from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
