@@ -19,7 +19,7 @@ from scipy.stats import binom, norm
 
 from gateway.check import Design, check
 from gateway.detect import Claim, Detection, Measure, Quantity, detect
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.detection import Findings, count_by_group, sum_by_group
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet, named_targets
 

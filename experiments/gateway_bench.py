@@ -27,7 +27,7 @@ from gateway.check import measure_log
 from gateway.config import Config
 from gateway.config.swept import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
-from gateway.detect.calling import find_gateways
+from gateway.detect.registry import find_gateways
 from gateway.detect.significance import clopper_pearson
 from gateway.evaluate.ranking import average_precision, by_rank
 from gateway.inputs import Inputs, obtain_inputs

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import name_hash
+from gateway import randomness
 from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.preparation import Preparation
@@ -28,7 +28,7 @@ LENGTHS = [1, 2, 63, 64, 127, 128, 129, 255, 256, 257, 400]
 @pytest.mark.compiled
 @pytest.mark.parametrize("seed", [0, 1, 2**40, 2**64 - 1])
 def test_name_uniforms__of_an_array_are_those_of_the_list(seed, monkeypatch):
-    monkeypatch.setattr(name_hash, "_MANY", 0)
+    monkeypatch.setattr(randomness, "_MANY", 0)
     names = ["ü" * n for n in LENGTHS] + ["x" * n for n in LENGTHS] + ["", "日本", "a\0b", "🙂"]
     expected = (np.array(naive.name_words(names, seed), np.uint64) >> np.uint64(11)) * 2.0**-53
     np.testing.assert_array_equal(name_uniforms(pa.array(names), seed=seed), expected)

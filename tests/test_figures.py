@@ -122,7 +122,7 @@ def test_figures__import_without_matplotlib() -> None:
 def test_figures__have_a_function_for_each_step(figure: StoredFigure) -> None:
     module = import_module(f"gateway.figures.{figure.module}")
     steps = {f"{step}_{figure.NAME}" for step in ("plotted", "draw", "caption")}
-    assert steps <= set(module.__all__)
+    assert steps <= vars(module).keys()
 
 
 @each_figure

@@ -13,8 +13,7 @@ from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
 from gateway.detect import Detection, Measure
-from gateway.detect.calling import find_gateways
-from gateway.detect.registry import Detector, entry_of
+from gateway.detect.registry import Detector, entry_of, find_gateways
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins

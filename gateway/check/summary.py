@@ -12,25 +12,15 @@ import pyarrow as pa
 
 from gateway.detect import Claim, Measure, measure_of
 from gateway.detect.significance import clopper_pearson
-from gateway.evaluate import mean_interval, table_of
+from gateway.evaluate import mean_interval
+from gateway.tabular import schema_of, table_of
 
 __all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails",
            "is_of_check", "summarise_check"]  # fmt: skip
 
-CHECK_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("claims", pa.string()),
-        ("holds_level", pa.bool_()),
-        ("log", pa.string()),
-        ("where", pa.string()),
-        ("ratio", pa.float64()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("n", pa.int64()),
-    ]
+CHECK_SCHEMA = schema_of(
+    "detector string, claims string, holds_level bool, log string, where string, ratio float64, "
+    "metric string, value float64, ci_low float64, ci_high float64, n int64"
 )
 NULLS = ("labels_permuted", "permuted_within_users")
 ALLOWED = 0.05

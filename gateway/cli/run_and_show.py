@@ -26,8 +26,6 @@ from gateway.report.sections.top_groups import ranked_columns
 from gateway.results import Result, open_result, stands
 from gateway.wording import AUC_WORDS, percent, scorer_shortfalls
 
-__all__ = ["run_and_show", "simulate_and_show"]
-
 SHOWN = 15
 _COLUMNS = (
     "group", "rank", "role", "score", "estimate", "interval", "n_joiners", "q_value", "flagged",

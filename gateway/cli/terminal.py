@@ -19,8 +19,6 @@ from rich.text import Text
 
 from gateway.talk import Advance
 
-__all__ = ["TerminalTalk", "clean", "complain", "or_undefined", "print_json", "print_table"]
-
 
 def clean(text: str) -> str:
     """Return text from strangers without anything that steers a terminal.
@@ -59,8 +57,6 @@ def print_table(
 
     Parameters
     ----------
-    title, columns, rows
-        What it says.
     may_go
         Columns that are left out, the first ones first, where a terminal is too narrow.
     """

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from gateway.arrays import Float64, Int64
 from gateway.config.detectors import CoefficientOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.detection import Detection, Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.log.join_log import JoinLog
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes
 from gateway.targets import TargetSet
-
-__all__ = ["COEFFICIENT", "CoefficientOptions", "detect_coefficient"]
 
 _WEIGHT = Quantity(
     "log odds ratio",
@@ -55,10 +52,6 @@ def detect_coefficient(
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``CoefficientOptions()``.
     seed
         Of the hash of names that holds users out to choose the penalty.
 
@@ -93,7 +86,7 @@ def detect_coefficient(
     return found.rank(COEFFICIENT, joins, targets, min_joiners=options.min_joiners)
 
 
-def _last_of_user(rows: Prefixes) -> npt.NDArray[np.int64]:
+def _last_of_user(rows: Prefixes) -> Int64:
     """Return for each row the last row of its user."""
     return np.asarray((rows.offsets[1:] - 1)[rows.user()])
 
@@ -106,7 +99,7 @@ def _whole_histories(joins: JoinLog, targets: TargetSet, seed: int) -> Prefixes:
     return replace(rows, label=label, recipe=(_whole_histories, joins, (targets, seed)))
 
 
-def _information(rows: Prefixes, model: LogisticModel) -> npt.NDArray[np.float64]:
+def _information(rows: Prefixes, model: LogisticModel) -> Float64:
     """Sum of p (1 - p) over each group's joiners: the diagonal of the loss's Hessian."""
     total = np.zeros(rows.n_groups)
     for _, _, part in rows.parts():

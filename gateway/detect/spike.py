@@ -6,18 +6,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int64, Mask, UInt8
 from gateway.config.detectors import SpikeOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
-from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import (
+    binomial_bound,
+    clopper_pearson,
+    ratio,
+    shrink_shares,
+    tells_nothing,
+)
 from gateway.detect.spike_kernels import (
     COLUMNS,
     DECILES,
@@ -33,17 +36,6 @@ from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
-
-__all__ = [
-    "SPIKE",
-    "Rule",
-    "SpikeOptions",
-    "chunk_count",
-    "detect_spikes",
-    "find_spikes",
-    "standardised_jumps",
-    "standardised_spikes",
-]  # fmt: skip
 
 Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 
@@ -76,11 +68,7 @@ _CLIP = 1e-12
 
 
 def detect_spikes(
-    joins: JoinLog,
-    targets: TargetSet,
-    scores: Scores,
-    *,
-    options: SpikeOptions | None = None,
+    joins: JoinLog, targets: TargetSet, scores: Scores, *, options: SpikeOptions | None = None
 ) -> Detection:
     r"""Rank groups by the shrunken share of their joiners whose probability spikes.
 
@@ -114,13 +102,6 @@ def detect_spikes(
     it changes the user. In the logistic scorer the jump of the raw log-odds is the group's
     weight over the spread of the history, the same for all its joiners in a fold who joined at
     a like place.
-
-    Parameters
-    ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
-    options
-        Choices; by default ``SpikeOptions()``.
 
     Returns
     -------
@@ -247,17 +228,10 @@ _MOST_CHUNKS = 16
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Cells c = position bin x decile of the probability before.
+    """Cells c = position bin x decile of the probability before."""
 
-    Parameters
-    ----------
-    cell
-        uint8, shape (n_rows,).
-    mean, sd
-        Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
-    """
-
-    cell: npt.NDArray[np.uint8]
+    cell: UInt8  # shape (n_rows,)
+    # Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
     mean: Float64
     sd: Float64
 

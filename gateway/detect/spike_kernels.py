@@ -6,9 +6,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
 
-__all__ = ["COLUMNS", "DECILES", "add_by_group", "add_shift", "add_tables", "own_history_z",
-           "place_in_cells", "standardise", "sum_by_fold"]  # fmt: skip
-
 # Columns of a group's row in ``add_by_group``: joiners, spikes, resolved, outcomes; jumps,
 # expectation, variance; and one that makes a row as long as a line of the cache.
 COLUMNS = 8

@@ -20,16 +20,6 @@ from gateway.simulate.occasion_kernels import (
     some_friend,
 )
 
-__all__ = [
-    "Mail",
-    "bulk_size",
-    "count_sent",
-    "draw_receivers",
-    "latest_letter",
-    "mark_taken",
-    "receiver_of",
-]
-
 
 class Mail(NamedTuple):
     """Invitations by receiver: those to u are ``letter[offsets[u]:offsets[u + 1]]``, by time."""

@@ -32,8 +32,6 @@ from gateway.sweep.plan import Plan, Point, stored_plan
 from gateway.sweep.running import is_cold
 from gateway.talk import SILENT, Advance, Talk
 
-__all__ = ["Outcome", "compact", "resume_sweep", "run_sweep"]
-
 # Of the time of a sweep, at most this part goes into writing its tables anew.
 COMPACTING_SHARE = 0.05
 COMPACTING_SECONDS = 2.0
@@ -41,23 +39,14 @@ COMPACTING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep.
+    """What became of a sweep."""
 
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    n_points, n_done, n_failed
-        All points; those that stand; those that could not be computed.
-    n_computed
-        How many were computed this time.
-    """
-
-    folder: Path
+    folder: Path  # where it lies
+    # All points; those that stand; those that could not be computed.
     n_points: int
     n_done: int
     n_failed: int
-    n_computed: int
+    n_computed: int  # how many were computed this time
 
 
 def run_sweep(
@@ -71,15 +60,9 @@ def run_sweep(
 
     Parameters
     ----------
-    plan
-        See ``read_plan``.
     folder
         Of the sweep; by default ``results/<experiment>/sweep``. Points that stand there
         are kept, whatever design they came from.
-    options
-        Engine, workers and threads; they change no result.
-    talk
-        Who hears of the progress.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.arrays import Float64, Int64, Mask
-from gateway.detect.shrinkage import beta_prior
+from gateway.detect.significance import beta_prior
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 

@@ -11,10 +11,9 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from gateway.arrays import Int64, Mask
-from gateway.config.detectors import SelfControlledOptions
-from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group
+from gateway.config.detectors import CoefficientOptions, SelfControlledOptions
+from gateway.detect.coefficient import detect_coefficient
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence

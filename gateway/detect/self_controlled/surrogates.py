@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import gamma
 
 from gateway.arrays import Float64, Int32, Int64, Mask
-from gateway.detect.findings import add_up
+from gateway.detect.detection import add_up
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation

@@ -10,8 +10,6 @@ from gateway.report.content import Body, Cell, Column, Row, Section, Table, labe
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, decimal, interval, percent
 
-__all__ = ["check"]
-
 _Rows = Sequence[Mapping[str, Any]]
 _Values = Mapping[str, Mapping[str, Any]]
 
