@@ -10,6 +10,7 @@ from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_c
 from gateway.cli.folders import SOME_FAILED, STOPPED
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_table
 from gateway.config import Config
+from gateway.detect.measure import words_of
 from gateway.inputs import obtain_inputs
 from gateway.publish import redraw
 from gateway.results import Result
@@ -55,14 +56,14 @@ def _show(result: Result, *, as_json: bool) -> None:
     columns = ["detector", "log", "logs with a call", "95 %", "that is"]
     cells = [
         [
-            row["detector"], row["log"].replace("_", " "),
+            words_of(row["detector"]), row["log"].replace("_", " ").removeprefix("permuted "),
             f"{round(row['value'] * row['n'])} of {row['n']}",
             f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
             verdict_of_check(rows, row["detector"], row["log"]),
         ]
         for row in calls
     ]  # fmt: skip
-    print_table("False calls", columns, cells)
+    print_table("False calls", columns, cells, may_go=["95 %"], shortens=True)
     lines = [paragraph, "What may not be claimed:", *limits]
     for line in lines:
         sys.stdout.write(clean(line) + "\n")
