@@ -196,13 +196,13 @@ def test_words__say_association_and_the_numbers():
     assert "45,583 joins, 24,631 users, 602 groups; 100 target groups" in said
     assert "spike called a group in 1 of 30 logs (95 % interval 0.1 % to 17.2 %)" in said
     assert "spike called a group in 30 of 30" in said
-    assert "(placebo), spike called 0.0 groups a log; self_controlled called 0.0 groups" in said
-    assert "On the log as it is, spike called 9 groups and self_controlled called 9 groups." in said
+    assert "(placebo), spike called 0.0 groups a log; self controlled called 0.0 groups" in said
+    assert "On the log as it is, spike called 9 groups and self controlled called 9 groups." in said
     assert "association stays there, and it claims no more" in said
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
-    assert "self_controlled found 15, 21 and 30 of 30 planted groups each; its" in said
-    assert "self_controlled called 9 groups forwards" not in said
+    assert "self controlled found 15, 21 and 30 of 30 planted groups each; its" in said
+    assert "self controlled called 9 groups forwards" not in said
     assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
         "On the log as it is: no sign of trends."
     )
@@ -359,7 +359,10 @@ def test_words__warn_of_intervals_that_miss_and_of_placebos_that_are_called():
             row["value"] = 19.5
     limits = limits_of(rows)
     (said,) = [line for line in limits if "they are too narrow" in line]
-    assert "self_controlled's 95 % intervals of groups planted aligned with a ratio of 8" in said
+    assert (
+        "intervals that self controlled gives groups planted aligned with a ratio of 8, 60.0 % hold"
+        in said
+    )
     (said,) = [line for line in limits if "no more groups for the real targets" in line]
     assert "(9) than for other groups of like size (19.5 on average)" in said
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -70,6 +70,8 @@ def print_table(
         Whether the first column holds names, which lose their middle rather than take several
         lines; unless two of them would look alike.
     """
+    from gateway.wording import shorten  # noqa: PLC0415  (quick help)
+
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console = Console(file=sys.stdout, highlight=False, width=_WIDE)
@@ -87,7 +89,10 @@ def print_table(
             gone.append(column)
     first = columns[0]
     most = max(min(widths[first], _CELL) + room, _LEAST)
-    short = [_shortened(name, most) for name in cells[first]]
+    # A letter takes two columns in some scripts.
+    short = [
+        shorten(name, limit=len(name) * most // max(cell_len(name), most)) for name in cells[first]
+    ]
     if shortens and short != cells[first] and len(set(short)) == len(set(cells[first])):
         cells[first], widths[first] = short, most
         gone.append("whole names")
@@ -107,14 +112,6 @@ def print_table(
     console.print(table)
     if gone:
         console.print(Text(f"no room for: {', '.join(gone)} (the report has them)"))
-
-
-def _shortened(name: str, most: int) -> str:
-    """Return a name that is no wider than so many columns, its middle left out for that."""
-    if cell_len(name) <= most:
-        return name
-    end = set_cell_size(name[::-1], (most - 1) // 2)[::-1]
-    return f"{set_cell_size(name, most - 1 - cell_len(end)).rstrip()}…{end.lstrip()}"
 
 
 def or_undefined(value: float | None, form: str = ".3f") -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.check import LOGS, limits_of, paragraph_of, verdict_of_check
+from gateway.detect.measure import words_of
 from gateway.report.content import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, decimal, interval, percent
@@ -181,7 +182,7 @@ def _by(
 
 
 def _name(detector: str) -> Cell:
-    return label(detector.replace("_", " "))
+    return label(words_of(detector))
 
 
 def _text(text: str) -> Cell:
