@@ -77,13 +77,18 @@ def test_measure_log__counts_what_the_detectors_say(log):
         assert 0 <= rows["frequentist", "n_flagged"] <= rows["frequentist", "n_small_q"] <= tested
         # A detector that does not hold its level flags nobody, whatever its p-values.
         assert rows["order", "n_flagged"] == 0
+    key = "n_forwards" if log == "time_reversed" else "n_flagged"
+    assert got.calls.num_rows == rows["frequentist", key]
     if log == "planted":
-        assert got.truth is not None
-        assert int(got.summary["n_added"]) == sum(got.truth["added"].to_pylist()) > 0
+        assert got.planted is not None
+        assert int(got.summary["n_added"]) == sum(got.planted["added"].to_pylist()) > 0
+        assert set(got.planted["role"].to_pylist()) == {"influence"}
+        hits = set(got.calls["group"].to_pylist()) & set(got.planted["group"].to_pylist())
+        assert len(hits) == rows["frequentist", "n_found"]
         assert rows["frequentist", "n_planted"] == 3
         assert 0.0 < rows["frequentist", "average_precision"] <= 1.0
     else:
-        assert got.truth is None
+        assert got.planted is None
 
 
 def test_measure_log__counts_intervals_that_hold_no_effect():
@@ -437,8 +442,15 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     assert (tmp_path / "c" / "report.html").read_text() == page
     with pytest.raises(GatewayError, match=r"\[check\] makes one log of a check"):
         run(plan.points[0].config, folder=tmp_path / "r")
-    # In memory the same logs give the same table.
-    here = gateway.check(
-        joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1
-    ).table.filter(pa.compute.not_equal(table["log"], "planted"))
-    assert here.equals(table.filter(pa.compute.not_equal(table["log"], "planted")))
+    # In memory the same logs give the same table, and the same groups are called.
+    here = gateway.check(joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1)
+    apart = pa.compute.not_equal(table["log"], "planted")
+    assert here.table.filter(apart).equals(table.filter(apart))
+    stored, calls = (
+        [(row[key], row["seed"], row["group"]) for row in rows.to_pylist() if row[key] != "planted"]
+        for rows, key in ((result.table("calls"), "check.log"), (here.calls, "log"))
+    )
+    assert stored == calls != []
+    # The truth of a planted log stands with it.
+    assert result.table("planted")["check.ratio"].to_pylist() == [6.0] * 3
+    assert here.planted.num_rows == 4

@@ -47,8 +47,12 @@ class Measured:
     ----------
     evaluation
         ``EVALUATION_SCHEMA``; the column ``truth`` names the log.
-    truth
-        The planted gateways, as ``Planted.to_arrow``; None for another log.
+    calls
+        The flagged groups: ``detector``, ``group``, ``rank``, ``estimate``, ``ci_low``,
+        ``ci_high``, ``p_value``, ``q_value``. Where time is reversed, those of the log as it is.
+    planted
+        The planted gateways: ``group``, ``role``, ``strength``, ``n_joiners``, ``added``; None
+        for another log.
     summary
         What was done to the log, and what detectors note of it as it is, as text by key.
     measures
@@ -56,7 +60,8 @@ class Measured:
     """
 
     evaluation: pa.Table
-    truth: pa.Table | None
+    calls: pa.Table
+    planted: pa.Table | None
     summary: Mapping[str, str]
     measures: Mapping[str, Measure]
 
@@ -101,7 +106,7 @@ def _measure(
                                       seed=seed), targets, run)  # fmt: skip
     if section.log == "placebo_targets":
         found = run(joins, placebo_targets(joins, targets, seed=seed))
-        return Measured(_table(section.log, found, _calls), None, {}, _measures(found))
+        return _measured(_table(section.log, found, _calls), found, {})
     if section.log == "time_reversed":
         forwards, changed = run(joins, targets), reverse_time(joins)
         backwards = run(changed.joins, targets)
@@ -112,15 +117,26 @@ def _measure(
             f"{words_of(name)}: {note}" for name, one in forwards.items() for note in one.notes
         ]
         said = _said(changed) | ({"notes": "; ".join(notes)} if notes else {})
-        return Measured(table, None, said, _measures(forwards))
+        return _measured(table, forwards, said)
     permute = permute_labels if section.log == "labels_permuted" else permute_within_users
     changed = permute(joins, seed=seed)
     found = run(changed.joins, targets)
-    return Measured(_table(str(section.log), found, _calls), None, _said(changed), _measures(found))
+    return _measured(_table(str(section.log), found, _calls), found, _said(changed))
 
 
-def _measures(found: Mapping[str, Detection]) -> dict[str, Measure]:
-    return {name: one.measure for name, one in found.items()}
+_OF_CALLS = ["detector", "group", "rank", "estimate", "ci_low", "ci_high", "p_value", "q_value"]
+
+
+def _measured(
+    evaluation: pa.Table,
+    found: Mapping[str, Detection],
+    said: Mapping[str, str],
+    planted: pa.Table | None = None,
+) -> Measured:
+    tables = [one.to_arrow() for one in found.values()]
+    calls = pa.concat_tables([one.filter(one["flagged"]).select(_OF_CALLS) for one in tables])
+    measures = {name: one.measure for name, one in found.items()}
+    return Measured(evaluation, calls, planted, said, measures)
 
 
 def _planting(joins: JoinLog, targets: TargetSet, section: CheckSection) -> Planting:
@@ -150,7 +166,8 @@ def _measure_planted(planted: Planted, targets: TargetSet, run: Run) -> Measured
     found = run(planted.joins, targets)
     table = _table("planted", found, lambda d: _calls(d) | _against(d, planted))
     said = {"n_added": str(int(planted.added.sum())), "n_unplaced": str(planted.n_unplaced)}
-    return Measured(table, planted.to_arrow(), said, _measures(found))
+    gateways = planted.to_arrow().filter(pa.array(planted.gateway))
+    return _measured(table, found, said, gateways)
 
 
 def _said(changed: Rearranged) -> dict[str, str]:

@@ -235,11 +235,8 @@ class _Driver:
         return Outcome(self.place.path, n, done, len(self.failed), self.computed)
 
 
-LONG = ("evaluation", "interventions", "summary")
-
-
 def compact(plan: Plan, folder: SweepFolder) -> None:
-    """Write all points that are there in three tables.
+    """Write all points that are there in a few tables.
 
     No time and no machine is in them: the tables of a sweep that was killed and resumed, on
     any engine, are those of an undisturbed one, byte for byte.
@@ -259,7 +256,7 @@ def compact(plan: Plan, folder: SweepFolder) -> None:
         "digest": pa.array(digest, pa.string()),
     }
     folder.write_sweep_table("points", pa.table(columns))
-    for name in LONG:
+    for name in SUMMARY:
         table = _long(done, folder, name, list(plan.sweep.over))
         if table is not None:
             folder.write_sweep_table(name, table)

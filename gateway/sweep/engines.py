@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 # Tables that a point keeps by default: what a sweep is compacted from.
-SUMMARY = ("evaluation", "interventions", "summary")
+SUMMARY = ("evaluation", "interventions", "summary", "calls", "planted")
 
 
 @dataclass(frozen=True)
