@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from gateway.check import measure_log
+from gateway.check.measuring import precision_by_chance
 from gateway.config import Config
 from gateway.config.checked_log import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
@@ -116,6 +117,7 @@ def run_on(
             gateway = acts[one.candidate]
             said[name] |= {
                 "average_precision": average_precision(score, gateway),
+                "precision_by_chance": precision_by_chance(len(gateway), int(gateway.sum())),
                 "n_planted": int(gateway.sum()),
                 "n_flagged": int(one.flagged.sum()),
                 "n_found": int((one.flagged & acts).sum()),
@@ -196,6 +198,9 @@ def tables(stored: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for name in names:
         yield row(name, [mean([one["average_precision"] for one in by[name, column]])
                          for column in columns])  # fmt: skip
+    chance = [[one["precision_by_chance"] for name in names for one in by[name, column]]
+              for column in columns]  # fmt: skip
+    yield f"| a random order | {' | '.join(map(mean, chance))} |"
     yield ""
     yield from (head, f"|---|{'---|' * len(columns)}")
     for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +25,13 @@ from gateway.check import (
     summarise_check,
     verdict_of_check,
 )
+from gateway.check.measuring import precision_by_chance
 from gateway.check.summary import least_ratio
 from gateway.config import parse_config
 from gateway.config.checked_log import CheckSection
 from gateway.detect import detect, measure_of
 from gateway.errors import GatewayError
+from gateway.evaluate import average_precision
 from gateway.log.join_log import JoinLog
 from gateway.publish import redraw, run
 from gateway.score import assign_folds
@@ -87,8 +90,19 @@ def test_measure_log__counts_what_the_detectors_say(log):
         assert len(hits) == rows["frequentist", "n_found"]
         assert rows["frequentist", "n_planted"] == 3
         assert 0.0 < rows["frequentist", "average_precision"] <= 1.0
+        # Three of thirteen in a random order, by the sum over positions.
+        mean = sum((1 + (i - 1) * 2 / 12) / i for i in range(1, 14)) / 13
+        assert rows["frequentist", "precision_by_chance"] == pytest.approx(mean)
     else:
         assert got.planted is None
+
+
+@pytest.mark.parametrize(("n", "k"), [(5, 2), (6, 1), (4, 4)])
+def test_precision_by_chance__is_the_mean_over_all_orders(n, k):
+    places = np.array(list(combinations(range(n), k)))
+    score = -np.arange(n, dtype=float)
+    every = [average_precision(score, np.isin(np.arange(n), place)) for place in places]
+    assert precision_by_chance(n, k) == pytest.approx(np.mean(every), rel=1e-12)
 
 
 def test_measure_log__counts_intervals_that_hold_no_effect():
@@ -207,6 +221,8 @@ def test_words__say_association_and_the_numbers():
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
     assert "self controlled found 15, 21 and 30 of 30 planted groups each; its" in said
+    assert "0.75 (in a random order 0.25). Of gateways" in said
+    assert "held the planted ratio. Of 9 of these 90 groups it could tell nothing." in said
     assert "self controlled called 9 groups forwards" not in said
     assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
         "On the log as it is: no sign of trends."

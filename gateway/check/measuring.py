@@ -225,6 +225,11 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         "n_added": float(planted.added.sum()),
         "n_unplaced": float(planted.n_unplaced),
         "n_planted_ranked": _count(gateway & ranked),
+        "precision_by_chance": precision_by_chance(
+            np.count_nonzero(candidate & ranked), np.count_nonzero(gateway & ranked)
+        )
+        * np.count_nonzero(gateway & ranked)
+        / np.count_nonzero(gateway),
         "n_found": _count(gateway & found.flagged),
     }
     ratio = planted.planting.ratio
@@ -233,6 +238,25 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         measures |= {"n_planted_intervals": float(len(holds)),
                      "n_planted_holding": float(np.sum(holds))}  # fmt: skip
     return measures
+
+
+def precision_by_chance(n: int, n_relevant: int) -> float:
+    """Return the mean average precision of n groups in a random order; zero without a relevant one.
+
+    The group in position i is relevant with the chance k / n, and the precision there has then
+    the mean (1 + (i - 1) (k - 1) / (n - 1)) / i. Their sum over i, with the harmonic number H:
+    (H + (k - 1) / (n - 1) (n - H)) / n.
+
+    Examples
+    --------
+    >>> precision_by_chance(2, 1)
+    0.75
+    """
+    if not n_relevant:
+        return 0.0
+    harmonic = float(np.sum(1.0 / np.arange(1, n + 1)))
+    others = (n_relevant - 1) / max(n - 1, 1)
+    return (harmonic + others * (n - harmonic)) / n
 
 
 def _directions(forwards: Detection, backwards: Detection) -> dict[str, float]:

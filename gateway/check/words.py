@@ -203,11 +203,18 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
         said += "has an "
     said += f"average precision {'was' if 'found' in said else 'of'} "
     said += _listing([_two(row["value"]) for row in precision])
+    chance = [row["value"] for row in _of(mine, metric="precision_by_chance")]
+    said += f" (in a random order {_two(sum(chance) / len(chance))})" if chance else ""
     coverage = _of(mine, metric="coverage")
     holding = sum(row["value"] * row["n"] for row in coverage)
     n = sum(row["n"] for row in coverage)
     if n:
         said += f", and {round(holding)} of {n} of its 95 % intervals held the planted ratio"
+    ranked = _of(mine, metric="share_ranked")
+    n = sum(row["n"] for row in ranked)
+    left_out = n - round(sum(row["value"] * row["n"] for row in ranked))
+    if left_out:
+        said += f". Of {left_out} of these {n} groups it could tell nothing"
     return f"{said}."
 
 
