@@ -222,7 +222,7 @@ def test_words__say_association_and_the_numbers():
     assert "rank correlation of 0.53" in said
     assert "self controlled found 15, 21 and 30 of 30 planted groups each; its" in said
     assert "0.75 (in a random order 0.25). Of gateways" in said
-    assert "held the planted ratio. Of 9 of these 90 groups it could tell nothing." in said
+    assert "held the planted ratio. It could tell nothing of 9 of these 90 groups." in said
     assert "self controlled called 9 groups forwards" not in said
     assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
         "On the log as it is: no sign of trends."

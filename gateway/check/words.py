@@ -214,7 +214,7 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
     n = sum(row["n"] for row in ranked)
     left_out = n - round(sum(row["value"] * row["n"] for row in ranked))
     if left_out:
-        said += f". Of {left_out} of these {n} groups it could tell nothing"
+        said += f". It could tell nothing of {left_out} of these {n} groups"
     return f"{said}."
 
 
