@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
+import tomli_w
 
 import gateway
 from gateway.check import (
@@ -413,6 +414,23 @@ def test_check__takes_detectors_of_others_and_depends_on_the_seed_alone():
     assert "frequentist" in got.paragraph
     with pytest.raises(GatewayError, match="must be a function or one of spike"):
         gateway.check(joins, targets, detectors=["guess"])
+
+
+def test_check_plan__of_who_calls_nobody_stores_a_table_without_rows(tmp_path):
+    joins, targets = log_and_targets()
+    joins.to_parquet(tmp_path / "log.parquet")
+    document = {
+        "experiment": {"name": "silent"},
+        "log": {"path": str(tmp_path / "log.parquet")},
+        "targets": {"groups": targets.names(joins)},
+        "detect": {"detectors": ["order"]},
+    }
+    design = Design(nulls=1, placebos=0, ratios=(), plantings=0, aligned=0, by_size=0)
+    plan = check_plan(parse_config(tomli_w.dumps(document)), design)
+    run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
+    calls = redraw(tmp_path / "c").table("calls")
+    assert calls.num_rows == 0
+    assert {"check.log", "group", "p_value"} < set(calls.column_names)
 
 
 def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):

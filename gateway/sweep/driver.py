@@ -299,8 +299,10 @@ def _long(
     if not tables:
         return None
     body = pa.concat_tables([table for _, table in tables], promote_options="default")
-    rows = pa.array([i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)])
-    head = pa.table(_columns([point for point, _ in tables], swept)).take(rows)
+    rows = [i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)]
+    head = pa.table(_columns([point for point, _ in tables], swept)).take(
+        pa.array(rows, pa.int64())
+    )
     for column in body.column_names:
         head = head.append_column(column, body[column])
     return head.combine_chunks()
