@@ -153,7 +153,7 @@ def check_tables(
     Returns
     -------
     dict
-        ``evaluation`` and ``summary``, and ``planted`` where gateways were.
+        ``evaluation``, ``calls`` and ``summary``, and ``planted`` where gateways were.
     """
     if config.check is None:
         raise ValueError("the config has no [check]")
@@ -166,8 +166,8 @@ def check_tables(
         inputs.joins, inputs.targets, config.check, seed=config.experiment.seed, run=run
     )
     said = text_table({**say_inputs(config, inputs), **measured.summary})
-    tables = {"evaluation": measured.evaluation, "summary": said}
-    return tables if measured.truth is None else {**tables, "planted": measured.truth}
+    tables = {"evaluation": measured.evaluation, "calls": measured.calls, "summary": said}
+    return tables if measured.planted is None else {**tables, "planted": measured.planted}
 
 
 def permuted_calls(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from gateway.__main__ import main
@@ -94,6 +95,26 @@ def test_table__on_a_narrow_terminal_keeps_names_whole_and_says_what_it_leaves_o
     assert "[4.121, 19.581]" in said
     assert ("< 0.001" in said, "1.25" in said) == ("q" not in gone, "E" not in gone)
     assert (f"no room for: {', '.join(gone)} (the report has them)" in said) == bool(gone)
+
+
+@pytest.mark.parametrize("names", [["Ж" * 30, "群" * 30], ["Ж" * 30, "Ж" * 31]])
+def test_table__of_names_shortens_them_unless_two_would_look_alike(monkeypatch, capsys, names):
+    console = partial(Console, width=67, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "Console", lambda **options: console(file=options["file"]))
+    rows = [[name, "1.25 to 19.58", "association stays"] for name in names]
+    terminal.print_table("T", ["group", "95 %", "that is"], rows, shortens=True)
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith("│")]
+    assert {cell_len(line) for line in lines} == {67}
+    if names[1][0] == "群":
+        # 27 columns: 13 letters and a sign stand before the last 13; of the wide ones 6 and 6.
+        assert [line.split()[1] for line in lines] == [
+            f"{'Ж' * 13}…{'Ж' * 13}",
+            f"{'群' * 6}…{'群' * 6}",
+        ]
+        assert "no room for: whole names" in said
+    else:
+        assert sum(line.count("Ж") for line in lines) == 61
 
 
 def test_help__lists_the_jobs(tmp_path):

@@ -104,6 +104,9 @@ def summarise_check(
             Share of planted groups that are flagged; share of the flagged groups that are
             planted; the ranking against the planted groups, mean over logs; flagged groups that
             are not planted, of which some may be true.
+        ``share_ranked``, ``precision_by_chance``
+            Share of planted groups that the detector ranks at all; what the average precision
+            would be if it ranked those groups in a random order, mean over logs.
         ``least_ratio``
             Ratio from which ``power`` is .8, interpolated between planted ratios on a
             logarithmic scale; null where none is reached.
@@ -160,6 +163,10 @@ def _planted(values: _Values) -> list[_Row]:
     # Student's interval knows no ends.
     low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
     rows: list[_Row] = [(metric, mean, low, high, n)]
+    if "precision_by_chance" in values:
+        ranked, planted = values["n_planted_ranked"].sum(), values["n_planted"].sum()
+        rows += [_share("share_ranked", ranked, planted),
+                 _mean("precision_by_chance", values["precision_by_chance"])]  # fmt: skip
     if "n_added" in values:
         rows.append(_mean("joins_added", values["n_added"]))
         drawn = values["n_added"].sum() + values["n_unplaced"].sum()

@@ -15,6 +15,7 @@ from typing import Any
 from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
 from gateway.config import Config
+from gateway.detect.measure import words_of
 from gateway.inputs import obtain_inputs
 from gateway.results import Result, SweepFolder, compare_results, open_result, scratch_folder
 from gateway.sweep import (
@@ -133,14 +134,14 @@ def _show_check(result: Result, *, as_json: bool) -> None:
     columns = ["detector", "log", "logs with a call", "95 %", "that is"]
     cells = [
         [
-            row["detector"], row["log"].replace("_", " "),
+            words_of(row["detector"]), row["log"].replace("_", " ").removeprefix("permuted "),
             f"{round(row['value'] * row['n'])} of {row['n']}",
             f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
             verdict_of_check(rows, row["detector"], row["log"]),
         ]
         for row in calls
     ]  # fmt: skip
-    print_table("False calls", columns, cells)
+    print_table("False calls", columns, cells, may_go=["95 %"], shortens=True)
     lines = [paragraph, "What may not be claimed:", *limits]
     for line in lines:
         sys.stdout.write(clean(line) + "\n")

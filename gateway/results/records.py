@@ -227,6 +227,8 @@ _SHAPES: Mapping[str, str] = {
     "within:b?",
     "analyses/label_times": "groups:s day:i labelled:i n:i workflow_day:i",
     "analyses/pathways": "gateway:s source:s requests:i confirmed:i",
+    "calls": "detector:s group:s rank:i? estimate:f ci_low:f ci_high:f p_value:f q_value:f",
+    "planted": "group:s role:s strength:f n_joiners:i added:i",
     "check": "detector:s claims:s log:s where:s? ratio:f metric:s value:f ci_low:f ci_high:f n:i",
     "reading": "what:s count:i text:s?",
     "verdicts": "group:s verdict:s changes:b recommends:b invites:b associated:b change_ratio:f "

@@ -218,11 +218,8 @@ class _Driver:
         return Outcome(self.place.path, n, done, len(self.failed), self.computed)
 
 
-LONG = ("evaluation", "interventions", "summary")
-
-
 def compact(plan: Plan, folder: SweepFolder) -> None:
-    """Write all points that are there in three tables.
+    """Write all points that are there in a few tables.
 
     No time and no machine is in them: the tables of a sweep that was killed and resumed, on
     any engine, are those of an undisturbed one, byte for byte.
@@ -242,7 +239,7 @@ def compact(plan: Plan, folder: SweepFolder) -> None:
         "digest": pa.array(digest, pa.string()),
     }
     folder.write_sweep_table("points", pa.table(columns))
-    for name in LONG:
+    for name in SUMMARY:
         table = _long(done, folder, name, list(plan.sweep.over))
         if table is not None:
             folder.write_sweep_table(name, table)
@@ -285,8 +282,10 @@ def _long(
     if not tables:
         return None
     body = pa.concat_tables([table for _, table in tables], promote_options="default")
-    rows = pa.array([i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)])
-    head = pa.table(_columns([point for point, _ in tables], swept)).take(rows)
+    rows = [i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)]
+    head = pa.table(_columns([point for point, _ in tables], swept)).take(
+        pa.array(rows, pa.int64())
+    )
     for column in body.column_names:
         head = head.append_column(column, body[column])
     return head.combine_chunks()

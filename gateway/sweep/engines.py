@@ -10,7 +10,7 @@ from typing import Any, Literal
 from gateway.errors import ConfigError, Problem
 
 # Tables that a point keeps by default: what a sweep is compacted from.
-SUMMARY = ("evaluation", "interventions", "summary")
+SUMMARY = ("evaluation", "interventions", "summary", "calls", "planted")
 
 
 @dataclass(frozen=True)
