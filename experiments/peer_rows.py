@@ -67,8 +67,10 @@ def _given(slots: Slots, columns: npt.NDArray[np.int64]) -> Arrays:
         first += n
     given: Arrays = {f"case_{name}": getattr(slots, name) for name in CASE_COLUMNS}
     given |= {name: np.array(getattr(slots, name)) for name in NUMBERS}
-    return given | {"case": case, "length": slots.length[rows], "events": events,
-                    "design": np.hstack(design), "parameters": np.concatenate(parameters)}  # fmt: skip
+    return given | {
+        "case": case, "length": slots.length[rows], "events": events,
+        "design": np.hstack(design), "parameters": np.concatenate(parameters),
+    }  # fmt: skip
 
 
 def _rows(slots: Slots) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

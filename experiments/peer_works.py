@@ -282,7 +282,11 @@ _MESA = (
     Peer("Mesa, `shuffle_do`", "mesa", "mesa_joins.py", "agents"),
     Peer("Mesa, arrays", "mesa", "mesa_joins.py", "arrays"),
 )
-_TRECS = Peer("T-RECS", "trecs", "trecs_joins.py", "popular")
+_STARSIM = Peer("Starsim, arrays", "starsim", "starsim_joins.py", "arrays")
+_OTHERS = (
+    Peer("T-RECS", "trecs", "trecs_joins.py", "popular"),
+    Peer("OASIS, no language model", "oasis", "oasis_joins.py", "platform"),
+)
 _LIFELINES = "lifelines_hazard.py"
 _STATSMODELS = tuple(
     Peer(f"statsmodels, {label}", "statsmodels", "statsmodels_conditional.py", label.lower())
@@ -291,9 +295,9 @@ _STATSMODELS = tuple(
 
 WORKS: Mapping[str, Work] = {
     "simulate": Work("simulate joins, search alone", _search_input, _search_size, "simulation",
-                     _MESA, _alike_sizes),
+                     (*_MESA, _STARSIM), _alike_sizes),
     "simulate-small": Work("the same, small", _small_search_input, _search_size, "simulation",
-                           (*_MESA, _TRECS), _alike_sizes),
+                           (*_MESA, _STARSIM, *_OTHERS), _alike_sizes),
     "simulate-all": Work("simulate joins; ours with everything on, theirs search alone",
                          _everything_input, _search_size, "simulation", _MESA[1:], _alike_sizes),
     "spike": Work("spikes and sums by group, given scores", _spike_input, _log_size, "spike",

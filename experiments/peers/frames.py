@@ -124,8 +124,10 @@ def conversion(given: Arrays) -> Answer:
 
     def digest() -> int:
         joins = pq.read_table("joins.parquet")
-        names = (pq.read_table(f"{of}s.parquet")["name"].to_numpy() for of in ("user", "group"))
-        user, group = (name[joins[of].to_numpy()] for name, of in zip(names, ("user", "group")))
+        user, group = (
+            pq.read_table(f"{of}s.parquet")["name"].to_numpy()[joins[of].to_numpy()]
+            for of in ("user", "group")
+        )
         return digest_of(user, group, joins["time"].to_numpy().astype(np.int64))
 
     return work
