@@ -44,7 +44,7 @@ from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.targets import named_targets
 from gateway.world import Role, World, draw_world
 
-__all__ = ["STAGES", "Prepared", "Size", "Stage", "draw_to"]
+__all__ = ["STAGES", "Prepared", "Size", "Stage", "convert_size", "draw_to"]
 
 PENALTY = 100.0
 OCCASIONS = 18.0
@@ -213,6 +213,12 @@ def _reading(size: Size) -> Prepared:
     return Prepared(lambda: JoinLog.read(path), lambda: pq.read_metadata(path).num_rows)
 
 
+def convert_size(size: Size) -> Path:
+    """Return the folder of columns of a size whose log is drawn."""
+    parts = size.folder / "parts"
+    return parts if parts.exists() else _to_parts(_written(size))
+
+
 def _conversion(size: Size) -> Prepared:
     """To a folder of columns, in bounded memory."""
     path = _written(size)
@@ -231,10 +237,7 @@ def _on_disk(detector: str) -> Callable[[Size], Prepared]:
     """Return how to prepare a detector on a log that stays on disk, its scores included."""
 
     def prepare(size: Size) -> Prepared:
-        parts = size.folder / "parts"
-        if not parts.exists():
-            _to_parts(_written(size))
-        log = JoinLog.open(parts)
+        log = JoinLog.open(convert_size(size))
         wanted = {str(g) for g in np.flatnonzero(targets_of(size.groups).mask)}
         targets = named_targets(log, sorted(wanted.intersection(log.groups.to_pylist())))
         return Prepared(lambda: detect(log, targets, detector=detector), lambda: log.n_joins)

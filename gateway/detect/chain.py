@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.findings import sum_by_group
 from gateway.log.join_log import JoinLog
 from gateway.score import Prefixes, build_prefixes
@@ -65,22 +64,23 @@ class Chain:
         return moves, self.starts / self.n_paths, self.to_target * scale
 
 
-def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
-    """Count the transitions of a log.
+def build_chain(joins: JoinLog, targets: TargetSet, *, rows: Prefixes | None = None) -> Chain:
+    """Count the transitions of a log; ``rows``: its prefixes, where they are there already.
 
     Memory and time are O(joins) but for large tie blocks: a block of a joins has a (a - 1)
     pairs within it.
     """
-    rows = build_prefixes(joins, targets)
-    block = np.cumsum(rows.starts_block) - 1
+    rows = build_prefixes(joins, targets) if rows is None else rows
+    block = np.cumsum(rows.starts_block, dtype=np.int32) - np.int32(1)
     size = np.bincount(block)
     share = 1.0 / size[block]
-    is_first, is_last = _ends(rows)
+    has_row = np.diff(rows.offsets) > 0
+    is_first, is_last = (_in_block_of(ends[has_row], block, rows)
+                         for ends in (rows.offsets[:-1], rows.offsets[1:] - 1))  # fmt: skip
     reached = rows.label == 1
     converts = np.unique(joins.user()[targets.mask[joins.group]])
-    has_row = np.diff(rows.offsets) > 0
     return Chain(
-        moves=_moves(rows, block, size),
+        moves=_moves(rows, share, size),
         starts=_weighed(rows, share, is_first),
         to_target=_weighed(rows, share, is_last & reached),
         to_end=_weighed(rows, share, is_last & ~reached),
@@ -89,24 +89,24 @@ def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
     )
 
 
-def _ends(rows: Prefixes) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Rows of each user's first block, and of the last."""
-    before = rows.blocks_before()
-    most = np.zeros(rows.n_users, np.int64)
-    np.maximum.at(most, rows.user(), before)
-    return before == 0, before == most[rows.user()]
+def _in_block_of(at: Int64, block: Int32, rows: Prefixes) -> Mask:
+    """Whether each row is in the block of one row of its user, given for users with any."""
+    counts = np.diff(rows.offsets)
+    return np.asarray(np.repeat(block[at], counts[counts > 0]) == block)
 
 
-def _weighed(rows: Prefixes, share: Float64, of: npt.NDArray[np.bool_]) -> Float64:
+def _weighed(rows: Prefixes, share: Float64, of: Mask) -> Float64:
     return sum_by_group(rows.group[of], share[of], rows.n_groups)
 
 
-def _moves(rows: Prefixes, block: Int64, size: Int64) -> sparse.csr_array:
+def _moves(rows: Prefixes, share: Float64, size: Int64) -> sparse.csr_array:
     """Transitions from block to next block, and within blocks."""
-    n_blocks, share = len(size), 1.0 / size[block]
-    shape = (n_blocks, rows.n_groups)
-    members = sparse.csr_array((share, (block, rows.group)), shape=shape)
-    user = rows.user()[rows.starts_block]
+    first = np.flatnonzero(rows.starts_block)
+    places = np.append(first, len(rows.group)).astype(np.int32)
+    shape = (len(size), rows.n_groups)
+    members = sparse.csr_array((share, rows.group, places), shape=shape, copy=True)
+    members.sort_indices()
+    user = rows.user()[first]
     follows = np.flatnonzero(user[1:] == user[:-1])
     between = members[follows].T @ members[follows + 1]
     shared = np.flatnonzero(size > 1)
