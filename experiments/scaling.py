@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from experiments.cost_figures import draw_memory, draw_time
-from experiments.machine import bandwidth, gather_rate
+from experiments.machine import bandwidth, gather_rate, page_rate
 from experiments.memory import peak_mib, resident_mib, restart_peak
 from experiments.scaling_model import exponents_table, limits_table, projections
 from experiments.stages import STAGES, Prepared, Size, draw_to
@@ -62,7 +62,8 @@ COLUMNS = {
     "joins": pa.int64(), "threads": pa.int64(), "rows": pa.int64(), "evaluations": pa.int64(),
     "repeats": pa.int64(), "seconds": pa.float64(), "cpu_seconds": pa.float64(),
     "start_mib": pa.float64(), "base_mib": pa.float64(), "added_mib": pa.float64(),
-    "bandwidth_gb": pa.float64(), "reads_m": pa.float64(), "status": pa.string(),
+    "bandwidth_gb": pa.float64(), "pages_gb": pa.float64(), "reads_m": pa.float64(),
+    "user_reads_m": pa.float64(), "status": pa.string(),
 }  # fmt: skip
 
 
@@ -87,7 +88,10 @@ def measure(name: str, size: Size) -> dict[str, Any]:
     _warm(name, size)
     start = resident_mib()
     prepared = stage.prepare(size)
-    limits = {"bandwidth_gb": bandwidth() / 1e9, "reads_m": gather_rate(size.groups) / 1e6}
+    limits = {
+        "bandwidth_gb": bandwidth() / 1e9, "pages_gb": page_rate() / 1e9,
+        "reads_m": gather_rate(size.groups) / 1e6, "user_reads_m": gather_rate(size.users) / 1e6,
+    }  # fmt: skip
     base = resident_mib()
     restart_peak()
     timed = _time(prepared)

@@ -11,9 +11,11 @@ each point: c1 is what a join costs whatever the groups, c2 how many reads it wa
 stage that was measured over users alone has c0, c1, m0 and m1. A cluster of W workers that
 each hold J / W joins takes, with E evaluations and a network of bandwidth N and latency l,
 
-    E T(J / W) + E (B W / N + l),
+    E T(J / W) + E (B / N + l),
 
-B the bytes of each worker and evaluation, to and fro, over the scheduler's one line.
+B the bytes of an evaluation over the scheduler's one line: each worker gets the point, and the
+gradients of the chunks of rows come back, as many as they are however many workers hold them;
+more workers than there are chunks to hold do not share a fit.
 """
 
 from __future__ import annotations
@@ -49,31 +51,36 @@ class Shared:
     Parameters
     ----------
     floats
-        Numbers of eight bytes per group that a worker sends for each evaluation.
+        Numbers of eight bytes per group that come back for each evaluation: from each worker,
+        or, where there are chunks, from each chunk.
     evaluations
         How often; 0 takes the measured number of the stage's largest point.
-    back
-        Whether as many come back (weights) each time.
+    chunks
+        Of rows, each with a gradient of its own; each worker gets a number per group as well.
+    most
+        Workers that can share the work.
     """
 
     floats: int
     evaluations: int
-    back: bool
+    chunks: int = 0
+    most: int = 10**9
 
 
+_BESIDE = {"bandwidth_gb": 1, "pages_gb": 1, "reads_m": 0, "user_reads_m": 0}
 # Stages that take another way for small logs: the model speaks of more joins than these.
 LARGE_FROM = {"cross-fit": 5_000_000, "on disk: spike": 5_000_000}
 # Stages whose memory is what they are allowed to take, whatever the log.
 BOUNDED = {"convert", "on disk: spike"}
 # Reading, writing and laying out rows need no word from others once users are dealt out.
 SHARED = {
-    "read": Shared(0, 1, back=False),
-    "prefixes": Shared(0, 1, back=False),
-    "train": Shared(1, 0, back=True),
-    "score": Shared(1, 1, back=False),
-    "spike": Shared(7, 1, back=False),
-    "cases": Shared(0, 1, back=False),
-    "self-controlled fit": Shared(1, 0, back=True),
+    "read": Shared(0, 1),
+    "prefixes": Shared(0, 1),
+    "train": Shared(1, 0, chunks=16, most=16),
+    "score": Shared(1, 1),
+    "spike": Shared(7, 1),
+    "cases": Shared(0, 1),
+    "self-controlled fit": Shared(1, 0, chunks=16, most=4),
 }
 
 
@@ -141,22 +148,20 @@ def limits_table(rows: list[Row]) -> str:
             found = _measured(rows, stage, series)
             if not found:
                 continue
-            row, needs = found[-1], STAGES[stage]
+            row, needs = found[-1], STAGES[stage].needs
             each = row["seconds"] / row["rows"] / row["evaluations"]
-            least = (needs.row_bytes / (row["bandwidth_gb"] * 1e9)
-                     + needs.row_visits / (row["reads_m"] * 1e6))  # fmt: skip
-            stated = f"{needs.row_bytes:.0f} B + {needs.row_visits:.0f} reads"
+            least = needs.seconds(row) / row["rows"] if needs else 0.0
+            beside = (f"{row[name]:,.{digits}f}" for name, digits in _BESIDE.items())
             lines.append([
-                stage, f"{row['rows']:,}", f"{row['groups']:,}", f"{each * 1e9:.2f}",
-                f"{1e-6 / each:,.1f}", stated if least else "not stated",
-                f"{least * 1e9:.2f}" if least else "–",
-                f"{each / least:.1f}" if least else "–",
-                f"{each * row['reads_m'] * 1e6:,.0f}",
-                f"{row['bandwidth_gb']:.1f}; {row['reads_m']:,.0f}",
+                stage, f"{row['rows']:,}", f"{row['groups']:,}", f"{row['evaluations']}",
+                f"{each * 1e9:.2f}", f"{row['cpu_seconds'] / row['seconds']:.2f}",
+                str(needs) if needs else "not stated",
+                f"{least * 1e9:.2f}" if needs else "–",
+                f"{each / least:.1f}" if needs else "–", "; ".join(beside),
             ])  # fmt: skip
-    header = ["stage", "rows", "groups", "ns a row and evaluation", "M rows/s", "least needed",
-              "ns for that", "times the limit", "in random reads",
-              "measured beside it: GB/s; M reads/s"]  # fmt: skip
+    header = ["stage", "rows", "groups", "evaluations", "ns a row and evaluation", "cores at work",
+              "least needed for a row", "ns for that", "times the limit",
+              "measured beside it: GB/s; new pages GB/s; M reads/s by group; by user"]  # fmt: skip
     return markdown(header, lines)
 
 
@@ -287,9 +292,10 @@ def _clusters(rows: list[Row]) -> str:
             cells = [stage, _power(joins)]
             for workers in WORKERS:
                 sent, talk = _communication(SHARED[stage], cost, workers)
-                work = cost.evaluations * cost.seconds(joins / workers, GROUPS, reads)
+                share = joins / min(workers, SHARED[stage].most)
+                work = cost.evaluations * cost.seconds(share, GROUPS, reads)
                 cells += [f"{_duration(work)} + {_duration(talk)}",
-                          _room(cost.gib(joins / workers, GROUPS)),
+                          _room(cost.gib(share, GROUPS)),
                           f"{sent / 2**30:.2g} GiB"]  # fmt: skip
             lines.append(cells)
     header = ["stage", "joins", *(f"{w} workers: {what}" for w in WORKERS
@@ -299,8 +305,9 @@ def _clusters(rows: list[Row]) -> str:
 
 def _communication(shared: Shared, cost: Cost, workers: int) -> tuple[float, float]:
     """Bytes over the scheduler's line in all, and the seconds that they take."""
-    times = shared.evaluations or cost.evaluations
-    sent = times * 8.0 * shared.floats * GROUPS * workers * (2 if shared.back else 1)
+    times, workers = shared.evaluations or cost.evaluations, min(workers, shared.most)
+    answers = shared.chunks + workers if shared.chunks else shared.floats * workers
+    sent = times * 8.0 * answers * GROUPS
     return sent, sent / NETWORK_BYTES + times * LATENCY_SECONDS
 
 
