@@ -30,7 +30,8 @@ from scipy.optimize import nnls
 
 from experiments.cost_figures import LEAST, exponent_interval
 
-__all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "projections"]
+__all__ = ["Cost", "cluster_table", "cost_of", "exponents_table", "limits_table", "markdown",
+           "projections"]  # fmt: skip
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -68,8 +69,6 @@ class Shared:
 
 
 _BESIDE = {"bandwidth_gb": 1, "pages_gb": 1, "reads_m": 0, "user_reads_m": 0}
-# Stages that take another way for small logs: the model speaks of more joins than these.
-LARGE_FROM = {"cross-fit": 5_000_000, "on disk: spike": 5_000_000}
 # Stages whose memory is what they are allowed to take, whatever the log.
 BOUNDED = {"convert", "on disk: spike"}
 # Reading, writing and laying out rows need no word from others once users are dealt out.
@@ -165,6 +164,32 @@ def limits_table(rows: list[Row]) -> str:
     return markdown(header, lines)
 
 
+def cluster_table(rows: list[Row]) -> str:
+    """Fits on workers as ``cluster.py`` measured them, beside what the model says of their bytes.
+
+    ``rows``: as text, as they stand in its file.
+    """
+    lines, alone = [], {}
+    for row in rows:
+        seconds = float(row["setup_seconds"]) + float(row["fit_seconds"])
+        workers, each = int(row["workers"]), float(row["bytes_per_evaluation"])
+        if workers == 0:
+            alone[row["fit"]] = seconds
+        groups = int(row["groups"])
+        said = 8.0 * groups * (workers + 16) if workers else 0.0
+        lines.append([
+            row["fit"], f"{int(row['joins']):,}", f"{groups:,}",
+            f"{workers} workers" if workers else f"this process, {row['threads']} threads",
+            row["rate"] if workers else "–", row["evaluations"], f"{seconds:.2f}",
+            f"{alone[row['fit']] / seconds:.2f}", f"{each / 1e3:,.0f}" if workers else "–",
+            f"{said / 1e3:,.0f}" if workers else "–",
+        ])  # fmt: skip
+    header = ["fit", "joins", "groups", "who", "line", "evaluations", "seconds",
+              "times as fast as one process on all cores", "kB an evaluation",
+              "by the formula"]  # fmt: skip
+    return markdown(header, lines)
+
+
 def projections(rows: list[Row]) -> str:
     """Time and memory for 10^9 and 10^10 joins on one machine and on clusters."""
     return "\n\n".join([_costs(rows), _one_machine(rows), _clusters(rows)])
@@ -203,8 +228,7 @@ class Cost:
 
 def cost_of(rows: list[Row], stage: str) -> Cost:
     """Fit the model of a stage."""
-    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"
-             and _joins_of(row) > LARGE_FROM.get(stage, 0)]  # fmt: skip
+    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"]
     joins = np.array([_joins_of(row) for row in found])
     groups, reads, seconds, evaluations = (
         np.array([row[name] for row in found], float)
@@ -245,12 +269,7 @@ def _reads(rows: list[Row]) -> float:
 
 def _modelled(rows: list[Row]) -> list[str]:
     known = [s for s in _stages(rows) if s != "draw world" and "one evaluation" not in s]
-    return [s for s in known if len(_large(rows, s)) > 1]
-
-
-def _large(rows: list[Row], stage: str) -> list[Row]:
-    found = _measured(rows, stage, _series_of(rows, stage))
-    return [row for row in found if _joins_of(row) > LARGE_FROM.get(stage, 0)]
+    return [s for s in known if len(_measured(rows, s, _series_of(rows, s))) > 1]
 
 
 def _costs(rows: list[Row]) -> str:

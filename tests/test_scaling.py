@@ -57,15 +57,6 @@ def test_cost__of_a_stage_measured_over_users_has_no_part_of_the_groups() -> Non
     assert cost.time == pytest.approx([0.0, 1e-6, 0.0, 0.0], abs=1e-12)
 
 
-def test_cost__of_a_stage_with_another_way_for_small_logs_leaves_those_out() -> None:
-    slow = [_row("cross-fit", "joins", joins, 5_000, seconds=100.0) for joins in (10**5, 10**6)]
-    large = [row | {"stage": "cross-fit"} for row in ROWS if row["joins"] > 5_000_000]
-    cost = scaling_model.cost_of([*slow, *large], "cross-fit")
-    assert cost.points == len(large)
-    assert cost.worst < 1e-9
-    assert scaling_model._modelled(slow) == []
-
-
 def test_projection__counts_what_workers_send_to_and_fro() -> None:
     cost = scaling_model.cost_of(ROWS, "train")
     sent, seconds = scaling_model._communication(scaling_model.SHARED["train"], cost, 8)
@@ -95,6 +86,20 @@ def test_tables__hold_every_stage_and_what_did_not_finish() -> None:
     projected = scaling_model.projections(rows)
     assert "10^10 joins: memory" in projected
     assert "too much" in projected
+
+
+def test_cluster_table__sets_workers_beside_one_process_and_bytes_beside_the_formula() -> None:
+    def row(workers: int, threads: int, seconds: float, sent: float) -> dict[str, str]:
+        given = {"fit": "train", "joins": 10**6, "groups": 5_000, "workers": workers,
+                 "threads": threads, "rate": "1gbit", "evaluations": 12, "setup_seconds": 0.5,
+                 "fit_seconds": seconds, "bytes_per_evaluation": sent}  # fmt: skip
+        return {name: str(value) for name, value in given.items()}
+
+    table = scaling_model.cluster_table([row(0, 2, 1.5, 0.0), row(2, 1, 3.5, 7.5e5)])
+    one, two = table.splitlines()[2:]
+    assert "this process, 2 threads | – | 12 | 2.00 | 1.00 | – | –" in one
+    # 40 kB to each of two workers and from each of sixteen chunks.
+    assert "2 workers | 1gbit | 12 | 4.00 | 0.50 | 750 | 720" in two
 
 
 def test_table__is_read_back_as_it_was_stored(tmp_path: Path) -> None:
