@@ -31,7 +31,7 @@ GROUPS, FEWEST_EVENTS = 20, 50
 
 def conditional_input(scale: float) -> Arrays:
     """The calendar's clock, cases of one event: conditional Poisson and logit are then one."""
-    log, targets, columns = _log_and_columns(scale, every=None)
+    log, targets, columns = _log_and_columns(int(20_000 * scale), every=None)
     candidate = np.isin(np.arange(log.n_groups), columns)
     slots = build_slots(log, targets, candidate, clock="calendar")
     return _given(select_cases(slots, slots.counts() == 1), columns)
@@ -39,13 +39,13 @@ def conditional_input(scale: float) -> Arrays:
 
 def operational_input(scale: float) -> Arrays:
     """The clock of joins, any number of events a case, effects of position and calendar."""
-    log, targets, columns = _log_and_columns(scale, every=50)
+    # Fewer users: the exact likelihood takes others their time.
+    log, targets, columns = _log_and_columns(int(4_000 * scale), every=50)
     candidate = np.isin(np.arange(log.n_groups), columns)
     return _given(build_slots(log, targets, candidate), columns)
 
 
-def _log_and_columns(scale: float, every: int | None) -> tuple[Any, Any, Any]:
-    users = int(20_000 * scale)
+def _log_and_columns(users: int, every: int | None) -> tuple[Any, Any, Any]:
     offsets, group, time = draw_log(users, 500, users * 10)
     log = log_of(offsets, group, time, groups=500)
     targets = targets_of(500).mask if every is None else np.arange(500) % every == 0

@@ -327,7 +327,7 @@ WORKS: Mapping[str, Work] = {
                         rows_.operational_input, rows_.conditional_size, "conditional",
                         (Peer("R survival, `clogit` exact", "", "clogit.py", "exact"),
                          Peer("R survival, `clogit` Efron", "", "clogit.py", "efron"),
-                         _STATSMODELS[0]), rows_.same_beta, small=0.1),
+                         _STATSMODELS[0]), rows_.same_beta, small=0.25),
     "lists": Work("the twenty nearest groups of every group", rows_.lists_input, _log_size,
                   "lists",
                   (Peer("implicit, cosine", "implicit", "recommended_lists.py", "cosine"),

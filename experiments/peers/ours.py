@@ -153,7 +153,10 @@ def convert(given: Arrays) -> Answer:
 
     def digest() -> int:
         log = JoinLog.open(folder)
-        user, group = (names.to_numpy().astype(np.int64) for names in (log.users, log.groups))
+        user, group = (
+            names.to_numpy(zero_copy_only=False).astype(np.int64)
+            for names in (log.users, log.groups)
+        )
         return digest_of(user[log.user()], group[log.group], log.time.astype(np.int64))
 
     return work
