@@ -129,17 +129,19 @@ def lists_input(scale: float) -> Arrays:
 
 
 def same_lists(_given: Arrays, ours: Answer, theirs: Answer) -> str:
-    """How many groups two lists share; and how far cosines differ that are in both."""
-    shared, largest = 0, 0.0
-    for a, b, x, y in zip(ours["group"], theirs["group"], ours["cosine"], theirs["cosine"],
-                          strict=True):  # fmt: skip
-        _, i, j = np.intersect1d(a[a >= 0], b[b >= 0], return_indices=True)
-        shared += len(i)
-        largest = max(largest, float(np.abs(x[a >= 0][i] - y[b >= 0][j]).max(initial=0.0)))
+    """How many groups two lists share, and how far the cosines at a place differ.
+
+    Among equal cosines either may choose: what stands at a place is then another group.
+    """
+    pairs = zip(ours["group"], theirs["group"], strict=True)
+    shared = sum(len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in pairs)
     share = shared / int((ours["group"] >= 0).sum())
     if "another" in theirs:
         return f"another method: lists share {share:.1%}"
-    return f"lists share {share:.3%} (ties differ); cosines: largest difference {largest:.1e}"
+    largest = float(np.abs(ours["cosine"] - theirs["cosine"]).max())
+    return (
+        f"cosine at each place: largest difference {largest:.1e}; lists share {share:.1%}, by ties"
+    )
 
 
 def convert_input(scale: float) -> Arrays:
