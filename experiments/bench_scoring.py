@@ -52,7 +52,7 @@ def draw(joins: int, groups: int) -> tuple[Prefixes, Float64]:
     label = np.repeat(rng.random(len(counts)) < 0.03, counts).astype(np.int8)
     rows = Prefixes(
         offsets, group.astype(np.int32), time_, starts, np.append(starts[1:], True), label,
-        np.arange(n), np.zeros(len(counts)), groups,
+        np.zeros(len(counts)), groups,
     )  # fmt: skip
     return rows, rng.normal(0.0, 0.3, groups)
 

@@ -368,7 +368,7 @@ STAGES: Mapping[str, Stage] = {
     "direct effects": Stage(_direct_effects, simulated=True),
     "read": Stage(_reading, needs=Needs(20.0 + _SORT, new=8.0, visits=1.0, user_visits=1.0)),
     "write": Stage(_writing),
-    "prefixes": Stage(_prefix_layout, needs=Needs(8.0 + 19.0, new=19.0)),
+    "prefixes": Stage(_prefix_layout, needs=Needs(8.0 + 11.0, new=11.0)),
     "train, one evaluation": Stage(_training_evaluation, needs=_TRAIN_ONCE),
     "train": Stage(_training_fit, needs=_TRAIN),
     "cross-fit": Stage(_cross_fit, needs=_TRAIN),
