@@ -101,18 +101,23 @@ def _weighed(rows: Prefixes, share: Float64, of: Mask) -> Float64:
 
 def _moves(rows: Prefixes, share: Float64, size: Int64) -> sparse.csr_array:
     """Transitions from block to next block, and within blocks."""
-    first = np.flatnonzero(rows.starts_block)
-    places = np.append(first, len(rows.group)).astype(np.int32)
-    shape = (len(size), rows.n_groups)
-    members = sparse.csr_array((share, rows.group, places), shape=shape, copy=True)
-    members.sort_indices()
+    group, n = rows.group, rows.n_groups
+    if len(size) == 0:
+        return sparse.csr_array((n, n))
+    first = np.flatnonzero(rows.starts_block).astype(np.int32)
     user = rows.user()[first]
-    follows = np.flatnonzero(user[1:] == user[:-1])
-    between = members[follows].T @ members[follows + 1]
+    places = np.append(first, np.int32(len(group)))
+    second, last, shape = places[1], places[-2], (len(size) - 1, n)
+    # A user's last block is followed by none: its shares count zero.
+    follows = np.repeat(user[1:] == user[:-1], size[:-1])
+    before = sparse.csr_array((share[:last] * follows, group[:last], places[:-1]), shape=shape)
+    after = sparse.csr_array((share[second:], group[second:], places[1:] - second), shape=shape)
+    between = before.T @ after
     shared = np.flatnonzero(size > 1)
-    ones = members[shared]
+    members = sparse.csr_array((share, group, places), shape=(len(size), n))[shared]
+    ones = members.copy()
     ones.data = np.ones_like(ones.data)
-    within = sparse.csr_array(members[shared].T @ ones)
+    within = sparse.csr_array(members.T @ ones)
     within.setdiag(0.0)
     moves = sparse.csr_array(between + within)
     moves.eliminate_zeros()
