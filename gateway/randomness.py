@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from gateway.arrays import UInt64
 # Below so many names, a second's worth, a kernel is not worth compiling.
 _MANY = 1 << 20
 _CHUNKS = 16
+_BATCH = 1 << 12
 
 
 def hash_names(names: Sequence[str] | pa.StringArray, *, seed: int) -> UInt64:
@@ -42,23 +44,25 @@ def hash_names(names: Sequence[str] | pa.StringArray, *, seed: int) -> UInt64:
 
 
 def _one_by_one(names: Iterable[str], seed: int) -> UInt64:
-    key = seed.to_bytes(8, "little")
-    digests = b"".join(
-        hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-        for name in names
-    )
+    key, digests = seed.to_bytes(8, "little"), bytearray()
+    for name in names:
+        text = name.encode("utf-8", "surrogatepass")
+        digests += hashlib.blake2b(text, digest_size=8, key=key).digest()
     return np.frombuffer(digests, dtype="<u8")
 
 
 def _of_array(names: pa.StringArray, seed: int) -> UInt64:
+    # As Python's own texts, of which each takes seven times as many bytes, a few at a time.
+    slices = (names.slice(k, _BATCH) for k in range(0, len(names), _BATCH))
+    texts = chain.from_iterable(some.to_pylist() for some in slices)
     if len(names) < _MANY:
-        return _one_by_one(names.to_pylist(), seed)
+        return _one_by_one(texts, seed)
     # Late: a few names do without.
     from gateway._numba import is_compiled  # noqa: PLC0415
     from gateway.name_hash_kernels import hash_texts  # noqa: PLC0415
 
     if not is_compiled():
-        return _one_by_one(names.to_pylist(), seed)
+        return _one_by_one(texts, seed)
     _, offsets, text = names.buffers()
     words = np.empty(len(names), np.uint64)
     hash_texts(

@@ -63,7 +63,7 @@ def test_score_joins__mapped_has_the_bits_of_memory(folder, tmp_path, options) -
     _, expected, _, got = _both(folder, tmp_path, **options)
     for name in COLUMNS:
         assert getattr(got, name).tobytes() == getattr(expected, name).tobytes(), name
-    for name in ("group", "time", "starts_block", "ends_block", "label", "join", "offsets"):
+    for name in ("group", "time", "starts_block", "ends_block", "label", "offsets"):
         ours, theirs = getattr(got.prefixes, name), getattr(expected.prefixes, name)
         np.testing.assert_array_equal(ours, theirs)
     assert got.quality == expected.quality

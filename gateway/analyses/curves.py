@@ -131,7 +131,7 @@ def _curve(
     i = np.arange(rows.offsets[u], rows.offsets[u + 1])
     mine = np.arange(joins.offsets[u], joins.offsets[u + 1])
     end = mine[targets.mask[joins.group[mine]]][:1]
-    join = np.concatenate([rows.join[i], end])
+    join = np.concatenate([mine[: len(i)], end])
     group = joins.group[join]
     n_end = len(end)
     gap = [None] * n_end

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import HittingOptions, MarkovRemovalOptions
 from gateway.detect.detection import Detection, Findings, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
@@ -56,22 +56,23 @@ class Chain:
         return moves, self.starts / self.n_paths, self.to_target * scale
 
 
-def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
-    """Count the transitions of a log.
+def build_chain(joins: JoinLog, targets: TargetSet, *, rows: Prefixes | None = None) -> Chain:
+    """Count the transitions of a log; ``rows``: its prefixes, where they are there already.
 
     Memory and time are O(joins) but for large tie blocks: a block of a joins has a (a - 1)
     pairs within it.
     """
-    rows = build_prefixes(joins, targets)
-    block = np.cumsum(rows.starts_block) - 1
+    rows = build_prefixes(joins, targets) if rows is None else rows
+    block = np.cumsum(rows.starts_block, dtype=np.int32) - np.int32(1)
     size = np.bincount(block)
     share = 1.0 / size[block]
-    is_first, is_last = _ends(rows)
+    has_row = np.diff(rows.offsets) > 0
+    is_first, is_last = (_in_block_of(ends[has_row], block, rows)
+                         for ends in (rows.offsets[:-1], rows.offsets[1:] - 1))  # fmt: skip
     reached = rows.label == 1
     converts = np.unique(joins.user()[targets.mask[joins.group]])
-    has_row = np.diff(rows.offsets) > 0
     return Chain(
-        moves=_moves(rows, block, size),
+        moves=_moves(rows, share, size),
         starts=_weighed(rows, share, is_first),
         to_target=_weighed(rows, share, is_last & reached),
         to_end=_weighed(rows, share, is_last & ~reached),
@@ -80,30 +81,35 @@ def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
     )
 
 
-def _ends(rows: Prefixes) -> tuple[Mask, Mask]:
-    """Rows of each user's first block, and of the last."""
-    before = rows.blocks_before()
-    most = np.zeros(rows.n_users, np.int64)
-    np.maximum.at(most, rows.user(), before)
-    return before == 0, before == most[rows.user()]
+def _in_block_of(at: Int64, block: Int32, rows: Prefixes) -> Mask:
+    """Whether each row is in the block of one row of its user, given for users with any."""
+    counts = np.diff(rows.offsets)
+    return np.asarray(np.repeat(block[at], counts[counts > 0]) == block)
 
 
 def _weighed(rows: Prefixes, share: Float64, of: Mask) -> Float64:
     return sum_by_group(rows.group[of], share[of], rows.n_groups)
 
 
-def _moves(rows: Prefixes, block: Int64, size: Int64) -> sparse.csr_array:
+def _moves(rows: Prefixes, share: Float64, size: Int64) -> sparse.csr_array:
     """Transitions from block to next block, and within blocks."""
-    n_blocks, share = len(size), 1.0 / size[block]
-    shape = (n_blocks, rows.n_groups)
-    members = sparse.csr_array((share, (block, rows.group)), shape=shape)
-    user = rows.user()[rows.starts_block]
-    follows = np.flatnonzero(user[1:] == user[:-1])
-    between = members[follows].T @ members[follows + 1]
+    group, n = rows.group, rows.n_groups
+    if len(size) == 0:
+        return sparse.csr_array((n, n))
+    first = np.flatnonzero(rows.starts_block).astype(np.int32)
+    user = rows.user()[first]
+    places = np.append(first, np.int32(len(group)))
+    second, last, shape = places[1], places[-2], (len(size) - 1, n)
+    # A user's last block is followed by none: its shares count zero.
+    follows = np.repeat(user[1:] == user[:-1], size[:-1])
+    before = sparse.csr_array((share[:last] * follows, group[:last], places[:-1]), shape=shape)
+    after = sparse.csr_array((share[second:], group[second:], places[1:] - second), shape=shape)
+    between = before.T @ after
     shared = np.flatnonzero(size > 1)
-    ones = members[shared]
+    members = sparse.csr_array((share, group, places), shape=(len(size), n))[shared]
+    ones = members.copy()
     ones.data = np.ones_like(ones.data)
-    within = sparse.csr_array(members[shared].T @ ones)
+    within = sparse.csr_array(members.T @ ones)
     within.setdiag(0.0)
     moves = sparse.csr_array(between + within)
     moves.eliminate_zeros()
@@ -132,16 +138,16 @@ def _iterate(step: Callable[[Float64], Float64], start: Float64) -> Float64:
     return x
 
 
-def _findings(score: Float64, joins: JoinLog, targets: TargetSet, **extra: Float64) -> Findings:
+def _findings(score: Float64, rows: Prefixes, **extra: Float64) -> Findings:
     """Return what is the estimate too, without interval or test, with its joiners and events."""
-    rows, unknown = build_prefixes(joins, targets), np.full(joins.n_groups, np.nan)
+    unknown = np.full(rows.n_groups, np.nan)
     return Findings(
         score=score,
         estimate=score,
         ci_low=unknown,
         ci_high=unknown,
-        n_joiners=count_by_group(rows.group, joins.n_groups),
-        n_events=count_by_group(rows.group[rows.label == 1], joins.n_groups),
+        n_joiners=count_by_group(rows.group, rows.n_groups),
+        n_events=count_by_group(rows.group[rows.label == 1], rows.n_groups),
         extra=extra,
     )
 
@@ -201,14 +207,15 @@ def detect_markov_removal(
     chains", theorems 3.2.4 and 3.5.7, for N.
     """
     options = options or MarkovRemovalOptions()
-    chain = build_chain(joins, targets)
+    rows = build_prefixes(joins, targets)
+    chain = build_chain(joins, targets, rows=rows)
     moves, starts, gain = chain.probabilities()
     hitting, visits = solve_forward(moves, gain), solve_visits(moves, starts)
     overall = float(starts @ hitting) + chain.direct / chain.n_paths
     returns = mean_returns(moves, visits, exact=joins.n_groups <= options.exact_groups)
     visited = visits / returns
     effect = visited * hitting / overall if overall > 0.0 else np.zeros(joins.n_groups)
-    found = _findings(effect, joins, targets, visited=visited, hitting=hitting)
+    found = _findings(effect, rows, visited=visited, hitting=hitting)
     return found.rank(MARKOV_REMOVAL, joins, targets, min_joiners=options.min_joiners)
 
 
@@ -284,12 +291,13 @@ def detect_by_hitting(
     "Topic-sensitive PageRank", WWW.
     """
     options = options or HittingOptions()
-    chain = build_chain(joins, targets)
+    rows = build_prefixes(joins, targets)
+    chain = build_chain(joins, targets, rows=rows)
     moves, _, gain = chain.probabilities()
     hitting = solve_forward(moves, gain)
     pagerank = _walk_back(chain, damping=options.damping)
     found = _findings(
-        hitting if options.measure == "hitting" else pagerank, joins, targets,
+        hitting if options.measure == "hitting" else pagerank, rows,
         hitting=hitting, pagerank=pagerank,
     )  # fmt: skip
     return found.rank(HITTING, joins, targets, min_joiners=options.min_joiners)

@@ -27,6 +27,7 @@ from gateway.detect.spike_kernels import (
     add_by_group,
     add_shift,
     add_tables,
+    mark_spikes,
     own_history_z,
     place_in_cells,
     standardise,
@@ -251,10 +252,9 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
         return np.zeros(0, bool)
     z = standardised_jumps(scores)
     least = float(quantiles(z, quantile)[0]) - _ROUNDING
-    found = np.empty(len(z), bool)
-    for rows, part in scores.parts():
-        rises = (z[rows] > _ROUNDING) & (part.after > part.before)
-        np.logical_and(z[rows] >= least, rises, out=found[rows])
+    found = np.empty(len(z), np.bool_)
+    bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
+    mark_spikes(bounds, z, scores.before, scores.after, least, _ROUNDING, found)
     return found
 
 

@@ -197,6 +197,20 @@ def standardise(bounds, cell, before, after, mean, sd, z):  # type: ignore[no-un
 
 
 @inner_kernel
+def _mark(z, before, after, least, rounding, found):  # type: ignore[no-untyped-def]
+    for i in range(len(z)):
+        found[i] = (z[i] >= least) & (z[i] > rounding) & (after[i] > before[i])
+
+
+@parallel_kernel
+def mark_spikes(bounds, z, before, after, least, rounding, found):  # type: ignore[no-untyped-def]
+    """Fill which rows rise, by a z above ``rounding`` and not below ``least``."""
+    for c in prange(len(bounds) - 1):
+        first, end = bounds[c], bounds[c + 1]
+        _mark(z[first:end], before[first:end], after[first:end], least, rounding, found[first:end])
+
+
+@inner_kernel
 def _sum_fold(k, offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
     for u in range(len(fold)):
         if fold[u] == k:
