@@ -14,6 +14,7 @@ Run: python experiments/big_log.py DIR [--users 10000000] [--groups 100000] [--s
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ EFFECT = 0.15
 DELAY = 30.0
 FIRST_DAY = 18_262  # 2020-01-01
 BLOCK = 1_000_000
+SCHEMA = pa.schema([("user", pa.int32()), ("group", pa.int32()), ("time", pa.date32())])
 
 
 def group_weights(groups: int) -> npt.NDArray[np.float64]:
@@ -80,28 +82,39 @@ def draw_block(rng: np.random.Generator, users: int, groups: int) -> tuple[Int64
 
 
 def write_log(folder: Path, *, users: int, groups: int, seed: int) -> int:
-    """Write the parts, ``targets.txt`` and ``gateways.txt``; return the number of joins."""
-    pieces: list[list[tuple[npt.NDArray[np.int32], ...]]] = [[] for _ in range(PARTS)]
-    for first in range(0, users, BLOCK):
-        rng = np.random.default_rng([seed, first])
-        user, group, day = draw_block(rng, min(BLOCK, users - first), groups)
-        part = day * PARTS // DAYS
-        for k in range(PARTS):
-            rows = part == k
-            columns = (user[rows] + first, group[rows], day[rows] + FIRST_DAY)
-            pieces[k].append(tuple(column.astype(np.int32) for column in columns))
+    """Write the parts, ``targets.txt`` and ``gateways.txt``; return the number of joins.
+
+    Joins wait in a file for each day, so that only a block of users is held in memory.
+    """
     (folder / "log").mkdir(parents=True, exist_ok=True)
-    joins = 0
-    for k, piece in enumerate(pieces):
-        user_, group_, day_ = (np.concatenate(c) for c in zip(*piece, strict=True))
-        order = np.argsort(day_.astype(np.int16), kind="stable")
-        table = pa.table({"user": user_[order], "group": group_[order],
-                          "time": pa.array(day_[order]).cast(pa.date32())})  # fmt: skip
-        pyarrow.parquet.write_table(table, folder / "log" / f"part-{k:05d}.parquet")
-        joins += len(order)
-        piece.clear()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        days = [Path(scratch) / str(day) for day in range(DAYS)]
+        for first in range(0, users, BLOCK):
+            rng = np.random.default_rng([seed, first])
+            user, group, day = draw_block(rng, min(BLOCK, users - first), groups)
+            order = np.argsort(day.astype(np.int16), kind="stable")
+            rows = np.stack([user + first, group], axis=1).astype(np.int32)[order]
+            ends = np.searchsorted(day[order], np.arange(1, DAYS))
+            for path, some in zip(days, np.split(rows, ends), strict=True):
+                with path.open("ab") as stream:
+                    stream.write(some.tobytes())
+        joins = sum(_write_part(folder, k, days) for k in range(PARTS))
     for name, some in zip(("targets", "gateways"), planted(groups), strict=True):
         (folder / f"{name}.txt").write_text("".join(f"{g}\n" for g in some))
+    return joins
+
+
+def _write_part(folder: Path, k: int, days: list[Path]) -> int:
+    """Write the joins of a twelfth of the days, and forget where they waited."""
+    joins = 0
+    with pyarrow.parquet.ParquetWriter(folder / "log" / f"part-{k:05d}.parquet", SCHEMA) as writer:
+        for day in range(k * DAYS // PARTS, (k + 1) * DAYS // PARTS):
+            rows = np.fromfile(days[day], np.int32).reshape(-1, 2)
+            time = np.full(len(rows), day + FIRST_DAY, np.int32)
+            columns = [rows[:, 0].copy(), rows[:, 1].copy(), pa.array(time).cast(pa.date32())]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+            joins += len(rows)
+            days[day].unlink()
     return joins
 
 
