@@ -29,6 +29,7 @@ from gateway.log.numbering import (
     text_keys,
     text_order,
 )
+from gateway.log.sorting import sorted_with_order
 from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
@@ -242,10 +243,9 @@ def _sorted_run(held: list[tuple[Coded, dict[str, Any]]], seen: _Seen) -> pa.Tab
 def _in_order(blocks: list[Coded]) -> tuple[pa.Array, Int64]:
     """Return users in order, as keys of their numbers or as text, and the order of the rows."""
     if all(pa.types.is_integer(users.names.type) for users in blocks):
-        keys = text_keys(np.concatenate([users.names.to_numpy()[users.codes] for users in blocks]))
-        if keys is not None:
-            order = np.argsort(keys)
-            return pa.array(keys[order]), order
+        found = text_keys(np.concatenate([users.names.to_numpy()[users.codes] for users in blocks]))
+        if found is not None:
+            return pa.array(found[0]), found[1]
     numbering = Numbering()
     ids = [numbering.add(users) for users in blocks]
     names = numbering.finish()
@@ -381,13 +381,11 @@ def _numbered(column: pa.ChunkedArray) -> tuple[Int32, pa.StringArray]:
         numbering = Numbering()
         ids = numbering.add(_coded(column))
         return ids, numbering.finish()
-    keys = column.to_numpy()
-    order = np.argsort(keys)
-    ascending = keys[order]
-    first = np.diff(ascending, prepend=-1) != 0
+    keys, order = sorted_with_order(column.to_numpy())
+    first = np.diff(keys, prepend=-1) != 0
     ids = np.empty(len(keys), np.int32)
     ids[order] = np.cumsum(first, dtype=np.int32) - np.int32(1)
-    return ids, names_of_keys(ascending[first])
+    return ids, names_of_keys(keys[first])
 
 
 def _coded(column: pa.ChunkedArray) -> Coded:

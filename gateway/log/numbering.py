@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from gateway.arrays import AnyArray, Int32, Int64, UInt64
 from gateway.errors import LogError
 from gateway.log.messages import shown
+from gateway.log.sorting import sorted_with_order
 
 __all__ = ["Coded", "Dense", "Numbering", "coded", "dense_ids", "inverse", "names_of_keys",
            "numbered_names", "text_keys", "text_order", "texts", "whole_numbers"]  # fmt: skip
@@ -26,6 +27,7 @@ _KEY_BYTES = 8
 # Whole numbers of so many digits have a key that tells the order of their texts.
 _MOST_DIGITS = 17
 _DIGIT_BITS = 5
+_DIGITS_OF_KEY = (1 << _DIGIT_BITS) - 1
 
 
 class Coded(NamedTuple):
@@ -324,33 +326,43 @@ def text_order(names: pa.StringArray) -> Int64:
     return order
 
 
-def text_keys(numbers: Int64) -> Int64 | None:
-    """Return a key of each whole number, int64: the order of keys is that of the texts.
+def text_keys(numbers: Int64) -> tuple[Int64, Int64] | None:
+    """Return keys of whole numbers, int64, sorted, and the order of the numbers.
 
-    The digits stand at the left, filled up with zeros, and then their number: "1" is before
-    "10". None where a number is negative, or has more than 17 digits.
+    The order of keys is that of the texts: the digits stand at the left, filled up with zeros,
+    and then their number, as "1" is before "10". None where a number is negative, or has more
+    than 17 digits.
 
     Examples
     --------
-    >>> np.argsort(text_keys(np.array([2, 10, 1, 100]))).tolist()
-    [2, 1, 3, 0]
+    >>> keys, order = text_keys(np.array([2, 10, 1, 100]))
+    >>> order.tolist(), names_of_keys(keys).to_pylist()
+    ([2, 1, 3, 0], ['1', '10', '100', '2'])
     """
     low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
     if low < 0 or high >= 10**_MOST_DIGITS:
         return None
-    digits = np.ones(len(numbers), np.int64)
-    for k in range(1, len(str(high))):
-        digits += numbers >= 10**k
-    key = np.take(10 ** np.arange(_MOST_DIGITS, -1, -1), digits)
+    short = numbers.astype(np.int32) if high < 2**31 else numbers
+    digits, most = np.ones(len(numbers), np.int8), len(str(high))
+    for k in range(1, most):
+        digits += short >= 10**k
+    # With few digits the key of a row and its place fit into one integer, sorted at once.
+    key = (10 ** np.arange(most, -1, -1))[digits]
     key *= numbers
     key <<= _DIGIT_BITS
     key |= digits
-    return key
+    key, order = sorted_with_order(key)
+    digits = key & _DIGITS_OF_KEY
+    key >>= _DIGIT_BITS
+    key *= 10 ** (_MOST_DIGITS - most)
+    key <<= _DIGIT_BITS
+    key |= digits
+    return key, order
 
 
 def names_of_keys(keys: Int64) -> pa.StringArray:
     """Return the numbers with these ``text_keys``, written out."""
-    digits = keys & ((1 << _DIGIT_BITS) - 1)
+    digits = keys & _DIGITS_OF_KEY
     numbers = (keys >> _DIGIT_BITS) // 10 ** (_MOST_DIGITS - digits)
     return pa.array(numbers).cast(pa.string())
 
