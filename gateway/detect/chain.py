@@ -71,7 +71,7 @@ def build_chain(joins: JoinLog, targets: TargetSet) -> Chain:
     Memory and time are O(joins) but for large tie blocks: a block of a joins has a (a - 1)
     pairs within it.
     """
-    rows = build_prefixes(joins, targets)
+    rows = build_prefixes(joins, targets, seed=None)
     block = np.cumsum(rows.starts_block) - 1
     size = np.bincount(block)
     share = 1.0 / size[block]

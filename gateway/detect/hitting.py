@@ -69,7 +69,7 @@ def detect_by_hitting(
     "Topic-sensitive PageRank", WWW.
     """
     options = options or HittingOptions()
-    chain, rows = build_chain(joins, targets), build_prefixes(joins, targets)
+    chain, rows = build_chain(joins, targets), build_prefixes(joins, targets, seed=None)
     moves, _, gain = chain.probabilities()
     hitting = solve_forward(moves, gain)
     pagerank = _walk_back(chain, damping=options.damping)

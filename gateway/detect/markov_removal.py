@@ -79,7 +79,7 @@ def detect_markov_removal(
     chains", theorems 3.2.4 and 3.5.7, for N.
     """
     options = options or MarkovRemovalOptions()
-    chain, rows = build_chain(joins, targets), build_prefixes(joins, targets)
+    chain, rows = build_chain(joins, targets), build_prefixes(joins, targets, seed=None)
     moves, starts, gain = chain.probabilities()
     hitting, visits = solve_forward(moves, gain), solve_visits(moves, starts)
     overall = float(starts @ hitting) + chain.direct / chain.n_paths

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.self_controlled.depletion import Depletion
@@ -161,9 +162,9 @@ def cases_of(
     has = np.asarray(upto[part.offsets[1:]] > upto[part.offsets[:-1]])
     has &= np.diff(part.offsets) <= most_joins
     if sample is not None:
-        seed, share = sample
+        (seed, share), who = sample, np.flatnonzero(has)
         # The halves of the users are drawn from the same numbers: not from their doubles.
-        has &= name_uniforms(part.users, seed=seed) * 2 % 1 < share
+        has[who] = name_uniforms(part.users.take(pa.array(who)), seed=seed) * 2 % 1 < share
     return has
 
 
