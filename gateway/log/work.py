@@ -21,7 +21,8 @@ from gateway.log.join_log import JoinLog
 from gateway.log.messages import shown
 
 __all__ = ["HERE", "Kept", "Work", "Workers", "check_room", "check_training", "current_work",
-           "new_column", "over_parts", "parse_size", "scratch_folder", "working"]  # fmt: skip
+           "new_column", "over_parts", "parse_size", "room", "scratch_folder",
+           "working"]  # fmt: skip
 
 R = TypeVar("R")
 
@@ -31,6 +32,7 @@ _UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=
 
 # What libraries take beside the work, whatever it is (docs: join logs).
 _RESERVE = 2**25
+_LARGE = 1 / 8
 # Packed rows of a fit, and its weights with what L-BFGS holds of them (docs: join logs).
 _TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
 
@@ -135,6 +137,7 @@ class Work:
 
 _USUAL = Work()
 _WORK: ContextVar[Work] = ContextVar("gateway_work", default=_USUAL)
+_SCRATCH: ContextVar[Path | None] = ContextVar("gateway_scratch", default=None)
 
 
 def current_work() -> Work:
@@ -185,9 +188,11 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
         yield None
         return
     folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=parent))
+    token = _SCRATCH.set(folder)
     try:
         yield folder
     finally:
+        _SCRATCH.reset(token)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -198,6 +203,20 @@ def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> AnyAr
         stream.truncate(size * np.dtype(kind).itemsize)
     # Not read-only: kernels are compiled for arrays that can be written to.
     return np.asarray(np.memmap(path, kind, mode="r+")) if size else np.empty(0, kind)
+
+
+def room(_name: str, kind: npt.DTypeLike, size: int) -> AnyArray:
+    """Return a new array of zeros; a large one in a file that is gone with the array.
+
+    Large is what takes more than an eighth of the memory that the work may take. The file is in
+    the scratch folder, if there is one, else where the system has its temporary files.
+    """
+    memory = _WORK.get().memory
+    if memory is None or size * np.dtype(kind).itemsize <= memory * _LARGE:
+        return np.zeros(size, kind)
+    with tempfile.TemporaryFile(dir=_SCRATCH.get()) as stream:
+        stream.truncate(size * np.dtype(kind).itemsize)
+        return np.asarray(np.memmap(stream, kind, mode="r+"))
 
 
 def check_training(joins: JoinLog) -> None:
