@@ -242,9 +242,11 @@ def opening_of(joins: JoinLog, outcome: Mask) -> float:
 
 def _gaps(part: JoinLog, outcome: Mask) -> Int64:
     """Return the ticks between successive ticks with joins of a part's cases."""
-    kept = np.repeat(cases_of(part, outcome), np.diff(part.offsets))
-    user, gap = part.user()[kept], np.diff(part.time[kept].astype(np.int64))
-    return np.asarray(gap[(user[1:] == user[:-1]) & (gap > 0)])
+    cases, sizes = cases_of(part, outcome), np.diff(part.offsets)
+    gap = np.diff(part.time[np.repeat(cases, sizes)].astype(np.int64), append=0)
+    # The last join of a case stands before the first of another.
+    gap[np.cumsum(sizes[cases]) - 1] = 0
+    return np.asarray(gap[gap > 0])
 
 
 def _bin(position: Int64) -> Int64:
