@@ -6,9 +6,10 @@ them, all within ``--memory``. Resident memory is sampled each second: all of it
 pages of mapped files, which the system takes back when somebody else needs them. Stages that were
 measured before with as many users are measured again, and the others kept.
 
-Usage: python experiments/large_run.py SCRATCH [--users 100000000] [--memory 8GiB]
+Usage: python -m experiments.large_run SCRATCH [--users 100000000] [--memory 8GiB]
     [--stages draw convert frequentist edges self_controlled spike]
     [--out results/out_of_core]
+Without a stage the figure alone is drawn, from what is stored.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from experiments.cost_figures import draw_large_run
+from gateway.figures import render
+from gateway.log.work import parse_size
 from gateway.provenance import describe_environment
 
 STAGES = ("draw", "convert", "frequentist", "edges", "self_controlled", "spike")
@@ -37,7 +44,7 @@ def main() -> None:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--users", type=int, default=100_000_000)
     parser.add_argument("--memory", default="8GiB")
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES))
     parser.add_argument("--out", type=Path, default=Path("results/out_of_core"))
     options = parser.parse_args()
     options.scratch.mkdir(parents=True, exist_ok=True)
@@ -51,8 +58,13 @@ def main() -> None:
         points = [{"stage": stage, "users": options.users, **point} for point in trace]
         _store(options.out / "large_run.csv", [row])
         _store(options.out / "large_trace.csv", points)
-    made = {"memory": options.memory, "users": options.users, **describe_environment()}
-    (options.out / "large_run.json").write_text(json.dumps(made, indent=2) + "\n")
+    if options.stages:
+        made = {"memory": options.memory, "users": options.users, **describe_environment()}
+        (options.out / "large_run.json").write_text(json.dumps(made, indent=2) + "\n")
+    trace = pyarrow.csv.read_csv(options.out / "large_trace.csv")
+    trace = trace.filter(pc.equal(trace["users"], pc.max(trace["users"])))
+    figure = draw_large_run(trace, allowed_gib=parse_size(options.memory) / 2**30)
+    (options.out / "large_run.png").write_bytes(render(figure)["png"])
 
 
 def _command(stage: str, options: argparse.Namespace) -> list[Any]:
