@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect.detection import Detection, rank_groups
 from gateway.detect.measure import Measure
 from gateway.detect.significance import benjamini_hochberg
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["Findings", "add_up", "count_by_group", "sum_by_group"]
+__all__ = ["Findings", "add_up", "count_by_group", "count_by_user", "sum_by_group"]
 
 
 def count_by_group(group: npt.NDArray[np.int32], n_groups: int) -> Int64:
@@ -33,6 +33,16 @@ def sum_by_group(group: npt.NDArray[np.integer[Any]], x: Float64, n_groups: int)
 def add_up(counts: Iterable[tuple[npt.NDArray[Any], ...]]) -> tuple[npt.NDArray[Any], ...]:
     """Return the sums of the counts of several parts of a log, added in their order."""
     return reduce(lambda so_far, more: tuple(map(np.add, so_far, more)), counts)
+
+
+def count_by_user(joins: JoinLog, group: Mask) -> Int64:
+    """Return how many of some groups each user joined, int64, shape (n_users,).
+
+    ``group``: bool, shape (n_groups,). It looks for the users of the few joins there are.
+    """
+    row = np.flatnonzero(np.take(group, joins.group))
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    return np.bincount(user, minlength=joins.n_users)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.detect.findings import count_by_user
 from gateway.detect.self_controlled.depletion import Depletion
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -158,8 +159,7 @@ def cases_of(
     most_joins: float = np.inf,
 ) -> Mask:
     """Return which users of a part have an event, no more joins, and are in the sample."""
-    upto = starts(outcome[part.group])
-    has = np.asarray(upto[part.offsets[1:]] > upto[part.offsets[:-1]])
+    has = count_by_user(part, outcome) > 0
     has &= np.diff(part.offsets) <= most_joins
     if sample is not None:
         (seed, share), who = sample, np.flatnonzero(has)
