@@ -278,7 +278,7 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
         return np.zeros(0, bool)
     z = standardised_jumps(scores)
     least = float(quantiles(z, quantile)[0]) - _ROUNDING
-    found = np.empty(len(z), bool)
+    found = room("spike", np.bool_, len(z))
     for rows, part in scores.parts():
         rises = (z[rows] > _ROUNDING) & (part.after > part.before)
         np.logical_and(z[rows] >= least, rises, out=found[rows])
