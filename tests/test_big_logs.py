@@ -46,6 +46,29 @@ def test_text_order__is_that_of_the_bytes(names, prefix):
     assert got == sorted(texts.to_pylist(), key=str.encode)
 
 
+@given(st.lists(st.one_of(st.integers(0, 999), st.integers(0, 10**17 - 1))))
+def test_text_keys__stand_in_the_order_of_the_texts(numbers):
+    keys, order = numbering.text_keys(np.array(numbers, np.int64))
+    got = [numbers[k] for k in order]
+    assert [str(number) for number in got] == sorted(map(str, numbers))
+    assert numbering.names_of_keys(keys).to_pylist() == sorted(map(str, numbers))
+    assert keys.tolist() == sorted(keys.tolist())
+
+
+@pytest.mark.parametrize("number", [-1, 10**17])
+def test_text_keys__are_not_of_numbers_without_one(number):
+    assert numbering.text_keys(np.array([3, number])) is None
+
+
+@pytest.mark.parametrize("largest", [5, 2**62])
+def test_sorted_with_order__gives_the_order_of_the_keys(largest):
+    key = np.random.default_rng(3).integers(0, largest, 1_000)
+    got, order = sorting.sorted_with_order(key)
+    np.testing.assert_array_equal(got, np.sort(key))
+    np.testing.assert_array_equal(key[order], got)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(key)))
+
+
 # Rows -------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from scipy.stats import binom
 
 from gateway.arrays import Int64
 from gateway.detect import Claim, Detection
+from gateway.detect.detection import add_up
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import percent
 from gateway.log.work import over_parts
@@ -133,11 +134,8 @@ def information_of(
     horizon
         Ticks within which a target join counts; None for any later one.
     """
-    parts = list(over_parts(joins, _counts, targets, horizon))
-    n_target_joins, n_cases, n_preceded, n_followed = np.sum(
-        [part[:4] for part in parts], axis=0
-    ).tolist()
-    resolved: Int64 = np.sum([part[4] for part in parts], axis=0)
+    counts, resolved = add_up(over_parts(joins, _counts, targets, horizon))
+    n_target_joins, n_cases, n_preceded, n_followed = counts.tolist()
     ranked = found.rank > 0
     total, n_ranked = int(resolved.sum()), int(ranked.sum())
     sizes = found.n_joiners[found.candidate]
@@ -170,22 +168,16 @@ def information_of(
     )
 
 
-def _counts(
-    joins: JoinLog, targets: TargetSet, horizon: int | None
-) -> tuple[int, int, int, int, Int64]:
-    """Return target joins, cases, cases with an earlier join, outcomes and trials by group."""
+def _counts(joins: JoinLog, targets: TargetSet, horizon: int | None) -> tuple[Int64, Int64]:
+    """Return target joins, cases, cases with an earlier join and outcomes; trials by group."""
     row = np.flatnonzero(targets.mask[joins.group])
     user = np.searchsorted(joins.offsets, row, side="right") - 1
     cases, first = np.unique(user, return_index=True)
     preceded = joins.time[joins.offsets[cases]] < joins.time[row[first]]
-    rows = build_prefixes(joins, targets, horizon=horizon)
-    return (
-        len(row),
-        len(cases),
-        int(np.count_nonzero(preceded)),
-        int(np.count_nonzero(rows.label == 1)),
-        np.bincount(rows.group[rows.resolved], minlength=joins.n_groups),
-    )
+    rows = build_prefixes(joins, targets, horizon=horizon, seed=None)
+    followed = np.count_nonzero(rows.label == 1)
+    counts = np.array([len(row), len(cases), np.count_nonzero(preceded), followed])
+    return counts, np.bincount(rows.group[rows.resolved], minlength=joins.n_groups)
 
 
 def detectable_ratio(

@@ -62,7 +62,7 @@ def build_chain(joins: JoinLog, targets: TargetSet, *, rows: Prefixes | None = N
     Memory and time are O(joins) but for large tie blocks: a block of a joins has a (a - 1)
     pairs within it.
     """
-    rows = build_prefixes(joins, targets) if rows is None else rows
+    rows = build_prefixes(joins, targets, seed=None) if rows is None else rows
     block = np.cumsum(rows.starts_block, dtype=np.int32) - np.int32(1)
     size = np.bincount(block)
     share = 1.0 / size[block]
@@ -207,7 +207,7 @@ def detect_markov_removal(
     chains", theorems 3.2.4 and 3.5.7, for N.
     """
     options = options or MarkovRemovalOptions()
-    rows = build_prefixes(joins, targets)
+    rows = build_prefixes(joins, targets, seed=None)
     chain = build_chain(joins, targets, rows=rows)
     moves, starts, gain = chain.probabilities()
     hitting, visits = solve_forward(moves, gain), solve_visits(moves, starts)
@@ -291,7 +291,7 @@ def detect_by_hitting(
     "Topic-sensitive PageRank", WWW.
     """
     options = options or HittingOptions()
-    rows = build_prefixes(joins, targets)
+    rows = build_prefixes(joins, targets, seed=None)
     chain = build_chain(joins, targets, rows=rows)
     moves, _, gain = chain.probabilities()
     hitting = solve_forward(moves, gain)

@@ -291,6 +291,16 @@ def add_up(counts: Iterable[tuple[npt.NDArray[Any], ...]]) -> tuple[npt.NDArray[
     return reduce(lambda so_far, more: tuple(map(np.add, so_far, more)), counts)
 
 
+def count_by_user(joins: JoinLog, group: Mask) -> Int64:
+    """Return how many of some groups each user joined, int64, shape (n_users,).
+
+    ``group``: bool, shape (n_groups,). It looks for the users of the few joins there are.
+    """
+    row = np.flatnonzero(np.take(group, joins.group))
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    return np.bincount(user, minlength=joins.n_users)
+
+
 @dataclass(frozen=True, eq=False)
 class Findings:
     """What a detector found about every group; each array has shape (n_groups,).

@@ -110,7 +110,7 @@ def _counts(
 
     They add up over users. Nobody has more joins than there are groups.
     """
-    rows = build_prefixes(joins, targets, horizon=horizon)
+    rows = build_prefixes(joins, targets, horizon=horizon, seed=None)
     user = rows.user()
     m = np.bincount(user[rows.resolved], minlength=rows.n_users)
     going_on = np.bincount(m[user[rows.label == 1]], minlength=joins.n_groups + 1)

@@ -34,6 +34,7 @@ from gateway.detect.spike_kernels import (
     sum_by_fold,
 )
 from gateway.log.join_log import JoinLog
+from gateway.log.work import room
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
@@ -252,7 +253,7 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
         return np.zeros(0, bool)
     z = standardised_jumps(scores)
     least = float(quantiles(z, quantile)[0]) - _ROUNDING
-    found = np.empty(len(z), np.bool_)
+    found = room("spike", np.bool_, len(z))
     bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
     mark_spikes(bounds, z, scores.before, scores.after, least, _ROUNDING, found)
     return found
@@ -267,7 +268,7 @@ def standardised_jumps(scores: Scores) -> Float64:
     mean(z | g) - mean(z | g, fold): users with the same history get the same z.
     """
     cells, rows = _place(scores), scores.prefixes
-    z = np.empty(len(cells.cell))
+    z = room("z", np.float64, len(cells.cell))
     bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
     standardise(bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd, z)
     total = np.zeros((int(scores.fold.max()) + 1, rows.n_groups))
@@ -291,7 +292,7 @@ def _place(scores: Scores) -> _Cells:
     first = (np.searchsorted(POSITION_EDGES, blocks, side="right") * width).astype(np.uint8)
     shape = chunk_count(n), (len(POSITION_EDGES) + 1) * width
     users = np.linspace(0, rows.n_users, shape[0] + 1).astype(np.int64)
-    cell = np.empty(n, np.uint8)
+    cell = room("cell", np.uint8, n)
     count, mean, spread = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     place_in_cells(
         users, rows.offsets, rows.starts_block, scores.before, scores.after, first, cuts, cell,

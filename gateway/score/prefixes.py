@@ -62,7 +62,8 @@ class Prefixes:
         int8, shape (n_rows,): 1 if the user joined a target within the horizon after
         this join, 0 if not, ``UNRESOLVED`` if the observation ends before the horizon.
     chance
-        float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits.
+        float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits; NaN where
+        there are none.
     n_groups
         Number of groups of the log.
     reached
@@ -191,7 +192,7 @@ def build_prefixes(
     targets: TargetSet,
     *,
     horizon: int | None = None,
-    seed: int = 1,
+    seed: int | None = 1,
     new_column: NewColumn = _in_memory,
 ) -> Prefixes:
     """Lay out the prefixes of a log and label them.
@@ -208,7 +209,8 @@ def build_prefixes(
         user's observation is unresolved *whatever happened since*: to keep only the ones
         that did join a target would tilt the outcome.
     seed
-        Of the hash that splits users.
+        Of the hash that splits users; None where nobody is split, for which names need not be
+        looked at: ``chance`` is NaN.
     new_column
         Makes the columns of rows: in memory, or mapped files.
     """
@@ -223,7 +225,9 @@ def build_prefixes(
         joins.offsets, joins.group, joins.time, first_target, joins.observed_until,
         -1 if horizon is None else horizon, offsets, *columns.values(),
     )  # fmt: skip
-    chance = name_uniforms(joins.users, seed=seed)
+    chance = (
+        np.full(joins.n_users, np.nan) if seed is None else name_uniforms(joins.users, seed=seed)
+    )
     reached = first_target != NEVER
     return Prefixes(
         offsets, **columns, chance=chance, n_groups=joins.n_groups, reached=reached,
@@ -231,7 +235,9 @@ def build_prefixes(
     )  # fmt: skip
 
 
-def _laid_out(joins: JoinLog, targets: TargetSet, horizon: int | None, seed: int) -> Prefixes:
+def _laid_out(
+    joins: JoinLog, targets: TargetSet, horizon: int | None, seed: int | None
+) -> Prefixes:
     return build_prefixes(joins, targets, horizon=horizon, seed=seed)
 
 

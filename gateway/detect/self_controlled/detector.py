@@ -13,7 +13,7 @@ from scipy.stats import norm
 from gateway.arrays import Int64, Mask
 from gateway.config.detectors import CoefficientOptions, SelfControlledOptions
 from gateway.detect.coefficient import detect_coefficient
-from gateway.detect.detection import Detection, Findings, add_up, count_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group, count_by_user
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
@@ -236,9 +236,7 @@ def _check_room(joins: JoinLog, outcome: Mask) -> None:
 
 
 def _count_joins_of_cases(part: JoinLog, outcome: Mask) -> int:
-    upto = np.concatenate([[0], np.cumsum(outcome[part.group])])
-    has = upto[part.offsets[1:]] > upto[part.offsets[:-1]]
-    return int(np.diff(part.offsets)[has].sum())
+    return int(np.diff(part.offsets)[count_by_user(part, outcome) > 0].sum())
 
 
 def _followed(joins: JoinLog, target: Mask, window: RiskWindow) -> Int64:
@@ -248,10 +246,12 @@ def _followed(joins: JoinLog, target: Mask, window: RiskWindow) -> Int64:
 
 
 def _followed_in(part: JoinLog, target: Mask, window: RiskWindow) -> Int64:
-    time, user = part.time.astype(np.int64), part.user().astype(np.int64)
+    kept = np.repeat(count_by_user(part, target) > 0, np.diff(part.offsets))
+    group, time = part.group[kept], part.time[kept].astype(np.int64)
     base, width = int(time.min(initial=0)), int(np.ptp(time)) + 2 if len(time) else 1
+    user = part.user()[kept].astype(np.int64)
     key = user * width + (time - base)
-    hit = np.flatnonzero(target[part.group])
+    hit = np.flatnonzero(target[group])
     following = np.searchsorted(key[hit], key, side="right")
     known = following < len(hit)
     next_key = np.full(len(key), np.iinfo(np.int64).max)
@@ -259,4 +259,4 @@ def _followed_in(part: JoinLog, target: Mask, window: RiskWindow) -> Int64:
     last = (user + 1) * width - 1
     if window.ticks:
         last = np.minimum(last, key + window.ticks)
-    return count_by_group(part.group[next_key <= last], len(target))
+    return count_by_group(group[next_key <= last], len(target))

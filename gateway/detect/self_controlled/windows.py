@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gateway.arrays import Mask
 from gateway.config.detectors import SelfControlledOptions
+from gateway.detect.findings import count_by_user
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
@@ -64,9 +65,7 @@ def ladder(joins: JoinLog, outcome: Mask, *, clock: Clock) -> list[RiskWindow]:
 
 
 def _spans(part: JoinLog, outcome: Mask) -> npt.NDArray[np.int64]:
-    from_to = part.offsets[:-1], part.offsets[1:] - 1
-    upto = np.concatenate([[0], np.cumsum(outcome[part.group])])
-    has = upto[from_to[1] + 1] > upto[from_to[0]]
+    from_to, has = (part.offsets[:-1], part.offsets[1:] - 1), count_by_user(part, outcome) > 0
     first, last = (part.time[end[has]].astype(np.int64) for end in from_to)
     return np.asarray(last - first)
 
