@@ -110,10 +110,12 @@ class _Part(_Library):  # type: ignore[misc]
     def _optimize_functions(self, _module: Any) -> None:
         pass
 
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """Link nothing: a kernel links every part once (see `_Whole`)."""
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == binding.Linkage.external:
+                function.linkage = "linkonce_odr"
+        self._shared_module = self._final_module
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
@@ -134,6 +136,16 @@ class _Part(_Library):  # type: ignore[misc]
             return _Library._unserialize(made, state)
 
 
+class _Whole(_Library):  # type: ignore[misc]
+    """Code of a kernel, with that of all parts that it calls, directly or not."""
+
+    def add_linking_library(self, library: Any) -> None:
+        super().add_linking_library(library)
+        for part in library._linking_libraries if isinstance(library, _Part) else ():
+            if part not in self._linking_libraries:
+                self.add_linking_library(part)
+
+
 class _WholeKernel(Compiler):
     """Compile a kernel together with all that it calls: optimised and assembled once.
 
@@ -142,7 +154,7 @@ class _WholeKernel(Compiler):
 
     def compile_extra(self, function: Any) -> Any:
         made = self.state.targetctx.codegen()
-        self.state.library = _Library(made, function.__qualname__)
+        self.state.library = _Whole(made, function.__qualname__)
         self.state.library.enable_object_caching()
         with _libraries_are(_Part, made):
             compiled = _compile_whole(self, function)
@@ -156,8 +168,7 @@ class _WholeKernel(Compiler):
 # itself would take the package's own.
 _WHOLE: Any = {"cache": CACHE is not None}
 # None of these is documented. Without them numba takes twice as long and gives the same code.
-_INSIDE = ("_optimize_functions", "_optimize_final_module", "_finalize_final_module",
-           "_unserialize")  # fmt: skip
+_INSIDE = ("_optimize_functions", "add_linking_library", "finalize", "_unserialize")
 if hasattr(codegen.JITCPUCodegen, "_library_class") and all(
     hasattr(_Library, name) for name in _INSIDE
 ):
