@@ -318,6 +318,7 @@ def test_permute_few__takes_few_users_of_a_large_log():
     assert f"({got.n_users:,} of {joins.n_users:,} users)" in got.line()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
     joins, targets = log_and_targets()
     joins.to_parquet(tmp_path / "log.parquet")

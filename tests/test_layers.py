@@ -110,7 +110,7 @@ def test_kernels__are_the_untyped_modules_of_mypy() -> None:
 FILE_MODULES = ("gateway/log", "gateway/results")
 FILE_EXCEPTIONS = {
     "gateway/_cache.py": "makes the folder of compiled kernels and looks who can write to it",
-    "gateway/_numba.py": "hashes the kernels' own sources for the name of numba's cache",
+    "gateway/_compiling.py": "hashes the kernels' own sources for the name of numba's cache",
     "gateway/cli/__init__.py": "points stdout at the null device once its reader has gone",
     "gateway/figures/style.py": "writes CSV into memory, for the store to put in a file",
     "gateway/provenance.py": "reads facts of the machine and of the checkout",

@@ -268,6 +268,7 @@ def _detect(log: Path, out: Path, *more: str) -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("undrawn")
 def test_command__gives_the_tables_of_the_log_in_memory(tmp_path) -> None:
     folder = _converted(_plain(), tmp_path / "log")
     _detect(folder.parent / "log.parquet", tmp_path / "whole")

@@ -223,7 +223,7 @@ def _sum_fold(k, offsets, fold, group, z, total, count):  # type: ignore[no-unty
 def sum_by_fold(offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
     """Add up z and rows by group, fold by fold."""
     for k in prange(len(total)):
-        _sum_fold(k, offsets, fold, group, z, total[k], count[k])
+        _sum_fold(np.int64(k), offsets, fold, group, z, total[k], count[k])
 
 
 @inner_kernel
