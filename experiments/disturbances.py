@@ -38,6 +38,8 @@ from gateway.detect import Detection, SelfControlledOptions, detect_self_control
 from gateway.detect.self_controlled import evidence
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.inputs import obtain_inputs
 from gateway.log.join_log import JoinLog
 from gateway.provenance import MODEL_VERSION
@@ -138,8 +140,10 @@ KINDS: Mapping[str, Kind] = {
     "null_strong_travellers": Kind(null=True, users=40_000, drift=0.4, drift_factor=54.6),
 }
 
-# Settings that are no options: one prior for all effects, and who knows all but a group's effect.
-ONE_SIZE, ORACLE = "one size", "oracle"
+# Settings that are no options: one prior for all effects, and two oracles.
+ONE_SIZE, ORACLE, WITHIN = "one size", "oracle", "oracle within users"
+# Penalty of an effect that is known: it stays where it is.
+_KNOWN = 1e9
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "all": {},
     "no surrogates": {"surrogates": "none"},
@@ -411,13 +415,33 @@ def measure_oracle(kind: Kind, seed: int) -> list[float]:
     begun = time.process_time()
     oracle = Oracle(kind)
     world = draw(kind, seed, oracle)
-    one = (np.arange(kind.groups) >= TARGETS) & (
-        world.joins.sizes() >= SelfControlledOptions().min_joiners
+    ranks = _ranked(oracle.score(world.factor), _tested(world, kind), world.acts, world.alike)
+    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+
+
+def measure_within(world: World, kind: Kind) -> list[float]:
+    """Return the same of an oracle that knows all but a group's effect and the users' levels."""
+    begun = time.process_time()
+    joins, target = world.joins, world.targets.mask
+    slots, _ = Preparation.of(SelfControlledOptions(), joins).slots(
+        joins, target, ~target, window=RiskWindow(kind.effect_days)
     )
+    likelihood, effect = Likelihood(slots), np.log(world.factor)
+    known = fit_joint(likelihood, penalty=_KNOWN, centre=effect).point
+    ratios = np.log([[1.0], *([factor] for factor in FACTORS)])
+    own = likelihood.own(known, np.broadcast_to(ratios, (len(ratios), kind.groups)))
+    each = ratios[1:] * own.observed - (own.cumulant[1:] - own.cumulant[0])
+    one = _tested(world, kind) & (own.variance[0] > 0)
+    ranks = _ranked(np.logaddexp.reduce(each), one, world.acts, world.alike)
+    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+
+
+def _tested(world: World, kind: Kind) -> Mask:
+    one = world.joins.sizes() >= SelfControlledOptions().min_joiners
+    one[:TARGETS] = False
     if kind.company:
         one[np.flatnonzero(world.acts) + GATEWAYS] = False
-    ranks = _ranked(oracle.score(world.factor), one, world.acts, world.alike)
-    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+    return np.asarray(one)
 
 
 def _ranked(score: Float64, one: Mask, acts: Mask, alike: Mask) -> tuple[float, float]:
@@ -490,7 +514,9 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--first", type=int, default=1, help="seed of the first world")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
-    parser.add_argument("--settings", nargs="+", choices=[*SETTINGS, ORACLE], default=["all"])
+    parser.add_argument(
+        "--settings", nargs="+", choices=[*SETTINGS, ORACLE, WITHIN], default=["all"]
+    )
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.worlds)
     known = kept(given.out)
@@ -505,7 +531,10 @@ def main() -> None:
                     world = world or (
                         draw(KINDS[name], seed) if name in KINDS else world_of(name, seed)
                     )
-                    values = measure(world, setting)
+                    if setting == WITHIN:
+                        values = measure_within(world, KINDS[name])
+                    else:
+                        values = measure(world, setting)
                 known[name, setting, seed] = values
                 with given.out.open("a") as file:
                     file.write(json.dumps([MODEL_VERSION, name, setting, seed, values]) + "\n")
