@@ -36,8 +36,8 @@ import numpy.typing as npt
 from gateway.check import Planting, plant
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled import evidence
-from gateway.detect.self_controlled.fit import JointFit, fit_joint
-from gateway.detect.self_controlled.likelihood import Likelihood
+from gateway.detect.self_controlled.fit import BACKGROUND, JointFit, fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import Preparation
 from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.inputs import obtain_inputs
@@ -142,8 +142,7 @@ KINDS: Mapping[str, Kind] = {
 
 # Settings that are no options: one prior for all effects, and two oracles.
 ONE_SIZE, ORACLE, WITHIN = "one size", "oracle", "oracle within users"
-# Penalty of an effect that is known: it stays where it is.
-_KNOWN = 1e9
+_NEWTON = 20
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "all": {},
     "no surrogates": {"surrogates": "none"},
@@ -427,13 +426,25 @@ def measure_within(world: World, kind: Kind) -> list[float]:
         joins, target, ~target, window=RiskWindow(kind.effect_days)
     )
     likelihood, effect = Likelihood(slots), np.log(world.factor)
-    known = fit_joint(likelihood, penalty=_KNOWN, centre=effect).point
+    known = _with_background(likelihood, effect)
     ratios = np.log([[1.0], *([factor] for factor in FACTORS)])
     own = likelihood.own(known, np.broadcast_to(ratios, (len(ratios), kind.groups)))
     each = ratios[1:] * own.observed - (own.cumulant[1:] - own.cumulant[0])
     one = _tested(world, kind) & (own.variance[0] > 0)
     ranks = _ranked(np.logaddexp.reduce(each), one, world.acts, world.alike)
     return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+
+
+def _with_background(likelihood: Likelihood, effect: Float64) -> Point:
+    """Return effects that are known with the position and the calendar as the events have them."""
+    slots = likelihood.slots
+    x = np.zeros(slots.n_positions + slots.n_pieces)
+    for _ in range(_NEWTON):
+        point = Point.of(np.concatenate([effect, x]), slots)
+        information = likelihood.background(point)[1] + BACKGROUND * np.eye(len(x))
+        gradient = likelihood.loss(point)[1][slots.n_groups :] + BACKGROUND * x
+        x = x - np.linalg.solve(information, gradient)
+    return Point.of(np.concatenate([effect, x]), slots)
 
 
 def _tested(world: World, kind: Kind) -> Mask:
