@@ -370,9 +370,9 @@ def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permu
     names = [f"g{i:02}" for i in range(60)]
     joins, targets = JoinLog.from_arrays(user, group, time, groups=names), first_targets(60, 8)
     prepared = Preparation()
-    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)
+    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)[0]
     shuffled = permute_within_users(joins, seed=3).joins
-    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)
+    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)[0]
 
 
 # The joint fit ---------------------------------------------------------------------------

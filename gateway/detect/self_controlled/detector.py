@@ -137,14 +137,18 @@ def detect_self_controlled(
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     prepared = Preparation.of(options, joins)
+    forever = None
     if prepared.depletion:
-        runs_out = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
+        runs_out, forever = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
         prepared = replace(prepared, depletion=runs_out)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared, seed=seed)
+    window = given or choose_window(
+        joins, targets.mask | surrogate, prepared=prepared, seed=seed,
+        forever=None if surrogate.any() else forever,
+    )  # fmt: skip
     gather = partial(gather_evidence, joins, options=options, prepared=prepared, window=window)
     found = gather(targets.mask | surrogate)
     if surrogate.any():
