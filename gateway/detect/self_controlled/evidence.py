@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.arrays import Float64, Int64, Mask
 from gateway.config.detectors import SelfControlledOptions
-from gateway.detect.findings import add_up
+from gateway.detect.detection import add_up
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import NearEffects, near_effects
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gateway.arrays import Mask
 from gateway.config.detectors import SelfControlledOptions
-from gateway.detect.findings import count_by_user
+from gateway.detect.detection import count_by_user
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
