@@ -226,7 +226,7 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         "n_unplaced": float(planted.n_unplaced),
         "n_planted_ranked": _count(gateway & ranked),
         "precision_by_chance": precision_by_chance(
-            np.count_nonzero(candidate & ranked), np.count_nonzero(gateway & ranked)
+            int(np.count_nonzero(candidate & ranked)), int(np.count_nonzero(gateway & ranked))
         )
         * np.count_nonzero(gateway & ranked)
         / np.count_nonzero(gateway),

@@ -65,7 +65,7 @@ def _curve(tables: Tables, detector: str) -> pa.Table | None:
     })  # fmt: skip
     value, low, high = metric(tables, "average_precision", detector=detector)
     homophily, _, _ = metric(tables, "share_homophily_at_50", detector=detector)
-    numbers = {
+    numbers: dict[str, float | str] = {
         "n_groups": float(planted.size),
         "n_planted": float(planted.sum()),
         "base_rate": float(planted.mean()),

@@ -6,6 +6,8 @@ is, its axis and its value of no effect are the detector's own (``gateway.detect
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
@@ -291,7 +293,7 @@ def _set_axes(axes: Axes, x: Float64, y: Float64) -> None:
 
 def _funnel_keys(data: pa.Table, front: Mask) -> list[Line2D]:
     pooled = Line2D([], [], color=style.MUTED, ls=":", lw=0.9, label="all joiners")
-    dots = {"ls": "none", "marker": "o", "ms": 2, "mec": "none", "mfc": style.FAINT}
+    dots: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 2, "mec": "none", "mfc": style.FAINT}
     cloud = Line2D([], [], label="other groups", **dots)
     names = [name for name, shown in zip(data["role"].to_pylist(), front, strict=True) if shown]
     if has_truth(data):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.arrays import Float64, Int32, Int64, Mask
-from gateway.detect.findings import count_by_user
+from gateway.detect.detection import count_by_user
 from gateway.detect.self_controlled.depletion import Depletion
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
