@@ -115,6 +115,26 @@ def test_measure_log__counts_intervals_that_hold_no_effect():
     assert 11 <= rows["n_holding"] <= 13
 
 
+def test_measure_log__plants_into_the_permuted_log_where_asked():
+    joins, targets = log_and_targets()
+    section = CheckSection(log="planted", ratio=6.0, gateways=3, min_joiners=5, permuted=True)
+    seen = []
+
+    def run(log: JoinLog, whose: TargetSet):
+        seen.append(log)
+        return fast(log, whose)
+
+    got = measure_log(joins, targets, section, seed=3, run=run)
+    (log,) = seen
+    was, before = (set(zip(j.user(), j.group, j.time, strict=True)) for j in (log, joins))
+    # What each user joins stays, when does not; what is added is of targets.
+    assert {(u, g) for u, g, _ in before} < {(u, g) for u, g, _ in was}
+    assert len(before - was) > joins.n_joins / 2
+    assert log.n_joins == joins.n_joins + int(got.summary["n_added"])
+    said = paragraph_of(check_table().to_pylist(), got.summary)
+    assert "planted into the log with each user's groups permuted among that user's joins." in said
+
+
 def test_measure_log__needs_groups_to_plant_in():
     joins, targets = log_and_targets()
     section = CheckSection(log="planted", ratio=2.0, min_joiners=500)

@@ -102,8 +102,14 @@ def _measure(
     joins: JoinLog, targets: TargetSet, section: CheckSection, *, seed: int, run: Run
 ) -> Measured:
     if section.log == "planted":
-        return _measure_planted(plant(joins, targets, _planting(joins, targets, section),
-                                      seed=seed), targets, run)  # fmt: skip
+        changed = permute_within_users(joins, seed=seed) if section.permuted else None
+        joins = joins if changed is None else changed.joins
+        planted = plant(joins, targets, _planting(joins, targets, section), seed=seed)
+        measured = _measure_planted(planted, targets, run)
+        if changed is None:
+            return measured
+        into = {"planted_into": "with each user's groups permuted among that user's joins"}
+        return replace(measured, summary={**_said(changed), **into, **measured.summary})
     if section.log == "placebo_targets":
         found = run(joins, placebo_targets(joins, targets, seed=seed))
         return _measured(_table(section.log, found, _calls), found, {})

@@ -33,7 +33,7 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
         Of the table that ``summarise_check`` gives.
     summary
         Of the log as it is: ``n_joins``, ``n_users``, ``n_groups``, ``n_targets``; ``notes`` of
-        the detectors.
+        the detectors; ``planted_into``, what was done to the log before gateways were planted.
     """
     log = ", ".join(
         f"{int(summary[key]):,} {key[2:]}" for key in ("n_joins", "n_users", "n_groups")
@@ -45,8 +45,10 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
     begin = f"We checked {names} on this log ({log}{targets}) with gateway {__version__}."
     parts = [_calls_words(rows), *(_null_words(rows, null) for null in NULLS)]
     parts += [_reversed_words(rows), _placebo_words(rows)]
-    parts += [_planted_words(rows, name) for name in _detectors(rows)]
-    parts.append(_unplaced_words(rows))
+    planted = [_planted_words(rows, name) for name in _detectors(rows)]
+    if "planted_into" in summary and any(planted):
+        parts.append(f"Gateways were planted into the log {summary['planted_into']}.")
+    parts += [*planted, _unplaced_words(rows)]
     if summary.get("notes"):
         parts.append(f"On the log as it is: {summary['notes']}.")
     return " ".join([begin, *(part for part in parts if part)])
