@@ -19,7 +19,7 @@ from scipy.stats import binom, norm
 
 from gateway.check import Design, check
 from gateway.detect import Claim, Detection, Measure, Quantity, detect
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.detection import Findings, count_by_group, sum_by_group
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet, named_targets
 
@@ -98,6 +98,30 @@ def whole_span(joins: JoinLog, targets: TargetSet) -> Detection:
     )
 
 
+def since_first_join(joins: JoinLog, targets: TargetSet) -> Detection:
+    """Let a user's time before a group begin with the user's first join, and end with the log."""
+    user, time = joins.user(), joins.time.astype(float)
+    hit = targets.mask[joins.group]
+    first = joins.offsets[:-1][user]
+    so_far = np.append(0, np.cumsum(hit))
+    row = np.arange(joins.n_joins)
+    earlier = so_far[row] - so_far[first]
+    later = so_far[joins.offsets[1:][user]] - so_far[row + 1]
+    before, after = time - time[first], joins.span[1] - time
+    kept = ~hit & (before > 0) & (after > 0)
+    n, share = (earlier + later)[kept], (after / (before + after + ~kept))[kept]
+    group, size = joins.group[kept], joins.n_groups
+    x, e, v = (
+        sum_by_group(group, part, size)
+        for part in (later[kept].astype(float), n * share, n * share * (1.0 - share))
+    )
+    with np.errstate(all="ignore"):
+        p = norm.sf((x - e) / np.sqrt(v))
+    return found(
+        joins, targets, x, e, count_by_group(group, size), p, measure("since_first_join", "change")
+    )
+
+
 def joins_for_people(joins: JoinLog, targets: TargetSet) -> Detection:
     """Hold a group's joiners who go on against the share of all joins, in place of people."""
     user = joins.user()
@@ -168,6 +192,7 @@ FAULTS: tuple[tuple[str, Callable[[], JoinLog], Callable[..., Detection]], ...] 
      whole_span),
     ("window: one stray early row", lambda: random_log(kind="outlier"), whole_span),
     ("window: targets founded late", lambda: random_log(kind="founded late"), whole_span),
+    ("window: time before a group from the user's first join on", random_log, since_first_join),
     ("a bot: joins counted, not people", lambda: random_log(kind="bot"), joins_for_people),
     ("intervals of no width", random_log, no_width),
     ("interval on another scale", random_log, log_for_ratio),

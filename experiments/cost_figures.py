@@ -1,6 +1,7 @@
 """Seconds and memory against size: of the simulator, of every stage, of runs on mapped logs.
 
-They read the tables that ``bench_simulation.py``, ``scaling.py`` and ``memory_curve.py`` measure.
+They read the tables that ``bench_simulation.py``, ``scaling.py``, ``memory_curve.py`` and
+``large_run.py`` measure.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.figures.style import figure as new_figure
 
 __all__ = [
     "LEAST",
+    "draw_large_run",
     "draw_memory",
     "draw_memory_curve",
     "draw_simulation",
@@ -224,3 +226,31 @@ def _draw_allowed(axes: Axes, data: pa.Table) -> None:
     axes.axhline(allowed, color=MUTED, lw=0.8, ls="--")
     axes.annotate("allowed", (1.0, allowed), xycoords=("axes fraction", "data"),
                   ha="right", va="bottom", color=MUTED)  # fmt: skip
+
+
+@styled
+def draw_large_run(trace: pa.Table, *, allowed_gib: float) -> Figure:
+    """Draw the memory of each stage of a large log over its time, without pages of files.
+
+    Parameters
+    ----------
+    trace
+        A row for each sample of one log: ``stage``, ``second``, ``anonymous_mib``.
+    allowed_gib
+        What each stage was allowed.
+    """
+    figure = new_figure(PAGE, 2.8)
+    axes = figure.subplots()
+    stages = trace["stage"].unique().to_pylist()
+    for stage in stages:
+        mine = trace.filter(pc.equal(trace["stage"], stage))
+        minutes = floats(mine, "second") / 60.0
+        axes.plot(minutes, floats(mine, "anonymous_mib") / 1_024.0, label=stage)
+    axes.axhline(allowed_gib, color=MUTED, lw=0.8, ls="--")
+    axes.annotate("allowed", (1.0, allowed_gib), xycoords=("axes fraction", "data"),
+                  ha="right", va="bottom", color=MUTED)  # fmt: skip
+    axes.set_xlabel("minutes of the stage")
+    axes.set_ylabel("memory, GiB")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure

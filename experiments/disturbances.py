@@ -28,12 +28,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 
 from gateway.check import Planting, plant
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
+from gateway.detect.self_controlled import evidence
+from gateway.detect.self_controlled.fit import BACKGROUND, JointFit, fit_joint
+from gateway.detect.self_controlled.likelihood import Likelihood, Point
+from gateway.detect.self_controlled.preparation import Preparation
+from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.inputs import obtain_inputs
 from gateway.log.join_log import JoinLog
 from gateway.provenance import MODEL_VERSION
@@ -82,6 +88,8 @@ class Kind:
         in the other, who also join other topics.
     leave
         Chance to leave within some weeks of each target join.
+    fewer
+        Factor on the other joins in the 60 days after a target join.
     drift
         Share of users whose taste for targets, and for the groups on the way there (the
         travellers), begins at some day of the year.
@@ -104,6 +112,7 @@ class Kind:
     late: bool = False
     trend: float = 0.0
     leave: float = 0.0
+    fewer: float = 1.0
     drift: float = 0.0
     drift_factor: float = 20.0
 
@@ -126,10 +135,14 @@ KINDS: Mapping[str, Kind] = {
     "null_late": Kind(null=True, late=True),
     "null_countries": Kind(null=True, trend=3.0),
     "null_leaving": Kind(null=True, leave=0.4),
+    "null_fewer": Kind(null=True, fewer=0.3),
     "null_travellers": Kind(null=True, drift=0.2),
     "null_strong_travellers": Kind(null=True, users=40_000, drift=0.4, drift_factor=54.6),
 }
 
+# Settings that are no options: one prior for all effects, and two oracles.
+ONE_SIZE, ORACLE, WITHIN = "one size", "oracle", "oracle within users"
+_NEWTON = 20
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "all": {},
     "no surrogates": {"surrogates": "none"},
@@ -142,6 +155,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "unusual kept": {"unusual_users": "keep"},
     "calendar": {"clock": "calendar"},
     "for ever": {"risk_window": 0},
+    ONE_SIZE: {},
 }
 
 
@@ -160,22 +174,67 @@ class World:
         return self.factor > 1
 
 
-def draw(kind: Kind, seed: int) -> World:
-    """Draw a world, day by day for all users at once."""
+def draw(kind: Kind, seed: int, oracle: Oracle | None = None) -> World:
+    """Draw a world, day by day for all users at once; an oracle may look on."""
     rng = np.random.default_rng([seed, 20])
     group, people = _Groups.drawn(kind, rng), _People(kind, rng)
     joined = np.zeros((kind.users, kind.groups), bool)
     rows: list[tuple[Int64, Int64, int]] = []
     for day in range(kind.days):
-        user, which = _wanted(kind, group, people, people.pace(day, rng), day, rng)
+        pace = people.pace(day, rng)
+        user, which = _wanted(kind, group, people, pace, day, rng)
         key = np.unique(user * kind.groups + which)
         user, which = key // kind.groups, key % kind.groups
         new = ~joined[user, which] & (group.born[which] <= day)
         user, which = user[new], which[new]
+        if oracle is not None:
+            rate = people.target_rate(day) * pace / 365
+            oracle.see(kind, day, rate, group.weight, joined, user, which)
         joined[user, which] = True
         rows.append((user, which, day // kind.every * kind.every))
         people.follow(day, user, group.beta[which], which < TARGETS, rng)
     return _as_world(kind, group, rows)
+
+
+class Oracle:
+    """Who knows every user's rate of target joins, taste and all other groups' effects.
+
+    Of each group: target joins of its members in the log's ticks after their join, as long as it
+    acts, and how many of them these users' rates make without its own effect, which divides out.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self.observed, self.expected = np.zeros((2, kind.groups))
+        self._exposed = np.zeros((kind.groups, kind.users), np.float32)
+        self._rows: list[tuple[Int64, Int64]] = []
+        self._from = self._until = 0
+
+    def see(
+        self, kind: Kind, day: int, rate: Float64, weight: Float64, joined: Mask, user: Int64,
+        which: Int64,
+    ) -> None:  # fmt: skip
+        """Look at the joins of a day, ``rate`` that of target joins if all targets were left."""
+        begins, ends = day // kind.every * kind.every, day - kind.effect_days
+        for user_, which_ in self._rows[self._from : begins]:
+            self._exposed[which_, user_] = 1.0
+        self._from = max(begins, self._from)
+        if kind.effect_days:
+            for user_, which_ in self._rows[self._until : max(ends, 0)]:
+                self._exposed[which_, user_] = 0.0
+            self._until = max(ends, self._until)
+        share = weight[:TARGETS] / weight[:TARGETS].sum()
+        left = rate * (1.0 - joined[:, :TARGETS] @ share)
+        self.expected += self._exposed @ left.astype(np.float32)
+        hits = user[(which < TARGETS) & (rate[user] > 0)]
+        self.observed += self._exposed @ np.bincount(hits, minlength=kind.users).astype(np.float32)
+        self._rows.append((user, which))
+
+    def score(self, factor: Float64) -> Float64:
+        """Return the logarithm of how much likelier each group is a gateway than not."""
+        rest = self.expected / factor
+        log_ratio = np.log(FACTORS)[:, None]
+        each = log_ratio * self.observed - (np.exp(log_ratio) - 1.0) * rest
+        return np.asarray(np.logaddexp.reduce(each))
 
 
 class _People:
@@ -186,7 +245,7 @@ class _People:
         self.kind = kind
         self.bot = rng.random(n) < kind.bots
         self.arrival = rng.integers(0, kind.days // 3, n)
-        self.until = np.full(n, kind.days)
+        self.until, self.last_hit = np.full(n, kind.days), np.full(n, -kind.days)
         self.activity = rng.lognormal(-0.18, 0.6, n)
         self.country = rng.integers(0, 2, n)
         self.taste = rng.dirichlet(np.full(TOPICS, 0.4), n)
@@ -230,6 +289,7 @@ class _People:
         if self.kind.effect_days and day >= self.kind.effect_days:
             np.subtract.at(self.log_factor, *self._gains[day - self.kind.effect_days])
         leaves = user[hit & (rng.random(len(user)) < self.kind.leave)]
+        self.last_hit[user[hit]] = day
         last = day + 2 + rng.geometric(1 / 20, len(leaves))
         np.minimum.at(self.until, leaves, last)
 
@@ -243,7 +303,8 @@ def _wanted(
     count = rng.poisson(people.target_rate(day) * pace / 365)
     user = np.repeat(np.arange(kind.users), count)
     which = group.pick(np.arange(TARGETS), len(user), rng)
-    count = rng.poisson(kind.joins * pace / 365)
+    after = np.where(day - people.last_hit <= 60, kind.fewer, 1.0)
+    count = rng.poisson(kind.joins * pace * after / 365)
     others = _pick_others(count, people.taste, alike, drifts, group, rng)
     here = np.flatnonzero(people.bot & (day >= people.arrival))
     robot = np.repeat(here, rng.poisson(kind.bot_joins / (kind.days - people.arrival[here])))
@@ -348,21 +409,78 @@ def world_of(config: str, seed: int) -> World:
     return World(joins, targets, alike, np.where(acts, np.exp(inputs.world.groups.strength), 1.0))
 
 
+def measure_oracle(kind: Kind, seed: int) -> list[float]:
+    """Return how well an oracle ranks; what is with a gateway but does nothing is left out."""
+    begun = time.process_time()
+    oracle = Oracle(kind)
+    world = draw(kind, seed, oracle)
+    ranks = _ranked(oracle.score(world.factor), _tested(world, kind), world.acts, world.alike)
+    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+
+
+def measure_within(world: World, kind: Kind) -> list[float]:
+    """Return the same of an oracle that knows all but a group's effect and the users' levels."""
+    begun = time.process_time()
+    joins, target = world.joins, world.targets.mask
+    slots, _ = Preparation.of(SelfControlledOptions(), joins).slots(
+        joins, target, ~target, window=RiskWindow(kind.effect_days)
+    )
+    likelihood, effect = Likelihood(slots), np.log(world.factor)
+    known = _with_background(likelihood, effect)
+    ratios = np.log([[1.0], *([factor] for factor in FACTORS)])
+    own = likelihood.own(known, np.broadcast_to(ratios, (len(ratios), kind.groups)))
+    each = ratios[1:] * own.observed - (own.cumulant[1:] - own.cumulant[0])
+    one = _tested(world, kind) & (own.variance[0] > 0)
+    ranks = _ranked(np.logaddexp.reduce(each), one, world.acts, world.alike)
+    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+
+
+def _with_background(likelihood: Likelihood, effect: Float64) -> Point:
+    """Return effects that are known with the position and the calendar as the events have them."""
+    slots = likelihood.slots
+    x = np.zeros(slots.n_positions + slots.n_pieces)
+    for _ in range(_NEWTON):
+        point = Point.of(np.concatenate([effect, x]), slots)
+        information = likelihood.background(point)[1] + BACKGROUND * np.eye(len(x))
+        gradient = likelihood.loss(point)[1][slots.n_groups :] + BACKGROUND * x
+        x = x - np.linalg.solve(information, gradient)
+    return Point.of(np.concatenate([effect, x]), slots)
+
+
+def _tested(world: World, kind: Kind) -> Mask:
+    one = world.joins.sizes() >= SelfControlledOptions().min_joiners
+    one[:TARGETS] = False
+    if kind.company:
+        one[np.flatnonzero(world.acts) + GATEWAYS] = False
+    return np.asarray(one)
+
+
+def _ranked(score: Float64, one: Mask, acts: Mask, alike: Mask) -> tuple[float, float]:
+    """Return average precision and the share of look-alikes among as many as there are gateways."""
+    order = np.argsort(-score[one], kind="stable")
+    hit = acts[one][order]
+    if not hit.any():
+        return np.nan, np.nan
+    precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
+    first = order[: int(hit.sum())]
+    return float(precision[hit].mean()), float(alike[one][first].mean())
+
+
+def _fit_one_size(likelihood: Likelihood, **given: Any) -> JointFit:
+    return fit_joint(likelihood, **{**given, "two_sizes": False})
+
+
 def measure(world: World, setting: str) -> list[float]:
     """Return what a setting says of a world, in the order of the table's columns."""
     begun = time.process_time()
-    found = detect_self_controlled(
-        world.joins, world.targets, options=SelfControlledOptions(**SETTINGS[setting])
-    )
+    options = SelfControlledOptions(**SETTINGS[setting])
+    fit = _fit_one_size if setting == ONE_SIZE else fit_joint
+    with patch.object(evidence, "fit_joint", fit):
+        found = detect_self_controlled(world.joins, world.targets, options=options)
     seconds = time.process_time() - begun
     acts, one = sets_of(world, found)
     robust = np.array([grade == "robust" for grade in found.extra["grade"]])
-    order = np.argsort(-found.score[one], kind="stable")
-    hit = acts[one][order]
-    precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
-    values = [float(precision[hit].mean()) if hit.any() else np.nan]
-    first = order[: int(hit.sum())]
-    values.append(float(world.alike[one][first].mean()) if hit.any() else np.nan)
+    values = [*_ranked(found.score, one, acts, world.alike)]
     for called in (found.flagged & one, robust & one):
         values += [float(called.sum()), float((called & ~acts).sum())]
     holds = (found.ci_low <= world.factor) & (world.factor <= found.ci_high)
@@ -378,14 +496,17 @@ def sets_of(world: World, found: Detection) -> tuple[Mask, Mask]:
 
 
 def line(name: str, setting: str, rows: list[list[float]]) -> str:
-    """One row of the table: means over worlds; false calls as a share of all calls."""
-    mean = np.mean(rows, axis=0)
-    shares = [mean[i + 1] / mean[i] if mean[i] else 0.0 for i in (2, 4)]
-    worlds = [int(sum(row[i] > 0 for row in rows)) for i in (3, 5)]
+    """One row of the table: means over worlds with the standard error, and sums of calls."""
+    precision, alike, calls, false, robust, wrong, coverage, seconds = np.transpose(rows)
+    n = len(rows)
+    error = f" ± {precision.std(ddof=1) / np.sqrt(n):.3f}" if n > 1 else ""
+    each = f"| {name} | {setting} | {n} | {precision.mean():.3f}{error} | {alike.mean():.2f} "
+    if np.isnan(calls).any():
+        return f"{each}| | | | {seconds.mean():.1f} |"
     return (
-        f"| {name} | {setting} | {mean[0]:.3f} | {mean[1]:.2f} "
-        f"| {mean[2]:.1f} | {shares[0]:.2f} ({worlds[0]}) "
-        f"| {mean[4]:.1f} | {shares[1]:.2f} ({worlds[1]}) | {mean[6]:.2f} | {mean[7]:.1f} |"
+        f"{each}| {calls.sum():.0f}; {false.sum():.0f} ({np.count_nonzero(false)}) "
+        f"| {robust.sum():.0f}; {wrong.sum():.0f} ({np.count_nonzero(wrong)}) "
+        f"| {coverage.mean():.2f} | {seconds.mean():.1f} |"
     )
 
 
@@ -404,7 +525,9 @@ def main() -> None:
     parser.add_argument("--worlds", type=int, default=3)
     parser.add_argument("--first", type=int, default=1, help="seed of the first world")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["all"])
+    parser.add_argument(
+        "--settings", nargs="+", choices=[*SETTINGS, ORACLE, WITHIN], default=["all"]
+    )
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.worlds)
     known = kept(given.out)
@@ -413,18 +536,24 @@ def main() -> None:
             missing = [one for one in given.settings if (name, one, seed) not in known]
             world = None
             for setting in missing:
-                world = world or (
-                    draw(KINDS[name], seed) if name in KINDS else world_of(name, seed)
-                )
-                known[name, setting, seed] = measure(world, setting)
+                if setting == ORACLE:
+                    values = measure_oracle(KINDS[name], seed)
+                else:
+                    world = world or (
+                        draw(KINDS[name], seed) if name in KINDS else world_of(name, seed)
+                    )
+                    if setting == WITHIN:
+                        values = measure_within(world, KINDS[name])
+                    else:
+                        values = measure(world, setting)
+                known[name, setting, seed] = values
                 with given.out.open("a") as file:
-                    row = [MODEL_VERSION, name, setting, seed, known[name, setting, seed]]
-                    file.write(json.dumps(row) + "\n")
+                    file.write(json.dumps([MODEL_VERSION, name, setting, seed, values]) + "\n")
     print(
-        "| kind | setting | AP | look-alikes | calls | false (worlds) | robust | false (worlds) "
-        "| coverage | CPU s |"
+        "| kind | setting | worlds | AP | look-alikes | calls; false (worlds) "
+        "| robust; false (worlds) | coverage | CPU s |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in given.kinds:
         for setting in given.settings:
             print(line(name, setting, [known[name, setting, seed] for seed in seeds]))

@@ -26,9 +26,10 @@ import numpy.typing as npt
 from note_worlds import found_record
 
 from gateway.analyses import exposure
-from gateway.analyses.record import NEVER, Record
+from gateway.analyses.record import Record
 from gateway.results import load_config
 from gateway.world import World
+from gateway.world.model import NEVER
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

@@ -24,10 +24,11 @@ from typing import Any
 import numpy as np
 
 from gateway.check import measure_log
+from gateway.check.measuring import precision_by_chance
 from gateway.config import Config
 from gateway.config.swept import CheckSection
 from gateway.detect import REGISTRY, Detection, detectors_for
-from gateway.detect.calling import find_gateways
+from gateway.detect.registry import find_gateways
 from gateway.detect.significance import clopper_pearson
 from gateway.evaluate.ranking import average_precision, by_rank
 from gateway.inputs import Inputs, obtain_inputs
@@ -75,9 +76,10 @@ def units_of(config: Config, name: str, seeds: tuple[int, ...], nulls: int) -> I
     if config.world is not None:
         yield from (Unit(name, "world", seed) for seed in seeds)
         return
+    # Each effect has gateways of its own: ten groups drawn once tell too little of a detector.
     for where in PLACES:
-        for effect in EFFECTS:
-            yield from (Unit(name, "planted", seed, where, effect) for seed in seeds)
+        for i, effect in enumerate(EFFECTS):
+            yield from (Unit(name, "planted", seed + 100 * i, where, effect) for seed in seeds)
 
 
 def named(text: str) -> tuple[str, Detector]:
@@ -116,6 +118,7 @@ def run_on(
             gateway = acts[one.candidate]
             said[name] |= {
                 "average_precision": average_precision(score, gateway),
+                "precision_by_chance": precision_by_chance(len(gateway), int(gateway.sum())),
                 "n_planted": int(gateway.sum()),
                 "n_flagged": int(one.flagged.sum()),
                 "n_found": int((one.flagged & acts).sum()),
@@ -194,8 +197,11 @@ def tables(stored: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     head = f"| detector | {' | '.join(columns)} |"
     yield from (head, f"|---|{'---|' * len(columns)}")
     for name in names:
-        yield row(name, [mean([one["average_precision"] for one in by[name, column]])
+        yield row(name, [with_error([one["average_precision"] for one in by[name, column]])
                          for column in columns])  # fmt: skip
+    chance = [[one["precision_by_chance"] for name in names for one in by[name, column]]
+              for column in columns]  # fmt: skip
+    yield f"| a random order | {' | '.join(map(mean, chance))} |"
     yield ""
     yield from (head, f"|---|{'---|' * len(columns)}")
     for name in names:
@@ -246,6 +252,13 @@ def called(logs: list[dict[str, Any]]) -> str:
 def mean(values: list[float], *, digits: int = 2) -> str:
     """Mean, a dash where there is none."""
     return f"{np.mean(values):.{digits}f}" if values else "–"
+
+
+def with_error(values: list[float]) -> str:
+    """Mean and its standard error over logs, where there are several."""
+    if len(values) < 2:
+        return mean(values)
+    return f"{mean(values)} ± {np.std(values, ddof=1) / len(values) ** 0.5:.2f}"
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from experiments import peer_rows as rows_
+from experiments.peer_rows import Answer, Arrays
 from experiments.synthetic import draw_log, log_of, targets_of
-from gateway.detect.self_controlled.likelihood import Likelihood, Point
-from gateway.detect.self_controlled.slots import Slots, build_slots, select_cases
 from gateway.results import load_config
 from gateway.score import LogisticScorer, PrefixLoss, build_prefixes
 from gateway.targets import TargetSet
@@ -22,12 +22,9 @@ from gateway.world import draw_world
 
 __all__ = ["WORKS", "Peer", "Work"]
 
-Arrays = dict[str, npt.NDArray[Any]]
-Answer = Mapping[str, npt.NDArray[Any]]
 Agree = Callable[[Arrays, Answer, Answer], str]
 
 PENALTY = 100.0
-CASE_COLUMNS = ("offsets", "group", "fresh", "stratum", "length", "events", "until", "user")
 THRESHOLD, BASE = 0.05, 0.02
 
 
@@ -199,59 +196,6 @@ def _near_ratios(_given: Arrays, ours: Answer, theirs: Answer) -> str:
     return f"another estimator of the same ratio: relative difference {np.abs(a / b - 1).max():.1e}"
 
 
-def _conditional_input(scale: float) -> Arrays:
-    users = int(20_000 * scale)
-    offsets, group, time = draw_log(users, 500, users * 10)
-    log, targets = log_of(offsets, group, time, groups=500), targets_of(500)
-    columns = np.argsort(-log.sizes() * ~targets.mask)[:20]
-    candidate = np.isin(np.arange(500), columns)
-    slots = build_slots(log, targets.mask, candidate, clock="calendar")
-    slots = select_cases(slots, slots.counts() == 1)
-    given: Arrays = {f"case_{name}": getattr(slots, name) for name in CASE_COLUMNS}
-    numbers = {"n_groups": np.array(500), "n_pieces": np.array(slots.n_pieces)}
-    return given | _intervals(slots, columns) | numbers | {"columns": columns}
-
-
-def _intervals(slots: Slots, columns: npt.NDArray[np.int64]) -> Arrays:
-    """A row for every slot of some length: its case, and the groups joined in earlier ticks."""
-    n = len(slots.group)
-    case = np.repeat(np.arange(slots.n_cases), np.diff(slots.offsets))
-    column = np.full(slots.n_groups + 1, len(columns))
-    column[columns] = np.arange(len(columns))
-    joined = np.zeros((n + 1, len(columns) + 1))
-    joined[np.arange(1, n + 1), column[slots.group]] = 1.0
-    upto = np.cumsum(joined, axis=0)[:, :-1]
-    tick = np.maximum.accumulate(np.where(slots.fresh, np.arange(n), 0))
-    exposure = upto[tick] - upto[slots.offsets[case]]
-    kept = slots.length > 0
-    events = slots.events[kept].astype(np.float64)
-    return {"case": case[kept], "length": slots.length[kept], "events": events,
-            "exposure": exposure[kept]}  # fmt: skip
-
-
-def _conditional_size(given: Arrays) -> str:
-    rows, groups = given["exposure"].shape
-    return f"{len(np.unique(given['case'])):,} cases, {rows:,} intervals, {groups} groups"
-
-
-def _same_beta(given: Arrays, ours: Answer, theirs: Answer) -> str:
-    """The minimum is one: whose gradient is smaller there is nearer to it."""
-    columns = {name: given[f"case_{name}"] for name in CASE_COLUMNS}
-    slots = Slots(
-        **columns, n_groups=int(given["n_groups"]), n_positions=1,
-        n_pieces=int(given["n_pieces"]), exact=False,
-    )  # fmt: skip
-    likelihood, nothing = Likelihood(slots), Point.zero(slots)
-    steep = []
-    for answer in (ours, theirs):
-        beta = np.zeros(int(given["n_groups"]))
-        beta[given["columns"]] = answer["beta"]
-        point = Point(beta, nothing.position, nothing.calendar)
-        steep.append(float(np.abs(likelihood.loss(point)[1][given["columns"]]).max()))
-    largest = _largest(ours["beta"], theirs["beta"])
-    return f"beta: {largest}; gradient left: {steep[0]:.0e}, theirs {steep[1]:.0e}"
-
-
 def _friends_input(scale: float) -> Arrays:
     users = int(500_000 * scale)
     overrides = [f"world.users={users}", "world.friend_homophily=0.0", "world.friend_country=0.0",
@@ -338,14 +282,22 @@ _MESA = (
     Peer("Mesa, `shuffle_do`", "mesa", "mesa_joins.py", "agents"),
     Peer("Mesa, arrays", "mesa", "mesa_joins.py", "arrays"),
 )
-_TRECS = Peer("T-RECS", "trecs", "trecs_joins.py", "popular")
+_STARSIM = Peer("Starsim, arrays", "starsim", "starsim_joins.py", "arrays")
+_OTHERS = (
+    Peer("T-RECS", "trecs", "trecs_joins.py", "popular"),
+    Peer("OASIS, no language model", "oasis", "oasis_joins.py", "platform"),
+)
 _LIFELINES = "lifelines_hazard.py"
+_STATSMODELS = tuple(
+    Peer(f"statsmodels, {label}", "statsmodels", "statsmodels_conditional.py", label.lower())
+    for label in ("logit", "Poisson")
+)
 
 WORKS: Mapping[str, Work] = {
     "simulate": Work("simulate joins, search alone", _search_input, _search_size, "simulation",
-                     _MESA, _alike_sizes),
+                     (*_MESA, _STARSIM), _alike_sizes),
     "simulate-small": Work("the same, small", _small_search_input, _search_size, "simulation",
-                           (*_MESA, _TRECS), _alike_sizes),
+                           (*_MESA, _STARSIM, *_OTHERS), _alike_sizes),
     "simulate-all": Work("simulate joins; ours with everything on, theirs search alone",
                          _everything_input, _search_size, "simulation", _MESA[1:], _alike_sizes),
     "spike": Work("spikes and sums by group, given scores", _spike_input, _log_size, "spike",
@@ -368,12 +320,23 @@ WORKS: Mapping[str, Work] = {
                    _log_size, "survival",
                    (Peer("lifelines, Cox", "lifelines", _LIFELINES, "cox"),), _near_ratios,
                    small=0.2),
-    "conditional": Work("conditional likelihood, no penalty", _conditional_input,
-                        _conditional_size, "conditional",
-                        (Peer("statsmodels, Poisson", "statsmodels", "statsmodels_conditional.py",
-                              "poisson"),
-                         Peer("statsmodels, logit", "statsmodels", "statsmodels_conditional.py",
-                              "logit")), _same_beta, small=0.1),
+    "conditional": Work("conditional likelihood, calendar's clock, no penalty",
+                        rows_.conditional_input, rows_.conditional_size, "conditional",
+                        (_STATSMODELS[1], _STATSMODELS[0]), rows_.same_beta, small=0.1),
+    "operational": Work("conditional likelihood, clock of joins, no penalty",
+                        rows_.operational_input, rows_.conditional_size, "conditional",
+                        (Peer("R survival, `clogit` exact", "", "clogit.py", "exact"),
+                         Peer("R survival, `clogit` Efron", "", "clogit.py", "efron"),
+                         _STATSMODELS[0]), rows_.same_beta, small=0.25),
+    "lists": Work("the twenty nearest groups of every group", rows_.lists_input, _log_size,
+                  "lists",
+                  (Peer("implicit, cosine", "implicit", "recommended_lists.py", "cosine"),
+                   Peer("LightFM, WARP", "lightfm", "recommended_lists.py", "warp")),
+                  rows_.same_lists),
+    "convert": Work("a Parquet log to one numbered and sorted by user, 1 GiB allowed",
+                    rows_.convert_input, rows_.convert_size, "convert",
+                    (Peer("DuckDB", "frames", "frames.py", "convert"),), rows_.same_log,
+                    small=0.1),
     "friends": Work("draw a simple graph of given expected degrees", _friends_input, _friends_size,
                     "friends",
                     tuple(Peer(label, label.lower(), "friend_graphs.py", label.lower())

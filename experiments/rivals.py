@@ -19,8 +19,7 @@ import gateway
 from gateway.analyses import common_odds_ratio
 from gateway.analyses.look_alike import Histories
 from gateway.detect import DETECTORS
-from gateway.detect.chain import build_chain, solve_visits
-from gateway.detect.markov_removal import mean_returns
+from gateway.detect.chain import build_chain, mean_returns, solve_visits
 from gateway.evaluate import evaluate_planted
 from gateway.pipeline import Inputs, obtain_inputs
 from gateway.score import Scores, score_joins

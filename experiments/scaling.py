@@ -13,12 +13,14 @@ Run: python experiments/scaling.py run [--sizes quick|full] [--stage NAME ...] [
        [--most USERS] [--again]
      python experiments/scaling.py figures | exponents | limits | model   (all: [--out DIR])
      python experiments/scaling.py page --out results/reference/scaling
-The last puts these tables, and that of `peers.py`, between the marks in docs/results/scaling.md.
+The last puts these tables, and those of `peers.py` and `cluster.py`, between the marks in
+docs/results/scaling.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shutil
 import statistics
@@ -33,9 +35,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from experiments.cost_figures import draw_memory, draw_time
-from experiments.machine import bandwidth, gather_rate
+from experiments.machine import bandwidth, gather_rate, page_rate
 from experiments.memory import peak_mib, resident_mib, restart_peak
-from experiments.scaling_model import exponents_table, limits_table, projections
+from experiments.scaling_model import cluster_table, exponents_table, limits_table, projections
 from experiments.stages import STAGES, Prepared, Size, draw_to
 from gateway._numba import threads
 from gateway.figures import csv_bytes, render
@@ -62,7 +64,8 @@ COLUMNS = {
     "joins": pa.int64(), "threads": pa.int64(), "rows": pa.int64(), "evaluations": pa.int64(),
     "repeats": pa.int64(), "seconds": pa.float64(), "cpu_seconds": pa.float64(),
     "start_mib": pa.float64(), "base_mib": pa.float64(), "added_mib": pa.float64(),
-    "bandwidth_gb": pa.float64(), "reads_m": pa.float64(), "status": pa.string(),
+    "bandwidth_gb": pa.float64(), "pages_gb": pa.float64(), "reads_m": pa.float64(),
+    "user_reads_m": pa.float64(), "status": pa.string(),
 }  # fmt: skip
 
 
@@ -87,7 +90,10 @@ def measure(name: str, size: Size) -> dict[str, Any]:
     _warm(name, size)
     start = resident_mib()
     prepared = stage.prepare(size)
-    limits = {"bandwidth_gb": bandwidth() / 1e9, "reads_m": gather_rate(size.groups) / 1e6}
+    limits = {
+        "bandwidth_gb": bandwidth() / 1e9, "pages_gb": page_rate() / 1e9,
+        "reads_m": gather_rate(size.groups) / 1e6, "user_reads_m": gather_rate(size.users) / 1e6,
+    }  # fmt: skip
     base = resident_mib()
     restart_peak()
     timed = _time(prepared)
@@ -215,6 +221,10 @@ def write_page(folder: Path) -> None:
     peers = folder.parent / "peers" / "peers.md"
     if peers.exists():
         tables["peers"] = peers.read_text(encoding="utf-8").strip()
+    cluster = folder.parent / "cluster" / "cluster.csv"
+    if cluster.exists():
+        with cluster.open(encoding="utf-8", newline="") as file:
+            tables["cluster"] = cluster_table(list(csv.DictReader(file)))
     put_tables(PAGE, tables)
 
 

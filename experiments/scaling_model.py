@@ -11,9 +11,11 @@ each point: c1 is what a join costs whatever the groups, c2 how many reads it wa
 stage that was measured over users alone has c0, c1, m0 and m1. A cluster of W workers that
 each hold J / W joins takes, with E evaluations and a network of bandwidth N and latency l,
 
-    E T(J / W) + E (B W / N + l),
+    E T(J / W) + E (B / N + l),
 
-B the bytes of each worker and evaluation, to and fro, over the scheduler's one line.
+B the bytes of an evaluation over the scheduler's one line: each worker gets the point, and the
+gradients of the chunks of rows come back, as many as they are however many workers hold them;
+more workers than there are chunks to hold do not share a fit.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from scipy.optimize import nnls
 
 from experiments.cost_figures import LEAST, exponent_interval
 
-__all__ = ["Cost", "cost_of", "exponents_table", "limits_table", "markdown", "projections"]
+__all__ = ["Cost", "cluster_table", "cost_of", "exponents_table", "limits_table", "markdown",
+           "projections"]  # fmt: skip
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -49,31 +52,34 @@ class Shared:
     Parameters
     ----------
     floats
-        Numbers of eight bytes per group that a worker sends for each evaluation.
+        Numbers of eight bytes per group that come back for each evaluation: from each worker,
+        or, where there are chunks, from each chunk.
     evaluations
         How often; 0 takes the measured number of the stage's largest point.
-    back
-        Whether as many come back (weights) each time.
+    chunks
+        Of rows, each with a gradient of its own; each worker gets a number per group as well.
+    most
+        Workers that can share the work.
     """
 
     floats: int
     evaluations: int
-    back: bool
+    chunks: int = 0
+    most: int = 10**9
 
 
-# Stages that take another way for small logs: the model speaks of more joins than these.
-LARGE_FROM = {"cross-fit": 5_000_000, "on disk: spike": 5_000_000}
+_BESIDE = {"bandwidth_gb": 1, "pages_gb": 1, "reads_m": 0, "user_reads_m": 0}
 # Stages whose memory is what they are allowed to take, whatever the log.
 BOUNDED = {"convert", "on disk: spike"}
 # Reading, writing and laying out rows need no word from others once users are dealt out.
 SHARED = {
-    "read": Shared(0, 1, back=False),
-    "prefixes": Shared(0, 1, back=False),
-    "train": Shared(1, 0, back=True),
-    "score": Shared(1, 1, back=False),
-    "spike": Shared(7, 1, back=False),
-    "cases": Shared(0, 1, back=False),
-    "self-controlled fit": Shared(1, 0, back=True),
+    "read": Shared(0, 1),
+    "prefixes": Shared(0, 1),
+    "train": Shared(1, 0, chunks=16, most=16),
+    "score": Shared(1, 1),
+    "spike": Shared(7, 1),
+    "cases": Shared(0, 1),
+    "self-controlled fit": Shared(1, 0, chunks=16, most=4),
 }
 
 
@@ -141,22 +147,46 @@ def limits_table(rows: list[Row]) -> str:
             found = _measured(rows, stage, series)
             if not found:
                 continue
-            row, needs = found[-1], STAGES[stage]
+            row, needs = found[-1], STAGES[stage].needs
             each = row["seconds"] / row["rows"] / row["evaluations"]
-            least = (needs.row_bytes / (row["bandwidth_gb"] * 1e9)
-                     + needs.row_visits / (row["reads_m"] * 1e6))  # fmt: skip
-            stated = f"{needs.row_bytes:.0f} B + {needs.row_visits:.0f} reads"
+            least = needs.seconds(row) / row["rows"] if needs else 0.0
+            beside = (f"{row[name]:,.{digits}f}" for name, digits in _BESIDE.items())
             lines.append([
-                stage, f"{row['rows']:,}", f"{row['groups']:,}", f"{each * 1e9:.2f}",
-                f"{1e-6 / each:,.1f}", stated if least else "not stated",
-                f"{least * 1e9:.2f}" if least else "–",
-                f"{each / least:.1f}" if least else "–",
-                f"{each * row['reads_m'] * 1e6:,.0f}",
-                f"{row['bandwidth_gb']:.1f}; {row['reads_m']:,.0f}",
+                stage, f"{row['rows']:,}", f"{row['groups']:,}", f"{row['evaluations']}",
+                f"{each * 1e9:.2f}", f"{row['cpu_seconds'] / row['seconds']:.2f}",
+                str(needs) if needs else "not stated",
+                f"{least * 1e9:.2f}" if needs else "–",
+                f"{each / least:.1f}" if needs else "–", "; ".join(beside),
             ])  # fmt: skip
-    header = ["stage", "rows", "groups", "ns a row and evaluation", "M rows/s", "least needed",
-              "ns for that", "times the limit", "in random reads",
-              "measured beside it: GB/s; M reads/s"]  # fmt: skip
+    header = ["stage", "rows", "groups", "evaluations", "ns a row and evaluation", "cores at work",
+              "least needed for a row", "ns for that", "times the limit",
+              "measured beside it: GB/s; new pages GB/s; M reads/s by group; by user"]  # fmt: skip
+    return markdown(header, lines)
+
+
+def cluster_table(rows: list[Row]) -> str:
+    """Fits on workers as ``cluster.py`` measured them, beside what the model says of their bytes.
+
+    ``rows``: as text, as they stand in its file.
+    """
+    lines, alone = [], {}
+    for row in rows:
+        seconds = float(row["setup_seconds"]) + float(row["fit_seconds"])
+        workers, each = int(row["workers"]), float(row["bytes_per_evaluation"])
+        if workers == 0:
+            alone[row["fit"]] = seconds
+        groups = int(row["groups"])
+        said = 8.0 * groups * (workers + 16) if workers else 0.0
+        lines.append([
+            row["fit"], f"{int(row['joins']):,}", f"{groups:,}",
+            f"{workers} workers" if workers else f"this process, {row['threads']} threads",
+            row["rate"] if workers else "–", row["evaluations"], f"{seconds:.2f}",
+            f"{alone[row['fit']] / seconds:.2f}", f"{each / 1e3:,.0f}" if workers else "–",
+            f"{said / 1e3:,.0f}" if workers else "–",
+        ])  # fmt: skip
+    header = ["fit", "joins", "groups", "who", "line", "evaluations", "seconds",
+              "times as fast as one process on all cores", "kB an evaluation",
+              "by the formula"]  # fmt: skip
     return markdown(header, lines)
 
 
@@ -198,8 +228,7 @@ class Cost:
 
 def cost_of(rows: list[Row], stage: str) -> Cost:
     """Fit the model of a stage."""
-    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"
-             and _joins_of(row) > LARGE_FROM.get(stage, 0)]  # fmt: skip
+    found = [row for row in rows if row["stage"] == stage and row["status"] == "ok"]
     joins = np.array([_joins_of(row) for row in found])
     groups, reads, seconds, evaluations = (
         np.array([row[name] for row in found], float)
@@ -240,12 +269,7 @@ def _reads(rows: list[Row]) -> float:
 
 def _modelled(rows: list[Row]) -> list[str]:
     known = [s for s in _stages(rows) if s != "draw world" and "one evaluation" not in s]
-    return [s for s in known if len(_large(rows, s)) > 1]
-
-
-def _large(rows: list[Row], stage: str) -> list[Row]:
-    found = _measured(rows, stage, _series_of(rows, stage))
-    return [row for row in found if _joins_of(row) > LARGE_FROM.get(stage, 0)]
+    return [s for s in known if len(_measured(rows, s, _series_of(rows, s))) > 1]
 
 
 def _costs(rows: list[Row]) -> str:
@@ -287,9 +311,10 @@ def _clusters(rows: list[Row]) -> str:
             cells = [stage, _power(joins)]
             for workers in WORKERS:
                 sent, talk = _communication(SHARED[stage], cost, workers)
-                work = cost.evaluations * cost.seconds(joins / workers, GROUPS, reads)
+                share = joins / min(workers, SHARED[stage].most)
+                work = cost.evaluations * cost.seconds(share, GROUPS, reads)
                 cells += [f"{_duration(work)} + {_duration(talk)}",
-                          _room(cost.gib(joins / workers, GROUPS)),
+                          _room(cost.gib(share, GROUPS)),
                           f"{sent / 2**30:.2g} GiB"]  # fmt: skip
             lines.append(cells)
     header = ["stage", "joins", *(f"{w} workers: {what}" for w in WORKERS
@@ -299,8 +324,9 @@ def _clusters(rows: list[Row]) -> str:
 
 def _communication(shared: Shared, cost: Cost, workers: int) -> tuple[float, float]:
     """Bytes over the scheduler's line in all, and the seconds that they take."""
-    times = shared.evaluations or cost.evaluations
-    sent = times * 8.0 * shared.floats * GROUPS * workers * (2 if shared.back else 1)
+    times, workers = shared.evaluations or cost.evaluations, min(workers, shared.most)
+    answers = shared.chunks + workers if shared.chunks else shared.floats * workers
+    sent = times * 8.0 * answers * GROUPS
     return sent, sent / NETWORK_BYTES + times * LATENCY_SECONDS
 
 

@@ -2,8 +2,8 @@
 
 For each seed the world of a config is simulated and ranked. Printed: average precision
 against the planted gateways, look-alikes among the first 50, groups with q below 5, 10 and
-20 % and the share of them that are no gateways, and processor time of the detector. With
-``--null`` every influence has the strength 0, and every call is a false one.
+20 % and the share of them that are no gateways, the same of robust calls, and processor time of
+the detector. With ``--null`` every influence has the strength 0, and every call is a false one.
 
 Run: python experiments/self_controlled_worlds.py [--config configs/benchmark_world.toml]
      [--seeds 1 2 3] [--null] [--clock calendar] [--surrogates none]
@@ -50,8 +50,10 @@ def measure(platform: Inputs, options: SelfControlledOptions | EdgesOptions) -> 
     value = {row["metric"]: row["value"] for row in table}
     acts = np.isin(platform.role, GATEWAY_NAMES) & (strength > 0)
     calls = [number for level in LEVELS for number in called(found, acts, level)]
+    robust = np.array([grade == "robust" for grade in found.extra.get("grade", ())], bool)
     return [
         _number(value["average_precision"]), _number(value.get("share_homophily_at_50")), *calls,
+        *_counted(robust, acts[: len(robust)]),
         platform.joins.n_joins, platform.targets.mask[platform.joins.group].sum(),
         float(np.sum(found.extra.get("surrogate", 0))), seconds,
     ]  # fmt: skip
@@ -65,13 +67,17 @@ def _number(value: float | None) -> float:
 def called(found: Detection, acts: np.ndarray, level: float) -> tuple[float, float]:
     """Return how many groups have q below the level, and the share that do not act."""
     chosen = np.nan_to_num(found.q_value, nan=1.0) < level
-    wrong = np.count_nonzero(chosen & ~acts) / max(np.count_nonzero(chosen), 1)
-    return float(np.count_nonzero(chosen)), wrong
+    return _counted(chosen, acts)
+
+
+def _counted(chosen: np.ndarray, acts: np.ndarray) -> tuple[float, float]:
+    count = np.count_nonzero(chosen)
+    return float(count), np.count_nonzero(chosen & ~acts) / max(count, 1)
 
 
 HEAD = (
     "AP", "look-alikes@50", "called 5%", "false", "called 10%", "false", "called 20%", "false",
-    "joins", "target joins", "surrogates", "CPU s",
+    "robust", "false", "joins", "target joins", "surrogates", "CPU s",
 )  # fmt: skip
 
 

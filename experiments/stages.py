@@ -3,17 +3,19 @@
 A stage is prepared for a size and gives a call that does its work and nothing else. Sizes
 are users, groups and (about) joins; a simulated stage takes its joins from the number of
 users. Beside each stage stands what it cannot do without: the bytes that it must read and
-write for each row, and the cells of tables of the size of the number of groups that it must
-visit. What it takes beyond the time for those is its distance to the machine's limits.
+write for each row, those of them on new pages, the cells of tables of the size of the number
+of groups or of users that it must visit, and the bytes that its method moves for each group.
+What it takes beyond the time for those is its distance to the machine's limits.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +46,7 @@ from gateway.simulate import live_through, measure_direct_effects, simulate
 from gateway.targets import named_targets
 from gateway.world import Role, World, draw_world
 
-__all__ = ["STAGES", "Prepared", "Size", "Stage", "draw_to"]
+__all__ = ["STAGES", "Needs", "Prepared", "Size", "Stage", "convert_size", "draw_to"]
 
 PENALTY = 100.0
 OCCASIONS = 18.0
@@ -70,6 +72,46 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What an evaluation of a stage cannot do without.
+
+    Parameters
+    ----------
+    bytes
+        Read and written for each row.
+    new
+        Bytes of those that are written to pages nobody has touched: results that stay.
+    visits, user_visits
+        Cells of tables with one for each group, or user, for each row.
+    group_bytes
+        Read and written for each group.
+    """
+
+    bytes: float
+    new: float = 0.0
+    visits: float = 0.0
+    user_visits: float = 0.0
+    group_bytes: float = 0.0
+
+    def seconds(self, row: Mapping[str, Any]) -> float:
+        """Return the seconds that these take for a measured row, at the limits beside it."""
+        rates = {
+            "bytes": row["bandwidth_gb"] * 1e9, "new": row["pages_gb"] * 1e9,
+            "visits": row["reads_m"] * 1e6, "user_visits": row["user_reads_m"] * 1e6,
+        }  # fmt: skip
+        each = sum(getattr(self, name) / rate for name, rate in rates.items())
+        return row["rows"] * each + row["groups"] * self.group_bytes / rates["bytes"]
+
+    def __str__(self) -> str:
+        words = [f"{self.bytes:.0f} B"]
+        words += [f"{self.new:.0f} B new"] if self.new else []
+        words += [f"{self.visits:.0f} by group"] if self.visits else []
+        words += [f"{self.user_visits:.0f} by user"] if self.user_visits else []
+        words += [f"{self.group_bytes:.0f} B a group"] if self.group_bytes else []
+        return " + ".join(words)
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage.
 
@@ -81,15 +123,14 @@ class Stage:
         Whether it needs a simulated world instead of a log drawn at random.
     joins_only
         Whether to measure it over the number of joins alone.
-    row_bytes, row_visits
-        Least bytes and visits to cells for each row and evaluation; zero if not stated.
+    needs
+        What it needs at least for each evaluation; None if not stated.
     """
 
     prepare: Callable[[Size], Prepared]
     simulated: bool = False
     joins_only: bool = False
-    row_bytes: float = 0.0
-    row_visits: float = 0.0
+    needs: Needs | None = None
 
 
 def draw_to(size: Size) -> None:
@@ -138,9 +179,36 @@ def _training_fit(size: Size) -> Prepared:
 
 
 def _cross_fit(size: Size) -> Prepared:
-    """Choose the penalty, train, calibrate, score and measure, in five folds."""
+    """Choose the penalty, train, calibrate, score and measure, in five folds.
+
+    Its evaluations are those of training, in passes over all rows: each counts by the rows that
+    it goes over.
+    """
     log, targets = _log(size), targets_of(size.groups)
-    return Prepared(lambda: score_joins(log, targets), lambda: log.n_joins)
+    passes: list[float] = []
+
+    def work() -> None:
+        with _counted_rows() as seen:
+            score_joins(log, targets)
+        passes.append(sum(seen) / log.n_joins)
+
+    return Prepared(work, lambda: log.n_joins, lambda: max(1, round(passes[-1])))
+
+
+@contextmanager
+def _counted_rows() -> Iterator[list[int]]:
+    """Give a list of the rows of every evaluation of the loss, while the block lasts."""
+    evaluate, seen = PrefixLoss.__call__, list[int]()
+
+    def counted(loss: PrefixLoss, *given: Any) -> Any:
+        seen.append(loss.n_rows)
+        return evaluate(loss, *given)
+
+    PrefixLoss.__call__ = counted  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        PrefixLoss.__call__ = evaluate  # type: ignore[method-assign]
 
 
 def _scoring(size: Size) -> Prepared:
@@ -213,6 +281,12 @@ def _reading(size: Size) -> Prepared:
     return Prepared(lambda: JoinLog.read(path), lambda: pq.read_metadata(path).num_rows)
 
 
+def convert_size(size: Size) -> Path:
+    """Return the folder of columns of a size whose log is drawn."""
+    parts = size.folder / "parts"
+    return parts if parts.exists() else _to_parts(_written(size))
+
+
 def _conversion(size: Size) -> Prepared:
     """To a folder of columns, in bounded memory."""
     path = _written(size)
@@ -231,10 +305,7 @@ def _on_disk(detector: str) -> Callable[[Size], Prepared]:
     """Return how to prepare a detector on a log that stays on disk, its scores included."""
 
     def prepare(size: Size) -> Prepared:
-        parts = size.folder / "parts"
-        if not parts.exists():
-            _to_parts(_written(size))
-        log = JoinLog.open(parts)
+        log = JoinLog.open(convert_size(size))
         wanted = {str(g) for g in np.flatnonzero(targets_of(size.groups).mask)}
         targets = named_targets(log, sorted(wanted.intersection(log.groups.to_pylist())))
         return Prepared(lambda: detect(log, targets, detector=detector), lambda: log.n_joins)
@@ -279,22 +350,37 @@ def _direct_effects(size: Size) -> Prepared:
 
 # Bytes: columns that are read or written once, whatever the method. A row has a group (4);
 # its flags and outcome are bytes; a logit is 8, and so are a length and a number of events.
+# Sorting rows by user and time is two passes over rows of 12 bytes, each read and written.
+_SORT = 2 * 24.0
+# L-BFGS keeps ten steps and ten gradients, and goes over each twice an evaluation; the joint
+# fit keeps twenty. Gradients of chunks of rows are written and added up: of training two where
+# groups are many, of the joint fit sixteen.
+_DESCENT = 4 * 10 * 8.0
+_TRAIN_ONCE = Needs(10.0, visits=2.0, group_bytes=2 * 2 * 8.0)
+_TRAIN = replace(_TRAIN_ONCE, group_bytes=_TRAIN_ONCE.group_bytes + _DESCENT)
+_CASES_ONCE = Needs(21.0, visits=2.0, group_bytes=2 * 16 * 8.0)
+_CASES = replace(_CASES_ONCE, group_bytes=_CASES_ONCE.group_bytes + 2 * _DESCENT)
+_SCORE = Needs(8.0 + 24.0, new=24.0, visits=1.0)
+
 STAGES: Mapping[str, Stage] = {
     "draw world": Stage(_world_drawing, simulated=True),
     "simulate": Stage(_simulation, simulated=True),
     "direct effects": Stage(_direct_effects, simulated=True),
-    "read": Stage(_reading, row_bytes=20.0),
+    "read": Stage(_reading, needs=Needs(20.0 + _SORT, new=8.0, visits=1.0, user_visits=1.0)),
     "write": Stage(_writing),
-    "prefixes": Stage(_prefix_layout, row_bytes=8.0 + 19.0),
-    "train, one evaluation": Stage(_training_evaluation, row_bytes=6.0, row_visits=2.0),
-    "train": Stage(_training_fit, row_bytes=6.0, row_visits=2.0),
-    "cross-fit": Stage(_cross_fit),
-    "score": Stage(_scoring, row_bytes=6.0 + 24.0, row_visits=1.0),
-    "spike": Stage(_spikes, row_bytes=29.0, row_visits=1.0),
-    "cases": Stage(_case_layout, row_bytes=8.0),
-    "self-controlled, one evaluation": Stage(_case_evaluation, row_bytes=21.0, row_visits=2.0),
-    "self-controlled fit": Stage(_case_fit, row_bytes=21.0, row_visits=2.0),
-    "convert": Stage(_conversion, joins_only=True),
+    "prefixes": Stage(_prefix_layout, needs=Needs(8.0 + 11.0, new=11.0)),
+    "train, one evaluation": Stage(_training_evaluation, needs=_TRAIN_ONCE),
+    "train": Stage(_training_fit, needs=_TRAIN),
+    "cross-fit": Stage(_cross_fit, needs=_TRAIN),
+    "score": Stage(_scoring, needs=_SCORE),
+    "spike": Stage(_spikes, needs=Needs(29.0, visits=1.0, group_bytes=2 * 64.0)),
+    "cases": Stage(_case_layout, needs=Needs(8.0, visits=1.0)),
+    "self-controlled, one evaluation": Stage(_case_evaluation, needs=_CASES_ONCE),
+    "self-controlled fit": Stage(_case_fit, needs=_CASES),
+    "convert": Stage(
+        _conversion, joins_only=True,
+        needs=Needs(20.0 + 2 * _SORT, new=8.0, visits=1.0, user_visits=1.0),
+    ),
     "on disk: spike": Stage(_on_disk("spike"), joins_only=True),
     "on disk: self-controlled": Stage(_on_disk("self_controlled"), joins_only=True),
-}
+}  # fmt: skip

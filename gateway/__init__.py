@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.check.calling import check as check
-    from gateway.detect.calling import detect as detect
     from gateway.detect.detection import Detection as Detection
+    from gateway.detect.registry import detect as detect
     from gateway.errors import AssumptionWarning as AssumptionWarning
     from gateway.errors import GatewayError as GatewayError
     from gateway.evaluate.calling import evaluate as evaluate

@@ -15,8 +15,6 @@ from pathlib import Path
 
 from gateway.file_locks import lock_file
 
-__all__ = ["choose_cache", "filling", "is_filled", "of_this_machine", "weakness_of"]
-
 _ROOT = 0
 
 

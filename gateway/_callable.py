@@ -14,8 +14,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-__all__ = ["make_callable"]
-
 
 def make_callable(name: str, function: Callable[..., Any]) -> None:
     """Let the module ``name`` be called as ``function``."""

@@ -1,56 +1,24 @@
-"""The only place that knows how a kernel is compiled.
+"""The only place that knows how a kernel is declared; ``_compiling`` knows how it is compiled.
 
-numba is imported here and in ``*_kernels.py``, nowhere else. A kernel is also valid
+numba is imported in these two and in ``*_kernels.py``, nowhere else. A kernel is also valid
 plain Python: with ``NUMBA_DISABLE_JIT=1`` the same lines run uncompiled, which is how
 coverage and the naive twins look at them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gateway._cache import choose_cache
+from gateway._compiling import CACHE, WHOLE, at_first_compile  # isort: skip  (numba's cache)
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba.extending import overload, register_jitable
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _sources_digest() -> str:
-    """Digest of every kernel source of the package, and of the rows and values they share.
-
-    numba's cache looks only at the file of the outermost function, so a kernel that
-    inlines a callee from another file would go stale when the callee changes. A cache
-    folder named after *all* kernel sources cannot.
-    """
-    digest = hashlib.sha256()
-    here = Path(__file__).parent
-    for pattern in ("*_kernels.py", "tables.py", "stage.py"):
-        for path in sorted(here.rglob(pattern)):
-            digest.update(path.read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-CACHE, _WHY_NONE = choose_cache(_sources_digest())
-if CACHE is None:
-    os.environ.pop("NUMBA_CACHE_DIR", None)
-else:
-    os.environ["NUMBA_CACHE_DIR"] = str(CACHE)
-
-import numba  # noqa: E402  (the cache folder must be set before numba reads it)
-import numpy as np  # noqa: E402
-from llvmlite import binding, ir  # noqa: E402
-from numba.core import caching, codegen  # noqa: E402
-from numba.core.compiler import Compiler  # noqa: E402
-from numba.extending import overload, register_jitable  # noqa: E402
-
-from gateway.file_locks import lock_file  # noqa: E402
 
 __all__ = [
     "CACHE",
@@ -86,218 +54,15 @@ _LEAN: Any = {**_FLAGS, "_nrt": False}
 prange = numba.prange
 
 
-_Library: Any = codegen.JITCodeLibrary
-_compile_whole: Any = Compiler.compile_extra
-
-
-@contextmanager
-def _libraries_are(kind: type, made: Any) -> Iterator[None]:
-    """Put what numba compiles or loads meanwhile into libraries of this kind."""
-    before, made._library_class = made._library_class, kind
-    try:
-        yield
-    finally:
-        made._library_class = before
-
-
-class _Part(_Library):  # type: ignore[misc]
-    """Code of what a kernel calls: linked into the kernel's, not made to run by itself.
-
-    numba optimises and assembles every function on the way up with all that it calls, four
-    times over where a loop is parallel, and of all that nothing but the last is ever run.
-    """
-
-    def _optimize_functions(self, _module: Any) -> None:
-        pass
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:  # noqa: ARG002
-        self._ensure_finalized()
-        return 0
-
-    @property
-    def codegen(self) -> Any:
-        return self
-
-    def set_env(self, _name: str, _env: Any) -> None:
-        """Do nothing: here is no address for it (see `_WholeKernel`)."""
-
-    @classmethod
-    def _unserialize(cls, made: Any, state: Any) -> Any:
-        # A kernel that another one calls, found in the cache: it runs by itself as well.
-        with _libraries_are(_Library, made):
-            return _Library._unserialize(made, state)
-
-
-class _WholeKernel(Compiler):
-    """Compile a kernel together with all that it calls: optimised and assembled once.
-
-    Under numba's lock, as all compiling is.
-    """
-
-    def compile_extra(self, function: Any) -> Any:
-        made = self.state.targetctx.codegen()
-        self.state.library = _Library(made, function.__qualname__)
-        self.state.library.enable_object_caching()
-        with _libraries_are(_Part, made):
-            compiled = _compile_whole(self, function)
-        for env in compiled._find_referenced_environments():
-            made.set_env(env.env_name, env)
-        return compiled
-
-
-# cache: a warm start costs milliseconds instead of a minute of compilation. What kernels alone
-# call is stored with each of them. Where there is no safe folder for it, nothing is kept: numba
-# itself would take the package's own.
-_WHOLE: Any = {"cache": CACHE is not None}
-# None of these is documented. Without them numba takes twice as long and gives the same code.
-_INSIDE = ("_optimize_functions", "_optimize_final_module", "_finalize_final_module",
-           "_unserialize")  # fmt: skip
-if hasattr(codegen.JITCPUCodegen, "_library_class") and all(
-    hasattr(_Library, name) for name in _INSIDE
-):
-    _WHOLE["pipeline_class"] = _WholeKernel
-
-_cache_file: Any = caching.IndexDataCacheFile
-_save_version: Any = _cache_file.save
-_load_version: Any = _cache_file.load
-# A kernel compiles in seconds: who waits longer waits for somebody who was stopped in it.
-PATIENCE_SECONDS = 60.0
-# What this process does when the first of its kernels is to be compiled.
-_first_compiled: list[Callable[[], None]] = []
-_told: list[str] = []
-# What reading a file raises that a lost machine left in pieces.
-_reader: Any = vars(caching)["pickle"]
-_DAMAGE = (
-    _reader.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError,
-    ValueError,
-)  # fmt: skip
-
-
-def _tell(text: str) -> None:
-    """Say something on stderr, if there is one."""
-    with suppress(OSError, AttributeError):
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-
-
-class _Compiling:
-    """The function of the cache that this process is compiling: others wait for it.
-
-    Two processes that begin together would compile the same kernels side by side. And numba
-    reads its index, chooses a free file for a new version, and writes both: two at once choose
-    the same file, and later somebody runs the code of the other's types.
-    """
-
-    index: str | None = None
-    lock: Any = None
-
-    def begin(self, file: Any) -> None:
-        """Wait until nobody else compiles this function."""
-        self.end()
-        # A folder that cannot be written to, or a file system without locks, leaves what
-        # numba does by itself.
-        with suppress(OSError):
-            self.lock = Path(f"{file._index_path}.lock").open("ab")  # noqa: SIM115  (see end)
-            self.index = file._index_path
-            latest = time.monotonic() + PATIENCE_SECONDS
-            while not _is_taken(self.lock) and time.monotonic() < latest:
-                time.sleep(0.01)
-
-    def end(self) -> None:
-        """Let the others go on."""
-        if self.lock is not None:
-            self.lock.close()
-        self.index = self.lock = None
-
-
-def _is_taken(lock: Any) -> bool:
-    try:
-        lock_file(lock, wait=False)
-    except BlockingIOError:
-        return False
-    return True
-
-
-_compiling = _Compiling()
-
-
-def _save_alone(file: Any, key: Any, data: Any) -> None:
-    """Add a compiled version of a function to the cache while no other process does.
-
-    A disk that is full, or has become read-only, costs the next start its time and no more.
-    """
-    compiling = _compiling if _compiling.index == file._index_path else _Compiling()
-    if compiling.lock is None:
-        compiling.begin(file)
-    try:
-        with suppress(OSError):
-            _save_version(file, key, data)
-    finally:
-        compiling.end()
-
-
-def _load(file: Any, key: Any) -> Any:
-    try:
-        return _load_version(file, key)
-    except _DAMAGE:
-        with suppress(OSError):
-            file.flush()
-        return None
-
-
-def _load_or_wait(file: Any, key: Any) -> Any:
-    """Return a compiled version from the cache, also one that somebody is just compiling.
-
-    Says, once, that there are some to be made: it takes a minute in which nothing else can be
-    seen to happen.
-    """
-    found = _load(file, key)
-    if found is not None:
-        return found
-    if not _told:
-        _told.append("compiling kernels, once")
-        _tell(f"{_told[0]} (about a minute; later starts find them)")
-        for act in _first_compiled:
-            act()
-    _compiling.begin(file)
-    found = _load(file, key)
-    if found is not None:
-        _compiling.end()
-    return found
-
-
-_cache_file.save = _save_alone
-_cache_file.load = _load_or_wait
-
-if CACHE is None and not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    _tell(f"kernels are compiled anew each time, for about a minute: {_WHY_NONE}")
-
-
-@contextmanager
-def at_first_compile(act: Callable[[], None]) -> Iterator[None]:
-    """Call ``act`` when, within, the first kernel of this process is to be compiled."""
-    _first_compiled.append(act)
-    try:
-        yield
-    finally:
-        _first_compiled.remove(act)
-
-
 def kernel(function: Function) -> Function:
     """Compile a single-threaded kernel."""
-    compiled: Function = numba.njit(**_FLAGS, **_WHOLE)(function)
+    compiled: Function = numba.njit(**_FLAGS, **WHOLE)(function)
     return compiled
 
 
 def lean_kernel(function: Function) -> Function:
     """Compile a single-threaded kernel that makes no array (see `inner_kernel`)."""
-    compiled: Function = numba.njit(**_LEAN, **_WHOLE)(function)
+    compiled: Function = numba.njit(**_LEAN, **WHOLE)(function)
     return compiled
 
 
@@ -331,7 +96,7 @@ def parallel_kernel(function: Function) -> Function:
     Each iteration writes only its own cells: no reduction over threads, so that the
     result has the same bits for any number of them.
     """
-    compiled: Function = numba.njit(parallel=True, **_FLAGS, **_WHOLE)(function)
+    compiled: Function = numba.njit(parallel=True, **_FLAGS, **WHOLE)(function)
     return compiled
 
 

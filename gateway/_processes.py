@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-__all__ = ["command_of"]
-
 _HOME = Path(__file__).parents[1]
 _START = """
 import runpy, sys

@@ -19,8 +19,6 @@ from gateway._processes import command_of
 from gateway.config import Config, config_to_toml, parse_config
 from gateway.errors import GatewayError
 
-__all__ = ["compiling_ahead"]
-
 # A log in which every stage finds something to do, and a world as small.
 _USERS, _GROUPS, _TARGETS, _JOINS, _DAYS = 600, 40, 5, 6_000, 500
 _SMALL = (f"world.users={_USERS}",)

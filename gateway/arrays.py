@@ -7,9 +7,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["AnyArray", "Float32", "Float64", "Int8", "Int32", "Int64", "Ints", "Mask", "UInt8",
-           "UInt64", "sorted_set"]  # fmt: skip
-
 Whole = TypeVar("Whole", bound=np.signedinteger)
 AnyArray = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]

@@ -12,18 +12,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-__all__ = [
-    "AssumptionWarning",
-    "ConfigError",
-    "GatewayError",
-    "LogError",
-    "NobodyToCompareError",
-    "Problem",
-    "ResultError",
-    "either",
-    "speaking_of_options",
-]
-
 _of_options = ContextVar("of_options", default=False)
 
 

@@ -9,8 +9,6 @@ from gateway.log import read_names
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet, named_targets
 
-__all__ = ["ExampleLog", "example_log"]
-
 
 class ExampleLog(NamedTuple):
     """The bundled log and what is known of it.

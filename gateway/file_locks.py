@@ -10,8 +10,6 @@ try:
 except ModuleNotFoundError:  # Windows has none
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["lock_file"]
-
 
 def lock_file(handle: int | IO[Any], *, wait: bool = True, shared: bool = False) -> None:
     """Lock an open file or folder until it is closed.

@@ -19,39 +19,22 @@ from gateway.analyses import (
     explain_top,
     probability_curves,
 )
+from gateway.arrays import Mask
 from gateway.check import PERMUTED, Permuted, measure_log, permute_few
 from gateway.config import Config
 from gateway.detect import Detection, find_spikes, run_detector
+from gateway.detect.measure import LEADING
 from gateway.detect.registry import entry_of
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate import EVALUATION_SCHEMA
 from gateway.inputs import Inputs, say_inputs, text_table
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, check_training, current_work, working
-from gateway.score import (
-    LogisticScorer,
-    Scorer,
-    Scores,
-    reliability_table,
-    score_joins,
-)
+from gateway.score import LogisticScorer, Scorer, Scores, reliability_table, score_joins
 from gateway.score.adapter import as_scorer
 from gateway.score.logistic import KEEP
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet
-
-__all__ = [
-    "check_tables",
-    "concat_findings",
-    "explain_one",
-    "leading",
-    "permuted_calls",
-    "run_detectors",
-    "score_tables",
-    "score_where_needed",
-    "scorer_of",
-    "scorer_quality",
-]
 
 # Groups at the top of the leading ranking that are explained in a result.
 EXPLAINED = 10
@@ -159,7 +142,7 @@ def concat_findings(detections: Mapping[str, Detection]) -> pa.Table:
 
 def leading(detections: Mapping[str, Detection]) -> Detection:
     """Return the detection that report and figures speak of: the note's, else the first."""
-    return detections.get("spike") or next(iter(detections.values()))
+    return detections.get(LEADING) or next(iter(detections.values()))
 
 
 def check_tables(
@@ -170,7 +153,7 @@ def check_tables(
     Returns
     -------
     dict
-        ``evaluation`` and ``summary``, and ``planted`` where gateways were.
+        ``evaluation``, ``calls`` and ``summary``, and ``planted`` where gateways were.
     """
     if config.check is None:
         raise ValueError("the config has no [check]")
@@ -183,8 +166,8 @@ def check_tables(
         inputs.joins, inputs.targets, config.check, seed=config.experiment.seed, run=run
     )
     said = text_table({**say_inputs(config, inputs), **measured.summary})
-    tables = {"evaluation": measured.evaluation, "summary": said}
-    return tables if measured.truth is None else {**tables, "planted": measured.truth}
+    tables = {"evaluation": measured.evaluation, "calls": measured.calls, "summary": said}
+    return tables if measured.planted is None else {**tables, "planted": measured.planted}
 
 
 def permuted_calls(
@@ -255,7 +238,7 @@ def score_tables(
     }
 
 
-def _spikes(config: Config, scores: Scores) -> npt.NDArray[np.bool_]:
+def _spikes(config: Config, scores: Scores) -> Mask:
     return find_spikes(scores, options=config.spike)
 
 

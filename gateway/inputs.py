@@ -29,18 +29,6 @@ from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, check_learnable, named_targets, reading_with, targets_by_rule
 from gateway.world import GATEWAYS, Role, World, draw_world
 
-__all__ = [
-    "Inputs",
-    "as_known",
-    "groups_table",
-    "obtain_inputs",
-    "pin_plugins",
-    "plugins_of",
-    "say_inputs",
-    "text_table",
-    "with_named_groups",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class Inputs:

@@ -12,8 +12,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, making_kernel, parallel_kernel, prange
 
-__all__ = ["hash_texts"]
-
 _IV = np.array(
     [
         0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6EF372FE94F82B, 0xA54FF53A5F1D36F1,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gateway.detect import Detection
     from gateway.score import Scores
 
-__all__ = ["plot_detection", "plot_user", "summary_of"]
 
 _CLAIMS = {
     "association": "Association: members of a flagged group go to targets more often than "

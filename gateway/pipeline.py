@@ -53,28 +53,10 @@ from gateway.inputs import (
 from gateway.log import file_digest, ticks_in
 from gateway.log.work import current_work, scratch_folder
 from gateway.provenance import describe_environment, peak_memory_mib
-from gateway.results import (
-    Draft,
-    Result,
-    draft_result,
-    open_result,
-    result_folder,
-    settle,
-    stands,
-)
+from gateway.results import Draft, Result, draft_result, open_result, result_folder, settle, stands
 from gateway.score import Scores
 from gateway.talk import SILENT, Talk
 from gateway.world import check_fits
-
-__all__ = [
-    "Illustrate",
-    "Inputs",
-    "execute",
-    "explain",
-    "obtain_inputs",
-    "pin_inputs",
-    "simulate_only",
-]
 
 # False-discovery rate where a detector has none of its own.
 CALLED_AT = 0.05
@@ -96,27 +78,14 @@ def execute(
     keep: Collection[str] | None = None,
     left_out: str | None = None,
 ) -> Result:
-    """Run a config and store what comes out.
+    """Run a config and store what comes out: ``gateway.run``, without figures and report.
 
     Parameters
     ----------
-    config
-        What to do.
-    folder
-        Where the result goes; by default ``results/<experiment>/<id>``. A finished result
-        of the same config there is returned as it is.
-    force
-        Compute again even then.
-    n_threads
-        Threads of the kernels; None for all cores. It does not change the result.
-    talk
-        Who hears of the progress.
     illustrate
-        Adds figures and report before the result gets its name.
+        Adds these before the result gets its name.
     keep
         Names of the tables to store; None for all.
-    left_out
-        What else was asked for and why it is not in the config, in a sentence.
 
     Raises
     ------
@@ -182,8 +151,6 @@ def pin_inputs(config: Config, *, digest: Callable[[str], str] = file_digest) ->
 
     Parameters
     ----------
-    config
-        Resolved.
     digest
         Of a log by its path; a caller with many configs remembers it.
 

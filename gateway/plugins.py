@@ -21,8 +21,6 @@ from typing import Any, Literal
 
 from gateway.errors import GatewayError, Problem
 
-__all__ = ["Kind", "Plugin", "find_plugin", "plugin_names", "speaking_of"]
-
 Kind = Literal["detector", "scorer"]
 # A name is a key of a config, and a value of tables.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

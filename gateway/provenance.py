@@ -14,16 +14,6 @@ from typing import Any
 
 import gateway
 
-__all__ = [
-    "MODEL_VERSION",
-    "arithmetic",
-    "cpu_name",
-    "describe_environment",
-    "memory_bytes",
-    "peak_memory_mib",
-    "result_versions",
-]
-
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
 MODEL_VERSION = 6

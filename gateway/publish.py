@@ -29,8 +29,6 @@ from gateway.results import (
 )
 from gateway.talk import SILENT, Talk
 
-__all__ = ["redraw", "run"]
-
 DRAWN = 30
 """Groups in a figure that ranks them, where no config says."""
 LISTED = 100
@@ -161,10 +159,7 @@ def _draw(
 
 
 def _report(
-    tables: Mapping[str, pa.Table],
-    figures: Figures,
-    config: Config,
-    provenance: Mapping[str, Any],
+    tables: Mapping[str, pa.Table], figures: Figures, config: Config, provenance: Mapping[str, Any]
 ) -> bytes:
     title = f"Gateway groups: {config.experiment.name}"
     page = render_report(

@@ -12,8 +12,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel
 
-__all__ = ["gamma", "philox", "uniform", "uniform52"]
-
 # Everything is uint64 holding a 32-bit word: numba turns a mix of signed and unsigned
 # integers into floats, and a product of two 32-bit words just fits.
 _LOW = np.uint64(0xFFFFFFFF)

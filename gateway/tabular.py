@@ -5,15 +5,16 @@ from __future__ import annotations
 import html
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
-    import pyarrow as pa
 
-__all__ = ["Rows", "Tabular", "Text", "frame_library", "html_table"]
 
 _SHOWN = 10
 
@@ -90,6 +91,27 @@ class Rows(Tabular):
     def __repr__(self) -> str:
         names = ", ".join(self.table.column_names)
         return f"<{self.table.num_rows:,} {self.what}: {names}>"
+
+
+def schema_of(columns: str) -> pa.Schema:
+    """Return the schema that a text names.
+
+    Examples
+    --------
+    >>> schema_of("group string, rank int32").names
+    ['group', 'rank']
+    """
+    return pa.schema([tuple(column.split()) for column in columns.split(",")])
+
+
+def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
+    """Return columns as a table of a schema; NaN becomes null."""
+    arrays = [
+        column if isinstance(column, pa.ChunkedArray)
+        else pa.array(column, field.type, from_pandas=True)
+        for column, field in zip(columns, schema, strict=True)
+    ]  # fmt: skip
+    return pa.table(arrays, schema=schema)
 
 
 def frame_library(name: str) -> Any:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-__all__ = ["SILENT", "Advance", "Talk"]
-
 # Called with the number of steps that are done so far.
 Advance = Callable[[int], object]
 

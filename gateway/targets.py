@@ -10,24 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Mask
 from gateway.errors import LogError, NobodyToCompareError, Problem, either
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import listed, nearest, shown
+from gateway.log.messages import did_you_mean, listed, shown
 from gateway.log.work import over_parts
-
-__all__ = [
-    "TargetSet",
-    "as_targets",
-    "check_learnable",
-    "named_targets",
-    "reading_with",
-    "targets_by_rule",
-]
 
 _MOST_UNKNOWN = 20
 # To look for what a name may have meant takes a while in a log of many groups.
@@ -61,7 +52,7 @@ class TargetSet:
         If the mask is not a bool array in one dimension.
     """
 
-    mask: npt.NDArray[np.bool_]
+    mask: Mask
     description: str
     skipped: tuple[str, ...] = ()
 
@@ -147,7 +138,7 @@ def as_targets(joins: JoinLog, targets: TargetSet | str | Sequence[str]) -> Targ
     return named_targets(joins, names)
 
 
-def targets_by_rule(joins: JoinLog, meets: npt.NDArray[np.bool_], description: str) -> TargetSet:
+def targets_by_rule(joins: JoinLog, meets: Mask, description: str) -> TargetSet:
     """Return the target set of the groups that meet a rule.
 
     Parameters
@@ -284,7 +275,7 @@ def _check_others(joins: JoinLog, targets: TargetSet, converts: int) -> None:
         )
 
 
-def _check_rest(mask: npt.NDArray[np.bool_]) -> None:
+def _check_rest(mask: Mask) -> None:
     if mask.all():
         raise LogError(
             f"the target groups must not be all groups of the log; got all {len(mask)}, "
@@ -310,5 +301,5 @@ def _unknown(unknown: Sequence[str], count: int, joins: JoinLog) -> LogError:
 
 
 def _with_guess(name: str, known: Sequence[str]) -> str:
-    guess = nearest(name, known)
-    return f"{shown(name)} (did you mean {shown(guess)}?)" if guess else shown(name)
+    guess = did_you_mean(name, known)
+    return f"{shown(name)} ({guess})" if guess else shown(name)

@@ -10,31 +10,6 @@ from collections.abc import Mapping, Sequence
 from gateway.detect import Quantity
 from gateway.log import messages
 
-__all__ = [
-    "AUC_WORDS",
-    "MISSING",
-    "NOT_HELD",
-    "NO_CHARACTER",
-    "count",
-    "counted",
-    "decimal",
-    "interval",
-    "interval_of",
-    "is_missing",
-    "listed",
-    "name",
-    "p_value",
-    "percent",
-    "points",
-    "printable",
-    "scorer_shortfalls",
-    "share",
-    "shorten",
-    "significant",
-    "tested",
-    "written",
-]
-
 MISSING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _PERCENT = "\N{NO-BREAK SPACE}%"
@@ -285,13 +260,7 @@ AUC_WORDS: Mapping[str, str] = {
 
 
 def scorer_shortfalls(measures: Mapping[str, float | None]) -> list[str]:
-    """Return a sentence for each trivial predictor that tells outcomes apart better.
-
-    Parameters
-    ----------
-    measures
-        Measures of the scorer by name.
-    """
+    """Return a sentence for each trivial predictor that tells outcomes apart better."""
     found = []
     for name in ("auc", "auc_any_time"):
         own = measures.get(name)

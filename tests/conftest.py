@@ -28,6 +28,20 @@ settings.register_profile("fixed", derandomize=True, deadline=None, max_examples
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make no images of figures, which take seconds in every run."""
+    empty = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
+    monkeypatch.setattr("gateway.publish.render", lambda _: {"svg": empty})
+
+
+@pytest.fixture
+def undrawn(unrendered: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures: what is plotted is worked out, and that is all."""
+    monkeypatch.setattr("gateway.figures.StoredFigure.draw", lambda *_, **__: None)
+
+
 # pytest-xdist deals out the tests in halves. At the head of one what compiles the simulator, of
 # the other what compiles the detectors: two processes that begin with an empty cache compile
 # for each other and not the same twice. Then what is long and shares a fixture in its module.

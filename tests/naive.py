@@ -547,18 +547,20 @@ def invitations(history):
     """(day, sender, receiver, group, taken) of every invitation, night after night."""
     stage, seed = history.stage, history.world.seed
     inbox, sent = {}, []
-    for day in range(history.world.days):
+    joins = [[] for _ in range(history.world.days)]
+    for u in range(len(stage.users)):
+        me = stage.users[u]
+        for occasion in range(int(me.taken)):
+            cell = stage.cells[int(me.start) + occasion]
+            if cell.group >= 0 and cell.source < 128:
+                joins[cell.time].append((u, occasion, cell))
+    for todays in joins:
         nights_letters = []
-        for u in range(len(stage.users)):
-            me = stage.users[u]
-            for occasion in range(int(me.taken)):
-                cell = stage.cells[int(me.start) + occasion]
-                if cell.time != day or cell.group < 0 or cell.source >= 128:
-                    continue
-                how = int(stage.source.mechanism[cell.source])
-                if how == 2 and cell.via >= 0:
-                    sent[inbox[u]][-1] = True
-                nights_letters += _letters_of(history, u, occasion, cell, seed)
+        for u, occasion, cell in todays:
+            how = int(stage.source.mechanism[cell.source])
+            if how == 2 and cell.via >= 0:
+                sent[inbox[u]][-1] = True
+            nights_letters += _letters_of(history, u, occasion, cell, seed)
         for letter in nights_letters:
             inbox[letter[2]] = len(sent)
             sent.append(letter)

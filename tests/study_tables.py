@@ -38,6 +38,7 @@ def check_table(*, nulls: int = 30) -> pa.Table:
             add(
                 detector, "planted", (where, ratio), n_tested=50.0, n_flagged=found + 2.0,
                 n_planted=10.0, n_found=found, average_precision=found / 12.0,
+                precision_by_chance=0.25, n_planted_ranked=10.0 - i,
                 **({"n_planted_intervals": 10.0, "n_planted_holding": 9.0} if i else {}),
             )  # fmt: skip
     return summarise_check(pa.Table.from_pylist(rows))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import name_hash
+from gateway import randomness
 from gateway._numba import set_threads, threads
 from gateway.detect.self_controlled import surrogates
 from gateway.detect.self_controlled.preparation import Preparation
@@ -28,7 +28,7 @@ LENGTHS = [1, 2, 63, 64, 127, 128, 129, 255, 256, 257, 400]
 @pytest.mark.compiled
 @pytest.mark.parametrize("seed", [0, 1, 2**40, 2**64 - 1])
 def test_name_uniforms__of_an_array_are_those_of_the_list(seed, monkeypatch):
-    monkeypatch.setattr(name_hash, "_MANY", 0)
+    monkeypatch.setattr(randomness, "_MANY", 0)
     names = ["ü" * n for n in LENGTHS] + ["x" * n for n in LENGTHS] + ["", "日本", "a\0b", "🙂"]
     expected = (np.array(naive.name_words(names, seed), np.uint64) >> np.uint64(11)) * 2.0**-53
     np.testing.assert_array_equal(name_uniforms(pa.array(names), seed=seed), expected)
@@ -44,6 +44,29 @@ def test_text_order__is_that_of_the_bytes(names, prefix):
         patch.setattr(numbering, "_MANY", 0)
         got = texts.take(pa.array(numbering.text_order(texts))).to_pylist()
     assert got == sorted(texts.to_pylist(), key=str.encode)
+
+
+@given(st.lists(st.one_of(st.integers(0, 999), st.integers(0, 10**17 - 1))))
+def test_text_keys__stand_in_the_order_of_the_texts(numbers):
+    keys, order = numbering.text_keys(np.array(numbers, np.int64))
+    got = [numbers[k] for k in order]
+    assert [str(number) for number in got] == sorted(map(str, numbers))
+    assert numbering.names_of_keys(keys).to_pylist() == sorted(map(str, numbers))
+    assert keys.tolist() == sorted(keys.tolist())
+
+
+@pytest.mark.parametrize("number", [-1, 10**17])
+def test_text_keys__are_not_of_numbers_without_one(number):
+    assert numbering.text_keys(np.array([3, number])) is None
+
+
+@pytest.mark.parametrize("largest", [5, 2**62])
+def test_sorted_with_order__gives_the_order_of_the_keys(largest):
+    key = np.random.default_rng(3).integers(0, largest, 1_000)
+    got, order = sorting.sorted_with_order(key)
+    np.testing.assert_array_equal(got, np.sort(key))
+    np.testing.assert_array_equal(key[order], got)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(key)))
 
 
 # Rows -------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tomli_w
 
 import gateway
 from gateway.check import (
@@ -24,11 +26,13 @@ from gateway.check import (
     summarise_check,
     verdict_of_check,
 )
+from gateway.check.measuring import precision_by_chance
 from gateway.check.summary import least_ratio
 from gateway.config import parse_config
 from gateway.config.swept import CheckSection
 from gateway.detect import detect, measure_of
 from gateway.errors import GatewayError
+from gateway.evaluate import average_precision
 from gateway.log.join_log import JoinLog
 from gateway.publish import redraw, run
 from gateway.score import assign_folds
@@ -77,13 +81,29 @@ def test_measure_log__counts_what_the_detectors_say(log):
         assert 0 <= rows["frequentist", "n_flagged"] <= rows["frequentist", "n_small_q"] <= tested
         # A detector that does not hold its level flags nobody, whatever its p-values.
         assert rows["order", "n_flagged"] == 0
+    key = "n_forwards" if log == "time_reversed" else "n_flagged"
+    assert got.calls.num_rows == rows["frequentist", key]
     if log == "planted":
-        assert got.truth is not None
-        assert int(got.summary["n_added"]) == sum(got.truth["added"].to_pylist()) > 0
+        assert got.planted is not None
+        assert int(got.summary["n_added"]) == sum(got.planted["added"].to_pylist()) > 0
+        assert set(got.planted["role"].to_pylist()) == {"influence"}
+        hits = set(got.calls["group"].to_pylist()) & set(got.planted["group"].to_pylist())
+        assert len(hits) == rows["frequentist", "n_found"]
         assert rows["frequentist", "n_planted"] == 3
         assert 0.0 < rows["frequentist", "average_precision"] <= 1.0
+        # Three of thirteen in a random order, by the sum over positions.
+        mean = sum((1 + (i - 1) * 2 / 12) / i for i in range(1, 14)) / 13
+        assert rows["frequentist", "precision_by_chance"] == pytest.approx(mean)
     else:
-        assert got.truth is None
+        assert got.planted is None
+
+
+@pytest.mark.parametrize(("n", "k"), [(5, 2), (6, 1), (4, 4)])
+def test_precision_by_chance__is_the_mean_over_all_orders(n, k):
+    places = np.array(list(combinations(range(n), k)))
+    score = -np.arange(n, dtype=float)
+    every = [average_precision(score, np.isin(np.arange(n), place)) for place in places]
+    assert precision_by_chance(n, k) == pytest.approx(np.mean(every), rel=1e-12)
 
 
 def test_measure_log__counts_intervals_that_hold_no_effect():
@@ -93,6 +113,26 @@ def test_measure_log__counts_intervals_that_hold_no_effect():
     rows = {r["metric"]: r["value"] for r in got if r["detector"] == "order"}
     assert rows["n_intervals"] == 13
     assert 11 <= rows["n_holding"] <= 13
+
+
+def test_measure_log__plants_into_the_permuted_log_where_asked():
+    joins, targets = log_and_targets()
+    section = CheckSection(log="planted", ratio=6.0, gateways=3, min_joiners=5, permuted=True)
+    seen = []
+
+    def run(log: JoinLog, whose: TargetSet):
+        seen.append(log)
+        return fast(log, whose)
+
+    got = measure_log(joins, targets, section, seed=3, run=run)
+    (log,) = seen
+    was, before = (set(zip(j.user(), j.group, j.time, strict=True)) for j in (log, joins))
+    # What each user joins stays, when does not; what is added is of targets.
+    assert {(u, g) for u, g, _ in before} < {(u, g) for u, g, _ in was}
+    assert len(before - was) > joins.n_joins / 2
+    assert log.n_joins == joins.n_joins + int(got.summary["n_added"])
+    said = paragraph_of(check_table().to_pylist(), got.summary)
+    assert "planted into the log with each user's groups permuted among that user's joins." in said
 
 
 def test_measure_log__needs_groups_to_plant_in():
@@ -196,13 +236,15 @@ def test_words__say_association_and_the_numbers():
     assert "45,583 joins, 24,631 users, 602 groups; 100 target groups" in said
     assert "spike called a group in 1 of 30 logs (95 % interval 0.1 % to 17.2 %)" in said
     assert "spike called a group in 30 of 30" in said
-    assert "(placebo), spike called 0.0 groups a log; self_controlled called 0.0 groups" in said
-    assert "On the log as it is, spike called 9 groups and self_controlled called 9 groups." in said
+    assert "(placebo), spike called 0.0 groups a log; self controlled called 0.0 groups" in said
+    assert "On the log as it is, spike called 9 groups and self controlled called 9 groups." in said
     assert "association stays there, and it claims no more" in said
     assert "called 9 groups forwards and 10 backwards, 4 of them both ways" in said
     assert "rank correlation of 0.53" in said
-    assert "self_controlled found 15, 21 and 30 of 30 planted groups each; its" in said
-    assert "self_controlled called 9 groups forwards" not in said
+    assert "self controlled found 15, 21 and 30 of 30 planted groups each; its" in said
+    assert "0.75 (in a random order 0.25). Of gateways" in said
+    assert "held the planted ratio. It could tell nothing of 9 of these 90 groups." in said
+    assert "self controlled called 9 groups forwards" not in said
     assert paragraph_of(rows, SUMMARY | {"notes": "no sign of trends"}).endswith(
         "On the log as it is: no sign of trends."
     )
@@ -296,6 +338,7 @@ def test_permute_few__takes_few_users_of_a_large_log():
     assert f"({got.n_users:,} of {joins.n_users:,} users)" in got.line()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_run__marks_flags_of_a_detector_that_calls_where_nothing_is(tmp_path):
     joins, targets = log_and_targets()
     joins.to_parquet(tmp_path / "log.parquet")
@@ -359,7 +402,10 @@ def test_words__warn_of_intervals_that_miss_and_of_placebos_that_are_called():
             row["value"] = 19.5
     limits = limits_of(rows)
     (said,) = [line for line in limits if "they are too narrow" in line]
-    assert "self_controlled's 95 % intervals of groups planted aligned with a ratio of 8" in said
+    assert (
+        "intervals that self controlled gives groups planted aligned with a ratio of 8, 60.0 % hold"
+        in said
+    )
     (said,) = [line for line in limits if "no more groups for the real targets" in line]
     assert "(9) than for other groups of like size (19.5 on average)" in said
 
@@ -389,6 +435,23 @@ def test_check__takes_detectors_of_others_and_depends_on_the_seed_alone():
     assert "frequentist" in got.paragraph
     with pytest.raises(GatewayError, match="must be a function or one of spike"):
         gateway.check(joins, targets, detectors=["guess"])
+
+
+def test_check_plan__of_who_calls_nobody_stores_a_table_without_rows(tmp_path):
+    joins, targets = log_and_targets()
+    joins.to_parquet(tmp_path / "log.parquet")
+    document = {
+        "experiment": {"name": "silent"},
+        "log": {"path": str(tmp_path / "log.parquet")},
+        "targets": {"groups": targets.names(joins)},
+        "detect": {"detectors": ["order"]},
+    }
+    design = Design(nulls=1, placebos=0, ratios=(), plantings=0, aligned=0, by_size=0)
+    plan = check_plan(parse_config(tomli_w.dumps(document)), design)
+    run_sweep(plan, folder=tmp_path / "c", options=EngineOptions("serial"))
+    calls = redraw(tmp_path / "c").table("calls")
+    assert calls.num_rows == 0
+    assert {"check.log", "group", "p_value"} < set(calls.column_names)
 
 
 def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
@@ -434,8 +497,15 @@ def test_check_plan__is_a_sweep_that_is_resumed_and_ends_in_a_report(tmp_path):
     assert (tmp_path / "c" / "report.html").read_text() == page
     with pytest.raises(GatewayError, match=r"\[check\] makes one log of a check"):
         run(plan.points[0].config, folder=tmp_path / "r")
-    # In memory the same logs give the same table.
-    here = gateway.check(
-        joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1
-    ).table.filter(pa.compute.not_equal(table["log"], "planted"))
-    assert here.equals(table.filter(pa.compute.not_equal(table["log"], "planted")))
+    # In memory the same logs give the same table, and the same groups are called.
+    here = gateway.check(joins, targets, detectors=["frequentist", "order"], design=SMALL, seed=1)
+    apart = pa.compute.not_equal(table["log"], "planted")
+    assert here.table.filter(apart).equals(table.filter(apart))
+    stored, calls = (
+        [(row[key], row["seed"], row["group"]) for row in rows.to_pylist() if row[key] != "planted"]
+        for rows, key in ((result.table("calls"), "check.log"), (here.calls, "log"))
+    )
+    assert stored == calls != []
+    # The truth of a planted log stands with it.
+    assert result.table("planted")["check.ratio"].to_pylist() == [6.0] * 3
+    assert here.planted.num_rows == 4

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from gateway.__main__ import main
@@ -96,6 +97,26 @@ def test_table__on_a_narrow_terminal_keeps_names_whole_and_says_what_it_leaves_o
     assert (f"no room for: {', '.join(gone)} (the report has them)" in said) == bool(gone)
 
 
+@pytest.mark.parametrize("names", [["Ж" * 30, "群" * 30], ["Ж" * 30, "Ж" * 31]])
+def test_table__of_names_shortens_them_unless_two_would_look_alike(monkeypatch, capsys, names):
+    console = partial(Console, width=67, force_terminal=True, color_system=None)
+    monkeypatch.setattr(terminal, "Console", lambda **options: console(file=options["file"]))
+    rows = [[name, "1.25 to 19.58", "association stays"] for name in names]
+    terminal.print_table("T", ["group", "95 %", "that is"], rows, shortens=True)
+    said = capsys.readouterr().out
+    lines = [line for line in said.splitlines() if line.startswith("│")]
+    assert {cell_len(line) for line in lines} == {67}
+    if names[1][0] == "群":
+        # 27 columns: 13 letters and a sign stand before the last 13; of the wide ones 6 and 6.
+        assert [line.split()[1] for line in lines] == [
+            f"{'Ж' * 13}…{'Ж' * 13}",
+            f"{'群' * 6}…{'群' * 6}",
+        ]
+        assert "no room for: whole names" in said
+    else:
+        assert sum(line.count("Ж") for line in lines) == 61
+
+
 def test_help__lists_the_jobs(tmp_path):
     done = cli("--help", cwd=tmp_path)
     for command in (
@@ -126,6 +147,10 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path, answer):
     again = answer("rerun", "r", "--threads", 1)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout == "identical: 34 tables and figures\n"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_rerun__of_what_was_changed_says_what_differs(tmp_path, answer):
     log(tmp_path / "log.csv", many_rows())
     done = answer("detect", "log.csv", "--target", "bad", "--detector", "order", "--out", "d")
     assert done.returncode == 0, done.stderr
@@ -137,13 +162,14 @@ def test_run__then_rerun_is_identical_and_json_is_only_json(tmp_path, answer):
     ]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
     (tmp_path / "small.toml").write_text(SMALL)
     done = answer("simulate", "small.toml", "--out", "w")
     assert done.returncode == 0, done.stderr
-    detect = cli(
+    detect = answer(
         "detect", "w/joins", "--target", "g0000001", "--target", "g0000002", "--target", "g0000003",
-        "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d", cwd=tmp_path,
+        "--set", "spike.min_joiners=5", "--out", "d", "--horizon", "60d",
     )  # fmt: skip
     assert detect.returncode == 0, detect.stderr
     assert "Top gateway groups by spike" in detect.stdout
@@ -152,6 +178,7 @@ def test_simulate__stores_a_log_that_detect_reads(tmp_path, answer):
     assert (tmp_path / "d" / "report.html").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_detect__reads_other_column_names_and_a_targets_file(tmp_path, answer):
     log(tmp_path / "log.csv", many_rows(), head="who,what,when")
     (tmp_path / "targets.txt").write_text("bad\n")
@@ -162,6 +189,7 @@ def test_detect__reads_other_column_names_and_a_targets_file(tmp_path, answer):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_check__says_how_far_a_detector_can_be_trusted_and_goes_on_where_it_stopped(
     tmp_path, answer
 ):
@@ -182,6 +210,7 @@ def test_check__says_how_far_a_detector_can_be_trusted_and_goes_on_where_it_stop
     assert computed == 29
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_detect__escapes_what_strangers_wrote(tmp_path, answer):
     nasty = "\x1b[31m<script>alert(1)</script> $x^2$ [bold]"
     rows = [row.replace(",a,", f',"{nasty}",') for row in many_rows()]
@@ -251,10 +280,10 @@ def test_full_disk__is_said_without_a_traceback(tmp_path):
     assert done.stderr == "error: cannot write: No space left on device\n"
 
 
-def test_validate__lists_every_problem_with_its_line(tmp_path):
+def test_validate__lists_every_problem_with_its_line(tmp_path, answer):
     bad = SMALL.replace("users = 800", 'users = "many"').replace("[spike]", "[spike]\nquantle = 1")
     (tmp_path / "bad.toml").write_text(bad)
-    done = cli("validate", "bad.toml", cwd=tmp_path)
+    done = answer("validate", "bad.toml")
     assert done.returncode == 2
     assert "bad.toml:6: world.users" in done.stderr
     assert "did you mean 'quantile'" in done.stderr
@@ -294,7 +323,7 @@ def test_signal__ends_with_its_code_and_leaves_nothing(tmp_path, name, code):
     ("name", "targets"),
     [("igo_membership_joins.csv.gz", ["eu"]), ("meetup_nashville_joins.csv.gz", None)],
 )
-def test_detect__runs_on_the_real_logs(tmp_path, name, targets):
+def test_detect__runs_on_the_real_logs(tmp_path, answer, name, targets):
     if targets is None:
         import csv
 
@@ -304,12 +333,13 @@ def test_detect__runs_on_the_real_logs(tmp_path, name, targets):
         words = ["--targets", "t.txt"]
     else:
         words = [w for t in targets for w in ("--target", t)]
-    done = cli("detect", DATA / name, *words, "--out", "r", cwd=tmp_path)
+    done = answer("detect", DATA / name, *words, "--out", "r")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "r" / "report.html").stat().st_size > 10_000
     assert (tmp_path / "r" / "figures" / "top_gateways.pdf").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_run__without_planted_gateways_says_what_is_undefined(tmp_path, answer):
     (tmp_path / "small.toml").write_text(SMALL)
     nobody = [
@@ -333,6 +363,7 @@ def test_run__without_planted_gateways_says_what_is_undefined(tmp_path, answer):
     assert "average precision against planted gateways: undefined" in done.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_detect__where_everybody_joins_a_target_answers_by_what_needs_no_others(tmp_path, answer):
     """Thirty users join x, some of them the target before it; one in three has more joins."""
     rows = [

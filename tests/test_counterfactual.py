@@ -14,8 +14,8 @@ import tomli_w
 from gateway._numba import lean_kernel
 from gateway.config import Config, config_digest, parse_config
 from gateway.counterfactual import live_arms, measure_truth, pin_groups
+from gateway.counterfactual.arms import cost_per_averted
 from gateway.counterfactual.chosen_groups import largest
-from gateway.counterfactual.outcome import cost_per_averted
 from gateway.errors import ConfigError, ResultError
 from gateway.pipeline import obtain_inputs
 from gateway.provenance import MODEL_VERSION

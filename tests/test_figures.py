@@ -122,7 +122,7 @@ def test_figures__import_without_matplotlib() -> None:
 def test_figures__have_a_function_for_each_step(figure: StoredFigure) -> None:
     module = import_module(f"gateway.figures.{figure.module}")
     steps = {f"{step}_{figure.NAME}" for step in ("plotted", "draw", "caption")}
-    assert steps <= set(module.__all__)
+    assert steps <= vars(module).keys()
 
 
 @each_figure
@@ -402,27 +402,29 @@ def test_funnel__places_names_clear_of_each_other_and_inside() -> None:
         assert box.y1 <= axes.bbox.y1
 
 
-@pytest.mark.parametrize("tables", [simulated, real, hostile])
 @each_figure
-def test_draw__keeps_everything_on_the_page(figure: StoredFigure, tables: Any) -> None:
-    data = figure.plotted(tables())
-    if data is None:
-        assert figure.NAME in NEED_TRUTH
-        assert tables is real
-        return
-    drawn = figure.draw(data)
-    FigureCanvasAgg(drawn)
-    with look():
-        drawn.draw_without_rendering()
-        drawn.draw_without_rendering()  # the layout settles in two rounds
-        visible = [axes for axes in drawn.axes if axes.get_visible()]
-        boxes = [part.get_tightbbox() for part in (*visible, *drawn.legends)]
-    for box in boxes:
-        assert box is not None
-        assert drawn.bbox.x0 - 1 <= box.x0  # one pixel: side bearings of glyphs
-        assert box.x1 <= drawn.bbox.x1 + 1
-        assert drawn.bbox.y0 - 1 <= box.y0
-        assert box.y1 <= drawn.bbox.y1 + 1
+def test_draw__keeps_everything_on_the_page(figure: StoredFigure) -> None:
+    """Of whatever tables; most figures show the same of all three."""
+    found = [figure.plotted(tables()) for tables in (hostile, simulated, real)]
+    assert found[2] is not None or figure.NAME in NEED_TRUTH
+    shown: list[pa.Table] = []
+    for data in found:
+        if data is None or any(data.equals(other) for other in shown):
+            continue
+        shown.append(data)
+        drawn = figure.draw(data)
+        FigureCanvasAgg(drawn)
+        with look():
+            drawn.draw_without_rendering()
+            drawn.draw_without_rendering()  # the layout settles in two rounds
+            visible = [axes for axes in drawn.axes if axes.get_visible()]
+            boxes = [part.get_tightbbox() for part in (*visible, *drawn.legends)]
+        for box in boxes:
+            assert box is not None
+            assert drawn.bbox.x0 - 1 <= box.x0  # one pixel: side bearings of glyphs
+            assert box.x1 <= drawn.bbox.x1 + 1
+            assert drawn.bbox.y0 - 1 <= box.y0
+            assert box.y1 <= drawn.bbox.y1 + 1
 
 
 @pytest.mark.parametrize(
@@ -517,7 +519,15 @@ def test_draw__takes_the_place_of_axes(figure: StoredFigure) -> None:
     assert left not in whole.axes
     assert right in whole.axes
     assert set(texts(part)) <= set(texts(whole))
-    assert set(render(part, kinds=["png"])) == {"png"}
+    with look():
+        whole.draw_without_rendering()
+
+
+def test_render__of_a_part_is_of_the_whole_figure() -> None:
+    whole = Figure(figsize=(6.0, 3.0))
+    part = BY_NAME["reliability"].draw(plotted("reliability"), ax=whole.subplots(1, 2)[0])
+    png = render(part, kinds=["png"])["png"]
+    assert int.from_bytes(png[16:20], "big") == 6 * 300
 
 
 def test_draw__refuses_axes_without_a_place() -> None:
@@ -579,7 +589,7 @@ def test_render__gives_the_same_bytes_of_every_kind_in_every_process() -> None:
 
 def test_render__is_deaf_to_the_reader_s_own_settings() -> None:
     data = plotted("reliability")
-    expected = _digest(render(BY_NAME["reliability"].draw(data)))
+    expected = _digest(rendered())
     with mpl.rc_context({"font.size": 30, "svg.fonttype": "none", "text.parse_math": True}):
         before = dict(mpl.rcParams)
         got = _digest(render(BY_NAME["reliability"].draw(data)))
@@ -596,8 +606,13 @@ def _digest(files: Mapping[str, bytes]) -> dict[str, str]:
     return {kind: hashlib.sha256(content).hexdigest() for kind, content in files.items()}
 
 
+@cache
+def rendered() -> Mapping[str, bytes]:
+    return render(BY_NAME["reliability"].draw(plotted("reliability")))
+
+
 def test_render__writes_files_of_the_right_kind() -> None:
-    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    files = rendered()
     assert files["pdf"].startswith(b"%PDF")
     assert files["svg"].startswith(b"<?xml")
     assert files["png"].startswith(b"\x89PNG")
@@ -606,7 +621,7 @@ def test_render__writes_files_of_the_right_kind() -> None:
 
 
 def test_render__writes_no_date_and_no_version() -> None:
-    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    files = rendered()
     assert b"CreationDate" not in files["pdf"]
     assert b"dc:date" not in files["svg"]
     for content in files.values():
@@ -614,7 +629,7 @@ def test_render__writes_no_date_and_no_version() -> None:
 
 
 def test_render__embeds_truetype() -> None:
-    files = render(BY_NAME["reliability"].draw(plotted("reliability")))
+    files = rendered()
     assert b"/FontFile2" in files["pdf"]
     assert b"<text" not in files["svg"]
 

@@ -32,7 +32,11 @@ TIMES = (
 )  # fmt: skip
 # Deadlines are for slow code; here the first run compiles.
 ONE_BY_ONE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-WHOLE_RUNS = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The fixture that draws nothing is the same for all examples.
+WHOLE_RUNS = settings(
+    max_examples=5, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)  # fmt: skip
 
 rows = st.lists(
     st.tuples(st.sampled_from(NASTY), st.sampled_from(NASTY), st.sampled_from(TIMES)), max_size=30
@@ -107,6 +111,7 @@ def test_read__a_damaged_parquet_file_is_a_log_or_a_complaint(table, damage, pla
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("undrawn")
 @given(more_rows)
 @WHOLE_RUNS
 def test_run__with_strangers_names_is_whole_and_escaped(table):

@@ -71,9 +71,9 @@ def bench(tmp_path, monkeypatch, capsys):
 def test_bench__measures_a_function_that_is_submitted(bench):
     run, out = bench
     said = run("--detector", "submitted:later")
-    assert "small-planted-aligned-ratio8-7: frequentist, submitted:later" in said
+    assert "small-planted-aligned-ratio8-107: frequentist, submitted:later" in said
     assert said.count("| `submitted:later` | association | flags nobody | flags nobody |") == 1
-    planted = json.loads((out / "small-planted-anywhere-ratio8-7.json").read_text())
+    planted = json.loads((out / "small-planted-anywhere-ratio8-107.json").read_text())
     found = planted["found"]["submitted:later"]
     # Who joins a planted gateway joins targets afterwards far more often.
     assert found["n_planted"] == 3

@@ -62,8 +62,11 @@ def _has_init(folder: Path) -> bool:
 
 # A kernel module whose API has another name, and which.
 OWNERS: dict[str, str] = {
+    "gateway/name_hash_kernels.py": "gateway/randomness.py",
+    "gateway/simulate/invitations_kernels.py": "gateway/simulate/log.py",
     "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
     "gateway/simulate/prefetch_kernels.py": "gateway/simulate/platform.py",
+    "gateway/simulate/pymk_kernels.py": "gateway/simulate/recommender.py",
 }
 
 
@@ -107,7 +110,7 @@ def test_kernels__are_the_untyped_modules_of_mypy() -> None:
 FILE_MODULES = ("gateway/log", "gateway/results")
 FILE_EXCEPTIONS = {
     "gateway/_cache.py": "makes the folder of compiled kernels and looks who can write to it",
-    "gateway/_numba.py": "hashes the kernels' own sources for the name of numba's cache",
+    "gateway/_compiling.py": "hashes the kernels' own sources for the name of numba's cache",
     "gateway/cli/__init__.py": "points stdout at the null device once its reader has gone",
     "gateway/figures/style.py": "writes CSV into memory, for the store to put in a file",
     "gateway/provenance.py": "reads facts of the machine and of the checkout",

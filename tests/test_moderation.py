@@ -10,8 +10,8 @@ from gateway.config.platform import ModerationSection
 from gateway.log.join_log import SOURCES
 from gateway.simulate import live_through
 from gateway.simulate.moderation import Moderation
-from gateway.simulate.occasion_kernels import NEVER
 from gateway.world import draw_world
+from gateway.world.model import NEVER
 from tests.worlds import small_config
 
 

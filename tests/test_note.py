@@ -13,7 +13,7 @@ import pytest
 from gateway import analyses
 from gateway.analyses import entities, exposure, group_labels, proportions
 from gateway.analyses.published import CORRELATIONS, SECOND_SOURCES, SOURCES_EVER, Row, compare
-from gateway.analyses.record import NEVER, Invitations, Record, Requests, until
+from gateway.analyses.record import Invitations, Record, Requests, until
 from gateway.config import parse_config
 from gateway.detect import detect_spikes
 from gateway.errors import ConfigError
@@ -24,6 +24,7 @@ from gateway.simulate import live_through
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, cumulative_weights
 from gateway.targets import TargetSet
 from gateway.world import Arms, draw_world
+from gateway.world.model import NEVER
 from tests.worlds import small_config
 
 DAYS = 100

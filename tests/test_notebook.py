@@ -289,7 +289,7 @@ def test_tables__go_to_every_library(found):
 
 
 def test_failed_check__is_a_warning(small):
-    from gateway.detect import calling
+    from gateway.detect import registry
 
     joins, targets = small
     plain = gateway.detect(joins, targets, detector="order")
@@ -306,7 +306,7 @@ def test_failed_check__is_a_warning(small):
     assert "Failed check: time trends" in got._repr_html_()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        calling.find_gateways(
+        registry.find_gateways(
             joins, gateway.named_targets(joins, targets), detector=doubtful, scores=None,
             horizon=None, seed=1,
         )  # fmt: skip

@@ -29,8 +29,8 @@ from gateway.results import (
     result_id,
     settle,
 )
-from gateway.results.names import DRAFT_MARKER, is_made
 from gateway.results.ownership import hold_draft, owned_files, strangers
+from gateway.results.writing import DRAFT_MARKER, is_made
 from tests.worlds import SMALL
 
 ROOT = Path(__file__).parents[1]

@@ -109,6 +109,29 @@ def test_convert_log__is_the_same_bytes_for_any_block_size(tmp_path, monkeypatch
     assert _content(tmp_path / "got") == _content(tmp_path / "expected")
 
 
+@pytest.mark.parametrize("users", ["close", "far apart", "negative", "long", "mixed"])
+def test_convert_log__orders_whole_numbers_as_their_texts(tmp_path, monkeypatch, users):
+    """A run of numbers has keys, and one that holds others has names: both are merged."""
+    rows, n = _rows(), 3_000
+    number = np.random.default_rng(8).integers(0, 300, n)
+    if users != "close":
+        number = number**3 * 7
+    if users in ("negative", "long"):
+        number[n // 2 :] *= -1 if users == "negative" else 10**10
+    rows |= {"user": number.tolist(), "inviter": np.roll(number, 3).tolist()}
+    (tmp_path / "log").mkdir()
+    for k, piece in enumerate((slice(0, n // 2), slice(n // 2, n))):
+        table = pa.table({name: values[piece] for name, values in rows.items()})
+        if users == "mixed" and k:
+            table = table.set_column(0, "user", table["user"].cast(pa.string()))
+        pq.write_table(table, tmp_path / f"log/{k}.parquet")
+    for name, run in (("one", 2**28), ("many", 2**13)):
+        monkeypatch.setattr("gateway.log.conversion._LARGEST_RUN", run)
+        _convert(tmp_path / "log", tmp_path / name)
+    assert _content(tmp_path / "one") == _content(tmp_path / "many")
+    assert JoinLog.open(tmp_path / "one").equals(JoinLog.read(tmp_path / "log"))
+
+
 @pytest.mark.parametrize("joins_per_part", [1, 7, 10**5])
 def test_parts__end_with_the_user_who_fills_them(tmp_path, monkeypatch, joins_per_part):
     monkeypatch.setattr(invariants, "JOINS_PER_PART", joins_per_part)

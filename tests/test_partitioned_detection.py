@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from gateway.cli.app import app
 from gateway.detect import DETECTORS, Detection, detect
 from gateway.errors import GatewayError, LogError
-from gateway.log import invariants
+from gateway.log import invariants, work
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.work import Work, over_parts, working
@@ -167,6 +168,7 @@ from pathlib import Path
 import gateway.cli.run_and_show
 from gateway.detect import detect
 from gateway.log.join_log import JoinLog
+from gateway.log.work import Work, working
 from gateway.targets import check_learnable, named_targets
 
 def held():
@@ -186,6 +188,8 @@ for folder, targets in ((sys.argv[1], range(3)), (sys.argv[2], range(3_000, 3_03
     log = JoinLog.open(folder)
     chosen = named_targets(log, [f"g{k:07}" for k in targets])
     check_learnable(log, chosen)
+    with working(Work(memory=2**26)):
+        detect(log, chosen, detector="coefficient", penalty=10.0)
     for name in sys.argv[3:]:
         detect(log, chosen, detector=name, **(PLAIN if name[:4] == "self" else {}))
 print(most[0] - start, log.n_joins)
@@ -230,6 +234,22 @@ def test_detect__keeps_to_its_memory_on_a_log_four_times_as_large(tmp_path) -> N
     assert held < MEMORY / 2**20
 
 
+@pytest.mark.parametrize("name", ["coefficient", "self_controlled"])
+def test_detect__is_the_same_bits_where_columns_lie_in_files(logs, monkeypatch, name) -> None:
+    """What takes more than a share of the memory is mapped: here everything is."""
+    options = {"penalty": 10.0} if name == "coefficient" else {"surrogates": "none"}
+    whole, mapped = logs
+    expected = detect(whole, _targets(whole), detector=name, **options)
+    made = []
+    new_file = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **how: made.append(1) or new_file(**how))
+    monkeypatch.setattr(work, "_LARGE", 0.0)
+    with working(Work(memory=2**30)):
+        got = detect(mapped, _targets(mapped), detector=name, **options)
+    assert got.to_arrow().equals(expected.to_arrow())
+    assert len(made) > 5
+
+
 def test_self_controlled__refuses_cases_too_many_for_the_memory(logs) -> None:
     for joins in logs:
         with working(Work(memory=2**25 + 1)), pytest.raises(LogError, match="users with an event"):
@@ -248,6 +268,7 @@ def _detect(log: Path, out: Path, *more: str) -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("undrawn")
 def test_command__gives_the_tables_of_the_log_in_memory(tmp_path) -> None:
     folder = _converted(_plain(), tmp_path / "log")
     _detect(folder.parent / "log.parquet", tmp_path / "whole")

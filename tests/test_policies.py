@@ -16,10 +16,11 @@ from gateway.simulate import (
     live_through,
 )
 from gateway.simulate.moderation import Moderation
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED, friction_of
+from gateway.simulate.occasion_kernels import UNCONFIRMED, friction_of
 from gateway.simulate.policies import as_policies
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import draw_world
+from gateway.world.model import NEVER
 from tests import naive
 from tests.worlds import small_config
 

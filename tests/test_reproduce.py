@@ -161,6 +161,7 @@ def test_metric_of__says_what_a_table_lacks(changes, expected) -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("undrawn")
 def test_reproduce__inside_is_0_and_outside_is_4(tmp_path) -> None:
     far = {"id": "far", "expected": 99.0}
     slow = {"id": "slow", "when": "full", "table": "evaluation", "where": {"metric": "none"}}
@@ -178,6 +179,7 @@ def test_reproduce__inside_is_0_and_outside_is_4(tmp_path) -> None:
 
 
 @pytest.mark.compiled
+@pytest.mark.usefixtures("undrawn")
 def test_reproduce__reads_tables_of_one_run_for_all_its_claims(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     detector = {"table": "gateways", "where": {"detector": "spike"}, "value": "q_value",

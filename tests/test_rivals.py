@@ -16,10 +16,9 @@ from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 import gateway
-from gateway.detect.chain import build_chain, solve_visits
-from gateway.detect.markov_removal import mean_returns
+from gateway.detect.chain import build_chain, mean_returns, solve_visits
 from gateway.detect.matching import MatchingOptions, bias_explained, detect_by_matching
-from gateway.detect.shrinkage import gamma_prior, normal_prior
+from gateway.detect.significance import gamma_prior, normal_prior
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from gateway.targets import named_targets

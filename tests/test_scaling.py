@@ -16,7 +16,7 @@ from experiments import peers, scaling, scaling_model
 from experiments.machine_kernels import gather, plain_loop, triad
 from experiments.memory import peak_mib, resident_mib, restart_peak
 from experiments.peer_works import WORKS
-from experiments.stages import STAGES, Size, draw_to
+from experiments.stages import STAGES, Needs, Size, draw_to
 from experiments.synthetic import TICKS, draw_log, log_of, targets_of
 
 START, LIBRARY = 20.0, 300.0
@@ -31,7 +31,8 @@ def _row(stage: str, series: str, joins: int, groups: int, **given: Any) -> dict
         "stage": stage, "series": series, "users": joins // 10, "groups": groups, "joins": joins,
         "threads": 2, "rows": joins, "evaluations": 20, "repeats": 3, "seconds": 20 * seconds,
         "cpu_seconds": 30 * seconds, "start_mib": LIBRARY, "base_mib": LIBRARY + memory / 2,
-        "added_mib": memory / 2, "bandwidth_gb": 20.0, "reads_m": reads / 1e6, "status": "ok",
+        "added_mib": memory / 2, "bandwidth_gb": 20.0, "pages_gb": 10.0, "reads_m": reads / 1e6,
+        "user_reads_m": 500.0, "status": "ok",
     } | given  # fmt: skip
 
 
@@ -56,21 +57,23 @@ def test_cost__of_a_stage_measured_over_users_has_no_part_of_the_groups() -> Non
     assert cost.time == pytest.approx([0.0, 1e-6, 0.0, 0.0], abs=1e-12)
 
 
-def test_cost__of_a_stage_with_another_way_for_small_logs_leaves_those_out() -> None:
-    slow = [_row("cross-fit", "joins", joins, 5_000, seconds=100.0) for joins in (10**5, 10**6)]
-    large = [row | {"stage": "cross-fit"} for row in ROWS if row["joins"] > 5_000_000]
-    cost = scaling_model.cost_of([*slow, *large], "cross-fit")
-    assert cost.points == len(large)
-    assert cost.worst < 1e-9
-    assert scaling_model._modelled(slow) == []
-
-
 def test_projection__counts_what_workers_send_to_and_fro() -> None:
     cost = scaling_model.cost_of(ROWS, "train")
     sent, seconds = scaling_model._communication(scaling_model.SHARED["train"], cost, 8)
-    # 20 evaluations of 10^6 groups, eight bytes there and eight back, for 8 workers.
-    assert sent == 20 * 10**6 * 16 * 8
+    # 20 evaluations of 10^6 groups, eight bytes to each of 8 workers and from each of 16 chunks.
+    assert sent == 20 * 10**6 * 8 * (8 + 16)
     assert seconds == pytest.approx(sent / 1.25e9 + 20 * 2e-3)
+    # More than 16 workers would have no chunk to hold.
+    more, _ = scaling_model._communication(scaling_model.SHARED["train"], cost, 64)
+    assert more == 20 * 10**6 * 8 * (16 + 16)
+
+
+def test_needs__are_the_time_of_bytes_new_pages_and_visits() -> None:
+    needs = Needs(40.0, new=20.0, visits=2.0, user_visits=1.0, group_bytes=100.0)
+    point = {"rows": 1_000, "groups": 50, "bandwidth_gb": 20.0, "pages_gb": 10.0,
+             "reads_m": 1_000.0, "user_reads_m": 500.0}  # fmt: skip
+    # 2 ns of bytes, 2 of new pages, 2 and 2 of reads for each row; 5 ns for each group.
+    assert needs.seconds(point) == pytest.approx(1_000 * 8e-9 + 50 * 5e-9)
 
 
 def test_tables__hold_every_stage_and_what_did_not_finish() -> None:
@@ -79,10 +82,24 @@ def test_tables__hold_every_stage_and_what_did_not_finish() -> None:
     exponents = scaling_model.exponents_table(rows)
     assert "1,000,000,000: did not finish in 600 s" in exponents
     assert "train | joins | 100,000,000" in exponents
-    assert "6 B + 2 reads" in scaling_model.limits_table(rows)
+    assert "10 B + 2 by group + 352 B a group" in scaling_model.limits_table(rows)
     projected = scaling_model.projections(rows)
     assert "10^10 joins: memory" in projected
     assert "too much" in projected
+
+
+def test_cluster_table__sets_workers_beside_one_process_and_bytes_beside_the_formula() -> None:
+    def row(workers: int, threads: int, seconds: float, sent: float) -> dict[str, str]:
+        given = {"fit": "train", "joins": 10**6, "groups": 5_000, "workers": workers,
+                 "threads": threads, "rate": "1gbit", "evaluations": 12, "setup_seconds": 0.5,
+                 "fit_seconds": seconds, "bytes_per_evaluation": sent}  # fmt: skip
+        return {name: str(value) for name, value in given.items()}
+
+    table = scaling_model.cluster_table([row(0, 2, 1.5, 0.0), row(2, 1, 3.5, 7.5e5)])
+    one, two = table.splitlines()[2:]
+    assert "this process, 2 threads | – | 12 | 2.00 | 1.00 | – | –" in one
+    # 40 kB to each of two workers and from each of sixteen chunks.
+    assert "2 workers | 1gbit | 12 | 4.00 | 0.50 | 750 | 720" in two
 
 
 def test_table__is_read_back_as_it_was_stored(tmp_path: Path) -> None:

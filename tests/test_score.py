@@ -372,7 +372,7 @@ def test_expectation__centres_outcomes_within_every_bin():
 def test_parts__are_the_whole_in_order(prefixes):
     parts = list(prefixes.parts(30))
     assert len(parts) > 3
-    for name in ("group", "time", "starts_block", "ends_block", "label", "join", "chance"):
+    for name in ("group", "time", "starts_block", "ends_block", "label", "chance"):
         got = np.concatenate([getattr(part, name) for _, _, part in parts])
         np.testing.assert_array_equal(got, getattr(prefixes, name))
     for users, rows, part in parts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +65,7 @@ def test_score_joins__mapped_has_the_bits_of_memory(folder, tmp_path, options) -
     _, expected, _, got = _both(folder, tmp_path, **options)
     for name in COLUMNS:
         assert getattr(got, name).tobytes() == getattr(expected, name).tobytes(), name
-    for name in ("group", "time", "starts_block", "ends_block", "label", "join", "offsets"):
+    for name in ("group", "time", "starts_block", "ends_block", "label", "offsets"):
         ours, theirs = getattr(got.prefixes, name), getattr(expected.prefixes, name)
         np.testing.assert_array_equal(ours, theirs)
     assert got.quality == expected.quality
@@ -120,6 +122,22 @@ def test_detect__asks_for_memory_enough_to_train(folder) -> None:
         pytest.raises(GatewayError, match=r"must be at least .* for training on"),
     ):
         detect(log, _targets(log))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves no room")
+def test_detect__asks_for_room_on_the_disk_before_it_is_used(folder, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = JoinLog.open(folder / "converted")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with (
+        working(Work(memory=MEMORY)),
+        pytest.raises(LogError, match=r"must have room for .* GiB more; got No space left"),
+    ):
+        detect(log, _targets(log))
+    assert not list(tmp_path.iterdir())
 
 
 def test_matching__counts_joiners_and_events_of_many_parts(folder, tmp_path) -> None:

@@ -370,9 +370,9 @@ def test_depletion__is_taken_where_targets_run_out_and_not_where_joins_are_permu
     names = [f"g{i:02}" for i in range(60)]
     joins, targets = JoinLog.from_arrays(user, group, time, groups=names), first_targets(60, 8)
     prepared = Preparation()
-    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)
+    assert targets_run_out(joins, targets.mask, prepared=prepared, seed=1)[0]
     shuffled = permute_within_users(joins, seed=3).joins
-    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)
+    assert not targets_run_out(shuffled, targets.mask, prepared=prepared, seed=1)[0]
 
 
 # The joint fit ---------------------------------------------------------------------------
@@ -612,10 +612,12 @@ def test_series__gives_the_published_ratio(name, days, group, ratio, factor, fla
 # Windows ---------------------------------------------------------------------------------
 
 
-@pytest.mark.compiled
-@pytest.mark.parametrize("window", ["4 joins", 4])
-def test_risk_window__finds_an_effect_that_ends(window):
-    """The odds are 4-fold in the four joins after group 20, a tick each, and as before later."""
+@pytest.fixture(scope="module")
+def effect_that_ends():
+    """The odds are 4-fold in the four joins after group 20, a tick each, and as before later.
+
+    The log, its targets, and what is found where an effect is held to last.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for u in range(3_000):
@@ -628,8 +630,14 @@ def test_risk_window__finds_an_effect_that_ends(window):
     user, group, time = np.array(rows).T
     joins = JoinLog.from_arrays(user, group, time, groups=[f"g{i:03}" for i in range(300)])
     targets = first_targets(300, 20)
+    return joins, targets, detect_self_controlled(joins, targets, options=PLAIN)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("window", ["4 joins", 4])
+def test_risk_window__finds_an_effect_that_ends(window, effect_that_ends):
+    joins, targets, always = effect_that_ends
     found = detect_self_controlled(joins, targets, options=_with(risk_window=window))
-    always = detect_self_controlled(joins, targets, options=PLAIN)
     assert found.rank[20] == 1
     # Four standard errors of 0.07.
     np.testing.assert_allclose(found.estimate[20], 4.0, rtol=0.3)

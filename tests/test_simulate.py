@@ -10,14 +10,19 @@ from gateway._numba import kernel, set_threads, threads, threads_at_most
 from gateway.log.join_log import SOURCES
 from gateway.simulate import live_through, occasion_kernels, platform, simulate
 from gateway.simulate.log import count_sizes
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.platform_kernels import wind_up
-from gateway.simulate.pymk import SPARE_FRIENDS, count_friends_found
-from gateway.simulate.recommender import fit_recommender, no_recommender
+from gateway.simulate.recommender import (
+    SPARE_FRIENDS,
+    count_friends_found,
+    fit_recommender,
+    no_recommender,
+)
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
 from gateway.simulate.tables import CELL, LINE, NO_DAY, SHELF, USER, empty_table, last_rows_freed
 from gateway.world import Role, draw_world
+from gateway.world.model import NEVER
 from tests import naive
 from tests.worlds import small_config
 

@@ -10,7 +10,7 @@ from scipy.stats import beta, betabinom, norm
 
 import gateway
 from gateway.detect import SpikeOptions, detect_spikes, find_spikes, rank_groups
-from gateway.detect.shrinkage import beta_prior, shrink_shares
+from gateway.detect.significance import beta_prior, shrink_shares
 from gateway.detect.spike import DEFAULT_THRESHOLD, _p_values
 from gateway.errors import GatewayError
 from gateway.score import LogisticScorer, score_joins

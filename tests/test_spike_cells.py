@@ -23,7 +23,7 @@ def draw_scores(n=6_000, *, values=0):
     group, label = rng.integers(0, 40, n).astype(np.int32), rng.integers(-1, 2, n).astype(np.int8)
     rows = Prefixes(
         offsets, group, np.cumsum(starts).astype(np.int32), starts, np.append(starts[1:], True),
-        label, np.arange(n), rng.random(users), 40,
+        label, rng.random(users), 40,
     )  # fmt: skip
     before, after = rng.beta(1.0, 20.0, (2, n))
     if values:

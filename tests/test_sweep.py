@@ -27,7 +27,7 @@ from gateway.sweep import (
     run_sweep,
     stored_plan,
 )
-from gateway.sweep.design import draw_design, parse_points
+from gateway.sweep.plan import draw_design, parse_points
 from gateway.sweep.processes import worker_environment
 from gateway.sweep.running import TINY
 

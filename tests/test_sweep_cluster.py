@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 import signal
@@ -10,17 +11,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+from gateway._numba import processor_features
+from gateway.provenance import arithmetic
 from gateway.results import SweepFolder
 from gateway.sweep import EngineOptions, read_plan, run_sweep
 from gateway.sweep.running import TINY
 from tests.clusters import ENVIRONMENT, Cluster
 
 pytest.importorskip("distributed", reason="the extra [dask] is not installed")
+
+from gateway.sweep.cluster_worker import report_versions
 
 # Whole runs: minutes as plain Python.
 pytestmark = pytest.mark.compiled
@@ -158,24 +162,24 @@ def test_cluster__whose_libraries_round_otherwise_is_refused(cluster) -> None:
     assert re.search(r"must have processor .*BLAS .*as here; got .*BLAS Nehalem", stderr)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [("OPENBLAS_CORETYPE", "Nehalem"), ("NPY_DISABLE_CPU_FEATURES", "X86_V3 X86_V4"),
-     ("NUMBA_CPU_NAME", "generic")],
-)  # fmt: skip
-def test_versions__of_workers_say_in_what_their_arithmetic_differs(variable, value) -> None:
+def test_versions__of_workers_say_in_what_their_arithmetic_differs() -> None:
     if "x86" not in platform.machine():
         pytest.skip("these are the names of parts of x86 processors")
-    assert _processor(**{variable: value}) != _processor()
-
-
-@cache
-def _processor(**environment: str) -> str:
-    code = "from gateway.sweep.cluster_worker import report_versions as r; print(r()['processor'])"
-    return subprocess.run(
+    code = (
+        "from gateway._numba import processor_features; from gateway.provenance import arithmetic\n"
+        "print(arithmetic(), processor_features(), sep='; ')"
+    )
+    other = {"OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4",
+             "NUMBA_CPU_NAME": "generic"}  # fmt: skip
+    got = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        check=True, capture_output=True, text=True, env=ENVIRONMENT | environment,
+        check=True, capture_output=True, text=True, env=ENVIRONMENT | other,
     ).stdout  # fmt: skip
+    here = f"{arithmetic()}; {processor_features()}"
+    parts = zip(got.split("; "), here.split("; "), strict=True)
+    assert [one != other for one, other in parts] == [True, True, True]
+    features = hashlib.sha256(processor_features().encode()).hexdigest()[:8]
+    assert report_versions()["processor"].endswith(f"features {features}, {arithmetic()}")
 
 
 # Dask runs a preload twice.

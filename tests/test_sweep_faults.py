@@ -1,6 +1,6 @@
 """Sweeps that are killed, starved, stuck or doubled, and what is left of them.
 
-Every test does the thing. Afterwards ``gateway resume`` runs exactly the missing points,
+Every test does the thing. Afterwards resuming it runs exactly the missing points,
 by the execution log, and the tables are those of an undisturbed sweep, byte for byte.
 """
 
@@ -17,7 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from gateway.cli.app import app
+from gateway.errors import GatewayError, ResultError
 from gateway.results import SweepFolder
 from gateway.results.ownership import hold_draft
 from gateway.sweep import EngineOptions, folder_status, read_plan, run_sweep
@@ -99,11 +102,11 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder / "s"
 
 
-def resumed(folder: Path, *options: str) -> list[str]:
+def resumed(folder: Path, engine: str = "serial") -> list[str]:
     """Resume, and return the points that were begun for it."""
     n_before = len(events(folder, "started"))
-    done = gateway("resume", folder, *options, cwd=folder.parent)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["resume", str(folder), "--engine", engine])
+    assert done.exit_code == 0, done.output
     return events(folder, "started")[n_before:]
 
 
@@ -120,15 +123,6 @@ def assert_clean(folder: Path) -> None:
 # Without any fault ------------------------------------------------------------------------
 
 
-def test_processes__give_the_tables_of_the_serial_engine(undisturbed, tmp_path) -> None:
-    write(tmp_path)
-    done = gateway("sweep", "swept.toml", "--workers", 3, "--out", "s", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["computed"] == N_POINTS
-    assert tables(tmp_path / "s") == tables(undisturbed)
-    assert_clean(tmp_path / "s")
-
-
 @pytest.mark.slow
 def test_dask__gives_the_tables_of_the_serial_engine(undisturbed, tmp_path) -> None:
     pytest.importorskip("distributed", reason="the extra [dask] is not installed")
@@ -141,14 +135,12 @@ def test_dask__gives_the_tables_of_the_serial_engine(undisturbed, tmp_path) -> N
 
 
 def test_dry_run__runs_nothing(tmp_path) -> None:
-    write(tmp_path)
-    done = gateway("sweep", "swept.toml", "--dry-run", "--json", "--out", "s", cwd=tmp_path)
-    points = json.loads(done.stdout)["points"]
+    words = ["sweep", str(write(tmp_path)), "--dry-run", "--out", str(tmp_path / "s")]
+    points = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["points"]
     assert len(points) == N_POINTS
     assert {point["state"] for point in points} == {"missing"}
     assert not (tmp_path / "s").exists()
-    shown = gateway("sweep", "swept.toml", "--dry-run", "--out", "s", cwd=tmp_path)
-    assert points[-1]["key"] in shown.stdout
+    assert points[-1]["key"] in CliRunner().invoke(app, words).stdout
 
 
 # Kills ------------------------------------------------------------------------------------
@@ -188,7 +180,7 @@ def test_driver__that_is_killed_is_resumed(undisturbed, tmp_path, engine) -> Non
     expected = missing(folder)
     assert 0 < len(expected) <= N_POINTS - len(stood)
     assert folder_status(folder).state == "incomplete"
-    got = resumed(folder, *options)
+    got = resumed(folder, engine)
     assert sorted(got) == sorted(expected)
     assert tables(folder) == tables(undisturbed)
     assert_clean(folder)
@@ -234,8 +226,8 @@ def test_poison__the_other_points_finish_and_the_failure_is_kept(tmp_path, engin
     before = tables(folder)
     # It is tried again, and alone; nothing else changes.
     n_before = len(events(folder, "started"))
-    again = gateway("resume", folder, "--engine", "serial", cwd=tmp_path)
-    assert again.returncode == 3
+    again = CliRunner().invoke(app, ["resume", str(folder), "--engine", "serial"])
+    assert again.exit_code == 3
     assert events(folder, "started")[n_before:] == [key]
     assert tables(folder) == before
 
@@ -295,7 +287,7 @@ def test_full_disk__stops_the_sweep_which_goes_on_when_there_is_room(
     assert SweepFolder(folder).failures() == {}
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     expected = missing(folder)
-    assert sorted(resumed(folder, *options)) == sorted(expected)
+    assert sorted(resumed(folder)) == sorted(expected)
     assert tables(folder) == tables(undisturbed)
     assert_clean(folder)
 
@@ -319,7 +311,7 @@ def test_damage__is_found_and_only_the_damaged_points_are_computed(undisturbed, 
         (draft / "evaluation.parquet").write_bytes(b"")
     (folder / "points" / f".{keys[5]}.x7g4abcd.old").mkdir()
     (folder / "points" / "0123456789abcdef").mkdir()
-    assert sorted(resumed(folder, "--engine", "serial")) == sorted(keys[:4])
+    assert sorted(resumed(folder)) == sorted(keys[:4])
     assert tables(folder) == tables(undisturbed)
     assert_clean(folder)
     assert {path.name for path in (folder / "points").iterdir()} == set(keys)
@@ -330,32 +322,34 @@ def truncate(path: Path) -> None:
 
 
 def test_read_only_folder__is_said(tmp_path) -> None:
-    write(tmp_path)
-    done = gateway("sweep", "swept.toml", "--out", "/proc/nowhere/s", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "cannot write to /proc/nowhere/s" in done.stderr
+    words = ["sweep", str(write(tmp_path)), "--out", "/proc/nowhere/s"]
+    with pytest.raises(GatewayError, match="cannot write to /proc/nowhere/s"):
+        app(words, standalone_mode=False)
 
 
 # Two at once ------------------------------------------------------------------------------
 
 
 def test_second_sweep__on_the_same_folder_is_refused(undisturbed, tmp_path) -> None:
-    write(tmp_path)
+    """And the first gives the tables of the serial engine."""
+    plan = read_plan(write(tmp_path))
     folder = tmp_path / "s"
-    first = start("sweep", "swept.toml", "--workers", 1, "--out", "s", cwd=tmp_path)
+    first = start("sweep", "swept.toml", "--workers", 2, "--out", "s", "--json", cwd=tmp_path)
     wait_for(folder, "started", 1, first)
     os.kill(first.pid, signal.SIGSTOP)  # so that it is not done before the others have looked
-    watched = gateway("status", folder, "--json", cwd=tmp_path)
-    second = gateway("sweep", "swept.toml", "--out", "s", cwd=tmp_path)
-    os.kill(first.pid, signal.SIGCONT)
-    _, stderr = first.communicate(timeout=400)
+    try:
+        watched = folder_status(folder)
+        with pytest.raises(ResultError, match=f"is being swept by process {first.pid} on"):
+            run_sweep(plan, folder=folder, options=EngineOptions("processes"))
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+    stdout, stderr = first.communicate(timeout=400)
     assert first.returncode == 0, stderr
-    assert second.returncode == 2
-    assert f"is being swept by process {first.pid} on" in second.stderr
+    assert json.loads(stdout)["computed"] == N_POINTS
     assert tables(folder) == tables(undisturbed)
+    assert_clean(folder)
     assert len(events(folder, "started")) == N_POINTS
-    status = json.loads(watched.stdout)
-    assert (status["state"], status["n_points"], status["n_failed"]) == ("running", N_POINTS, 0)
+    assert (watched.state, watched.n_points, watched.n_failed) == ("running", N_POINTS, 0)
 
 
 @pytest.mark.slow

@@ -1,9 +1,6 @@
 """Users who search for groups day by day, with Mesa: an agent each, or arrays for all.
 
-Input: `interest` (users x topics), `pull` (groups x topics: mix times appeal), `created` of
-groups, `user` and `day` of every occasion in order of the days, `days`, `attempts`. At an
-occasion a user draws up to `attempts` times a topic by interest, then a group by its pull,
-and joins the first that exists and is new. Answer: `sizes` of the groups, and `joins`.
+Input: as in `searching.py`. Answer: `sizes` of the groups, and `joins`.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ from typing import Any
 import mesa
 import numpy as np
 from protocol import Arrays, serve
+from searching import Searches
 
 Answer = Callable[[], Mapping[str, Any]]
 
@@ -84,39 +82,15 @@ def with_agents(given: Arrays) -> Answer:
 
 
 class Arrayed(mesa.Model):
-    """The same with the users of a day as arrays; those with two occasions take turns."""
+    """The same with the users of a day as arrays."""
 
     def __init__(self, given: Arrays) -> None:
         super().__init__(seed=1)
-        self.given, self.today = given, 0
-        self.interest = np.cumsum(given["interest"], axis=1)
-        self.pull = np.cumsum(given["pull"], axis=0)
-        self.joined = np.zeros((len(given["interest"]), len(given["created"])), bool)
-        self.first = np.searchsorted(given["day"], np.arange(int(given["days"]) + 1))
+        self.searches, self.today = Searches(given), 0
 
     def step(self) -> None:
-        due = np.sort(self.given["user"][self.first[self.today] : self.first[self.today + 1]])
-        while len(due):
-            now = np.diff(due, prepend=-1) != 0
-            self.search(due[now])
-            due = due[~now]
+        self.searches.live(self.today, self.rng)
         self.today += 1
-
-    def search(self, users: np.ndarray) -> None:
-        for _ in range(int(self.given["attempts"])):
-            mine = self.interest[users]
-            topic = (mine < self.rng.random((len(users), 1)) * mine[:, -1:]).sum(axis=1)
-            draw, group = self.rng.random(len(users)), np.full(len(users), -1)
-            for k in np.unique(topic):
-                at, pull = topic == k, self.pull[:, k]
-                if pull[-1] > 0:
-                    group[at] = np.searchsorted(pull, draw[at] * pull[-1], side="right")
-            new = (group >= 0) & (self.given["created"][group] <= self.today)
-            new &= ~self.joined[users, group]
-            self.joined[users[new], group[new]] = True
-            users = users[~new]
-            if len(users) == 0:
-                return
 
 
 def with_arrays(given: Arrays) -> Answer:
@@ -124,8 +98,7 @@ def with_arrays(given: Arrays) -> Answer:
         platform = Arrayed(given)
         for _ in range(int(given["days"])):
             platform.step()
-        sizes = platform.joined.sum(axis=0)
-        return {"sizes": sizes, "joins": sizes.sum()}
+        return platform.searches.answer()
 
     return work
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from protocol import Arrays, serve
+import pyarrow as pa
+import pyarrow.parquet as pq
+from protocol import Arrays, digest_of, serve
 from scipy.optimize import minimize
 
+from experiments.peer_rows import slots_of
 from experiments.synthetic import log_of
 from gateway.detect import SpikeOptions, detect_markov_removal, detect_spikes, detect_survival
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
-from gateway.detect.self_controlled.slots import Slots
+from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.results import load_config
 from gateway.score import LogisticModel, LogisticScorer, Prefixes, Scores, build_prefixes
 from gateway.simulate import simulate
+from gateway.simulate.recommender import CHUNKS
+from gateway.simulate.recommender_kernels import list_members, nearest_groups
 from gateway.targets import TargetSet
 from gateway.world import draw_world
 from gateway.world.friendships import draw_friendships
@@ -100,22 +106,58 @@ def survival(given: Arrays) -> Answer:
 
 
 def conditional(given: Arrays) -> Answer:
-    names = ("offsets", "group", "fresh", "stratum", "length", "events", "until", "user")
-    slots = Slots(
-        **{name: given[f"case_{name}"] for name in names}, n_groups=int(given["n_groups"]),
-        n_positions=1, n_pieces=int(given["n_pieces"]), exact=False,
-    )  # fmt: skip
-    likelihood, columns = Likelihood(slots), given["columns"]
-    point = Point.zero(slots)
+    slots, places = slots_of(given), given["parameters"]
+    likelihood, point = Likelihood(slots), Point.zero(slots).vector()
 
     def loss(x: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        point.beta[columns] = x
-        value, gradient = likelihood.loss(point)
-        return value, gradient[columns]
+        point[places] = x
+        value, gradient = likelihood.loss(Point.of(point, slots))
+        return value, gradient[places]
 
     def work() -> dict[str, Any]:
-        found = minimize(loss, np.zeros(len(columns)), jac=True, options={"gtol": 1e-9})
+        found = minimize(loss, np.zeros(len(places)), jac=True, options={"gtol": 1e-9})
         return {"beta": found.x}
+
+    return work
+
+
+def lists(given: Arrays) -> Answer:
+    """By the kernels of the platform's recommender, as ``fit_recommender`` calls them."""
+    offsets, joined = given["log_offsets"].astype(np.int64), given["log_group"].copy()
+    n, width = int(given["n_groups"]), int(given["n_nearest"])
+    last = offsets[1:][np.diff(offsets) > 0] - 1
+    joined[last] = ~joined[last]
+
+    def work() -> dict[str, Any]:
+        size = np.bincount(given["log_group"], minlength=n)
+        starts = np.concatenate([[0], np.cumsum(size)])
+        member = np.empty(len(joined), np.int64)
+        list_members(offsets, joined, starts[:-1].copy(), member)
+        group, weight = np.empty((n, width), np.int32), np.empty((n, width))
+        nearest_groups(joined, starts, member, size.astype(np.float64), CHUNKS, group, weight)
+        return {"group": group, "cosine": np.diff(weight, prepend=0.0)}
+
+    return work
+
+
+def convert(given: Arrays) -> Answer:
+    path, folder = Path("ours.parquet"), Path("ours-log")
+    days = pa.array(given["time"].astype(np.int32)).cast(pa.date32())
+    pq.write_table(pa.table({"user": given["user"], "group": given["group"], "time": days}), path)
+
+    def work() -> dict[str, Any]:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        convert_log(path, folder, memory=1 << 30)
+        return {"joins": lambda: JoinLog.open(folder).n_joins, "digest": digest}
+
+    def digest() -> int:
+        log = JoinLog.open(folder)
+        user, group = (
+            names.to_numpy(zero_copy_only=False).astype(np.int64)
+            for names in (log.users, log.groups)
+        )
+        return digest_of(user[log.user()], group[log.group], log.time.astype(np.int64))
 
     return work
 
@@ -145,5 +187,6 @@ def simulation(given: Arrays) -> Answer:
 if __name__ == "__main__":
     serve({
         "spike": spike, "fit": fit, "score": score, "removal": removal, "survival": survival,
-        "conditional": conditional, "friends": friends, "simulation": simulation,
+        "conditional": conditional, "friends": friends, "simulation": simulation, "lists": lists,
+        "convert": convert,
     })  # fmt: skip

@@ -1,8 +1,8 @@
-"""The conditional likelihood of a self-controlled case series with statsmodels.
+"""The conditional likelihood of self-controlled rows with statsmodels.
 
-Input: a row for each interval of a case: `case`, `events`, `length` and the `exposure` to
-each group, shape (rows, groups). Every case has one event, so that the conditional Poisson
-and the conditional logistic likelihood are the same function.
+Input: a row for each slot of a case: `case`, `events`, `length` and the `design`, shape (rows,
+coefficients). Where every case has one event, the conditional Poisson and the conditional
+logistic likelihood are the same function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def fit_with(model: type) -> Callable[[Arrays], Callable[[], Mapping[str, Any]]]
         offset = np.log(given["length"])
 
         def work() -> dict[str, Any]:
-            ready = model(given["events"], given["exposure"], groups=given["case"], offset=offset)
+            ready = model(given["events"], given["design"], groups=given["case"], offset=offset)
             return {"beta": ready.fit(maxiter=1_000, skip_hessian=True).params}
 
         return work

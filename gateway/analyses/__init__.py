@@ -3,11 +3,7 @@
 from gateway.analyses.actors import invitations_in, inviting, rank_inviters
 from gateway.analyses.curves import event_study, probability_curves
 from gateway.analyses.entities import entity_model
-from gateway.analyses.explanation import (
-    Explanation,
-    explain_group,
-    explain_top,
-)
+from gateway.analyses.explanation import Explanation, explain_group, explain_top
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import (
     group_signals,
@@ -17,13 +13,10 @@ from gateway.analyses.group_labels import (
     signal_correlations,
 )
 from gateway.analyses.information import (
-    MEANING,
     Information,
-    Verdict,
     detectable_ratio,
     information_of,
     nothing_ranked,
-    verdict_of,
 )
 from gateway.analyses.join_sources import (
     PATHWAYS_SCHEMA,
@@ -32,7 +25,16 @@ from gateway.analyses.join_sources import (
     pathways,
     second_table,
 )
-from gateway.analyses.judgement import ATTRACTS, JUDGED, UNTOLD, VERDICTS, judge_groups
+from gateway.analyses.judgement import (
+    ATTRACTS,
+    JUDGED,
+    MEANING,
+    UNTOLD,
+    VERDICTS,
+    Verdict,
+    judge_groups,
+    verdict_of,
+)
 from gateway.analyses.look_alike import OddsRatio, common_odds_ratio
 from gateway.analyses.note import analyse_note
 from gateway.analyses.published import COMPARISON_SCHEMA, Row, compare

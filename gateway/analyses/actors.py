@@ -20,24 +20,20 @@ from gateway.detect.edges.detector import look_at
 from gateway.detect.edges.traces import Entries, collect_cases
 from gateway.detect.significance import benjamini_hochberg
 from gateway.errors import LogError
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
+from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
-
-__all__ = ["ACTORS_SCHEMA", "INVITERS_SCHEMA", "invitations_in", "inviting", "rank_inviters"]
 
 _Z = 1.959964
 _SUPER_INVITERS = 0.01
-ACTORS_SCHEMA = pa.schema(
-    [("question", pa.string()), ("quantity", pa.string()),
-     *((name, pa.float64()) for name in ("value", "ci_low", "ci_high"))]
-)  # fmt: skip
-INVITERS_SCHEMA = pa.schema(
-    [("user", pa.string()), ("n_invited", pa.int64()), ("n_targets", pa.int64()),
-     *((name, pa.float64()) for name in ("ratio", "ratio_low", "ratio_high", "score", "p_value",
-                                          "q_value", "averted")),
-     ("flagged", pa.bool_()), ("super_inviter", pa.bool_()), ("in_gateway", pa.bool_())]
-)  # fmt: skip
+ACTORS_SCHEMA = schema_of(
+    "question string, quantity string, value float64, ci_low float64, ci_high float64"
+)
+INVITERS_SCHEMA = schema_of(
+    "user string, n_invited int64, n_targets int64, ratio float64, ratio_low float64, "
+    "ratio_high float64, score float64, p_value float64, q_value float64, averted float64, "
+    "flagged bool, super_inviter bool, in_gateway bool"
+)
 
 
 class _Row(NamedTuple):
@@ -82,8 +78,6 @@ def inviting(joins: JoinLog, sent: Invitations, *, gateways: Mask, targets: Mask
 
     Parameters
     ----------
-    joins
-        The log.
     sent
         Invitations, as the platform sent them, or as ``invitations_in`` finds them.
     gateways, targets

@@ -8,37 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect import UNRANKED, Detection
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
+from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
 
-__all__ = [
-    "CURVES_SCHEMA",
-    "EVENT_STUDY_SCHEMA",
-    "MeanCurve",
-    "event_study",
-    "mean_curve",
-    "probability_curves",
-]
-
-
-CURVES_SCHEMA = pa.schema(
-    [
-        ("panel", pa.int32()),
-        ("user", pa.string()),
-        ("position", pa.int32()),
-        ("time", pa.int32()),
-        ("group", pa.string()),
-        ("role", pa.string()),
-        ("before", pa.float64()),
-        ("after", pa.float64()),
-        ("spike", pa.bool_()),
-        ("is_target", pa.bool_()),
-        ("is_gateway", pa.bool_()),
-    ]
+CURVES_SCHEMA = schema_of(
+    "panel int32, user string, position int32, time int32, group string, role string, "
+    "before float64, after float64, spike bool, is_target bool, is_gateway bool"
 )
 # A curve of fewer joins shows no history, one of more is hard to read: the second bound is
 # for logs in which nobody stays below the first.
@@ -51,7 +30,7 @@ def probability_curves(
     targets: TargetSet,
     scores: Scores,
     detection: Detection,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     role: npt.NDArray[np.str_],
     *,
     count: int,
@@ -66,14 +45,10 @@ def probability_curves(
 
     Parameters
     ----------
-    joins, targets, scores, detection
-        The log and what was found in it.
     spike
         bool, shape (n_rows of the scores,).
     role
         Role of every group, shape (n_groups,).
-    count
-        Number of users.
 
     Returns
     -------
@@ -96,9 +71,7 @@ def probability_curves(
 class _Spiking:
     """The rows that spike: user, group, jump, the user's length, and whether it got there."""
 
-    def __init__(
-        self, joins: JoinLog, targets: TargetSet, scores: Scores, spike: npt.NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, joins: JoinLog, targets: TargetSet, scores: Scores, spike: Mask) -> None:
         rows = scores.prefixes
         self.user = rows.user()[spike]
         self.group = rows.group[spike]
@@ -107,7 +80,7 @@ class _Spiking:
         self.reached = _reached_target(joins, targets)[self.user]
 
 
-def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest: int) -> list[int]:
+def _pick(rows: _Spiking, groups: Int64, *, count: int, longest: int) -> list[int]:
     """Users by the rule that ``probability_curves`` states."""
     usable = np.flatnonzero((rows.length >= FEWEST_JOINS) & (rows.length <= longest))
     by_group = usable[np.argsort(rows.group[usable], kind="stable")]
@@ -130,13 +103,13 @@ def _pick(rows: _Spiking, groups: npt.NDArray[np.int64], *, count: int, longest:
     return picked
 
 
-def _in_order(detection: Detection) -> npt.NDArray[np.int64]:
+def _in_order(detection: Detection) -> Int64:
     """Ranked groups, the flagged ones first, each part by rank."""
     among = np.flatnonzero(detection.rank != UNRANKED)
     return among[np.lexsort((among, detection.rank[among], ~detection.flagged[among]))]
 
 
-def _reached_target(joins: JoinLog, targets: TargetSet) -> npt.NDArray[np.bool_]:
+def _reached_target(joins: JoinLog, targets: TargetSet) -> Mask:
     """Whether each user joined a target at all, shape (n_users,)."""
     reached = np.zeros(joins.n_users, bool)
     reached[joins.user()[targets.mask[joins.group]]] = True
@@ -150,7 +123,7 @@ def _curve(
     targets: TargetSet,
     scores: Scores,
     detection: Detection,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     role: npt.NDArray[np.str_],
 ) -> pa.Table:
     """One user's joins up to the first target join."""
@@ -158,7 +131,7 @@ def _curve(
     i = np.arange(rows.offsets[u], rows.offsets[u + 1])
     mine = np.arange(joins.offsets[u], joins.offsets[u + 1])
     end = mine[targets.mask[joins.group[mine]]][:1]
-    join = np.concatenate([rows.join[i], end])
+    join = np.concatenate([mine[: len(i)], end])
     group = joins.group[join]
     n_end = len(end)
     gap = [None] * n_end
@@ -178,20 +151,9 @@ def _curve(
     return table_of(CURVES_SCHEMA, columns)
 
 
-EVENT_STUDY_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("flagged", pa.bool_()),
-        ("role", pa.string()),
-        ("n_groups", pa.int64()),
-        ("offset", pa.int32()),
-        ("n_events", pa.int64()),
-        ("n_users", pa.int64()),
-        ("mean", pa.float64()),
-        ("change", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVENT_STUDY_SCHEMA = schema_of(
+    "detector string, flagged bool, role string, n_groups int64, offset int32, n_events int64, "
+    "n_users int64, mean float64, change float64, ci_low float64, ci_high float64"
 )
 REACH = 10
 """Occasions looked at on either side of the join."""
@@ -207,27 +169,15 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class MeanCurve:
-    """P around some joins, averaged; arrays of shape (2 reach + 1,), NaN where nobody is left.
+    """P around some joins, averaged; arrays of shape (2 reach + 1,), NaN where nobody is left."""
 
-    Parameters
-    ----------
-    offset
-        int64: occasions since the join; -1 is just before it, 0 just after it.
-    n_events, n_users
-        Joins, and distinct users, whose history reaches so far.
-    mean
-        Mean P, in [0, 1].
-    change
-        Mean of P minus the same joiner's P at offset -1.
-    ci_low, ci_high
-        95 % interval of ``change``, clustered by user; NaN for fewer than two users.
-    """
-
-    offset: Int64
+    offset: Int64  # occasions since the join; -1 is just before it, 0 just after it
+    # Joins, and distinct users, whose history reaches so far.
     n_events: Int64
     n_users: Int64
-    mean: Float64
-    change: Float64
+    mean: Float64  # mean P, in [0, 1]
+    change: Float64  # mean of P minus the same joiner's P at offset -1
+    # 95 % interval of ``change``, clustered by user; NaN for fewer than two users.
     ci_low: Float64
     ci_high: Float64
 
@@ -242,10 +192,6 @@ def event_study(
 
     Parameters
     ----------
-    scores
-        P before and after every join at risk.
-    detection
-        Which groups are ranked and flagged.
     role
         Role of every group, shape (n_groups,).
     reach
@@ -280,8 +226,6 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
 
     Parameters
     ----------
-    scores
-        P before and after every join at risk.
     at
         The joins to look around, bool, shape (n_rows of the scores,).
     reach
@@ -338,7 +282,7 @@ class _Blocks:
 
 
 def _at_offset(
-    blocks: _Blocks, event: Int64, user: npt.NDArray[np.int32], start: Float64, k: int
+    blocks: _Blocks, event: Int64, user: Int32, start: Float64, k: int
 ) -> tuple[int, int, float, float, float]:
     """(Events, users, mean level, mean change, half of the interval) at one offset."""
     other, known = blocks.level(event, k) if len(event) else (event, np.zeros(0, bool))

@@ -20,17 +20,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from gateway.analyses.published import Row, compare
 from gateway.analyses.record import Record, until
-from gateway.arrays import Float64, Mask
+from gateway.arrays import Float64, Int64, Mask
 from gateway.randomness import Purpose, generator
-
-__all__ = ["Examples", "entity_model", "examples", "recall_at_precision"]
 
 # Inverse strengths of the L2 penalty that cross-validation on the training span chooses from.
 STRENGTHS = (0.01, 0.1, 1.0, 10.0)
@@ -44,24 +41,13 @@ Label = Literal["non_rec", "non_amp"]
 
 
 class Examples(NamedTuple):
-    """Groups as the model sees them on a day, and what came of them.
+    """Groups as the model sees them on a day, and what came of them."""
 
-    Parameters
-    ----------
-    group
-        Dense ids, shape (n,).
-    plain
-        Shape (n, n_features).
-    gateways
-        Sparse, shape (n, n_top): share of members who joined the gateway before the group.
-    label
-        bool, shape (n,).
-    """
-
-    group: npt.NDArray[np.int64]
-    plain: Float64
+    group: Int64  # dense ids, shape (n,)
+    plain: Float64  # shape (n, n_features)
+    # Sparse, shape (n, n_top): share of members who joined the gateway before the group.
     gateways: sparse.csr_matrix
-    label: Mask
+    label: Mask  # shape (n,)
 
 
 def entity_model(record: Record, *, precision: float, seed: int) -> pa.Table:
@@ -122,15 +108,10 @@ def examples(record: Record, day: int, end: int, *, label: Label = "non_rec") ->
         other < day,
     )
     plain = np.column_stack([np.asarray(c, np.float64)[group] for c in columns])
-    return Examples(
-        group,
-        plain,
-        _gateway_shares(record, day, size)[group],
-        (given < end)[group],
-    )
+    return Examples(group, plain, _gateway_shares(record, day, size)[group], (given < end)[group])
 
 
-def _gateway_shares(record: Record, day: int, size: npt.NDArray[np.int64]) -> sparse.csr_matrix:
+def _gateway_shares(record: Record, day: int, size: Int64) -> sparse.csr_matrix:
     """Share of each group's members who joined each top gateway earlier, (n_groups, n_top)."""
     seen = until(record.joins, day)
     user, n_users = seen.user(), seen.n_users

@@ -6,119 +6,59 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.errors import GatewayError, Problem
-from gateway.evaluate.ranking import table_of
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import nearest, shown
+from gateway.log.messages import did_you_mean, shown
 from gateway.score import Scores
+from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
-
-__all__ = [
-    "EVENT_STUDY_SCHEMA",
-    "EXPLANATIONS_SCHEMA",
-    "NEXT_GROUPS_SCHEMA",
-    "Explanation",
-    "explain_group",
-    "explain_top",
-]
-
 
 REACH = 10
 MOST_NEXT = 10
-EVENT_STUDY_SCHEMA = pa.schema(
-    [
-        ("group", pa.string()),
-        ("offset", pa.int32()),
-        ("n_users", pa.int64()),
-        ("mean", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVENT_STUDY_SCHEMA = schema_of(
+    "group string, offset int32, n_users int64, mean float64, ci_low float64, ci_high float64"
 )
-NEXT_GROUPS_SCHEMA = pa.schema(
-    [
-        ("group", pa.string()),
-        ("next_group", pa.string()),
-        ("is_target", pa.bool_()),
-        ("n_joins", pa.float64()),
-        ("share", pa.float64()),
-        ("lift", pa.float64()),
-    ]
+NEXT_GROUPS_SCHEMA = schema_of(
+    "group string, next_group string, is_target bool, n_joins float64, share float64, lift float64"
 )
-EXPLANATIONS_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("rank", pa.int32()),
-        ("group", pa.string()),
-        ("n_joiners", pa.int64()),
-        ("n_events", pa.int64()),
-        ("observed", pa.int64()),
-        ("expected", pa.float64()),
-        ("p_before", pa.float64()),
-        ("p_after", pa.float64()),
-        ("n_informative", pa.int64()),
-        ("joins_before", pa.int64()),
-        ("joins_after", pa.int64()),
-        ("targets_before", pa.int64()),
-        ("targets_after", pa.int64()),
-        ("targets_expected", pa.float64()),
-        ("odds_ratio", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("next_group", pa.string()),
-        ("next_lift", pa.float64()),
-    ]
+EXPLANATIONS_SCHEMA = schema_of(
+    "detector string, rank int32, group string, n_joiners int64, n_events int64, observed int64, "
+    "expected float64, p_before float64, p_after float64, n_informative int64, "
+    "joins_before int64, joins_after int64, targets_before int64, targets_after int64, "
+    "targets_expected float64, odds_ratio float64, ci_low float64, ci_high float64, "
+    "next_group string, next_lift float64"
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What is known of one group's joiners.
-
-    Parameters
-    ----------
-    group
-        Its name.
-    n_members
-        All who ever joined it.
-    n_joiners
-        Those of them who were at risk: before their first target join.
-    n_events
-        Those of them whose probability spiked at the join.
-    n_resolved, observed, expected
-        Joiners whose outcome is known, how many of them joined a target, and how many
-        were expected from the joins before.
-    look_alike
-        Target joins after the join against those before it, within the same users.
-    event_study
-        Mean probability around the join, ``EVENT_STUDY_SCHEMA``.
-    next_groups
-        Where joiners go next, ``NEXT_GROUPS_SCHEMA``.
-    """
+    """What is known of one group's joiners."""
 
     group: str
-    n_members: int
-    n_joiners: int
-    n_events: int
+    n_members: int  # all who ever joined it
+    n_joiners: int  # those of them who were at risk: before their first target join
+    n_events: int  # those of them whose probability spiked at the join
+    # Joiners whose outcome is known, how many of them joined a target, and how many were expected
+    # from the joins before.
     n_resolved: int
     observed: int
     expected: float
+    # Target joins after the join against those before it, within the same users.
     look_alike: OddsRatio
-    event_study: pa.Table
-    next_groups: pa.Table
+    event_study: pa.Table  # mean probability around the join, ``EVENT_STUDY_SCHEMA``
+    next_groups: pa.Table  # where joiners go next, ``NEXT_GROUPS_SCHEMA``
 
 
 def explain_group(
     joins: JoinLog,
     targets: TargetSet,
     scores: Scores,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     *,
     group: str,
     histories: Histories | None = None,
@@ -143,12 +83,8 @@ def explain_group(
 
     Parameters
     ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
     spike
         bool, shape (n_rows of the scores,), from ``find_spikes``.
-    group
-        Name of a group that is no target.
     histories
         Those of the log's joins at risk; None builds them.
 
@@ -180,7 +116,7 @@ def explain_top(
     joins: JoinLog,
     targets: TargetSet,
     scores: Scores,
-    spike: npt.NDArray[np.bool_],
+    spike: Mask,
     detection: Detection,
     *,
     count: int,
@@ -237,8 +173,7 @@ def _known(x: float) -> float | None:
 def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
     g = int(joins.groups.index(group).as_py())
     if g < 0:
-        guess = nearest(group, joins.groups.to_pylist())
-        hint = None if guess is None else f"did you mean {shown(guess)}?"
+        hint = did_you_mean(group, joins.groups.to_pylist())
         rule = "must be a group of the log"
         raise GatewayError(str(Problem("group", rule, shown(group), hint=hint)))
     if targets.mask[g]:

@@ -48,41 +48,22 @@ from gateway.analyses.proportions import (
     wilson,
 )
 from gateway.analyses.published import EXPOSED_RISK, UNEXPOSED_RISK, Row, compare
-from gateway.analyses.record import NEVER, Record
-from gateway.arrays import Float64, Int64, Mask
-
-__all__ = [
-    "Curve",
-    "Follow",
-    "exposure_contrast",
-    "follow_up",
-    "pymi_holdout",
-    "pymk_arms",
-    "risk_curve",
-]
+from gateway.analyses.record import Record
+from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.world.model import NEVER
 
 TOLERANCE = 0.01
 _Z = float(norm.ppf(0.975))
 
 
 class Follow(NamedTuple):
-    """Users followed from their first gateway join on; each array has shape (n_followed,).
+    """Users followed from their first gateway join on; each array has shape (n_followed,)."""
 
-    Parameters
-    ----------
-    user
-        Dense ids.
-    until
-        Days from time zero to the outcome or to the end of the observation, at least 0.
-    event
-        Whether it ended with the outcome: a join of a non-rec group on a later day.
-    exposed_at
-        Days from time zero to the first exposure, 0 for an earlier one; ``NEVER`` for none.
-    """
-
-    user: Int64
+    user: Int64  # dense ids
+    # Days from time zero to the outcome or to the end of the observation, at least 0.
     until: Int64
-    event: Mask
+    event: Mask  # whether it ended with the outcome: a join of a non-rec group on a later day
+    # Days from time zero to the first exposure, 0 for an earlier one; ``NEVER`` for none.
     exposed_at: Int64
 
 
@@ -117,15 +98,6 @@ def risk_curve(follow: Follow, *, exposed: bool, days: int) -> Curve:
     On day t after time zero somebody is at risk whose follow-up lasts until t at least;
     in the exposed state if the first exposure came before day t. Days count from 1: an
     outcome on day zero itself has no order. Variance by Greenwood's formula.
-
-    Parameters
-    ----------
-    follow
-        Users.
-    exposed
-        Which state.
-    days
-        Until when.
     """
     at, until = follow.exposed_at, follow.until
     enter = np.where(exposed, at, 0)
@@ -149,18 +121,12 @@ def exposure_contrast(record: Record, *, horizon: int) -> pa.Table:
 
     Parameters
     ----------
-    record
-        What happened.
     horizon
         Days after time zero at which the corrected risks are compared.
     """
     follow = follow_up(record)
     return compare(
-        [
-            *_observational(follow),
-            *_corrected(follow, horizon),
-            *_randomised(record, follow),
-        ]
+        [*_observational(follow), *_corrected(follow, horizon), *_randomised(record, follow)]
     )
 
 
@@ -311,7 +277,7 @@ def pymk_arms(record: Record, *, margin: float) -> pa.Table:
     return compare(rows)
 
 
-def _dose(what: str, dose: npt.NDArray[np.int32], outcome: Mask) -> Iterator[Row]:
+def _dose(what: str, dose: Int32, outcome: Mask) -> Iterator[Row]:
     """Mean dose, and the trend of the outcome in it."""
     slope, interval, p_value = trend(dose, outcome)
     mean = float(dose.mean()) if len(dose) else float("nan")

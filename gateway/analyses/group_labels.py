@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import pearsonr, spearmanr
 
@@ -21,32 +20,15 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record, until
-from gateway.arrays import Float64, Int64
-from gateway.evaluate.ranking import table_of
-
-__all__ = [
-    "LABEL_TIMES_SCHEMA",
-    "group_signals",
-    "label_times",
-    "labelled_gateways",
-    "matched",
-    "matched_excess",
-    "signal_correlations",
-]
-
+from gateway.arrays import Float64, Int64, Mask
+from gateway.tabular import schema_of, table_of
 
 COUNT_TOLERANCE = 10.0
 # Controls for each top group.
 CONTROLS = 3
 
-LABEL_TIMES_SCHEMA = pa.schema(
-    [
-        ("groups", pa.string()),
-        ("day", pa.int32()),
-        ("labelled", pa.int64()),
-        ("n", pa.int64()),
-        ("workflow_day", pa.int32()),
-    ]
+LABEL_TIMES_SCHEMA = schema_of(
+    "groups string, day int32, labelled int64, n int64, workflow_day int32"
 )
 
 
@@ -157,7 +139,7 @@ def _against(name: str, top: Share, other_name: str, other: Share) -> Iterator[R
     yield Row("R8", f"share labelled: {name} over {other_name}", *risk_ratio(top, other))
 
 
-def _days_to_label(delay: Int64, given: npt.NDArray[np.bool_]) -> Iterator[Row]:
+def _days_to_label(delay: Int64, given: Mask) -> Iterator[Row]:
     late = delay[given & (delay >= 0)]
     quartiles = np.quantile(late, [0.5, 0.25, 0.75]) if len(late) else np.full(3, np.nan)
     yield Row("R8", "days from the workflow to the label: median (quartiles)",

@@ -1,86 +1,54 @@
-"""How much a log can show: whom it holds, what could be found, on what the evidence agrees."""
+"""How much a log can show: whom it holds, and what could be found."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.special import betaincinv
 from scipy.stats import binom
 
 from gateway.arrays import Int64
-from gateway.detect import DETECTORS, Claim, Detection, measure_of
-from gateway.detect.measure import words_of
+from gateway.detect import Claim, Detection
+from gateway.detect.detection import add_up
 from gateway.log.join_log import JoinLog
 from gateway.log.messages import percent
 from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
 
-__all__ = [
-    "MEANING",
-    "POWER",
-    "Information",
-    "Verdict",
-    "detectable_ratio",
-    "information_of",
-    "nothing_ranked",
-    "speaker_for",
-    "verdict_of",
-]
-
 POWER = 0.8
 
 
 @dataclass(frozen=True)
 class Information:
-    """What a log holds for a detector, and what could be found in it.
+    """What a log holds for a detector, and what could be found in it."""
 
-    Parameters
-    ----------
-    n_target_joins, n_cases
-        Joins of target groups; users with one.
-    n_preceded
-        Cases who joined another group in an earlier tick than their first target.
-    n_candidates, n_enough, n_ranked
-        Groups that are no targets; those of them with enough joiners; those ranked.
-    min_joiners, most_joiners
-        What the detector asks for, and what the largest candidate has.
-    base_rate
-        Share of joins before a target join after which one follows (within the horizon);
-        NaN where no join's outcome is known.
-    n_typical, n_largest
-        Joiners with a known outcome: the median over ranked groups, and the most.
-    ratio_typical, ratio_largest
-        Least ratio to the base rate that such a group is found with, see
-        ``detectable_ratio``.
-    tick
-        What the log counts in.
-    horizon, length
-        In ticks: None for no horizon; the log's own length.
-    claims
-        What kind of evidence the detector gives.
-    """
-
+    # Joins of target groups; users with one.
     n_target_joins: int
     n_cases: int
-    n_preceded: int
+    n_preceded: int  # cases who joined another group in an earlier tick than their first target
+    # Groups that are no targets; those of them with enough joiners; those ranked.
     n_candidates: int
     n_enough: int
     n_ranked: int
+    # What the detector asks for, and what the largest candidate has.
     min_joiners: int
     most_joiners: int
+    # Share of joins before a target join after which one follows (within the horizon); NaN where
+    # no join's outcome is known.
     base_rate: float
+    # Joiners with a known outcome: the median over ranked groups, and the most.
     n_typical: int
     n_largest: int
+    # Least ratio to the base rate that such a group is found with, see ``detectable_ratio``.
     ratio_typical: float
     ratio_largest: float
-    tick: str
+    tick: str  # what the log counts in
+    # In ticks: None for no horizon; the log's own length.
     horizon: int | None
     length: int
-    claims: Claim
+    claims: Claim  # what kind of evidence the detector gives
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -163,20 +131,11 @@ def information_of(
 
     Parameters
     ----------
-    joins, targets
-        The log, in memory or in parts on disk, and the target set.
-    found
-        What the detector found in it.
     horizon
         Ticks within which a target join counts; None for any later one.
-    min_joiners, alpha
-        The detector's options.
     """
-    parts = list(over_parts(joins, _counts, targets, horizon))
-    n_target_joins, n_cases, n_preceded, n_followed = np.sum(
-        [part[:4] for part in parts], axis=0
-    ).tolist()
-    resolved: Int64 = np.sum([part[4] for part in parts], axis=0)
+    counts, resolved = add_up(over_parts(joins, _counts, targets, horizon))
+    n_target_joins, n_cases, n_preceded, n_followed = counts.tolist()
     ranked = found.rank > 0
     total, n_ranked = int(resolved.sum()), int(ranked.sum())
     sizes = found.n_joiners[found.candidate]
@@ -209,22 +168,16 @@ def information_of(
     )
 
 
-def _counts(
-    joins: JoinLog, targets: TargetSet, horizon: int | None
-) -> tuple[int, int, int, int, Int64]:
-    """Return target joins, cases, cases with an earlier join, outcomes and trials by group."""
+def _counts(joins: JoinLog, targets: TargetSet, horizon: int | None) -> tuple[Int64, Int64]:
+    """Return target joins, cases, cases with an earlier join and outcomes; trials by group."""
     row = np.flatnonzero(targets.mask[joins.group])
     user = np.searchsorted(joins.offsets, row, side="right") - 1
     cases, first = np.unique(user, return_index=True)
     preceded = joins.time[joins.offsets[cases]] < joins.time[row[first]]
-    rows = build_prefixes(joins, targets, horizon=horizon)
-    return (
-        len(row),
-        len(cases),
-        int(np.count_nonzero(preceded)),
-        int(np.count_nonzero(rows.label == 1)),
-        np.bincount(rows.group[rows.resolved], minlength=joins.n_groups),
-    )
+    rows = build_prefixes(joins, targets, horizon=horizon, seed=None)
+    followed = np.count_nonzero(rows.label == 1)
+    counts = np.array([len(row), len(cases), np.count_nonzero(preceded), followed])
+    return counts, np.bincount(rows.group[rows.resolved], minlength=joins.n_groups)
 
 
 def detectable_ratio(
@@ -275,107 +228,3 @@ def detectable_ratio(
     if least > n:
         return float("nan")
     return float(betaincinv(least, n - least + 1, power)) / base_rate
-
-
-MEANING = (
-    "association: joiners go on to targets more often than others; comparison with themselves: "
-    "the rate of target joins rises after joining, compared with the same users before; neither "
-    "is proof"
-)
-"""What the words of a verdict mean."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which groups a detector of association and one of change flag.
-
-    Parameters
-    ----------
-    association_by, change_by
-        The two detectors.
-    association
-        Groups flagged by the first: their joiners go on to targets more often than others.
-    change
-        Groups flagged by the second: the rate of target joins rises after joining, compared
-        with the same users before.
-    untested
-        Those of ``association`` for which no change could be tested.
-    """
-
-    association_by: str
-    change_by: str
-    association: tuple[str, ...]
-    change: tuple[str, ...]
-    untested: tuple[str, ...]
-
-    @property
-    def both(self) -> tuple[str, ...]:
-        """Groups of both, in the order of ``association``."""
-        change = set(self.change)
-        return tuple(group for group in self.association if group in change)
-
-    @property
-    def agreement(self) -> str:
-        """What the two detectors agree and disagree on, in one line."""
-        one, other = words_of(self.association_by), words_of(self.change_by)
-        n, m, both = len(self.association), len(self.change), len(self.both)
-        return (
-            f"{one} flags {n:,}, {other} flags {m:,}: {both:,} by both, "
-            f"{n - both:,} by {one} alone, {m - both:,} by {other} alone"
-        )
-
-    @property
-    def text(self) -> str:
-        """The verdict in plain words."""
-        n, both = len(self.association), len(self.both)
-        said = f"association: {_groups(n)}"
-        if n and len(self.untested) == n:
-            said += "; none of these could be compared with themselves"
-        elif n:
-            survive = "none survives" if not both else f"{both:,} survive{'s' if both == 1 else ''}"
-            said += f"; of these {survive} comparison with themselves"
-            if self.untested:
-                said += f" ({len(self.untested):,} could not be compared)"
-        if alone := len(self.change) - both:
-            said += f"; a change without association: {_groups(alone)}"
-        return said
-
-
-def _groups(count: int) -> str:
-    return f"{count:,} group{'' if count == 1 else 's'}" if count else "no group"
-
-
-def verdict_of(gateways: pa.Table) -> Verdict | None:
-    """Return the verdict over stored findings; None unless both kinds of evidence are there.
-
-    Of several detectors that claim the same, the first of the registry that holds its level
-    speaks; one that tests nothing never does.
-
-    Parameters
-    ----------
-    gateways
-        As ``Detection.to_arrow`` of each detector, one below the other.
-    """
-    ran = set(gateways["detector"].unique().to_pylist())
-    association_by, change_by = (speaker_for(ran, claim) for claim in ("association", "change"))
-    if association_by is None or change_by is None:
-        return None
-    association, change = (
-        gateways.filter(pc.equal(gateways["detector"], name))
-        for name in (association_by, change_by)
-    )
-    flagged, changed = (
-        tuple(table.filter(table["flagged"])["group"].to_pylist())
-        for table in (association, change)
-    )
-    tested = set(change.filter(pc.is_valid(change["p_value"]))["group"].to_pylist())
-    untested = tuple(group for group in flagged if group not in tested)
-    return Verdict(association_by, change_by, flagged, changed, untested)
-
-
-def speaker_for(ran: set[str], claims: Claim) -> str | None:
-    """Return the detector that speaks for a claim: of those that ran, the first that may."""
-    measures = [measure_of(name) for name in DETECTORS if name in ran]
-    able = [measure for measure in measures if measure.test and measure.claims == claims]
-    able.sort(key=lambda measure: not measure.holds_level)
-    return able[0].detector if able else None

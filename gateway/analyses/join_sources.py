@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.analyses.proportions import Share, clustered_share, wilson
@@ -19,20 +18,9 @@ from gateway.analyses.published import (
     compare,
 )
 from gateway.analyses.record import Record
-from gateway.arrays import Int64, Mask
-from gateway.evaluate.ranking import table_of
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES
-
-__all__ = [
-    "PATHWAYS_SCHEMA",
-    "REST",
-    "gateway_requests",
-    "invited_members",
-    "join_sources",
-    "pathways",
-    "second_table",
-]
-
+from gateway.tabular import schema_of, table_of
 
 REST = "all others"
 """Sources that the note's table does not name, taken together."""
@@ -200,14 +188,7 @@ def invited_members(record: Record) -> pa.Table:
     return compare(rows)
 
 
-PATHWAYS_SCHEMA = pa.schema(
-    [
-        ("gateway", pa.string()),
-        ("source", pa.string()),
-        ("requests", pa.int64()),
-        ("confirmed", pa.int64()),
-    ]
-)
+PATHWAYS_SCHEMA = schema_of("gateway string, source string, requests int64, confirmed int64")
 
 
 def pathways(record: Record) -> pa.Table:
@@ -234,9 +215,7 @@ def pathways(record: Record) -> pa.Table:
     return table_of(PATHWAYS_SCHEMA, (gateway, source, requests, confirmed))
 
 
-def _last_gateway(
-    record: Record, user: npt.NDArray[np.int32], time: npt.NDArray[np.int32]
-) -> Int64:
+def _last_gateway(record: Record, user: Int32, time: Int32) -> Int64:
     """Return the place in ``record.top`` of each request's gateway group, shape (n_requests,).
 
     Each user must have joined one before: ``gateway_requests`` sees to it.

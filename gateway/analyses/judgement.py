@@ -1,16 +1,114 @@
-"""What all kinds of evidence say of each group together: change, traces and association."""
+"""What kinds of evidence say together: of a log, and of each group."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gateway.analyses.information import speaker_for
+from gateway.detect import DETECTORS, Claim, measure_of
+from gateway.detect.measure import words_of
 
-__all__ = ["ATTRACTS", "JUDGED", "MARGIN", "UNTOLD", "VERDICTS", "judge_groups"]
+# Of a log: association, and the same users before -----------------------------------------------
+
+MEANING = (
+    "association: joiners go on to targets more often than others; comparison with themselves: "
+    "the rate of target joins rises after joining, compared with the same users before; neither "
+    "is proof"
+)
+"""What the words of a verdict mean."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which groups a detector of association and one of change flag."""
+
+    association_by: str
+    change_by: str
+    # Groups flagged by the first: their joiners go on to targets more often than others.
+    association: tuple[str, ...]
+    # Groups flagged by the second: the rate of target joins rises after joining, compared with
+    # the same users before.
+    change: tuple[str, ...]
+    untested: tuple[str, ...]  # those of ``association`` for which no change could be tested
+
+    @property
+    def both(self) -> tuple[str, ...]:
+        """Groups of both, in the order of ``association``."""
+        change = set(self.change)
+        return tuple(group for group in self.association if group in change)
+
+    @property
+    def agreement(self) -> str:
+        """What the two detectors agree and disagree on, in one line."""
+        one, other = words_of(self.association_by), words_of(self.change_by)
+        n, m, both = len(self.association), len(self.change), len(self.both)
+        return (
+            f"{one} flags {n:,}, {other} flags {m:,}: {both:,} by both, "
+            f"{n - both:,} by {one} alone, {m - both:,} by {other} alone"
+        )
+
+    @property
+    def text(self) -> str:
+        """The verdict in plain words."""
+        n, both = len(self.association), len(self.both)
+        said = f"association: {_groups(n)}"
+        if n and len(self.untested) == n:
+            said += "; none of these could be compared with themselves"
+        elif n:
+            survive = "none survives" if not both else f"{both:,} survive{'s' if both == 1 else ''}"
+            said += f"; of these {survive} comparison with themselves"
+            if self.untested:
+                said += f" ({len(self.untested):,} could not be compared)"
+        if alone := len(self.change) - both:
+            said += f"; a change without association: {_groups(alone)}"
+        return said
+
+
+def _groups(count: int) -> str:
+    return f"{count:,} group{'' if count == 1 else 's'}" if count else "no group"
+
+
+def verdict_of(gateways: pa.Table) -> Verdict | None:
+    """Return the verdict over stored findings; None unless both kinds of evidence are there.
+
+    Of several detectors that claim the same, the first of the registry that holds its level
+    speaks; one that tests nothing never does.
+
+    Parameters
+    ----------
+    gateways
+        As ``Detection.to_arrow`` of each detector, one below the other.
+    """
+    ran = set(gateways["detector"].unique().to_pylist())
+    association_by, change_by = (speaker_for(ran, claim) for claim in ("association", "change"))
+    if association_by is None or change_by is None:
+        return None
+    association, change = (
+        gateways.filter(pc.equal(gateways["detector"], name))
+        for name in (association_by, change_by)
+    )
+    flagged, changed = (
+        tuple(table.filter(table["flagged"])["group"].to_pylist())
+        for table in (association, change)
+    )
+    tested = set(change.filter(pc.is_valid(change["p_value"]))["group"].to_pylist())
+    untested = tuple(group for group in flagged if group not in tested)
+    return Verdict(association_by, change_by, flagged, changed, untested)
+
+
+def speaker_for(ran: set[str], claims: Claim) -> str | None:
+    """Return the detector that speaks for a claim: of those that ran, the first that may."""
+    measures = [measure_of(name) for name in DETECTORS if name in ran]
+    able = [measure for measure in measures if measure.test and measure.claims == claims]
+    able.sort(key=lambda measure: not measure.holds_level)
+    return able[0].detector if able else None
+
+
+# Of each group: change, traces and association -----------------------------------------------
 
 VERDICTS = {
     "changes": "changes people",
@@ -25,15 +123,11 @@ MARGIN = 2.0
 
 _INVITING = ("member", "fellow")
 _RATIOS = ("change", "seed", *_INVITING)
-JUDGED = pa.schema(
-    [
-        ("group", pa.string()),
-        ("verdict", pa.string()),
-        *((name, pa.bool_()) for name in (*VERDICTS, "associated")),
-        *((f"{of}_ratio{end}", pa.float64()) for of in _RATIOS for end in ("", "_low", "_high")),
-        ("averted", pa.float64()),
-    ]
-)
+JUDGED = pa.schema({
+    "group": "string", "verdict": "string", **dict.fromkeys((*VERDICTS, "associated"), "bool"),
+    **{f"{of}_ratio{end}": "float64" for of in _RATIOS for end in ("", "_low", "_high")},
+    "averted": "float64",
+})  # fmt: skip
 """Columns of ``judge_groups``."""
 
 

@@ -12,11 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Int64
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
-
-__all__ = ["LogShape", "log_shape"]
-
 
 # P(another join given k joins) for k from 1 to so many.
 LAST_K = 5
@@ -28,58 +25,40 @@ FEWEST_IN_TAIL = 50
 
 @dataclass(frozen=True)
 class LogShape:
-    """The statistics of one log; NaN where the log cannot say.
+    """The statistics of one log; NaN where the log cannot say."""
 
-    Parameters
-    ----------
-    n_joins, n_users, n_groups
-        Joins, users with a join, groups with a member.
-    joins_mean, joins_median, joins_p90, joins_max
-        Joins per user.
-    one_join
-        Share of users with exactly one join.
-    another
-        P(another join given k joins), k = 1 to 5: of the users with k joins or more, the
-        share with more than k.
-    size_mean, size_median, size_max
-        Members per group.
-    size_mu, size_sigma
-        Mean and standard deviation of the log of the size: the lognormal's maximum
-        likelihood.
-    gini
-        Gini coefficient of the sizes, in [0, 1).
-    rank_slope
-        Slope of log size on log rank by least squares, groups of more than 10 members.
-    tail_exponent, tail_from, tail_groups
-        Power-law exponent of the sizes from ``tail_from`` on, and how many groups that is.
-    same_category, chance
-        P(next join in the category of the one before), and the sum of squared shares of
-        joins by category: the same for joins drawn at random.
-    gap_median, gap_mean, gap_p90
-        Ticks between a user's joins.
-    """
-
+    # Joins, users with a join, groups with a member.
     n_joins: int
     n_users: int
     n_groups: int
+    # Joins per user.
     joins_mean: float
     joins_median: float
     joins_p90: float
     joins_max: int
-    one_join: float
+    one_join: float  # share of users with exactly one join
+    # P(another join given k joins), k = 1 to 5: of the users with k joins or more, the share with
+    # more than k.
     another: tuple[float, ...]
+    # Members per group.
     size_mean: float
     size_median: float
     size_max: int
+    # Mean and standard deviation of the log of the size: the lognormal's maximum likelihood.
     size_mu: float
     size_sigma: float
-    gini: float
+    gini: float  # Gini coefficient of the sizes, in [0, 1)
+    # Slope of log size on log rank by least squares, groups of more than 10 members.
     rank_slope: float
+    # Power-law exponent of the sizes from ``tail_from`` on, and how many groups that is.
     tail_exponent: float
     tail_from: float
     tail_groups: int
+    # P(next join in the category of the one before), and the sum of squared shares of joins by
+    # category: the same for joins drawn at random.
     same_category: float
     chance: float
+    # Ticks between a user's joins.
     gap_median: float
     gap_mean: float
     gap_p90: float
@@ -114,8 +93,6 @@ def log_shape(
 
     Parameters
     ----------
-    joins
-        The log.
     category
         Category of each group, any values that can be sorted, shape (n_groups,); of a
         simulated group its main topic.
@@ -178,14 +155,14 @@ def log_shape(
     )
 
 
-def _follows(joins: JoinLog) -> npt.NDArray[np.bool_]:
+def _follows(joins: JoinLog) -> Mask:
     """Whether the join after the first, second, ... is of the same user, shape (n_joins - 1,)."""
     user = joins.user()
     return np.asarray(user[1:] == user[:-1])
 
 
 def _category_shares(
-    joins: JoinLog, category: npt.ArrayLike | None, follows: npt.NDArray[np.bool_]
+    joins: JoinLog, category: npt.ArrayLike | None, follows: Mask
 ) -> tuple[float, float]:
     """P(next join in the same category), and the sum of squared shares."""
     if category is None:
@@ -201,11 +178,11 @@ def _category_shares(
     return float(same.mean()) if len(same) else np.nan, float((share**2).sum())
 
 
-def _ratio(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
+def _ratio(part: Mask, whole: Mask) -> float:
     return float(part.sum() / whole.sum()) if whole.any() else np.nan
 
 
-def _quantile(values: npt.NDArray[np.int32], share: float) -> float:
+def _quantile(values: Int32, share: float) -> float:
     return float(np.quantile(values, share)) if len(values) else np.nan
 
 

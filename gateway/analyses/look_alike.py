@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.log.sorting import count_values
 from gateway.score import Prefixes
 from gateway.targets import TargetSet
-
-__all__ = ["Histories", "OddsRatio", "common_odds_ratio"]
-
 
 _Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
@@ -26,31 +22,21 @@ _Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class OddsRatio:
-    """Target joins of a group's joiners after their join of it, against chance.
+    """Target joins of a group's joiners after their join of it, against chance."""
 
-    Parameters
-    ----------
-    n_informative
-        Joiners whose own joins leave it open how many targets stand after the join: those
-        with joins before and after, some of them but not all of targets. The counts below
-        are theirs.
-    joins_before, joins_after
-        Their joins in earlier and in later ticks.
-    targets_before, targets_after
-        How many of these are of target groups.
-    expected
-        ``targets_after`` if each joiner's target joins lay among the joins by chance.
-    ratio, ci_low, ci_high
-        Odds that a join after is of a target, against a join before, and the 95 % interval;
-        0 and infinity where they have no end, NaN where nothing can be said.
-    """
-
+    # Joiners whose own joins leave it open how many targets stand after the join: those with
+    # joins before and after, some of them but not all of targets. The counts below are theirs.
     n_informative: int
+    # Their joins in earlier and in later ticks.
     joins_before: int
     joins_after: int
+    # How many of these are of target groups.
     targets_before: int
     targets_after: int
+    # ``targets_after`` if each joiner's target joins lay among the joins by chance.
     expected: float
+    # Odds that a join after is of a target, against a join before, and the 95 % interval; 0 and
+    # infinity where they have no end, NaN where nothing can be said.
     ratio: float
     ci_low: float
     ci_high: float
@@ -160,8 +146,6 @@ class Histories:
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
     rows
         Its joins at risk, of any horizon.
     """
@@ -254,7 +238,7 @@ def owner(offsets: Int64, at: Int64) -> Int64:
     return np.searchsorted(offsets, at, side="right") - 1
 
 
-def _first_at(time: npt.NDArray[np.int32], low: Int64, high: Int64, when: Int64) -> Int64:
+def _first_at(time: Int32, low: Int64, high: Int64, when: Int64) -> Int64:
     """Return the first place of each range that is not before ``when``, else its end."""
     while (is_open := low < high).any():
         middle = (low + high) // 2

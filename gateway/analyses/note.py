@@ -8,16 +8,9 @@ from gateway.analyses.actors import inviting
 from gateway.analyses.entities import entity_model
 from gateway.analyses.exposure import exposure_contrast, pymi_holdout, pymk_arms
 from gateway.analyses.group_labels import label_times, labelled_gateways, signal_correlations
-from gateway.analyses.join_sources import (
-    invited_members,
-    join_sources,
-    pathways,
-    second_table,
-)
+from gateway.analyses.join_sources import invited_members, join_sources, pathways, second_table
 from gateway.analyses.record import Record
 from gateway.config.schema import NoteSection
-
-__all__ = ["analyse_note"]
 
 
 def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str, pa.Table]:
@@ -34,10 +27,6 @@ def analyse_note(record: Record, options: NoteSection, *, seed: int) -> dict[str
     ----------
     record
         What happened, and the gateways found when the workflow ran.
-    options
-        Windows, margins and the like.
-    seed
-        Seed of the bootstrap.
     """
     margin = options.equivalence_margin
     return {

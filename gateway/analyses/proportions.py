@@ -10,22 +10,8 @@ import numpy.typing as npt
 from scipy.stats import binomtest, norm
 from scipy.stats.contingency import relative_risk
 
+from gateway.arrays import Mask
 from gateway.detect.self_controlled.sensitivity import e_values
-
-__all__ = [
-    "Share",
-    "clustered_share",
-    "difference",
-    "e_value",
-    "equivalence_p",
-    "minimal_detectable",
-    "power",
-    "risk_ratio",
-    "trend",
-    "two_sided_p",
-    "users_needed",
-    "wilson",
-]
 
 _Z = float(norm.ppf(0.975))
 Interval = tuple[float, float]
@@ -39,7 +25,7 @@ class Share(NamedTuple):
     n: int
 
     @classmethod
-    def of(cls, hit: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None) -> Share:
+    def of(cls, hit: Mask, among: Mask | None = None) -> Share:
         """Return the share of a mask, within another one where it is given."""
         if among is not None:
             hit = hit[among]
@@ -76,10 +62,7 @@ def difference(one: Share, other: Share) -> Interval:
     if one.n == 0 or other.n == 0:
         return UNKNOWN
     (l1, u1), (l2, u2), p1, p2 = wilson(one), wilson(other), one.value, other.value
-    return (
-        p1 - p2 - math.hypot(p1 - l1, u2 - p2),
-        p1 - p2 + math.hypot(u1 - p1, p2 - l2),
-    )
+    return (p1 - p2 - math.hypot(p1 - l1, u2 - p2), p1 - p2 + math.hypot(u1 - p1, p2 - l2))
 
 
 def risk_ratio(one: Share, other: Share) -> tuple[float, Interval]:
@@ -181,9 +164,7 @@ def users_needed(share: float, effect: float, *, wanted: float = 0.8) -> float:
     return float(2 * share * (1 - share) * ((_Z + norm.ppf(wanted)) / effect) ** 2)
 
 
-def trend(
-    dose: npt.NDArray[np.integer], outcome: npt.NDArray[np.bool_]
-) -> tuple[float, Interval, float]:
+def trend(dose: npt.NDArray[np.integer], outcome: Mask) -> tuple[float, Interval, float]:
     """Return how much the risk rises for one more of a dose, its 95 % interval, and a p-value.
 
     Slope of the least-squares line through the outcomes, its variance by White (1980,
@@ -210,9 +191,7 @@ def trend(
     return slope, (slope - _Z * se, slope + _Z * se), p_value
 
 
-def clustered_share(
-    hit: npt.NDArray[np.bool_], cluster: npt.NDArray[np.integer]
-) -> tuple[float, Interval]:
+def clustered_share(hit: Mask, cluster: npt.NDArray[np.integer]) -> tuple[float, Interval]:
     """Return the share of hits among rows and a 95 % interval for rows that come in clusters.
 
     The ratio estimator (Cochran 1977, Sampling Techniques, 6.3): with a_c hits among the

@@ -13,24 +13,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from gateway.evaluate.ranking import table_of
-
-__all__ = [
-    "COMPARISON_SCHEMA",
-    "CORRELATIONS",
-    "EXPOSED_RISK",
-    "GATEWAY_INVITATION_SHARE",
-    "LABELLED_AFTER",
-    "LABELLED_TOP",
-    "SECOND_SOURCES",
-    "SIGNALS",
-    "SOURCES_EVER",
-    "SUPER_INVITER_SHARE",
-    "UNEXPOSED_RISK",
-    "Row",
-    "SourceCount",
-    "compare",
-]
+from gateway.tabular import schema_of, table_of
 
 
 class SourceCount(NamedTuple):
@@ -111,46 +94,25 @@ CORRELATIONS: dict[tuple[str, str], float] = {
 """The cells of the heat map (R9) that can be read; several of them are not certain."""
 
 
-COMPARISON_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("quantity", pa.string()),
-        ("published", pa.float64()),
-        ("simulated", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("tolerance", pa.float64()),
-        ("within", pa.bool_()),
-    ]
+COMPARISON_SCHEMA = schema_of(
+    "id string, quantity string, published float64, simulated float64, ci_low float64, "
+    "ci_high float64, tolerance float64, within bool"
 )
 # A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
 _ROUNDING = 1e-12
 
 
 class Row(NamedTuple):
-    """One quantity.
+    """One quantity."""
 
-    Parameters
-    ----------
-    id
-        ``R1`` to ``R10``.
-    quantity
-        What it is, with its unit where it is no share.
-    simulated
-        Our value; NaN where it cannot be told.
-    interval
-        Its 95 % interval; NaN where it has none.
-    published
-        The note's value; None where the note's picture does not show it or has no number.
-    tolerance
-        How far from the published value still counts as reached; None: not judged.
-    """
-
-    id: str
-    quantity: str
-    simulated: float
+    id: str  # ``R1`` to ``R10``
+    quantity: str  # what it is, with its unit where it is no share
+    simulated: float  # our value; NaN where it cannot be told
+    # Its 95 % interval; NaN where it has none.
     interval: tuple[float, float] = (float("nan"), float("nan"))
+    # The note's value; None where the note's picture does not show it or has no number.
     published: float | None = None
+    # How far from the published value still counts as reached; None: not judged.
     tolerance: float | None = None
 
     def within(self) -> bool | None:

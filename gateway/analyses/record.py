@@ -11,127 +11,80 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask, UInt8
 from gateway.detect import UNRANKED, Detection
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.simulate import History
 from gateway.simulate.moderation import months_of
 from gateway.simulate.occasion_kernels import UNCONFIRMED
-from gateway.simulate.pymk import count_friends_found
+from gateway.simulate.recommender import count_friends_found
 from gateway.simulate.sources import source_codes
 from gateway.targets import TargetSet
 from gateway.world import Arms
 from gateway.world.model import NEVER
 
-__all__ = ["NEVER", "Invitations", "Record", "Requests", "record_of", "top_groups", "until"]
-
-Column = TypeVar("Column", Int32, npt.NDArray[np.uint8], Mask)
+Column = TypeVar("Column", Int32, UInt8, Mask)
 
 
 @dataclass(frozen=True, eq=False)
 class Requests:
-    """Join requests; each array has shape (n_requests,).
+    """Join requests; each array has shape (n_requests,)."""
 
-    Parameters
-    ----------
-    user, group, time
-        Who asked to join what, and on which day.
-    source
-        uint8, index into ``joins.SOURCES``.
-    confirmed
-        Whether it became a membership.
-    """
-
+    # Who asked to join what, and on which day.
     user: Int32
     group: Int32
     time: Int32
-    source: npt.NDArray[np.uint8]
-    confirmed: Mask
+    source: UInt8  # index into ``joins.SOURCES``
+    confirmed: Mask  # whether it became a membership
 
 
 @dataclass(frozen=True, eq=False)
 class Invitations:
-    """Invitations sent; each array has shape (n_invitations,), but one.
+    """Invitations sent; each array has shape (n_invitations,), but one."""
 
-    Parameters
-    ----------
-    sender, receiver, group, time
-        Who invited whom to what, and on which day.
-    super_inviter
-        Shape (n_users,): whether the user is among the top share of senders.
-    """
-
+    # Who invited whom to what, and on which day.
     sender: Int32
     receiver: Int32
     group: Int32
     time: Int32
-    super_inviter: Mask
+    super_inviter: Mask  # shape (n_users,): whether the user is among the top share of senders
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """Everything that the analyses read.
+    """Everything that the analyses read."""
 
-    Parameters
-    ----------
-    joins
-        The whole log, also what came after the workflow ran.
-    is_target
-        Shape (n_groups,).
-    top
-        int64: dense ids of the top gateway groups, best first.
-    score, ranked
-        Gateway score of every group and whether it was ranked, shape (n_groups,).
-    workflow_day
-        Day before which the detector saw the log: it saw joins on earlier days alone.
-    days
-        Length of the observation.
-    requests, invitations
-        The platform's logs.
-    exposed
-        int32, shape (n_users,): first day a GYSJ unit was shown, or ``NEVER``.
-    shown, featured
-        int32, shape (n_users,): friendships that PYMK made by showing somebody to the user,
-        and by showing the user to somebody else.
-    arms
-        Randomised holdouts; True = held out.
-    flagged
-        int32, shape (n_users,): first day on which the user is labelled non-rec, or ``NEVER``.
-    topic
-        Main topic of each group, shape (n_groups,).
-    non_rec, non_amp, demoted
-        int32, shape (n_groups,): first day of the label, or ``NEVER``.
-    demotion
-        float64, shape (n_groups,): score in [0, 1] that the review for demotion gave, from the
-        day ``demoted`` on; 0 for a group without a review.
-    strikes, severe
-        int64, shape (n_groups, n_months), kinds of harm added up.
-    month_start
-        int64, shape (n_months,): first day of each month.
-    """
-
-    joins: JoinLog
-    is_target: Mask
-    top: Int64
-    score: npt.NDArray[np.float64]
+    joins: JoinLog  # the whole log, also what came after the workflow ran
+    is_target: Mask  # shape (n_groups,)
+    top: Int64  # dense ids of the top gateway groups, best first
+    # Gateway score of every group and whether it was ranked, shape (n_groups,).
+    score: Float64
     ranked: Mask
+    # Day before which the detector saw the log: it saw joins on earlier days alone.
     workflow_day: int
-    days: int
+    days: int  # length of the observation
     requests: Requests
     invitations: Invitations
-    exposed: Int32
+    exposed: Int32  # shape (n_users,): first day a GYSJ unit was shown, or ``NEVER``
+    # Shape (n_users,): friendships that PYMK made by showing somebody to the user, and by showing
+    # the user to somebody else.
     shown: Int32
     featured: Int32
-    arms: Arms
+    arms: Arms  # randomised holdouts; True = held out
+    # Shape (n_users,): first day on which the user is labelled non-rec, or ``NEVER``.
     flagged: Int32
-    topic: npt.NDArray[np.int16]
+    topic: npt.NDArray[np.int16]  # main topic of each group, shape (n_groups,)
+    # Shape (n_groups,): first day of the label, or ``NEVER``.
     non_rec: Int32
     non_amp: Int32
     demoted: Int32
+    # Shape (n_groups,): score in [0, 1] that the review for demotion gave, from the day
+    # ``demoted`` on; 0 for a group without a review.
     demotion: Float64
+    # Shape (n_groups, n_months), kinds of harm added up.
     strikes: Int64
     severe: Int64
-    month_start: Int64
+    month_start: Int64  # shape (n_months,): first day of each month
 
     @property
     def is_top(self) -> Mask:
@@ -225,12 +178,8 @@ def record_of(
 
     Parameters
     ----------
-    history, joins, targets
-        The platform, its whole log, and the target set.
     detection
         Findings from the log before ``workflow_day``.
-    workflow_day
-        See ``Record``.
     top
         How many groups count as the top gateways (the note: 100).
     """

@@ -13,8 +13,7 @@ from gateway.check.measuring import measure_log
 from gateway.check.summary import summarise_check
 from gateway.check.words import limits_of, paragraph_of
 from gateway.detect import Detection, Measure
-from gateway.detect.calling import find_gateways
-from gateway.detect.registry import Detector, entry_of
+from gateway.detect.registry import Detector, entry_of, find_gateways
 from gateway.log import Duration
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
@@ -37,11 +36,17 @@ class Check(Tabular):
         What was done and what came out, fit for a paper.
     limits
         What may not be claimed, in sentences.
+    calls, planted
+        The groups that were flagged on each log, and the gateways that were planted; see
+        ``Measured``. The first columns name the log: ``log``, ``where``, ``ratio``, ``seed``.
+        None where the design has no such log.
     """
 
     table: pa.Table
     paragraph: str
     limits: Sequence[str]
+    calls: pa.Table | None
+    planted: pa.Table | None
 
     def to_arrow(self) -> pa.Table:
         """Return the table."""
@@ -101,13 +106,19 @@ def check(
     run = _runner(detectors, horizon=horizon, seed=seed)
     logs = logs_of(design or (THOROUGH if thorough else QUICK), seed=seed)
     rows: list[dict[str, Any]] = []
+    of_groups: dict[str, list[pa.Table]] = {"calls": [], "planted": []}
     measures: dict[str, Measure] = {}
     notes: dict[str, str] = {}
     with talk.stage("checking", len(logs)) as advance:
         for i, log in enumerate(logs):
             measured = measure_log(joins, targets, log.section(), seed=log.seed, run=run)
-            place = {"log": log.log, "where": log.where, "ratio": log.ratio}
+            place: dict[str, Any] = {"log": log.log, "where": log.where, "ratio": log.ratio}
             rows += [{**place, **row} for row in measured.evaluation.to_pylist()]
+            place["seed"] = log.seed
+            for name, tables in of_groups.items():
+                table = getattr(measured, name)
+                if table is not None:
+                    tables.append(_headed(place, table))
             measures |= measured.measures
             notes |= {"notes": measured.summary["notes"]} if "notes" in measured.summary else {}
             advance(i + 1)
@@ -118,7 +129,16 @@ def check(
     }  # fmt: skip
     said = {key: str(value) for key, value in counts.items()} | notes
     found = table.to_pylist()
-    return Check(table, paragraph_of(found, said), limits_of(found))
+    calls, planted = (pa.concat_tables(tables) if tables else None for tables in of_groups.values())
+    return Check(table, paragraph_of(found, said), limits_of(found), calls, planted)
+
+
+def _headed(place: Mapping[str, Any], table: pa.Table) -> pa.Table:
+    """Return a table with the same first columns in every row."""
+    head = pa.table({name: pa.repeat(value, table.num_rows) for name, value in place.items()})
+    for column in table.column_names:
+        head = head.append_column(column, table[column])
+    return head
 
 
 def _runner(

@@ -47,8 +47,12 @@ class Measured:
     ----------
     evaluation
         ``EVALUATION_SCHEMA``; the column ``truth`` names the log.
-    truth
-        The planted gateways, as ``Planted.to_arrow``; None for another log.
+    calls
+        The flagged groups: ``detector``, ``group``, ``rank``, ``estimate``, ``ci_low``,
+        ``ci_high``, ``p_value``, ``q_value``. Where time is reversed, those of the log as it is.
+    planted
+        The planted gateways: ``group``, ``role``, ``strength``, ``n_joiners``, ``added``; None
+        for another log.
     summary
         What was done to the log, and what detectors note of it as it is, as text by key.
     measures
@@ -56,7 +60,8 @@ class Measured:
     """
 
     evaluation: pa.Table
-    truth: pa.Table | None
+    calls: pa.Table
+    planted: pa.Table | None
     summary: Mapping[str, str]
     measures: Mapping[str, Measure]
 
@@ -97,11 +102,17 @@ def _measure(
     joins: JoinLog, targets: TargetSet, section: CheckSection, *, seed: int, run: Run
 ) -> Measured:
     if section.log == "planted":
-        return _measure_planted(plant(joins, targets, _planting(joins, targets, section),
-                                      seed=seed), targets, run)  # fmt: skip
+        changed = permute_within_users(joins, seed=seed) if section.permuted else None
+        joins = joins if changed is None else changed.joins
+        planted = plant(joins, targets, _planting(joins, targets, section), seed=seed)
+        measured = _measure_planted(planted, targets, run)
+        if changed is None:
+            return measured
+        into = {"planted_into": "with each user's groups permuted among that user's joins"}
+        return replace(measured, summary={**_said(changed), **into, **measured.summary})
     if section.log == "placebo_targets":
         found = run(joins, placebo_targets(joins, targets, seed=seed))
-        return Measured(_table(section.log, found, _calls), None, {}, _measures(found))
+        return _measured(_table(section.log, found, _calls), found, {})
     if section.log == "time_reversed":
         forwards, changed = run(joins, targets), reverse_time(joins)
         backwards = run(changed.joins, targets)
@@ -112,15 +123,26 @@ def _measure(
             f"{words_of(name)}: {note}" for name, one in forwards.items() for note in one.notes
         ]
         said = _said(changed) | ({"notes": "; ".join(notes)} if notes else {})
-        return Measured(table, None, said, _measures(forwards))
+        return _measured(table, forwards, said)
     permute = permute_labels if section.log == "labels_permuted" else permute_within_users
     changed = permute(joins, seed=seed)
     found = run(changed.joins, targets)
-    return Measured(_table(str(section.log), found, _calls), None, _said(changed), _measures(found))
+    return _measured(_table(str(section.log), found, _calls), found, _said(changed))
 
 
-def _measures(found: Mapping[str, Detection]) -> dict[str, Measure]:
-    return {name: one.measure for name, one in found.items()}
+_OF_CALLS = ["detector", "group", "rank", "estimate", "ci_low", "ci_high", "p_value", "q_value"]
+
+
+def _measured(
+    evaluation: pa.Table,
+    found: Mapping[str, Detection],
+    said: Mapping[str, str],
+    planted: pa.Table | None = None,
+) -> Measured:
+    tables = [one.to_arrow() for one in found.values()]
+    calls = pa.concat_tables([one.filter(one["flagged"]).select(_OF_CALLS) for one in tables])
+    measures = {name: one.measure for name, one in found.items()}
+    return Measured(evaluation, calls, planted, said, measures)
 
 
 def _planting(joins: JoinLog, targets: TargetSet, section: CheckSection) -> Planting:
@@ -150,7 +172,8 @@ def _measure_planted(planted: Planted, targets: TargetSet, run: Run) -> Measured
     found = run(planted.joins, targets)
     table = _table("planted", found, lambda d: _calls(d) | _against(d, planted))
     said = {"n_added": str(int(planted.added.sum())), "n_unplaced": str(planted.n_unplaced)}
-    return Measured(table, planted.to_arrow(), said, _measures(found))
+    gateways = planted.to_arrow().filter(pa.array(planted.gateway))
+    return _measured(table, found, said, gateways)
 
 
 def _said(changed: Rearranged) -> dict[str, str]:
@@ -208,6 +231,11 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         "n_added": float(planted.added.sum()),
         "n_unplaced": float(planted.n_unplaced),
         "n_planted_ranked": _count(gateway & ranked),
+        "precision_by_chance": precision_by_chance(
+            int(np.count_nonzero(candidate & ranked)), int(np.count_nonzero(gateway & ranked))
+        )
+        * np.count_nonzero(gateway & ranked)
+        / np.count_nonzero(gateway),
         "n_found": _count(gateway & found.flagged),
     }
     ratio = planted.planting.ratio
@@ -216,6 +244,25 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
         measures |= {"n_planted_intervals": float(len(holds)),
                      "n_planted_holding": float(np.sum(holds))}  # fmt: skip
     return measures
+
+
+def precision_by_chance(n: int, n_relevant: int) -> float:
+    """Return the mean average precision of n groups in a random order; zero without a relevant one.
+
+    The group in position i is relevant with the chance k / n, and the precision there has then
+    the mean (1 + (i - 1) (k - 1) / (n - 1)) / i. Their sum over i, with the harmonic number H:
+    (H + (k - 1) / (n - 1) (n - H)) / n.
+
+    Examples
+    --------
+    >>> precision_by_chance(2, 1)
+    0.75
+    """
+    if not n_relevant:
+        return 0.0
+    harmonic = float(np.sum(1.0 / np.arange(1, n + 1)))
+    others = (n_relevant - 1) / max(n - 1, 1)
+    return (harmonic + others * (n - harmonic)) / n
 
 
 def _directions(forwards: Detection, backwards: Detection) -> dict[str, float]:

@@ -16,6 +16,7 @@ from gateway.detect.measure import words_of
 from gateway.detect.significance import clopper_pearson
 from gateway.errors import GatewayError
 from gateway.log.join_log import JoinLog
+from gateway.tabular import schema_of
 from gateway.targets import TargetSet
 
 __all__ = ["PERMUTED", "PERMUTED_SCHEMA", "Permuted", "permute_few"]
@@ -24,17 +25,9 @@ PERMUTED = 2
 """Permutations of each null. Calls in both refute a level of 1 in 20 (a detector that holds it
 calls in both of 400 pairs); no number so small can show that it is held."""
 
-PERMUTED_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("log", pa.string()),
-        ("n_logs", pa.int64()),
-        ("n_with_calls", pa.int64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("fails", pa.bool_()),
-        ("n_users", pa.int64()),
-    ]
+PERMUTED_SCHEMA = schema_of(
+    "detector string, log string, n_logs int64, n_with_calls int64, ci_low float64, "
+    "ci_high float64, fails bool, n_users int64"
 )
 """Columns of ``Permuted.to_arrow``: the last is the number of users of each log."""
 

@@ -212,12 +212,11 @@ def sample_users(joins: JoinLog, count: int, *, seed: int) -> JoinLog:
     # Rows by range of each user: a log on disk is read where the chosen ones stand, no more.
     length, ends = np.diff(joins.offsets)[chosen], joins.offsets[1:][chosen]
     rows = np.repeat(ends - np.cumsum(length), length) + np.arange(length.sum())
-    number = np.where(chosen, np.cumsum(chosen) - 1, -1).astype(np.int32)
     columns = {name: getattr(joins, name) for name in ("group", "time", *_TRACES)}
     columns = {name: None if of is None else of[rows] for name, of in columns.items()}
     if columns["inviter"] is not None:
+        number = np.where(chosen, np.cumsum(chosen, dtype=np.int32) - np.int32(1), np.int32(-1))
         columns["inviter"] = np.where(columns["inviter"] < 0, -1, number[columns["inviter"]])
-        columns["inviter"] = columns["inviter"].astype(np.int32)
     return replace(
         joins,
         offsets=np.append(0, np.cumsum(length)),

@@ -12,25 +12,15 @@ import pyarrow as pa
 
 from gateway.detect import Claim, Measure, measure_of
 from gateway.detect.significance import clopper_pearson
-from gateway.evaluate import mean_interval, table_of
+from gateway.evaluate import mean_interval
+from gateway.tabular import schema_of, table_of
 
 __all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails",
            "is_of_check", "summarise_check"]  # fmt: skip
 
-CHECK_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("claims", pa.string()),
-        ("holds_level", pa.bool_()),
-        ("log", pa.string()),
-        ("where", pa.string()),
-        ("ratio", pa.float64()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("n", pa.int64()),
-    ]
+CHECK_SCHEMA = schema_of(
+    "detector string, claims string, holds_level bool, log string, where string, ratio float64, "
+    "metric string, value float64, ci_low float64, ci_high float64, n int64"
 )
 NULLS = ("labels_permuted", "permuted_within_users")
 ALLOWED = 0.05
@@ -114,6 +104,9 @@ def summarise_check(
             Share of planted groups that are flagged; share of the flagged groups that are
             planted; the ranking against the planted groups, mean over logs; flagged groups that
             are not planted, of which some may be true.
+        ``share_ranked``, ``precision_by_chance``
+            Share of planted groups that the detector ranks at all; what the average precision
+            would be if it ranked those groups in a random order, mean over logs.
         ``least_ratio``
             Ratio from which ``power`` is .8, interpolated between planted ratios on a
             logarithmic scale; null where none is reached.
@@ -170,6 +163,10 @@ def _planted(values: _Values) -> list[_Row]:
     # Student's interval knows no ends.
     low, high = (float(np.clip(end, 0.0, 1.0)) for end in (low, high))
     rows: list[_Row] = [(metric, mean, low, high, n)]
+    if "precision_by_chance" in values:
+        ranked, planted = values["n_planted_ranked"].sum(), values["n_planted"].sum()
+        rows += [_share("share_ranked", ranked, planted),
+                 _mean("precision_by_chance", values["precision_by_chance"])]  # fmt: skip
     if "n_added" in values:
         rows.append(_mean("joins_added", values["n_added"]))
         drawn = values["n_added"].sum() + values["n_unplaced"].sum()

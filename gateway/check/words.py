@@ -8,6 +8,7 @@ from typing import Any
 from gateway import __version__
 from gateway.check.summary import ALLOWED, NULLS, POWER, answers_to, fails
 from gateway.detect import DETECTORS
+from gateway.detect.measure import words_of
 
 __all__ = ["LOGS", "Row", "limits_of", "paragraph_of", "verdict_of_check"]
 
@@ -32,7 +33,7 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
         Of the table that ``summarise_check`` gives.
     summary
         Of the log as it is: ``n_joins``, ``n_users``, ``n_groups``, ``n_targets``; ``notes`` of
-        the detectors.
+        the detectors; ``planted_into``, what was done to the log before gateways were planted.
     """
     log = ", ".join(
         f"{int(summary[key]):,} {key[2:]}" for key in ("n_joins", "n_users", "n_groups")
@@ -40,14 +41,14 @@ def paragraph_of(rows: Sequence[Row], summary: Mapping[str, str]) -> str:
     )  # fmt: skip
     n = int(summary.get("n_targets", 0))
     targets = f"; {n:,} target group{'' if n == 1 else 's'}" if n else ""
-    begin = (
-        f"We checked {_listing(_detectors(rows))} on this log ({log}{targets}) with gateway "
-        f"{__version__}."
-    )
+    names = _listing([words_of(name) for name in _detectors(rows)])
+    begin = f"We checked {names} on this log ({log}{targets}) with gateway {__version__}."
     parts = [_calls_words(rows), *(_null_words(rows, null) for null in NULLS)]
     parts += [_reversed_words(rows), _placebo_words(rows)]
-    parts += [_planted_words(rows, name) for name in _detectors(rows)]
-    parts.append(_unplaced_words(rows))
+    planted = [_planted_words(rows, name) for name in _detectors(rows)]
+    if "planted_into" in summary and any(planted):
+        parts.append(f"Gateways were planted into the log {summary['planted_into']}.")
+    parts += [*planted, _unplaced_words(rows)]
     if summary.get("notes"):
         parts.append(f"On the log as it is: {summary['notes']}.")
     return " ".join([begin, *(part for part in parts if part)])
@@ -131,7 +132,7 @@ def _unplaced_words(rows: Sequence[Row]) -> str:
 
 def _calls_words(rows: Sequence[Row]) -> str:
     said = [
-        f"{row['detector']} called {row['value']:,.0f} groups"
+        f"{words_of(row['detector'])} called {row['value']:,.0f} group{'s' * (row['value'] != 1)}"
         for row in _of(rows, log="time_reversed", metric="calls_forwards")
         if row["holds_level"]
     ]
@@ -142,9 +143,10 @@ def _null_words(rows: Sequence[Row], log: str) -> str:
     said = []
     for row in _of(rows, log=log, metric="share_of_logs_with_calls"):
         n, k = row["n"], round(row["value"] * row["n"])
-        which = f"{row['detector']} called a group in {k} of {n} logs ({_interval(row)})"
+        name = words_of(row["detector"])
+        which = f"{name} called a group in {k} of {n} logs ({_interval(row)})"
         if not row["holds_level"]:
-            which = f"{row['detector']}, whose level is not held, flags nobody"
+            which = f"{name}, whose level is not held, flags nobody"
         elif log not in answers_to(row["claims"]):
             which += ": association stays there, and it claims no more"
         said.append(which)
@@ -153,7 +155,7 @@ def _null_words(rows: Sequence[Row], log: str) -> str:
 
 def _placebo_words(rows: Sequence[Row]) -> str:
     said = [
-        f"{row['detector']} called {row['value']:.1f} groups a log"
+        f"{words_of(row['detector'])} called {row['value']:.1f} groups a log"
         for row in _of(rows, log="placebo_targets", metric="calls")
         if row["holds_level"]
     ]
@@ -182,7 +184,7 @@ def _reversed_words(rows: Sequence[Row]) -> str:
                 f"{values['calls_backwards']:,.0f} backwards, "
                 f"{values['calls_both_ways']:,.0f} of them both ways, "
             )
-        said.append(f"{name} {calls}with a rank correlation of {_two(correlation)}")
+        said.append(f"{words_of(name)} {calls}with a rank correlation of {_two(correlation)}")
     return f"With time reversed, {'; '.join(said)}." if said else ""
 
 
@@ -195,7 +197,7 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
     ratios = _listing([f"{row['ratio']:g}" for row in precision])
     said = (
         f"Of gateways planted anywhere that multiply their members' rate of target joins by "
-        f"{ratios}, {name} "
+        f"{ratios}, {words_of(name)} "
     )
     if power and _holds_level(rows, name):
         said += f"found {_found(power)}; its "
@@ -203,11 +205,18 @@ def _planted_words(rows: Sequence[Row], name: str) -> str:
         said += "has an "
     said += f"average precision {'was' if 'found' in said else 'of'} "
     said += _listing([_two(row["value"]) for row in precision])
+    chance = [row["value"] for row in _of(mine, metric="precision_by_chance")]
+    said += f" (in a random order {_two(sum(chance) / len(chance))})" if chance else ""
     coverage = _of(mine, metric="coverage")
     holding = sum(row["value"] * row["n"] for row in coverage)
     n = sum(row["n"] for row in coverage)
     if n:
         said += f", and {round(holding)} of {n} of its 95 % intervals held the planted ratio"
+    ranked = _of(mine, metric="share_ranked")
+    n = sum(row["n"] for row in ranked)
+    left_out = n - round(sum(row["value"] * row["n"] for row in ranked))
+    if left_out:
+        said += f". It could tell nothing of {left_out} of these {n} groups"
     return f"{said}."
 
 
@@ -216,8 +225,8 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
     said: list[str] = []
     if claims == "association":
         said.append(
-            f"{name} measures association: that members of a group go to targets more often than "
-            "others. Its calls may not be read as what a group does to its members."
+            f"{words_of(name)} measures association: that members of a group go to targets more "
+            "often than others. Its calls may not be read as what a group does to its members."
         )
         row = _one(rows, log="permuted_within_users", detector=name,
                    metric="share_of_logs_with_calls")  # fmt: skip
@@ -233,8 +242,8 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
         back, both = (0.0 if row is None else row["value"] for row in ways.values())
         if holds_level and back:
             said.append(
-                f"With time reversed it calls {back:.0f} groups, {both:.0f} of them the same: it "
-                "does not tell what leads to targets from what follows on them."
+                f"With time reversed it calls {back:.0f} group{'s' * (back != 1)}, {both:.0f} of "
+                "them the same: it does not tell what leads to targets from what follows on them."
             )
         placebo = _one(rows, log="placebo_targets", detector=name, metric="calls")
         real = _one(rows, log="time_reversed", detector=name, metric="calls_forwards")
@@ -247,7 +256,7 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
     broken = [LOGS[log] for log in fails(rows, name)]
     if broken:
         said.append(
-            f"With {_listing(broken)}, {name} calls groups in more than 1 log in "
+            f"With {_listing(broken)}, {words_of(name)} calls groups in more than 1 log in "
             f"{1 / ALLOWED:.0f}: no call of it on this log may be claimed."
         )
     least = _one(rows, log="planted", detector=name, where="anywhere", metric="least_ratio")
@@ -258,10 +267,10 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
     if wide:
         worst = min(wide, key=lambda row: row["value"])
         said.append(
-            f"Of {name}'s 95 % intervals of groups planted {worst['where']} with a ratio of "
-            f"{worst['ratio']:g}, {_percent(worst['value'])} hold it ({_interval(worst)}): there "
-            "they are too narrow, or off because such groups have effects of their own or members "
-            "run out of targets."
+            f"Of the 95 % intervals that {words_of(name)} gives groups planted {worst['where']} "
+            f"with a ratio of {worst['ratio']:g}, {_percent(worst['value'])} hold it "
+            f"({_interval(worst)}): there they are too narrow, or off because such groups have "
+            "effects of their own or members run out of targets."
         )
     if least is not None and holds_level:
         strongest = max(
@@ -269,7 +278,7 @@ def _limits_of_one(rows: Sequence[Row], name: str) -> list[str]:
         )
         found = least["value"]
         said.append(
-            f"That {name} does not call a group does not show that it is no gateway: "
+            f"That {words_of(name)} does not call a group does not show that it is no gateway: "
             + (
                 f"a planted ratio of about {found:.2g} is needed to be found with power {POWER:g}."
                 if found is not None and found == found  # noqa: PLR0124  (NaN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +13,7 @@ from gateway import __version__
 from gateway.cli.arguments import (
     CheckOut,
     ConfigFile,
-    Detector,
-    Engine,
     Force,
-    Horizon,
     Json,
     Memory,
     NamesDetectors,
@@ -25,21 +22,15 @@ from gateway.cli.arguments import (
     Scheduler,
     Seed,
     Settings,
-    SkipUnknown,
     SweepOut,
-    Target,
-    TargetsColumn,
-    TargetsFile,
-    TargetsWhere,
     Threads,
     Workers,
-    WorkerThreads,
     of_a_log,
+    of_targets,
+    on_an_engine,
     overrides_of,
 )
 from gateway.cli.terminal import TerminalTalk
-
-__all__ = ["app"]
 
 app = typer.Typer(
     name="gateway",
@@ -85,16 +76,11 @@ def run(
 
 @app.command(cls=NamesDetectors)
 @of_a_log
+@of_targets
 def detect(
-    columns: dict[str, str | None],
+    *,
+    asked: dict[str, Any],
     joins: Annotated[Path, typer.Argument(metavar="JOINS", help="a log, in any form")],
-    targets: TargetsFile = None,
-    targets_column: TargetsColumn = None,
-    targets_where: TargetsWhere = None,
-    skip_unknown: SkipUnknown = False,
-    target: Target = None,
-    detector: Detector = None,
-    horizon: Horizon = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="2GiB: what work on a mapped log may take"),
@@ -104,12 +90,11 @@ def detect(
     ] = "serial",
     scheduler: Scheduler = None,
     workers: Workers = None,
-    settings: Settings = None,
     out: Out = None,
-    seed: Seed = None,
     threads: Threads = None,
     as_json: Json = False,
     force: Force = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Find gateway groups in a real join log."""
     from gateway.cli.own_logs import (  # noqa: PLC0415
@@ -122,29 +107,20 @@ def detect(
     parts = options_for_parts(
         memory, engine=engine, scheduler=scheduler, workers=workers, threads=threads
     )
-    config = config_for_log(
-        joins,
-        targets=targets,
-        targets_column=targets_column,
-        targets_where=targets_where or (),
-        skip_unknown=skip_unknown,
-        named=target or [],
-        detectors=detector,
-        columns=columns,
-        horizon=horizon,
-        seed=seed,
-        settings=settings or [],
-    )
+    config = config_for_log(joins, columns=columns, **asked)
     run_and_show(
         config, out=out, threads=threads, as_json=as_json, force=force, parts=parts,
-        fallback=None if detector else change_alone(config),
+        fallback=None if asked["detectors"] else change_alone(config),
     )  # fmt: skip
 
 
 @app.command(cls=NamesDetectors)
 @of_a_log
+@of_targets
+@on_an_engine
 def check(
-    columns: dict[str, str | None],
+    *,
+    asked: dict[str, Any],
     joins: Annotated[
         Path,
         typer.Argument(
@@ -152,47 +128,25 @@ def check(
             help="a log, in any form; or a config (.toml) or a result, with its targets",
         ),
     ],
-    targets: TargetsFile = None,
-    targets_column: TargetsColumn = None,
-    targets_where: TargetsWhere = None,
-    skip_unknown: SkipUnknown = False,
-    target: Target = None,
-    detector: Detector = None,
-    horizon: Horizon = None,
     thorough: Annotated[
         bool, typer.Option("--thorough/--quick", help="many logs of each kind, or few")
     ] = False,
-    settings: Settings = None,
     out: CheckOut = None,
-    seed: Seed = None,
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     as_json: Json = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Tell how far each detector can be trusted on a log: nulls, time reversed, planted effects."""
-    from gateway.cli.checking import check_and_show  # noqa: PLC0415
+    from gateway.cli.folders import check_and_show  # noqa: PLC0415
     from gateway.cli.own_logs import config_for_log, config_of_own  # noqa: PLC0415
     from gateway.sweep import EngineOptions  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
-    if targets is None and not target:
-        config = config_of_own(joins, detectors=detector, seed=seed, settings=settings or [])
+    options = EngineOptions(**on)
+    if asked["targets"] is None and not asked["named"]:
+        over = overrides_of(asked["settings"], asked["seed"])
+        config = config_of_own(joins, detectors=asked["detectors"], over=over)
     else:
-        config = config_for_log(
-            joins,
-            targets=targets,
-            targets_column=targets_column,
-            targets_where=targets_where or (),
-            skip_unknown=skip_unknown,
-            named=target or [],
-            detectors=detector,
-            columns=columns,
-            horizon=horizon,
-            seed=seed,
-            settings=settings or [],
-        )
+        config = config_for_log(joins, columns=columns, **asked)
     code = check_and_show(config, thorough=thorough, folder=out, options=options, as_json=as_json)
     raise typer.Exit(code)
 
@@ -200,18 +154,17 @@ def check(
 @app.command()
 @of_a_log
 def convert(
-    columns: dict[str, str | None],
+    *,
     log: Annotated[Path, typer.Argument(metavar="LOG", help="a log, in any form")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="a new or an empty folder")],
     memory: Memory = "2GiB",
     as_json: Json = False,
+    columns: dict[str, str | None],
 ) -> None:
     """Turn a log of any size into a folder of columns, which detect maps from the disk."""
     from gateway.cli.own_logs import convert_and_show  # noqa: PLC0415  (quick help)
 
-    convert_and_show(
-        log, out=out, columns=columns, memory=memory, as_json=as_json
-    )  # fmt: skip
+    convert_and_show(log, out=out, columns=columns, memory=memory, as_json=as_json)
 
 
 @app.command()
@@ -232,15 +185,14 @@ def simulate(
 
 
 @app.command()
+@on_an_engine
 def sweep(
+    *,
     config: ConfigFile,
     settings: Settings = None,
     out: SweepOut = None,
     seed: Seed = None,
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="list the points and run nothing")
     ] = False,
@@ -250,7 +202,7 @@ def sweep(
     from gateway.cli.folders import list_points, sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, read_plan  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
+    options = EngineOptions(**on)
     plan = read_plan(config, overrides=overrides_of(settings, seed))
     folder = out if out is not None else plan.folder
     if dry_run:
@@ -260,19 +212,18 @@ def sweep(
 
 
 @app.command()
+@on_an_engine
 def resume(
+    *,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep")],
-    engine: Engine = "processes",
-    scheduler: Scheduler = None,
-    workers: Workers = None,
-    threads: WorkerThreads = 1,
+    on: dict[str, Any],
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a sweep: after a fault, a kill, or a failed point."""
     from gateway.cli.folders import sweep_and_show  # noqa: PLC0415  (quick help)
     from gateway.sweep import EngineOptions, stored_plan  # noqa: PLC0415
 
-    options = EngineOptions(engine, workers, threads, scheduler)
+    options = EngineOptions(**on)
     plan = stored_plan(folder)
     raise typer.Exit(sweep_and_show(plan, folder=folder, options=options, as_json=as_json))
 

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
-
-__all__ = ["CheckOut", "ConfigFile", "Detector", "Engine", "Force", "Horizon", "Json", "Memory",
-           "NamesDetectors", "Out", "ResultDir", "Scheduler", "Seed", "Settings", "SkipUnknown",
-           "SweepOut", "Target", "TargetsColumn", "TargetsFile", "TargetsWhere", "Threads",
-           "WorkerThreads", "Workers", "of_a_log", "overrides_of"]  # fmt: skip
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file")]
 ResultDir = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a stored result")]
@@ -110,27 +106,54 @@ _COLUMNS = {
 }  # fmt: skip
 
 
+# What is asked of a log, by the argument of ``config_for_log`` that each option is.
+_ASKED: dict[str, Any] = {
+    "targets": TargetsFile, "targets_column": TargetsColumn, "targets_where": TargetsWhere,
+    "skip_unknown": SkipUnknown, "named": Target, "detectors": Detector, "horizon": Horizon,
+    "seed": Seed, "settings": Settings,
+}  # fmt: skip
+_ON: dict[str, Any] = {
+    "engine": Engine, "scheduler": Scheduler, "workers": Workers, "threads": WorkerThreads,
+}  # fmt: skip
+_DEFAULTS: dict[str, Any] = {"skip_unknown": False, "engine": "processes", "threads": 1}
+
+
 def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``columns``, the options that name a log's columns."""
+    return _taking(command, "columns", {
+        key: Annotated[str | None, typer.Option(name, metavar=metavar, help=said)]
+        for key, (name, metavar, said) in _COLUMNS.items()
+    })  # fmt: skip
+
+
+def of_targets(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, which takes them as ``asked``, the options for targets and detectors."""
+    return _taking(command, "asked", _ASKED)
+
+
+def on_an_engine(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, which takes them as ``on``, the fields of ``EngineOptions``."""
+    return _taking(command, "on", _ON)
+
+
+def _taking(
+    command: Callable[..., None], name: str, options: dict[str, Any]
+) -> Callable[..., None]:
+    """Give a command options, by their keys in the place of one argument of such a name."""
 
     @functools.wraps(command)
     def called(**given: Any) -> None:
-        columns = {key: given.pop(key) for key in _COLUMNS}
-        command(columns=columns, **given)
+        command(**{name: {key: given.pop(key) for key in options}}, **given)
 
     signature = inspect.signature(command, eval_str=True)
-    options = [
-        inspect.Parameter(
-            key, inspect.Parameter.KEYWORD_ONLY, default=None,
-            annotation=Annotated[str | None, typer.Option(name, metavar=metavar, help=said)],
-        )
-        for key, (name, metavar, said) in _COLUMNS.items()
+    added = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=kind,
+                          default=_DEFAULTS.get(key))
+        for key, kind in options.items()
     ]  # fmt: skip
-    own = [
-        one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in signature.parameters.values() if one.name != "columns"
-    ]  # fmt: skip
-    called.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    parts = ([one] if one.name != name else added for one in signature.parameters.values())
+    parameters = list(itertools.chain.from_iterable(parts))
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return called
 
 
@@ -144,7 +167,7 @@ class NamesDetectors(TyperCommand):
 
         names = ", ".join([*OPTIONS, *plugin_names("detector")])
         for option in self.params:
-            if option.name == "detector":
+            if "--detector" in option.opts:
                 option.help = f"{names}; {option.help}"  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import asdict
@@ -12,13 +11,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from gateway.analyses import Explanation
-from gateway.cli.terminal import TerminalTalk, clean, print_table
+from gateway.cli.terminal import TerminalTalk, clean, print_json, print_table
 from gateway.errors import ResultError
-from gateway.log.messages import nearest, shown
+from gateway.log.messages import did_you_mean, shown
 from gateway.pipeline import explain
 from gateway.results import Result, open_result
-
-__all__ = ["explain_and_show"]
 
 
 def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: bool) -> None:
@@ -29,15 +26,15 @@ def explain_and_show(folder: Path, group: str, *, threads: int | None, as_json: 
     known = result.table("groups")["group"].to_pylist()
     if group not in known:
         # Before the log is read and scored again, which takes its time.
-        near = nearest(group, known)
-        hint = "" if near is None else f" (did you mean {shown(near)}?)"
-        raise ResultError(f"{folder} has no group {shown(group)}{hint}")
+        hint = did_you_mean(group, known)
+        said = f"{folder} has no group {shown(group)}"
+        raise ResultError(f"{said} ({hint})" if hint else said)
     if threads is not None:
         set_threads(threads)
     why = explain(result.config, group, talk=TerminalTalk())
     ranks = _ranks(result, group)
     if as_json:
-        sys.stdout.write(json.dumps(_as_json(why, ranks), indent=2, ensure_ascii=False) + "\n")
+        print_json(_as_json(why, ranks))
         return
     _show(why, ranks)
 
@@ -109,16 +106,11 @@ def _text(value: float | None, form: str) -> str:
 
 
 def _as_json(why: Explanation, ranks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Everything as plain values; what is not a finite number becomes null."""
-    check = {
-        key: value if isinstance(value, int) or math.isfinite(value) else None
-        for key, value in asdict(why.look_alike).items()
-    }
     plain = ("group", "n_members", "n_joiners", "n_events", "n_resolved", "observed", "expected")
     return {
         **{name: getattr(why, name) for name in plain},
         "ranks": ranks,
-        "look_alike": check,
+        "look_alike": asdict(why.look_alike),
         "event_study": why.event_study.drop_columns(["group"]).to_pylist(),
         "next_groups": why.next_groups.drop_columns(["group"]).to_pylist(),
     }

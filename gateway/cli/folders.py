@@ -1,4 +1,4 @@
-"""What is asked of sweeps and stored runs: go on, how far, what differs, the same again."""
+"""What is asked of sweeps, checks and stored runs: go on, how far, what differs, again."""
 
 from __future__ import annotations
 
@@ -12,34 +12,47 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.check import QUICK, THOROUGH, limits_of, paragraph_of, verdict_of_check
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_json, print_table
-from gateway.results import SweepFolder, compare_results, open_result, scratch_folder
+from gateway.config import Config
+from gateway.detect.measure import words_of
+from gateway.inputs import obtain_inputs
+from gateway.results import Result, SweepFolder, compare_results, open_result, scratch_folder
 from gateway.sweep import (
     EngineOptions,
     FolderComparison,
+    Outcome,
     Plan,
     Status,
     SweepStoppedError,
+    check_plan,
     compare_folders,
     folder_status,
     run_sweep,
 )
 from gateway.view import Viewed, Viewer
 
-__all__ = ["SOME_FAILED", "STOPPED", "list_points", "rerun_and_compare", "show_comparison",
-           "show_status", "sweep_and_show", "view_until_interrupted"]  # fmt: skip
-
 # Exit codes of ``gateway sweep`` and ``gateway resume``.
 STOPPED, SOME_FAILED = 1, 3
 
 
-def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json: bool) -> int:
-    """Run what is missing of a sweep; return the exit code."""
+def run_plan(
+    plan: Plan, *, folder: Path, options: EngineOptions, what: str, go_on: str
+) -> Outcome | None:
+    """Run what is missing of a sweep; where it stops, say so and how to go on, and give None."""
     try:
-        outcome = run_sweep(plan, folder=folder, options=options, talk=TerminalTalk())
+        return run_sweep(plan, folder=folder, options=options, talk=TerminalTalk())
     except (SweepStoppedError, OSError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        complain(f"the sweep has stopped: {said}\ngo on with: gateway resume {folder}")
+        complain(f"the {what} has stopped: {said}\ngo on with{go_on}")
+        return None
+
+
+def sweep_and_show(plan: Plan, *, folder: Path, options: EngineOptions, as_json: bool) -> int:
+    """Run what is missing of a sweep; return the exit code."""
+    go_on = f": gateway resume {folder}"
+    outcome = run_plan(plan, folder=folder, options=options, what="sweep", go_on=go_on)
+    if outcome is None:
         return STOPPED
     if as_json:
         counts = {
@@ -79,6 +92,60 @@ def list_points(plan: Plan, *, folder: Path, as_json: bool) -> None:
 
 def _cells(values: Sequence[object]) -> list[str]:
     return [f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+
+
+# A check ------------------------------------------------------------------------------------
+
+
+def check_and_show(
+    config: Config, *, thorough: bool, folder: Path | None, options: EngineOptions, as_json: bool
+) -> int:
+    """Run what is missing of a check, print what it shows, and return the exit code."""
+    if config.log is not None:
+        # What is wrong with log or targets is said once, and not by each of the logs made of it.
+        obtain_inputs(config)
+    plan = check_plan(config, THOROUGH if thorough else QUICK)
+    kind = "check-thorough" if thorough else "check"
+    place = folder or Path("results") / config.experiment.name / kind
+    go_on = " the same command"
+    outcome = run_plan(plan, folder=place, options=options, what="check", go_on=go_on)
+    if outcome is None:
+        return STOPPED
+    if outcome.n_done:
+        from gateway.publish import redraw  # noqa: PLC0415  (others draw no figures)
+
+        _show_check(redraw(place), as_json=as_json)
+    if outcome.n_failed:
+        complain(f"{outcome.n_failed:,} logs failed: see {place / 'failed'}")
+        return SOME_FAILED
+    return 0
+
+
+def _show_check(result: Result, *, as_json: bool) -> None:
+    rows = result.table("check").to_pylist()
+    summary = {row["key"]: row["value"] for row in result.table("summary").to_pylist()}
+    paragraph, limits = paragraph_of(rows, summary), limits_of(rows)
+    if as_json:
+        said = {"folder": str(result.folder), "report": str(result.folder / "report.html"),
+                "paragraph": paragraph, "limits": limits, "check": rows}  # fmt: skip
+        print_json(said)
+        return
+    calls = [row for row in rows if row["metric"] == "share_of_logs_with_calls"]
+    columns = ["detector", "log", "logs with a call", "95 %", "that is"]
+    cells = [
+        [
+            words_of(row["detector"]), row["log"].replace("_", " ").removeprefix("permuted "),
+            f"{round(row['value'] * row['n'])} of {row['n']}",
+            f"{row['ci_low']:.2f} to {row['ci_high']:.2f}",
+            verdict_of_check(rows, row["detector"], row["log"]),
+        ]
+        for row in calls
+    ]  # fmt: skip
+    print_table("False calls", columns, cells, may_go=["95 %"], shortens=True)
+    lines = [paragraph, "What may not be claimed:", *limits]
+    for line in lines:
+        sys.stdout.write(clean(line) + "\n")
+    sys.stdout.write(f"report: {result.folder / 'report.html'}\n")
 
 
 # Status --------------------------------------------------------------------------------------

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from gateway.log.work import Workers
     from gateway.sweep import EngineOptions
 
-__all__ = ["BOTH", "TRACES", "PartOptions", "begin_and_show", "change_alone", "config_for_log",
-           "config_of_own", "convert_and_show", "options_for_parts", "workers_for"]  # fmt: skip
 
 # What answers where no detector is named: one of association, one of change; and one of
 # traces, where the log has some.
@@ -47,14 +45,14 @@ def config_for_log(
     *,
     targets: Path | None,
     targets_column: str | None = None,
-    targets_where: Sequence[str] = (),
+    targets_where: Sequence[str] | None = None,
     skip_unknown: bool = False,
-    named: Sequence[str],
+    named: Sequence[str] | None,
     detectors: Sequence[str] | None,
     columns: Mapping[str, str | None] | None = None,
     horizon: str | None,
     seed: int | None,
-    settings: Sequence[str],
+    settings: Sequence[str] | None,
 ) -> Config:
     """Return the config that ``gateway run`` would need to do the same.
 
@@ -63,13 +61,13 @@ def config_for_log(
     GatewayError
         When no target is given, or the log or an option cannot be used.
     """
-    conditions = dict(_condition(text) for text in targets_where) or None
+    conditions = dict(_condition(text) for text in targets_where or ()) or None
     if targets is None and (targets_column or conditions):
         raise LogError("--targets-column and --targets-where go with --targets FILE alone")
     listed = () if targets is None else read_names(
         targets, column=targets_column, where=conditions
     )  # fmt: skip
-    wanted = [*listed, *named]
+    wanted = [*listed, *(named or ())]
     if not wanted:
         raise LogError(_NO_TARGET)
     document: dict[str, dict[str, object]] = {
@@ -85,7 +83,7 @@ def config_for_log(
     if horizon is not None:
         document["score"] = {"horizon": _duration(horizon)}
     try:
-        return parse_config(tomli_w.dumps(document), overrides=settings)
+        return parse_config(tomli_w.dumps(document), overrides=settings or ())
     except ConfigError as error:
         raise ConfigError([_without_line(problem) for problem in error.problems]) from None
 
@@ -106,9 +104,7 @@ def _defaults(path: Path, columns: Mapping[str, str | None] | None) -> tuple[str
     return (*BOTH, TRACES) if has_traces else BOTH
 
 
-def config_of_own(
-    path: Path, *, detectors: Sequence[str] | None, seed: int | None, settings: Sequence[str]
-) -> Config:
+def config_of_own(path: Path, *, detectors: Sequence[str] | None, over: list[str]) -> Config:
     """Return a config from a file or a stored result, with other detectors or seed where asked.
 
     Raises
@@ -122,9 +118,8 @@ def config_of_own(
         text, name = config_to_toml(open_result(path).config), "config"
     else:
         raise LogError(_NO_TARGET)
-    over = [*settings, *([f"experiment.seed={seed}"] if seed is not None else [])]
     if detectors:
-        over.append(f"detect.detectors={json.dumps(list(detectors))}")
+        over = [*over, f"detect.detectors={json.dumps(list(detectors))}"]
     return parse_config(text, name=name, overrides=over)
 
 
@@ -169,12 +164,7 @@ def _slug(path: Path) -> str:
 
 
 def convert_and_show(
-    log: Path,
-    *,
-    out: Path,
-    columns: Mapping[str, str | None],
-    memory: str,
-    as_json: bool,
+    log: Path, *, out: Path, columns: Mapping[str, str | None], memory: str, as_json: bool
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)

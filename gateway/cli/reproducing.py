@@ -17,8 +17,6 @@ from gateway.reproduce import (
     reproduce_claims,
 )
 
-__all__ = ["list_claims", "reproduce_and_show"]
-
 # Exit code when a number is outside its tolerance.
 OUTSIDE = 4
 

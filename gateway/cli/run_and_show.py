@@ -26,8 +26,6 @@ from gateway.report.sections.top_groups import ranked_columns
 from gateway.results import Result, open_result, stands
 from gateway.wording import AUC_WORDS, percent, scorer_shortfalls
 
-__all__ = ["run_and_show", "simulate_and_show"]
-
 SHOWN = 15
 _COLUMNS = (
     "group", "rank", "role", "score", "estimate", "interval", "n_joiners", "q_value", "flagged",
@@ -174,7 +172,7 @@ def _show_top(detector: str, top: list[dict[str, Any]], *, is_simulated: bool) -
     rows = [[column.cell(row).text for column in columns if column.cell] for row in top]
     title = f"Top gateway groups by {words_of(detector)}"
     may_go = [known[key].label for key in _MAY_GO if key not in left_out]
-    print_table(title, [column.label for column in columns], rows, may_go=may_go)
+    print_table(title, [column.label for column in columns], rows, may_go=may_go, shortens=True)
 
 
 def _rule(detector: str, config: Config) -> str:

@@ -19,8 +19,6 @@ from rich.text import Text
 
 from gateway.talk import Advance
 
-__all__ = ["TerminalTalk", "clean", "complain", "or_undefined", "print_json", "print_table"]
-
 
 def clean(text: str) -> str:
     """Return text from strangers without anything that steers a terminal.
@@ -44,6 +42,8 @@ def complain(message: str) -> None:
 # Letters of a cell up to which its column is as wide as it needs, whatever the terminal; and
 # what stands beside the letters of a column.
 _CELL, _FRAME = 24, 3
+# Letters that a shortened name keeps on any terminal.
+_LEAST = 12
 # Columns of what is no terminal.
 _WIDE = 120
 
@@ -54,16 +54,20 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     may_go: Sequence[str] = (),
+    shortens: bool = False,
 ) -> None:
     """Print a table on stdout; the first column is text, the others are numbers.
 
     Parameters
     ----------
-    title, columns, rows
-        What it says.
     may_go
         Columns that are left out, the first ones first, where a terminal is too narrow.
+    shortens
+        Whether the first column holds names, which lose their middle rather than take several
+        lines; unless two of them would look alike.
     """
+    from gateway.wording import shorten  # noqa: PLC0415  (quick help)
+
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console = Console(file=sys.stdout, highlight=False, width=_WIDE)
@@ -79,15 +83,25 @@ def print_table(
         if room < 0:
             room += min(widths[column], _CELL) + _FRAME
             gone.append(column)
+    first = columns[0]
+    most = max(min(widths[first], _CELL) + room, _LEAST)
+    # A letter takes two columns in some scripts.
+    short = [
+        shorten(name, limit=len(name) * most // max(cell_len(name), most)) for name in cells[first]
+    ]
+    if shortens and short != cells[first] and len(set(short)) == len(set(cells[first])):
+        cells[first], widths[first] = short, most
+        gone.append("whole names")
     table = Table(title=Text(clean(title)), title_justify="left", header_style="bold")
     kept = [column for column in columns if column not in gone]
     for column in kept:
-        is_first = column == columns[0]
+        is_first = column == first
+        is_whole = shortens if is_first else widths[column] <= _CELL
         table.add_column(
             Text(clean(column)),
             justify="left" if is_first else "right",
             overflow="fold",
-            width=None if is_first or widths[column] > _CELL else widths[column],
+            width=widths[column] if is_whole else None,
         )
     for i in range(len(rows)):
         table.add_row(*(Text(cells[column][i]) for column in kept))

@@ -228,6 +228,11 @@ class CheckSection(Section):
         "planted: any groups, or of the quarter whose members join targets most often, or that "
         "have most or fewest members",
     )
+    permuted: bool = setting(
+        False,
+        "planted: into the log with each user's groups permuted among that user's joins, where "
+        "no other group leads anywhere; false = into the log as it is",
+    )
     gateways: Positive = setting(
         10, "planted: how many groups, or a third of the eligible ones if these are fewer"
     )

@@ -24,28 +24,17 @@ from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.score.descent import one_blas_thread
 from gateway.simulate import EdgeFilter, GysjSeedFilter, History, live_through
 
-__all__ = ["Design", "Trial", "co_membership_clusters", "run_trial", "true_averted"]
-
 Design = Literal["user", "entity", "edge", "cluster"]
 _FACTORS = 10
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one experiment says; joins of targets from the start on, for all units treated.
+    """What one experiment says; joins of targets from the start on, for all units treated."""
 
-    Parameters
-    ----------
-    estimate
-        Difference between the means of control and treated units, times the number of units.
-    error
-        Its standard error, units taken as independent.
-    units
-        Number of units.
-    """
-
+    # Difference between the means of control and treated units, times the number of units.
     estimate: float
-    error: float
+    error: float  # its standard error, units taken as independent
     units: int
 
     @property
@@ -101,8 +90,6 @@ def run_trial(
 
     Parameters
     ----------
-    history
-        The factual platform; its draws are shared.
     is_target, groups
         bool, shape (n_groups,): whose joins count, and which seeds are filtered.
     by
@@ -113,8 +100,6 @@ def run_trial(
         the pairs of group and target, outcome the joins of each pair.
     start
         Day from which the filter acts and joins count; edges are filtered from day 0 on.
-    seed
-        Of the assignment.
     clusters
         As ``co_membership_clusters`` gives them, for ``cluster``.
 

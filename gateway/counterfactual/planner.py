@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.analyses import judge_groups
-from gateway.analyses.information import speaker_for
+from gateway.analyses.judgement import speaker_for
 from gateway.arrays import Mask
-from gateway.counterfactual.outcome import Kinds, arm_row
+from gateway.counterfactual.arms import Kinds, arm_row
 from gateway.log.join_log import JoinLog
 from gateway.simulate import (
     Demotion,
@@ -30,13 +30,10 @@ from gateway.simulate import (
     compare_runs,
 )
 
-__all__ = ["PLAN", "live_plan", "plan_edges", "plan_groups"]
-
 _MEASURES = {"recommends": "seed_filter", "invites": "friction", "changes": "demotion"}
 PLAN = pa.schema(
-    [("group", pa.string()), *((name, pa.bool_()) for name in _MEASURES.values()),
-     ("averted", pa.float64())]
-)  # fmt: skip
+    {"group": "string", **dict.fromkeys(_MEASURES.values(), "bool"), "averted": "float64"}
+)
 """Columns of ``plan_groups``."""
 
 
@@ -123,10 +120,6 @@ def live_plan(
         The factual platform, of whose log the plan was made.
     is_target
         bool, shape (n_groups,).
-    plan
-        As ``plan_groups`` or ``plan_edges`` gives it.
-    budget
-        How many of its rows are acted on.
     start
         Day from which the measures act; edges are filtered from day 0 on.
     demotion

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Mask
 from gateway.config.interventions import TruthSection
 from gateway.counterfactual.chosen_groups import largest
 from gateway.log.join_log import JoinLog
@@ -15,12 +15,10 @@ from gateway.talk import SILENT, Talk
 from gateway.world import GATEWAYS
 from gateway.world.model import groups_in_roles
 
-__all__ = ["measure_truth"]
-
 
 def measure_truth(
     history: History,
-    is_target: npt.NDArray[np.bool_],
+    is_target: Mask,
     joins: JoinLog,
     *,
     section: TruthSection,
@@ -31,18 +29,12 @@ def measure_truth(
 
     Parameters
     ----------
-    history
-        The factual platform.
     is_target
         bool, shape (n_groups,): joins of these are counted.
-    joins
-        The log of the factual platform.
     section
         Whose total effect is measured; of all others it is null.
     leads
         Whether to measure what came of recommendations and invitations because of each group.
-    talk
-        Who hears of the progress.
 
     Returns
     -------
@@ -82,7 +74,7 @@ def measure_truth(
     return table
 
 
-def _chosen(history: History, joins: JoinLog, section: TruthSection) -> npt.NDArray[np.bool_]:
+def _chosen(history: History, joins: JoinLog, section: TruthSection) -> Mask:
     in_roles = groups_in_roles(history.world.groups.role, section.total_roles)
     most_joined = largest(joins.sizes(), in_roles, section.total)
     named = pa.array(section.total_groups or (), pa.string())

@@ -15,13 +15,11 @@ from gateway.config.detectors import (
     SpikeOptions,
     SurvivalOptions,
 )
-from gateway.detect.calling import detect
+from gateway.detect.chain import detect_by_hitting, detect_markov_removal
 from gateway.detect.coefficient import detect_coefficient
 from gateway.detect.detection import UNRANKED, Detection, rank_groups
 from gateway.detect.edges import EdgesOptions, detect_edges
 from gateway.detect.frequentist import detect_frequentist
-from gateway.detect.hitting import detect_by_hitting
-from gateway.detect.markov_removal import detect_markov_removal
 from gateway.detect.matching import detect_by_matching
 from gateway.detect.measure import Claim, Measure, Quantity
 from gateway.detect.order import detect_order
@@ -30,6 +28,7 @@ from gateway.detect.registry import (
     REGISTRY,
     Entry,
     compare_users,
+    detect,
     detectors_for,
     measure_of,
     run_detector,

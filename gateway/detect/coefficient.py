@@ -5,18 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from gateway.arrays import Float64, Int64
 from gateway.config.detectors import CoefficientOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, count_by_group, sum_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.log.join_log import JoinLog
+from gateway.log.work import room
 from gateway.score import UNRESOLVED, LogisticModel, LogisticScorer, Prefixes, build_prefixes
 from gateway.targets import TargetSet
-
-__all__ = ["COEFFICIENT", "CoefficientOptions", "detect_coefficient"]
 
 _WEIGHT = Quantity(
     "log odds ratio",
@@ -55,10 +53,6 @@ def detect_coefficient(
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``CoefficientOptions()``.
     seed
         Of the hash of names that holds users out to choose the penalty.
 
@@ -80,33 +74,45 @@ def detect_coefficient(
     )
     model = scorer.fit(rows, everyone)
     half = 1.96 / np.sqrt(_information(rows, model) + model.penalty)
-    later = rows.label[_last_of_user(rows)] == 1
+    joiners, followed = add_up(_counts(part) for _, _, part in rows.parts())
     found = Findings(
         score=model.weights,
         estimate=model.weights,
         ci_low=model.weights - half,
         ci_high=model.weights + half,
-        n_joiners=count_by_group(rows.group, joins.n_groups),
-        n_events=count_by_group(rows.group[later], joins.n_groups),
+        n_joiners=joiners,
+        n_events=followed,
         extra={"penalty": np.full(joins.n_groups, model.penalty)},
     )
     return found.rank(COEFFICIENT, joins, targets, min_joiners=options.min_joiners)
 
 
-def _last_of_user(rows: Prefixes) -> npt.NDArray[np.int64]:
+def _last_of_user(rows: Prefixes) -> Int64:
     """Return for each row the last row of its user."""
     return np.asarray((rows.offsets[1:] - 1)[rows.user()])
 
 
+def _counts(rows: Prefixes) -> tuple[Int64, Int64]:
+    """Return the joiners of each group, and those who join a target later."""
+    later = rows.label[_last_of_user(rows)] == 1
+    return (
+        count_by_group(rows.group, rows.n_groups),
+        count_by_group(rows.group[later], rows.n_groups),
+    )
+
+
 def _whole_histories(joins: JoinLog, targets: TargetSet, seed: int) -> Prefixes:
     """All prefixes with an outcome at each user's last row alone: the others do not train."""
-    rows = build_prefixes(joins, targets, seed=seed)
-    ends = np.arange(len(rows.group)) == _last_of_user(rows)
-    label = np.where(ends, rows.label, np.int8(UNRESOLVED))
-    return replace(rows, label=label, recipe=(_whole_histories, joins, (targets, seed)))
+    rows = build_prefixes(joins, targets, seed=seed, new_column=room)
+    for _, _, part in rows.parts():
+        last = part.offsets[1:][np.diff(part.offsets) > 0] - 1
+        known = part.label[last]
+        part.label[:] = UNRESOLVED
+        part.label[last] = known
+    return replace(rows, recipe=(_whole_histories, joins, (targets, seed)))
 
 
-def _information(rows: Prefixes, model: LogisticModel) -> npt.NDArray[np.float64]:
+def _information(rows: Prefixes, model: LogisticModel) -> Float64:
     """Sum of p (1 - p) over each group's joiners: the diagonal of the loss's Hessian."""
     total = np.zeros(rows.n_groups)
     for _, _, part in rows.parts():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from functools import reduce
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import rankdata
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.significance import benjamini_hochberg
 from gateway.errors import GatewayError, Problem
@@ -25,7 +26,6 @@ from gateway.targets import TargetSet, as_targets
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["UNRANKED", "Detection", "by_group", "rank_groups"]
 
 UNRANKED = 0
 
@@ -65,7 +65,7 @@ class Detection(Tabular):
 
     measure: Measure
     groups: pa.StringArray
-    candidate: npt.NDArray[np.bool_]
+    candidate: Mask
     score: Float64
     estimate: Float64
     ci_low: Float64
@@ -74,7 +74,7 @@ class Detection(Tabular):
     q_value: Float64
     n_joiners: Int64
     n_events: Int64
-    flagged: npt.NDArray[np.bool_]
+    flagged: Mask
     rank: Int64
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -173,9 +173,8 @@ class Detection(Tabular):
         table = html_table(self.to_arrow().select(columns))
         return f"<p>{html.escape(repr(self))}</p>{failed}{table}"
 
-    @classmethod
+    @staticmethod
     def from_scores(
-        cls,
         joins: JoinLog,
         targets: TargetSet | Sequence[str],
         score: npt.ArrayLike | Mapping[str, float],
@@ -184,7 +183,7 @@ class Detection(Tabular):
         p_value: npt.ArrayLike | None = None,
         min_joiners: int = 20,
         alpha: float = 0.05,
-    ) -> Self:
+    ) -> Detection:
         """Make a detection of one's own scores, to be measured and drawn as any other.
 
         Parameters
@@ -221,18 +220,9 @@ class Detection(Tabular):
         p = np.full(joins.n_groups, np.nan) if p_value is None else by_group(
             joins, p_value, "p_value"
         )  # fmt: skip
-        sizes = joins.sizes()
-        candidate = ~chosen.mask
-        ranked = candidate & (sizes >= min_joiners) & np.isfinite(values)
-        p = np.where(ranked, p, np.nan)
-        q = benjamini_hochberg(p)
-        none = np.full(joins.n_groups, np.nan)
-        return cls(
-            measure=own_measure(name), groups=joins.groups, candidate=candidate, score=values,
-            estimate=values, ci_low=none, ci_high=none, p_value=p, q_value=q, n_joiners=sizes,
-            n_events=np.zeros(joins.n_groups, np.int64),
-            flagged=np.nan_to_num(q, nan=1.0) < alpha, rank=rank_groups(values, ranked),
-        )  # fmt: skip
+        none, nobody = np.full(joins.n_groups, np.nan), np.zeros(joins.n_groups, np.int64)
+        found = Findings(values, values, none, none, joins.sizes(), nobody, p)
+        return found.rank(own_measure(name), joins, chosen, min_joiners=min_joiners, alpha=alpha)
 
 
 def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
@@ -240,8 +230,6 @@ def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
 
     Parameters
     ----------
-    joins
-        The log.
     given
         Numbers in the order of its groups, or a mapping from their names.
     what
@@ -275,7 +263,7 @@ def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
     return values
 
 
-def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:
+def rank_groups(score: Float64, ranked: Mask) -> Int64:
     """Rank the groups of a mask by falling score; equal scores share the best rank.
 
     Examples
@@ -286,3 +274,84 @@ def rank_groups(score: Float64, ranked: npt.NDArray[np.bool_]) -> Int64:
     rank = np.full(len(score), UNRANKED, dtype=np.int64)
     rank[ranked] = rankdata(-score[ranked], method="min")
     return rank
+
+
+def count_by_group(group: Int32, n_groups: int) -> Int64:
+    """Return how often each group occurs, int64, shape (n_groups,)."""
+    return np.bincount(group, minlength=n_groups).astype(np.int64)
+
+
+def sum_by_group(group: npt.NDArray[np.integer[Any]], x: Float64, n_groups: int) -> Float64:
+    """Return the sum of x over the rows of each group, float64, shape (n_groups,)."""
+    return np.bincount(group, weights=x, minlength=n_groups).astype(np.float64)
+
+
+def add_up(counts: Iterable[tuple[npt.NDArray[Any], ...]]) -> tuple[npt.NDArray[Any], ...]:
+    """Return the sums of the counts of several parts of a log, added in their order."""
+    return reduce(lambda so_far, more: tuple(map(np.add, so_far, more)), counts)
+
+
+def count_by_user(joins: JoinLog, group: Mask) -> Int64:
+    """Return how many of some groups each user joined, int64, shape (n_users,).
+
+    ``group``: bool, shape (n_groups,). It looks for the users of the few joins there are.
+    """
+    row = np.flatnonzero(np.take(group, joins.group))
+    user = np.searchsorted(joins.offsets, row, side="right") - 1
+    return np.bincount(user, minlength=joins.n_users)
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a detector found about every group; each array has shape (n_groups,).
+
+    Parameters
+    ----------
+    p_value
+        One-sided; None for a detector that tests nothing: it ranks, and flags nobody.
+    """
+
+    score: Float64
+    estimate: Float64
+    ci_low: Float64
+    ci_high: Float64
+    n_joiners: Int64
+    n_events: Int64
+    p_value: Float64 | None = None
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def rank(
+        self,
+        measure: Measure,
+        joins: JoinLog,
+        targets: TargetSet,
+        *,
+        min_joiners: int,
+        alpha: float = 0.05,
+        flaggable: Mask | None = None,
+        alias: Int64 | None = None,
+    ) -> Detection:
+        """Rank the candidates with enough joiners and a finite score; flag those with q < alpha.
+
+        Nobody is flagged where the p-values do not hold their level, nor outside of
+        ``flaggable``, shape (n_groups,), where it is given. Groups of one ``alias``, shape
+        (n_groups,), are tested and called together.
+        """
+        candidate = ~targets.mask
+        ranked = candidate & (self.n_joiners >= min_joiners) & np.isfinite(self.score)
+        given = np.full(len(ranked), np.nan) if self.p_value is None else self.p_value
+        p = np.where(ranked, given, np.nan)
+        q = benjamini_hochberg(p, alias)
+        flagged = measure.holds_level & (np.nan_to_num(q, nan=1.0) < alpha)
+        if flaggable is not None:
+            flagged &= flaggable if alias is None else _of_any(flaggable, alias)
+        found = {**vars(self), "p_value": p}
+        rank = rank_groups(self.score, ranked)
+        return Detection(
+            measure, joins.groups, candidate, q_value=q, flagged=flagged, rank=rank, **found
+        )
+
+
+def _of_any(mask: Mask, alias: Int64) -> Mask:
+    """Return whether any group of the same alias is in the mask."""
+    return np.asarray((np.bincount(alias, mask, minlength=len(mask)) > 0)[alias])

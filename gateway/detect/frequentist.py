@@ -6,19 +6,14 @@ import numpy as np
 
 from gateway.arrays import Float64, Int64
 from gateway.config.detectors import FrequentistOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import ratio, shrink_shares
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.score import build_prefixes
 from gateway.targets import TargetSet
-
-__all__ = ["FREQUENTIST", "FrequentistOptions", "detect_frequentist"]
-
 
 FREQUENTIST = Measure(
     detector="frequentist",
@@ -29,9 +24,7 @@ FREQUENTIST = Measure(
         no_effect="expected_share",
     ),
     score=Quantity(
-        "shrunken share",
-        "the same share, shrunken towards that of all groups",
-        unit="share",
+        "shrunken share", "the same share, shrunken towards that of all groups", unit="share"
     ),
     joiners="joiners at risk whose outcome is known",
     events="joiners who join a target later",
@@ -74,10 +67,6 @@ def detect_frequentist(
 
     Parameters
     ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``FrequentistOptions()``.
     horizon
         Ticks within which a target join counts; None for any later one, whatever the
         follow-up.
@@ -121,7 +110,7 @@ def _counts(
 
     They add up over users. Nobody has more joins than there are groups.
     """
-    rows = build_prefixes(joins, targets, horizon=horizon)
+    rows = build_prefixes(joins, targets, horizon=horizon, seed=None)
     user = rows.user()
     m = np.bincount(user[rows.resolved], minlength=rows.n_users)
     going_on = np.bincount(m[user[rows.label == 1]], minlength=joins.n_groups + 1)

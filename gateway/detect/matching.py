@@ -6,26 +6,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import MatchingOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
-from gateway.detect.shrinkage import normal_prior, ratio
-from gateway.detect.significance import binomial_bound
+from gateway.detect.significance import binomial_bound, normal_prior, ratio
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
-
-__all__ = ["MATCHING", "MatchingOptions", "detect_by_matching"]
-
 
 MATCHING = Measure(
     detector="matching",
@@ -82,13 +76,6 @@ def detect_by_matching(
     gateway. Rows of one user appear in several strata, so the p-value is approximate.
 
     Cost: O(joins log joins).
-
-    Parameters
-    ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
-    options
-        Choices; by default ``MatchingOptions()``.
 
     Returns
     -------
@@ -236,7 +223,7 @@ def _tables(scores: Scores, strata: int) -> _Table:
     )  # fmt: skip
 
 
-def _counted(stratum: Int64, group: npt.NDArray[np.int32], shape: tuple[int, int]) -> csr_array:
+def _counted(stratum: Int64, group: Int32, shape: tuple[int, int]) -> csr_array:
     """Count rows by stratum and group."""
     return csr_array((np.ones(len(group)), (stratum, group)), shape=shape)
 
@@ -252,7 +239,7 @@ def _sums(tables: _Table, x: Float64, n_groups: int) -> Float64:
     return np.bincount(tables.group, weights=x, minlength=n_groups).astype(np.float64)
 
 
-def _shrink(difference: Float64, error: Float64, ranked: npt.NDArray[np.bool_]) -> Float64:
+def _shrink(difference: Float64, error: Float64, ranked: Mask) -> Float64:
     """Posterior mean under a normal prior from the ranked groups."""
     mean, spread = normal_prior(difference[ranked], error[ranked])
     with np.errstate(invalid="ignore"):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
-
-__all__ = ["Claim", "Measure", "Quantity", "Unit", "own_measure", "words_of"]
 
 Unit = Literal["", "share", "points"]
 Claim = Literal["association", "change", "trace"]
@@ -83,6 +82,15 @@ class Measure:
     test: str = ""
     holds_level: bool = True
     claims: Claim = "association"
+
+
+LEADING = "spike"
+"""The detector that report and figures are about, where it ran: the note's own."""
+
+
+def leading_first(detectors: Iterable[str]) -> list[str]:
+    """Return the names of detectors once each, the note's own first, the others as they come."""
+    return sorted(dict.fromkeys(detectors), key=lambda name: name != LEADING)
 
 
 def words_of(detector: str) -> str:

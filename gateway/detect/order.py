@@ -5,19 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import OrderOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group, sum_by_group
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import ratio, shrink_shares
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
-
-__all__ = ["ORDER", "OrderOptions", "detect_order"]
 
 ORDER = Measure(
     detector="order",
@@ -29,9 +25,7 @@ ORDER = Measure(
         no_effect="expected_before",
     ),
     score=Quantity(
-        "shrunken share",
-        "the same share, shrunken towards that of all groups",
-        unit="share",
+        "shrunken share", "the same share, shrunken towards that of all groups", unit="share"
     ),
     joiners="joiners who also join a target, in another tick",
     events="joiners who joined the group before their first target",
@@ -47,9 +41,9 @@ _NEVER = np.iinfo(np.int64).max
 class _Ordered(NamedTuple):
     """Joins of non-target groups by users with a target, tied ones left out."""
 
-    group: npt.NDArray[np.int32]
-    before: npt.NDArray[np.bool_]
-    expected: npt.NDArray[np.float64]
+    group: Int32
+    before: Mask
+    expected: Float64
 
 
 def detect_order(
@@ -75,13 +69,6 @@ def detect_order(
     who did join a target: a group that keeps people away from targets looks like any other.
 
     Cost: O(joins).
-
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``OrderOptions()``.
 
     Returns
     -------
@@ -111,9 +98,7 @@ def detect_order(
     return found.rank(ORDER, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
 
 
-def _counts(
-    joins: JoinLog, targets: TargetSet
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _counts(joins: JoinLog, targets: TargetSet) -> tuple[Int64, Int64, Float64]:
     """Return a_g + b_g, b_g and the expected b_g; they add up over users."""
     rows = _ordered(joins, targets)
     return (

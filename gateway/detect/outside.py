@@ -18,8 +18,6 @@ from gateway.log.messages import did_you_mean, shown
 from gateway.plugins import find_plugin, plugin_names, speaking_of
 from gateway.targets import TargetSet
 
-__all__ = ["OFFERED", "OutsideDetector", "outside_detector"]
-
 OFFERED = frozenset({"scores", "horizon", "seed"})
 """What a detector may ask for by the names of its arguments, beside log and target set."""
 

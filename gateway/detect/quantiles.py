@@ -8,9 +8,6 @@ import numpy.typing as npt
 from gateway.arrays import Float64, Int64
 from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
-__all__ = ["quantiles"]
-
-
 _BINS = 1 << 13
 _CHUNKS = 16
 # Values that tell where most are, and the share of them that may lie beyond on each side.

@@ -6,8 +6,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 
-__all__ = ["count_bins", "pick_bins"]
-
 
 @inner_kernel
 def _bin(x, low, scale, bins):  # type: ignore[no-untyped-def]

@@ -6,44 +6,38 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import logit
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int64, Mask, UInt8
 from gateway.config.detectors import SpikeOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
-from gateway.detect.shrinkage import ratio, shrink_shares, tells_nothing
-from gateway.detect.significance import binomial_bound, clopper_pearson
+from gateway.detect.significance import (
+    binomial_bound,
+    clopper_pearson,
+    ratio,
+    shrink_shares,
+    tells_nothing,
+)
 from gateway.detect.spike_kernels import (
     COLUMNS,
     DECILES,
     add_by_group,
     add_shift,
     add_tables,
+    mark_spikes,
     own_history_z,
     place_in_cells,
     standardise,
     sum_by_fold,
 )
 from gateway.log.join_log import JoinLog
+from gateway.log.work import room
 from gateway.score import Scores
 from gateway.score.prefixes import POSITION_EDGES
 from gateway.targets import TargetSet
-
-__all__ = [
-    "SPIKE",
-    "Rule",
-    "SpikeOptions",
-    "chunk_count",
-    "detect_spikes",
-    "find_spikes",
-    "standardised_jumps",
-    "standardised_spikes",
-]  # fmt: skip
 
 Rule = Literal["absolute", "log_odds", "own_history", "standardised"]
 
@@ -76,11 +70,7 @@ _CLIP = 1e-12
 
 
 def detect_spikes(
-    joins: JoinLog,
-    targets: TargetSet,
-    scores: Scores,
-    *,
-    options: SpikeOptions | None = None,
+    joins: JoinLog, targets: TargetSet, scores: Scores, *, options: SpikeOptions | None = None
 ) -> Detection:
     r"""Rank groups by the shrunken share of their joiners whose probability spikes.
 
@@ -114,13 +104,6 @@ def detect_spikes(
     it changes the user. In the logistic scorer the jump of the raw log-odds is the group's
     weight over the spread of the history, the same for all its joiners in a fold who joined at
     a like place.
-
-    Parameters
-    ----------
-    joins, targets, scores
-        The log, the target set, and scores of that log for that set.
-    options
-        Choices; by default ``SpikeOptions()``.
 
     Returns
     -------
@@ -247,17 +230,10 @@ _MOST_CHUNKS = 16
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Cells c = position bin x decile of the probability before.
+    """Cells c = position bin x decile of the probability before."""
 
-    Parameters
-    ----------
-    cell
-        uint8, shape (n_rows,).
-    mean, sd
-        Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
-    """
-
-    cell: npt.NDArray[np.uint8]
+    cell: UInt8  # shape (n_rows,)
+    # Of the jumps D in each cell; sd is zero where they differ by no more than rounding.
     mean: Float64
     sd: Float64
 
@@ -277,10 +253,9 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
         return np.zeros(0, bool)
     z = standardised_jumps(scores)
     least = float(quantiles(z, quantile)[0]) - _ROUNDING
-    found = np.empty(len(z), bool)
-    for rows, part in scores.parts():
-        rises = (z[rows] > _ROUNDING) & (part.after > part.before)
-        np.logical_and(z[rows] >= least, rises, out=found[rows])
+    found = room("spike", np.bool_, len(z))
+    bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
+    mark_spikes(bounds, z, scores.before, scores.after, least, _ROUNDING, found)
     return found
 
 
@@ -293,7 +268,7 @@ def standardised_jumps(scores: Scores) -> Float64:
     mean(z | g) - mean(z | g, fold): users with the same history get the same z.
     """
     cells, rows = _place(scores), scores.prefixes
-    z = np.empty(len(cells.cell))
+    z = room("z", np.float64, len(cells.cell))
     bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
     standardise(bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd, z)
     total = np.zeros((int(scores.fold.max()) + 1, rows.n_groups))
@@ -317,7 +292,7 @@ def _place(scores: Scores) -> _Cells:
     first = (np.searchsorted(POSITION_EDGES, blocks, side="right") * width).astype(np.uint8)
     shape = chunk_count(n), (len(POSITION_EDGES) + 1) * width
     users = np.linspace(0, rows.n_users, shape[0] + 1).astype(np.int64)
-    cell = np.empty(n, np.uint8)
+    cell = room("cell", np.uint8, n)
     count, mean, spread = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     place_in_cells(
         users, rows.offsets, rows.starts_block, scores.before, scores.after, first, cuts, cell,

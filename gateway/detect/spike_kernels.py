@@ -6,9 +6,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange, prefetch
 
-__all__ = ["COLUMNS", "DECILES", "add_by_group", "add_shift", "add_tables", "own_history_z",
-           "place_in_cells", "standardise", "sum_by_fold"]  # fmt: skip
-
 # Columns of a group's row in ``add_by_group``: joiners, spikes, resolved, outcomes; jumps,
 # expectation, variance; and one that makes a row as long as a line of the cache.
 COLUMNS = 8
@@ -200,6 +197,20 @@ def standardise(bounds, cell, before, after, mean, sd, z):  # type: ignore[no-un
 
 
 @inner_kernel
+def _mark(z, before, after, least, rounding, found):  # type: ignore[no-untyped-def]
+    for i in range(len(z)):
+        found[i] = (z[i] >= least) & (z[i] > rounding) & (after[i] > before[i])
+
+
+@parallel_kernel
+def mark_spikes(bounds, z, before, after, least, rounding, found):  # type: ignore[no-untyped-def]
+    """Fill which rows rise, by a z above ``rounding`` and not below ``least``."""
+    for c in prange(len(bounds) - 1):
+        first, end = bounds[c], bounds[c + 1]
+        _mark(z[first:end], before[first:end], after[first:end], least, rounding, found[first:end])
+
+
+@inner_kernel
 def _sum_fold(k, offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
     for u in range(len(fold)):
         if fold[u] == k:
@@ -212,7 +223,7 @@ def _sum_fold(k, offsets, fold, group, z, total, count):  # type: ignore[no-unty
 def sum_by_fold(offsets, fold, group, z, total, count):  # type: ignore[no-untyped-def]
     """Add up z and rows by group, fold by fold."""
     for k in prange(len(total)):
-        _sum_fold(k, offsets, fold, group, z, total[k], count[k])
+        _sum_fold(np.int64(k), offsets, fold, group, z, total[k], count[k])
 
 
 @inner_kernel

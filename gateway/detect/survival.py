@@ -8,11 +8,9 @@ import numpy as np
 
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import SurvivalOptions
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.shrinkage import gamma_prior, ratio
-from gateway.detect.significance import binomial_bound, garwood
+from gateway.detect.significance import binomial_bound, gamma_prior, garwood, ratio
 from gateway.detect.survival_kernels import (
     add_memberships,
     add_squares,
@@ -22,8 +20,6 @@ from gateway.detect.survival_kernels import (
 )
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
-
-__all__ = ["SURVIVAL", "Clock", "SurvivalOptions", "detect_survival"]
 
 Clock = Literal["calendar", "tenure"]
 
@@ -104,13 +100,6 @@ def detect_survival(
     independent of the outcome.
 
     Cost: O(joins), single-threaded, 8 bytes a join.
-
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``SurvivalOptions()``.
 
     Returns
     -------

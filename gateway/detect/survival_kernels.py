@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from gateway._numba import kernel, part_kernel
 
-__all__ = ["add_memberships", "add_squares", "deal_out", "find_spans", "rank_ticks"]
-
 
 @kernel
 def find_spans(  # type: ignore[no-untyped-def]

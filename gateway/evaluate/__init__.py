@@ -22,9 +22,9 @@ from gateway.evaluate.ranking import (
     recall_at,
     share_at,
     spearman_among,
-    table_of,
 )
 from gateway.evaluate.replicates import mean_interval, summarise_replicates
+from gateway.tabular import table_of
 
 __all__ = [
     "EVALUATION_SCHEMA",

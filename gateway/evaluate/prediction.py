@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import norm, rankdata
 
@@ -18,6 +17,7 @@ from gateway.errors import LogError
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.score import Scores, score_joins
+from gateway.tabular import schema_of
 from gateway.targets import TargetSet, check_learnable
 
 __all__ = [
@@ -36,18 +36,9 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {
 }
 """Ranges of AUC that the note's descendant reports for its two families of definitions."""
 
-PREDICTION_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("feature", pa.string()),
-        ("auc", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-        ("n_users", pa.int64()),
-        ("n_later", pa.int64()),
-        ("published_low", pa.float64()),
-        ("published_high", pa.float64()),
-    ]
+PREDICTION_SCHEMA = schema_of(
+    "detector string, feature string, auc float64, ci_low float64, ci_high float64, "
+    "n_users int64, n_later int64, published_low float64, published_high float64"
 )
 
 
@@ -229,7 +220,7 @@ def _last_probability(scores: Scores) -> Float64:
 
 
 def auc_with_interval(
-    score: Float64, outcome: npt.NDArray[np.bool_], *, level: float = 0.95
+    score: Float64, outcome: Mask, *, level: float = 0.95
 ) -> tuple[float, float, float]:
     """Return AUC and interval, NaN where an outcome is missing; equal scores count half.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import false_discovery_control, norm
 
-from gateway.arrays import Float64, Mask
+from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
 from gateway.randomness import Purpose, generator
+from gateway.tabular import schema_of, table_of
 
 __all__ = [
     "EVALUATION_SCHEMA",
@@ -31,16 +31,13 @@ __all__ = [
     "recall_at",
     "share_among",
     "share_at",
-    "table_of",
 ]
 
 # A metric as a function of which groups there are: positions, repeated in a bootstrap.
-Measure = Callable[[npt.NDArray[np.int64]], float]
+Measure = Callable[[Int64], float]
 
 
-def average_precision(
-    score: Float64, relevant: Mask, weight: npt.NDArray[np.int64] | None = None
-) -> float:
+def average_precision(score: Float64, relevant: Mask, weight: Int64 | None = None) -> float:
     """Return average precision, equal scores taken together; NaN if nothing is relevant.
 
     Without weights scikit-learn's definition: the mean over relevant groups of the
@@ -127,12 +124,7 @@ def _mean_ranks(x: Float64) -> Float64:
 
 
 def bootstrap_interval(
-    measure: Measure,
-    n: int,
-    *,
-    rng: np.random.Generator,
-    draws: int = 500,
-    level: float = 0.95,
+    measure: Measure, n: int, *, rng: np.random.Generator, draws: int = 500, level: float = 0.95
 ) -> tuple[float, float]:
     """Return a percentile interval of ``measure`` over resampled groups.
 
@@ -148,15 +140,8 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-EVALUATION_SCHEMA = pa.schema(
-    [
-        ("detector", pa.string()),
-        ("truth", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("ci_low", pa.float64()),
-        ("ci_high", pa.float64()),
-    ]
+EVALUATION_SCHEMA = schema_of(
+    "detector string, truth string, metric string, value float64, ci_low float64, ci_high float64"
 )
 GATEWAY_ROLES = ("influence", "inviter", "recommender")
 TOPS = (50, 100)
@@ -167,7 +152,7 @@ NOMINAL = (5, 10, 20)
 def evaluate_planted(
     detection: Detection,
     role: npt.NDArray[np.str_],
-    strength: npt.NDArray[np.float64],
+    strength: Float64,
     *,
     seed: int,
     draws: int = 500,
@@ -209,16 +194,6 @@ def evaluation_table(rows: Iterable[tuple[str, str, str, float, float, float]]) 
     return table_of(EVALUATION_SCHEMA, zip(*rows, strict=True))
 
 
-def table_of(schema: pa.Schema, columns: Iterable[Any]) -> pa.Table:
-    """Return columns as a table of a schema; NaN becomes null."""
-    arrays = [
-        column if isinstance(column, pa.ChunkedArray)
-        else pa.array(column, field.type, from_pandas=True)
-        for column, field in zip(columns, schema, strict=True)
-    ]  # fmt: skip
-    return pa.table(arrays, schema=schema)
-
-
 def by_rank(detection: Detection, at: Mask) -> tuple[Float64, Mask]:
     """Scores that order groups as their ranks do, unranked ones last, and who is ranked."""
     ranked = detection.rank != UNRANKED
@@ -239,11 +214,7 @@ def measured(
 
 
 def _role_measures(
-    score: npt.NDArray[np.float64],
-    role: npt.NDArray[np.str_],
-    strength: npt.NDArray[np.float64],
-    flagged: npt.NDArray[np.bool_],
-    ranked: npt.NDArray[np.bool_],
+    score: Float64, role: npt.NDArray[np.str_], strength: Float64, flagged: Mask, ranked: Mask
 ) -> dict[str, Measure]:
     """Every metric as a function of which groups there are."""
     gateway = np.isin(role, GATEWAY_ROLES)
@@ -260,12 +231,12 @@ def _role_measures(
     measures["spearman_strength"] = lambda i: spearman_among(
         score[i], strength[i], (gateway & ranked)[i]
     )
-    measures["n_flagged"] = lambda i: float(np.count_nonzero(flagged[i]))
+    measures["n_flagged"] = _count(flagged)
     measures["precision_flagged"] = lambda i: share_among(gateway[i], flagged[i])
     return measures
 
 
-def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> dict[str, Measure]:
+def _error_rates(q: Float64, gateway: Mask) -> dict[str, Measure]:
     """Calls at each nominal rate, and the share of them that is false."""
     measures: dict[str, Measure] = {}
     if np.isnan(q).all():
@@ -277,11 +248,11 @@ def _error_rates(q: npt.NDArray[np.float64], gateway: npt.NDArray[np.bool_]) -> 
     return measures
 
 
-def _count(member: npt.NDArray[np.bool_]) -> Measure:
+def _count(member: Mask) -> Measure:
     return lambda i: float(np.count_nonzero(member[i]))
 
 
-def _false_share(called: npt.NDArray[np.bool_], gateway: npt.NDArray[np.bool_]) -> Measure:
+def _false_share(called: Mask, gateway: Mask) -> Measure:
     """False-discovery proportion (Benjamini, Hochberg 1995): 0 where nothing is called."""
     return lambda i: 1 - share_among(gateway[i], called[i]) if called[i].any() else 0.0
 
@@ -374,7 +345,7 @@ def _effect_measures(
         "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),
         "spearman_clear": lambda i: spearman_among(score[i], effect[i], (ranked & clear)[i]),
         "precision_flagged": lambda i: share_among(clear[i], flagged[i]),
-        "n_clear": lambda i: float(np.count_nonzero(clear[i])),
+        "n_clear": _count(clear),
     }
     for k in TOPS:
         measures[f"precision_at_{k}"] = at_top(precision_at, score, clear, k)

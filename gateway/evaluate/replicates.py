@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.stats import binomtest, t
 
+from gateway.arrays import Float64
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate.ranking import EVALUATION_SCHEMA
 
@@ -20,7 +20,7 @@ BINARY = "false_share"
 
 
 def mean_interval(
-    values: npt.NDArray[np.float64], *, binary: bool = False, level: float = 0.95
+    values: Float64, *, binary: bool = False, level: float = 0.95
 ) -> tuple[float, float, float]:
     """Return the mean over independent worlds and its interval; NaN values are left out.
 

@@ -33,31 +33,15 @@ __all__ = ["FIGURES", "StoredFigure", "csv_bytes", "figure", "render"]
 
 @dataclass(frozen=True)
 class StoredFigure:
-    """A figure that reads stored tables: its module, loaded at first use.
+    """A figure that reads stored tables: its module, loaded at first use."""
 
-    Parameters
-    ----------
-    NAME
-        Stem of the figure's files, and end of the names of its functions.
-    module
-        Where these lie, below ``gateway.figures``.
-    ranks
-        Whether ``top`` says how many groups it shows.
-    measures
-        Whether ``metric`` says which measure of a sweep it shows.
-    """
-
-    NAME: str
-    module: str
-    ranks: bool = False
-    measures: bool = False
+    NAME: str  # stem of the figure's files, and end of the names of its functions
+    module: str  # where these lie, below ``gateway.figures``
+    ranks: bool = False  # whether ``top`` says how many groups it shows
+    measures: bool = False  # whether ``metric`` says which measure of a sweep it shows
 
     def plotted(
-        self,
-        tables: Mapping[str, pa.Table],
-        *,
-        top: int | None = None,
-        metric: str | None = None,
+        self, tables: Mapping[str, pa.Table], *, top: int | None = None, metric: str | None = None
     ) -> pa.Table | None:
         """Return exactly what is drawn, or None where the result lacks what it needs.
 
@@ -111,7 +95,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("top_gateways", "top_gateways", ranks=True),
     StoredFigure("funnel", "top_gateways"),
     StoredFigure("precision_recall", "accuracy"),
-    StoredFigure("benchmark", "across_worlds"),
+    StoredFigure("benchmark", "sweeps"),
     StoredFigure("direct_effects", "causal_effects"),
     StoredFigure("interventions", "causal_effects"),
     StoredFigure("dose_response", "causal_effects"),

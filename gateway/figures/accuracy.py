@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator
 
-from gateway.figures.selection import constant, detected_groups, detectors, first, floats, metric
-from gateway.figures.style import (
-    BLUE,
-    COLUMN,
-    FAINT,
-    INK,
-    MUTED,
-    PAPER,
-    RULE,
-    AnyFigure,
-    count_axis,
-    log_axis,
-    role,
-    styled,
+from gateway.arrays import Float64
+from gateway.figures import style
+from gateway.figures.selection import (
+    Tables,
+    constant,
+    detected_groups,
+    detectors,
+    first,
+    floats,
+    metric,
+    ordered,
+    values,
+    where,
 )
-from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
-
-__all__ = [
-    "caption_precision_recall",
-    "caption_reliability",
-    "draw_precision_recall",
-    "draw_reliability",
-    "plotted_precision_recall",
-    "plotted_reliability",
-]
 
 _MARKED = (50, 100)
 """Lengths of the list that are marked on the curve."""
@@ -46,7 +34,7 @@ _PLANTED = {"influence", "recommender", "inviter"}
 """Roles that are gateways, each named after its mechanism."""
 
 
-def plotted_precision_recall(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_precision_recall(tables: Tables) -> pa.Table | None:
     """Return precision and recall down every detector's ranking, or None without gateways.
 
     The detector that the report is about comes first. ``last_rank`` is the rank at which
@@ -59,7 +47,7 @@ def plotted_precision_recall(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return pa.concat_tables(found) if found else None
 
 
-def _curve(tables: Mapping[str, pa.Table], detector: str) -> pa.Table | None:
+def _curve(tables: Tables, detector: str) -> pa.Table | None:
     groups = detected_groups(tables, detector)
     if groups is None or not _PLANTED & set(groups["role"].to_pylist()):
         return None
@@ -71,25 +59,13 @@ def _curve(tables: Mapping[str, pa.Table], detector: str) -> pa.Table | None:
 
     precision, recall, threshold = precision_recall_curve(planted, -rank)
     ends = np.append(-threshold, 0.0)
-    data = pa.table(
-        {
-            "recall": recall,
-            "precision": precision,
-            "last_rank": pa.array(ends.astype(np.int64), pa.int32(), mask=ends >= last),
-        }
-    )
-    return constant(_with_numbers(data, tables, planted, detector), "detector", detector)
-
-
-def _with_numbers(
-    data: pa.Table,
-    tables: Mapping[str, pa.Table],
-    planted: npt.NDArray[np.bool_],
-    detector: str,
-) -> pa.Table:
+    data = pa.table({
+        "recall": recall, "precision": precision,
+        "last_rank": pa.array(ends.astype(np.int64), pa.int32(), mask=ends >= last),
+    })  # fmt: skip
     value, low, high = metric(tables, "average_precision", detector=detector)
     homophily, _, _ = metric(tables, "share_homophily_at_50", detector=detector)
-    numbers = {
+    numbers: dict[str, float | str] = {
         "n_groups": float(planted.size),
         "n_planted": float(planted.sum()),
         "base_rate": float(planted.mean()),
@@ -97,27 +73,28 @@ def _with_numbers(
         "ci_low": low,
         "ci_high": high,
         "share_homophily_at_50": homophily,
+        "detector": detector,
     }
     for name, number in numbers.items():
         data = constant(data, name, number)
     return data
 
 
-@styled
-def draw_precision_recall(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_precision_recall(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw each detector's steps, the line of a blind ranking, and the numbers beside them."""
-    figure = new_figure(COLUMN, 2.7, ax)
+    figure = style.figure(style.COLUMN, 2.7, ax)
     axes = figure.subplots()
     leader, *others = _by_detector(data)
     for place, other in enumerate(others):
-        colour, style = _OTHERS[place % len(_OTHERS)]
-        axes.plot(*_steps(other), color=colour, ls=style, lw=0.9, drawstyle="steps-post")
-    axes.plot(*_steps(leader), color=role("influence").color, drawstyle="steps-post")
+        colour, line = _OTHERS[place % len(_OTHERS)]
+        axes.plot(*_steps(other), color=colour, ls=line, lw=0.9, drawstyle="steps-post")
+    axes.plot(*_steps(leader), color=style.role("influence").color, drawstyle="steps-post")
     axes.set(xlim=(0.0, 1.02), ylim=(0.0, 1.04))
     axes.set_xlabel("recall (share of planted gateways found)")
     axes.set_ylabel("precision (share of list that is planted)")
-    axes.grid(color=RULE)
-    axes.axhline(first(data, "base_rate"), color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    axes.grid(color=style.RULE)
+    axes.axhline(first(data, "base_rate"), color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
     if others:
         _name_detectors(figure, axes, [leader, *others])
     else:
@@ -126,23 +103,23 @@ def draw_precision_recall(data: pa.Table, *, ax: Axes | None = None) -> AnyFigur
     return figure
 
 
-_OTHERS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, INK, MUTED, FAINT)]
+_SHADES = (style.BLUE, style.INK, style.MUTED, style.FAINT)
+_OTHERS = [(colour, line) for line in ("-", "--", ":") for colour in _SHADES]
 """Looks of the curves beside the first."""
 
 
 def _by_detector(data: pa.Table) -> list[pa.Table]:
-    names = dict.fromkeys(data["detector"].to_pylist())
-    return [data.filter(pc.equal(data["detector"], name)) for name in names]
+    return [where(data, detector=name) for name in values(data, "detector")]
 
 
-def _steps(data: pa.Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _steps(data: pa.Table) -> tuple[Float64, Float64]:
     """Recall and precision of a curve; before the first hit there is none worth a line."""
     recall, precision = floats(data, "recall"), floats(data, "precision")
     found = recall > 0.0
     return np.append(recall[found], 0.0), np.append(precision[found], precision[found][-1])
 
 
-def _name_detectors(figure: AnyFigure, axes: Axes, curves: Sequence[pa.Table]) -> None:
+def _name_detectors(figure: style.AnyFigure, axes: Axes, curves: Sequence[pa.Table]) -> None:
     """Name the curves below the axes, each with its average precision."""
     lines = axes.get_lines()
     drawn = [lines[len(curves) - 1], *lines[: len(curves) - 1]]
@@ -200,7 +177,7 @@ def _mark_lengths(axes: Axes, data: pa.Table) -> None:
             continue
         at = int(np.argmax(within))
         x, y = first(data.slice(at), "recall"), first(data.slice(at), "precision")
-        axes.plot(x, y, marker="s", ms=3.4, color=INK, mec=PAPER, mew=0.6, zorder=3)
+        axes.plot(x, y, marker="s", ms=3.4, color=style.INK, mec=style.PAPER, mew=0.6, zorder=3)
         axes.annotate(f"top {length}", (x, y), (3, 5), textcoords="offset points", fontsize=6)
 
 
@@ -224,19 +201,19 @@ def _write_numbers(axes: Axes, data: pa.Table) -> None:
 _BINS = ("bin", "n", "predicted", "observed", "ci_low", "ci_high")
 
 
-def plotted_reliability(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_reliability(tables: Tables) -> pa.Table | None:
     """Return the bins that hold predictions, or None without any."""
     bins = tables.get("reliability")
     if bins is None:
         return None
     filled = bins.filter(pc.greater(bins["n"], 0)).select(_BINS)
-    return filled.sort_by([("bin", "ascending")]) if filled.num_rows else None
+    return ordered(filled, "bin") if filled.num_rows else None
 
 
-@styled
-def draw_reliability(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_reliability(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw observed against predicted, and under it how many predictions each bin holds."""
-    figure = new_figure(COLUMN, 3.5, ax)
+    figure = style.figure(style.COLUMN, 3.5, ax)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4.0, 1.0))
     _draw_bins(upper, data)
     _draw_counts(lower, data)
@@ -279,26 +256,17 @@ def _draw_bins(axes: Axes, data: pa.Table) -> None:
         bottom, top = 0.6 * float(np.nanmin([x, low])), 1.5 * top
         axes.set(xscale="log", yscale="log")
         for axis in (axes.xaxis, axes.yaxis):
-            log_axis(axis, (1.0, 2.0, 5.0) if top < 60 * bottom else (1.0, 3.0))
-    axes.plot([bottom, top], [bottom, top], color=MUTED, ls="--", lw=0.8, zorder=1.5)
-    axes.vlines(x, low, high, color=BLUE, lw=1.0)
-    axes.plot(x, y, ls="none", marker="o", color=BLUE, ms=3.6)
+            style.log_axis(axis, (1.0, 2.0, 5.0) if top < 60 * bottom else (1.0, 3.0))
+    axes.plot([bottom, top], [bottom, top], color=style.MUTED, ls="--", lw=0.8, zorder=1.5)
+    axes.vlines(x, low, high, color=style.BLUE, lw=1.0)
+    axes.plot(x, y, ls="none", marker="o", color=style.BLUE, ms=3.6)
     axes.set(xlim=(bottom, top), ylim=(bottom, top))
     axes.set_ylabel("observed share (%)")
-    axes.grid(color=RULE)
-    _name_diagonal(axes)
-
-
-def _name_diagonal(axes: Axes) -> None:
+    axes.grid(color=style.RULE)
     axes.text(
-        0.03,
-        0.97,
-        "dashed: perfect calibration",
-        transform=axes.transAxes,
-        va="top",
-        color=MUTED,
-        bbox={"boxstyle": "square,pad=0.15", "fc": PAPER, "ec": "none"},
-    )
+        0.03, 0.97, "dashed: perfect calibration", transform=axes.transAxes, va="top",
+        color=style.MUTED, bbox={"boxstyle": "square,pad=0.15", "fc": style.PAPER, "ec": "none"},
+    )  # fmt: skip
 
 
 def _draw_counts(axes: Axes, data: pa.Table) -> None:
@@ -309,8 +277,8 @@ def _draw_counts(axes: Axes, data: pa.Table) -> None:
         axes.yaxis.set_major_locator(LogLocator(numticks=4))
         axes.yaxis.set_minor_locator(NullLocator())
     floor = 0.5 * n.min() if is_skewed else 0.0
-    axes.vlines(x, floor, n, color=MUTED, lw=2.4)
+    axes.vlines(x, floor, n, color=style.MUTED, lw=2.4)
     axes.set_ylim(floor, n.max() * (2.0 if is_skewed else 1.1))
-    count_axis(axes.yaxis)
+    style.count_axis(axes.yaxis)
     axes.set_ylabel("predictions")
-    axes.grid(axis="y", color=RULE)
+    axes.grid(axis="y", color=style.RULE)

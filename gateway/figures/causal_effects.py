@@ -20,7 +20,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
@@ -28,37 +27,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from gateway.arrays import Float64
+from gateway.detect.measure import LEADING
+from gateway.figures import style
 from gateway.figures.labels import label
-from gateway.figures.selection import DETECTOR, floats
-from gateway.figures.style import (
-    BLUE,
-    COLUMN,
-    FAINT,
-    INK,
-    MUTED,
-    PAGE,
-    PAPER,
-    RULE,
-    AnyFigure,
-    count_axis,
-    panels,
-    role,
-    styled,
-)
-from gateway.figures.style import figure as new_figure
+from gateway.figures.selection import Tables, floats, ordered, values, where
 from gateway.wording import count, counted, listed, percent
-
-__all__ = [
-    "caption_direct_effects",
-    "caption_dose_response",
-    "caption_interventions",
-    "draw_direct_effects",
-    "draw_dose_response",
-    "draw_interventions",
-    "plotted_direct_effects",
-    "plotted_dose_response",
-    "plotted_interventions",
-]
 
 _FEWEST_JOINS = 20
 """A mean over fewer replays is mostly noise; such groups count in the role's mean alone."""
@@ -75,7 +49,7 @@ _ROLES = (
 _GOLDEN = 0.6180339887
 
 
-def plotted_direct_effects(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_direct_effects(tables: Tables) -> pa.Table | None:
     """Return groups with role and direct effect, each with its role's mean; None without truth.
 
     The role's mean is over joins; its standard error adds up those of the groups.
@@ -85,7 +59,7 @@ def plotted_direct_effects(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     truth, groups = tables["truth"], tables["groups"].select(["group", "role"])
     rows = truth.filter(pc.is_valid(truth["direct_effect"])).join(groups, "group")
     rows = rows.filter(pc.is_in(rows["role"], pa.array(_ROLES)))
-    rows = rows.sort_by([("role", "ascending"), ("group", "ascending")])
+    rows = ordered(rows, "role", "group")
     if rows.num_rows == 0:
         return None
     means = {name: _role_mean(rows, name) for name in set(rows["role"].to_pylist())}
@@ -97,43 +71,40 @@ def plotted_direct_effects(tables: Mapping[str, pa.Table]) -> pa.Table | None:
 
 
 def _role_mean(rows: pa.Table, name: str) -> tuple[float, float]:
-    mine = rows.filter(pc.equal(rows["role"], name))
+    mine = where(rows, role=name)
     n, effect = floats(mine, "n_joins"), floats(mine, "direct_effect")
     error = np.nan_to_num(floats(mine, "direct_se"))
     return float((n * effect).sum() / n.sum()), float(np.sqrt(((n * error) ** 2).sum()) / n.sum())
 
 
-@styled
-def draw_direct_effects(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_direct_effects(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a row of dots for each role, its mean and interval on top."""
     present = set(data["role"].to_pylist())
     roles = [name for name in _ROLES if name in present]
-    figure = new_figure(COLUMN, 0.75 + 0.36 * len(roles), ax)
+    figure = style.figure(style.COLUMN, 0.75 + 0.36 * len(roles), ax)
     axes = figure.subplots()
     for place, name in enumerate(roles):
-        _draw_role(axes, data.filter(pc.equal(data["role"], name)), name, -place)
-    axes.axvline(0.0, color=MUTED, lw=0.8, zorder=0.5)
-    axes.set_yticks([-place for place in range(len(roles))], [role(name).label for name in roles])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(-len(roles) + 0.45, 0.55)
+        _draw_role(axes, where(data, role=name), name, -place)
+    axes.axvline(0.0, color=style.MUTED, lw=0.8, zorder=0.5)
+    style.name_rows(axes, [style.role(name).label for name in roles])
     axes.set_xlabel("target joins caused per 100 joins")
-    axes.grid(axis="x", color=RULE)
     return figure
 
 
 def _draw_role(axes: Axes, rows: pa.Table, name: str, place: int) -> None:
     seen = rows.filter(pc.greater_equal(rows["n_joins"], _FEWEST_JOINS))
-    x, look = 100.0 * floats(seen, "direct_effect"), role(name)
+    x, look = 100.0 * floats(seen, "direct_effect"), style.role(name)
     axes.plot(
         x, place + _spread(len(x)), ls="none", marker=look.marker, ms=2.6, mew=0.0,
         color=look.color, alpha=0.55, rasterized=len(x) > 500,
     )  # fmt: skip
     mean, error = (100.0 * rows[key][0].as_py() for key in ("role_mean", "role_se"))
-    axes.hlines(place, mean - 1.96 * error, mean + 1.96 * error, color=INK, lw=1.6, zorder=3)
-    axes.plot([mean], [place], marker="|", ms=9.0, mew=1.6, color=INK, zorder=3)
+    axes.hlines(place, mean - 1.96 * error, mean + 1.96 * error, color=style.INK, lw=1.6, zorder=3)
+    axes.plot([mean], [place], marker="|", ms=9.0, mew=1.6, color=style.INK, zorder=3)
 
 
-def _spread(n: int) -> npt.NDArray[np.float64]:
+def _spread(n: int) -> Float64:
     """Vertical places that keep dots apart, the same every time."""
     return np.asarray(((np.arange(n) * _GOLDEN) % 1.0 - 0.5) * 0.6, np.float64)
 
@@ -154,15 +125,15 @@ _MOST = 24
 """Arms of the most effect that are drawn; the stored table has all."""
 # Fill and hatching of each mechanism: told apart in grey as well.
 _MECHANISMS: Mapping[str, tuple[str, str]] = {
-    "recommendation": (BLUE, ""),
+    "recommendation": (style.BLUE, ""),
     "friends": ("#E69F00", "////"),
     "invitation": ("#009E73", "...."),
-    "intent": (FAINT, ""),
+    "intent": (style.FAINT, ""),
 }
 _MEASURES = ("averted", "benign_lost")
 
 
-def plotted_interventions(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_interventions(tables: Tables) -> pa.Table | None:
     """Return a row for each arm, most target joins averted first; None without arms.
 
     ``change_<mechanism>`` is the change of target joins by the mechanism that brought them:
@@ -194,38 +165,33 @@ def _change(sources: pa.Table, mechanism: str, arms: Sequence[str]) -> list[int]
     return [total[arm] for arm in arms]
 
 
-@styled
-def draw_interventions(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_interventions(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw three panels with a row for each arm."""
     n = data.num_rows
-    figure = new_figure(PAGE, 1.15 + 0.26 * n, ax)
+    figure = style.figure(style.PAGE, 1.15 + 0.26 * n, ax)
     axes = figure.subplots(1, 3, sharey=True)
     place = -np.arange(n, dtype=np.float64)
     _draw_estimates(axes[0], data, "averted", place, "target joins averted")
     _draw_estimates(axes[1], data, "benign_lost", place, "benign joins lost")
     _draw_changes(axes[2], data, place)
     names = [label(arm, limit=30) for arm in data["arm"].to_pylist()]
-    axes[0].set_yticks(place, names)
-    axes[0].set_ylim(-n + 0.45, 0.55)
     for panel in axes:
-        panel.tick_params(axis="y", length=0)
-        panel.axvline(0.0, color=MUTED, lw=0.8, zorder=0.5)
-        panel.grid(axis="x", color=RULE)
+        style.name_rows(panel, names)
+        panel.axvline(0.0, color=style.MUTED, lw=0.8, zorder=0.5)
         panel.locator_params(axis="x", nbins=5)
     figure.legend(handles=_mechanism_keys(), loc="outside lower center", ncols=4)
     return figure
 
 
-def _draw_estimates(
-    axes: Axes, data: pa.Table, name: str, place: npt.NDArray[np.float64], title: str
-) -> None:
+def _draw_estimates(axes: Axes, data: pa.Table, name: str, place: Float64, title: str) -> None:
     low, high = floats(data, f"{name}_low"), floats(data, f"{name}_high")
-    axes.hlines(place, low, high, color=INK, lw=1.4, zorder=2)
-    axes.plot(floats(data, name), place, ls="none", marker="o", ms=4.0, color=BLUE, zorder=3)
+    axes.hlines(place, low, high, color=style.INK, lw=1.4, zorder=2)
+    axes.plot(floats(data, name), place, ls="none", marker="o", ms=4.0, color=style.BLUE, zorder=3)
     axes.set_xlabel(title)
 
 
-def _draw_changes(axes: Axes, data: pa.Table, place: npt.NDArray[np.float64]) -> None:
+def _draw_changes(axes: Axes, data: pa.Table, place: Float64) -> None:
     """Stack what each mechanism lost to the left of zero and what it gained to the right."""
     ends = np.zeros((2, len(place)))
     for mechanism, (color, hatch) in _MECHANISMS.items():
@@ -265,22 +231,19 @@ _QUANTITY = "averted"
 _DOSES = ("intervention", "chosen_by", "n_groups", "quantity", "value", "ci_low", "ci_high")
 _ORACLE = "oracle"
 _NUMBER = re.compile(r"\W*(top )?\d+( groups)?\W*$")
-_LOOKS = ((BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#CC79A7", "v", ":"),
-          ("#E69F00", "P", "-"), (MUTED, "D", "--"))  # fmt: skip
-"""Colour, mark and line of each chooser: told apart in grey by the last two."""
 
 
-def plotted_dose_response(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_dose_response(tables: Tables) -> pa.Table | None:
     """Return the target joins averted by dose; None where no intervention was tried."""
     table = tables["dose_response"] if "dose_response" in tables else _from_arms(tables)
     if table is None:
         return None
-    rows = table.filter(pc.equal(table["quantity"], _QUANTITY)).select(_DOSES)
-    order = [(key, "ascending") for key in ("intervention", "chosen_by", "n_groups")]
-    return rows.sort_by(order).combine_chunks() if rows.num_rows else None
+    rows = where(table, quantity=_QUANTITY).select(_DOSES)
+    order = ("intervention", "chosen_by", "n_groups")
+    return ordered(rows, *order).combine_chunks() if rows.num_rows else None
 
 
-def _from_arms(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def _from_arms(tables: Tables) -> pa.Table | None:
     """Arms of one name but for the number of groups; None where no two are."""
     rows = [] if "interventions" not in tables else tables["interventions"].to_pylist()
     stems = [_NUMBER.sub("", row["arm"]) for row in rows]
@@ -296,20 +259,20 @@ def _from_arms(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return pa.Table.from_pylist(named) if named else None
 
 
-@styled
-def draw_dose_response(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_dose_response(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw one panel per intervention, one line per chooser; all panels share both axes."""
-    names = list(dict.fromkeys(data["intervention"].to_pylist()))
+    names = values(data, "intervention")
     choosers = _choosers(data)
     is_narrow = len(names) == 1
     height = 0.75 + 1.85 * -(-len(names) // 3)
-    figure = new_figure(COLUMN if is_narrow else PAGE, height, ax)
-    grid = panels(
+    figure = style.figure(style.COLUMN if is_narrow else style.PAGE, height, ax)
+    grid = style.panels(
         figure, len(names), most_columns=3,
         x="groups acted on", y="target joins averted",
     )  # fmt: skip
     for axes, name in zip(grid, names, strict=True):
-        _draw_doses(axes, data.filter(pc.equal(data["intervention"], name)), choosers)
+        _draw_doses(axes, where(data, intervention=name), choosers)
         axes.set_title(label(name.replace("_", " "), limit=40), parse_math=False)
     figure.legend(
         handles=[_chooser_key(name, i) for i, name in enumerate(choosers)],
@@ -335,28 +298,26 @@ def _choosers(data: pa.Table) -> list[str]:
     """The oracle first, then the note's method, then by name."""
     return sorted(
         set(data["chosen_by"].to_pylist()),
-        key=lambda name: (not name.startswith(_ORACLE), name != DETECTOR, name),
+        key=lambda name: (not name.startswith(_ORACLE), name != LEADING, name),
     )
 
 
 def _draw_doses(axes: Axes, rows: pa.Table, choosers: list[str]) -> None:
-    axes.axhline(0.0, color=MUTED, lw=0.6, zorder=0.5)
+    axes.axhline(0.0, color=style.MUTED, lw=0.6, zorder=0.5)
     for i, name in enumerate(choosers):
-        mine = rows.filter(pc.equal(rows["chosen_by"], name))
+        mine = where(rows, chosen_by=name)
         color, marker, line = _chooser_look(name, i)
         x, y, low, high = (floats(mine, k) for k in ("n_groups", "value", "ci_low", "ci_high"))
         axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0.0)
-        axes.plot(x, y, color=color, ls=line, marker=marker, ms=3.4, mec=PAPER, mew=0.3)
+        axes.plot(x, y, color=color, ls=line, marker=marker, ms=3.4, mec=style.PAPER, mew=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    count_axis(axes.yaxis)
-    axes.grid(axis="y", color=RULE)
+    style.count_axis(axes.yaxis)
+    axes.grid(axis="y", color=style.RULE)
 
 
 def _chooser_look(name: str, place: int) -> tuple[str, str, str]:
-    return (INK, "o", "-") if name.startswith(_ORACLE) else _LOOKS[place % len(_LOOKS)]
+    return (style.INK, "o", "-") if name.startswith(_ORACLE) else style.curve_look(place)
 
 
 def _chooser_key(name: str, place: int) -> Line2D:
-    color, marker, line = _chooser_look(name, place)
-    text = label(name.replace("_", " "), limit=40)
-    return Line2D([], [], color=color, ls=line, marker=marker, mec=PAPER, ms=4, label=text)
+    return style.curve_key(label(name.replace("_", " "), limit=40), *_chooser_look(name, place))

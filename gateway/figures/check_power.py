@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gateway.check import PLACES
-from gateway.figures.selection import floats
-from gateway.figures.style import BLUE, COLUMN, MUTED, PAGE, PAPER, RULE, AnyFigure, styled
-from gateway.figures.style import figure as new_figure
+from gateway.detect.measure import words_of
+from gateway.figures import style
+from gateway.figures.selection import Tables, floats, ordered, values, where
 from gateway.wording import counted, listed
-
-__all__ = ["caption_check_power", "draw_check_power", "plotted_check_power"]
 
 _METRICS = {"power": "share of planted gateways called", "average_precision": "average precision"}
 _COLUMNS = ("detector", "where", "ratio", "metric", "value", "ci_low", "ci_high", "n")
 _WANTED = 0.8
-_LOOKS = ((BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#CC79A7", "v", ":"),
-          ("#E69F00", "P", "-"), (MUTED, "D", "--"))  # fmt: skip
-"""Colour, mark and line of each detector: told apart in grey by the last two."""
 
 
-def plotted_check_power(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_check_power(tables: Tables) -> pa.Table | None:
     """Return power and average precision by detector, place and ratio; None without a check."""
     if "check" not in tables:
         return None
@@ -36,39 +28,38 @@ def plotted_check_power(tables: Mapping[str, pa.Table]) -> pa.Table | None:
         pc.is_in(table["metric"], value_set=pa.array(list(_METRICS))),
     )
     rows = table.filter(wanted).select(_COLUMNS)
-    order = [(key, "ascending") for key in ("metric", "where", "detector", "ratio")]
-    return rows.sort_by(order).combine_chunks() if rows.num_rows else None
+    order = ("metric", "where", "detector", "ratio")
+    return ordered(rows, *order).combine_chunks() if rows.num_rows else None
 
 
-@styled
-def draw_check_power(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_check_power(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a column of panels for each place, power above average precision."""
-    names = _values(data, "detector")
-    places = [where for where in PLACES if where in _values(data, "where")]
-    metrics = [name for name in _METRICS if name in _values(data, "metric")]
-    figure = new_figure(COLUMN if len(places) == 1 else PAGE, 0.75 + 1.7 * len(metrics), ax)
+    names = values(data, "detector")
+    places = [place for place in PLACES if place in values(data, "where")]
+    metrics = [name for name in _METRICS if name in values(data, "metric")]
+    width = style.COLUMN if len(places) == 1 else style.PAGE
+    figure = style.figure(width, 0.75 + 1.7 * len(metrics), ax)
     grid = figure.subplots(len(metrics), len(places), sharex=True, sharey=True, squeeze=False)
     for row, metric in zip(grid, metrics, strict=True):
-        for axes, where in zip(row, places, strict=True):
-            mine = pc.and_(pc.equal(data["metric"], metric), pc.equal(data["where"], where))
-            _draw_panel(axes, data.filter(mine), names, is_power=metric == "power")
+        for axes, place in zip(row, places, strict=True):
+            mine = where(data, metric=metric, where=place)
+            _draw_panel(axes, mine, names, is_power=metric == "power")
             if metric == metrics[0]:
-                axes.set_title(f"gateways {where}")
+                axes.set_title(f"gateways {place}")
             if metric == metrics[-1]:
                 axes.set_xlabel("planted rate ratio")
         row[0].set_ylabel(_METRICS[metric])
-    figure.legend(
-        handles=[_key(name, i) for i, name in enumerate(names)],
-        loc="outside lower center",
-        ncols=min(len(names), 2 if len(places) == 1 else 4),
-    )
+    keys = [style.curve_key(words_of(name), *style.curve_look(i)) for i, name in enumerate(names)]
+    ncols = min(len(names), 2 if len(places) == 1 else 4)
+    figure.legend(handles=keys, loc="outside lower center", ncols=ncols)
     return figure
 
 
 def caption_check_power(data: pa.Table) -> str:
     """Say what is planted, and what line, bar and dashed line are."""
-    names = listed([name.replace("_", " ") for name in _values(data, "detector")])
-    power = data.filter(pc.equal(data["metric"], "power"))
+    names = listed([words_of(name) for name in values(data, "detector")])
+    power = where(data, metric="power")
     n = counted(int(pc.min(power["n"]).as_py()), "planted group") if power.num_rows else ""
     over = f" Each share is of {n} or more." if n else ""
     return (
@@ -78,31 +69,21 @@ def caption_check_power(data: pa.Table) -> str:
     )
 
 
-def _values(data: pa.Table, name: str) -> list[str]:
-    return list(dict.fromkeys(data[name].to_pylist()))
-
-
 def _draw_panel(axes: Axes, rows: pa.Table, names: list[str], *, is_power: bool) -> None:
     ratios = sorted(set(rows["ratio"].to_pylist()))
     for i, name in enumerate(names):
-        mine = rows.filter(pc.equal(rows["detector"], name))
-        color, marker, line = _LOOKS[i % len(_LOOKS)]
+        mine = where(rows, detector=name)
+        color, marker, line = style.curve_look(i)
         x, y, low, high = (floats(mine, key) for key in ("ratio", "value", "ci_low", "ci_high"))
         # Beside each other, so that no bar hides another.
         x = x * 1.03 ** (i - (len(names) - 1) / 2)
         axes.vlines(x, low, high, color=color, lw=0.8, alpha=0.6)
-        axes.plot(x, y, color=color, ls=line, marker=marker, ms=3.4, mec=PAPER, mew=0.3)
+        axes.plot(x, y, color=color, ls=line, marker=marker, ms=3.4, mec=style.PAPER, mew=0.3)
     if is_power:
-        axes.axhline(_WANTED, color=MUTED, lw=0.7, ls="--", zorder=0.5)
+        axes.axhline(_WANTED, color=style.MUTED, lw=0.7, ls="--", zorder=0.5)
     axes.set_xscale("log")
     axes.set_ylim(-0.03, 1.03)
     axes.xaxis.set_major_locator(FixedLocator(ratios))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.grid(axis="y", color=RULE)
-
-
-def _key(name: str, place: int) -> Line2D:
-    color, marker, line = _LOOKS[place % len(_LOOKS)]
-    text = name.replace("_", " ")
-    return Line2D([], [], color=color, ls=line, marker=marker, mec=PAPER, ms=4, label=text)
+    axes.grid(axis="y", color=style.RULE)

@@ -9,18 +9,16 @@ from functools import cache
 from math import cos, pi, sin
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
+from gateway.arrays import Float64
 from gateway.figures.style import MUTED
 from gateway.wording import printable, shorten
 
-__all__ = ["label", "place"]
-
-Points = npt.NDArray[np.float64]
+Points = Float64
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _NOTHING = "(no name)"
@@ -67,8 +65,6 @@ def label(name: str, *, limit: int = 24) -> str:
 
     Parameters
     ----------
-    name
-        Any text.
     limit
         Most characters of the result, at least 3.
     """

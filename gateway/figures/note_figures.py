@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -11,46 +10,20 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from gateway.figures.selection import FITTED, compared_rows, floats
-from gateway.figures.style import (
-    BLUE,
-    COLUMN,
-    FAINT,
-    INK,
-    MUTED,
-    PAGE,
-    PAPER,
-    RULE,
-    AnyFigure,
-    styled,
-)
-from gateway.figures.style import figure as new_figure
+from gateway.analyses.published import SIGNALS
+from gateway.figures import style
+from gateway.figures.selection import FITTED, Tables, compared_rows, floats, ordered, where
 from gateway.wording import count
-
-__all__ = [
-    "caption_exposure_contrast",
-    "caption_join_sources",
-    "caption_label_times",
-    "caption_signal_correlations",
-    "draw_exposure_contrast",
-    "draw_join_sources",
-    "draw_label_times",
-    "draw_signal_correlations",
-    "plotted_exposure_contrast",
-    "plotted_join_sources",
-    "plotted_label_times",
-    "plotted_signal_correlations",
-]
 
 _SHARE = ": share of requests"
 
 
-def plotted_join_sources(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_join_sources(tables: Tables) -> pa.Table | None:
     """Return one row for each source, the largest published share first; None without R1."""
     rows = compared_rows(tables, ["R1"])
     if rows is None:
         return None
-    total = rows.filter(pc.equal(rows["quantity"], "requests"))
+    total = where(rows, quantity="requests")
     rows = rows.filter(pc.ends_with(rows["quantity"], _SHARE))
     rows = rows.filter(pc.is_valid(rows["simulated"]))
     if rows.num_rows == 0 or total.num_rows == 0:
@@ -62,21 +35,21 @@ def plotted_join_sources(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return shown.select(names).sort_by([("published", "descending"), ("source", "ascending")])
 
 
-@styled
-def draw_join_sources(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_join_sources(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw two bars for each source, one above the other."""
-    figure = new_figure(COLUMN, 0.7 + 0.27 * data.num_rows, ax)
+    figure = style.figure(style.COLUMN, 0.7 + 0.27 * data.num_rows, ax)
     axes = figure.subplots()
     place = -np.arange(data.num_rows, dtype=np.float64)
     published, simulated = (100 * floats(data, name) for name in ("published", "simulated"))
-    axes.barh(place + 0.19, published, 0.34, color=FAINT, label="published")
-    axes.barh(place - 0.19, simulated, 0.34, color=BLUE, label="simulated")
+    axes.barh(place + 0.19, published, 0.34, color=style.FAINT, label="published")
+    axes.barh(place - 0.19, simulated, 0.34, color=style.BLUE, label="simulated")
     low, high = (100 * floats(data, name) for name in ("ci_low", "ci_high"))
-    axes.hlines(place - 0.19, low, high, color=INK, lw=0.8)
+    axes.hlines(place - 0.19, low, high, color=style.INK, lw=0.8)
     axes.set_yticks(place, data["source"].to_pylist())
     axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=style.RULE)
     axes.set_xlabel("share of join requests (%)")
-    axes.grid(axis="x", color=RULE)
     axes.legend(loc="lower right")
     return figure
 
@@ -100,7 +73,7 @@ _SAID = {
 }
 
 
-def plotted_exposure_contrast(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_exposure_contrast(tables: Tables) -> pa.Table | None:
     """Return the risk differences, the note's first; None without R3."""
     rows = compared_rows(tables, ["R3"])
     if rows is None:
@@ -118,29 +91,26 @@ def plotted_exposure_contrast(tables: Mapping[str, pa.Table]) -> pa.Table | None
     return pa.Table.from_pylist(found, schema=schema)
 
 
-@styled
-def draw_exposure_contrast(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_exposure_contrast(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a dot and an interval for each way to answer, and the note's number."""
-    figure = new_figure(COLUMN, 0.75 + 0.36 * data.num_rows, ax)
+    figure = style.figure(style.COLUMN, 0.75 + 0.36 * data.num_rows, ax)
     axes = figure.subplots()
     for place, row in enumerate(data.to_pylist()):
         low, high = 100 * row["ci_low"], 100 * row["ci_high"]
-        axes.hlines(-place, low, high, color=BLUE, lw=1.4)
-        axes.plot([100 * row["simulated"]], [-place], ls="none", marker="o", color=BLUE)
+        axes.hlines(-place, low, high, color=style.BLUE, lw=1.4)
+        axes.plot([100 * row["simulated"]], [-place], ls="none", marker="o", color=style.BLUE)
         if row["published"] is not None:
             axes.plot([100 * row["published"]], [-place], ls="none", marker="|", ms=11, mew=1.4,
-                      color=INK)  # fmt: skip
+                      color=style.INK)  # fmt: skip
             # Said beside the mark: a key of the same shape would read as one more estimate.
             axes.annotate("published", (100 * row["published"], -place), xytext=(0, -9),
                           textcoords="offset points", ha="center", va="top",
-                          color=INK)  # fmt: skip
-    axes.axvline(0.0, color=MUTED, lw=0.8, zorder=0.5)
+                          color=style.INK)  # fmt: skip
+    axes.axvline(0.0, color=style.MUTED, lw=0.8, zorder=0.5)
     said = [_SAID[how] for how in data["how"].to_pylist()]
-    axes.set_yticks([-place for place in range(data.num_rows)], said)
-    axes.set_ylim(0.6 - data.num_rows, 0.5)
-    axes.tick_params(axis="y", length=0)
+    style.name_rows(axes, said, low=0.6, high=0.5)
     axes.set_xlabel("risk with GYSJ minus without (points)")
-    axes.grid(axis="x", color=RULE)
     return figure
 
 
@@ -159,12 +129,12 @@ def caption_exposure_contrast(data: pa.Table) -> str:
 
 _CURVES = {
     "top": ("top gateway groups", "#D55E00", "-"),
-    "controls": ("matched controls", BLUE, "--"),
-    "others": ("all other ranked groups", MUTED, ":"),
+    "controls": ("matched controls", style.BLUE, "--"),
+    "others": ("all other ranked groups", style.MUTED, ":"),
 }
 
 
-def plotted_label_times(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_label_times(tables: Tables) -> pa.Table | None:
     """Return share labelled by kind of group and day; None where the result has none."""
     if "analyses/label_times" not in tables:
         return None
@@ -174,27 +144,28 @@ def plotted_label_times(tables: Mapping[str, pa.Table]) -> pa.Table | None:
         return None
     share = pc.divide(pc.cast(rows["labelled"], pa.float64()), pc.cast(rows["n"], pa.float64()))
     rows = rows.append_column("share", share)
-    return rows.sort_by([("groups", "ascending"), ("day", "ascending")])
+    return ordered(rows, "groups", "day")
 
 
-@styled
-def draw_label_times(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_label_times(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw a step line for each kind of group."""
-    figure = new_figure(COLUMN, 2.3, ax)
+    figure = style.figure(style.COLUMN, 2.3, ax)
     axes = figure.subplots()
     for name, (label, color, line) in _CURVES.items():
-        mine = data.filter(pc.equal(data["groups"], name))
+        mine = where(data, groups=name)
         if mine.num_rows:
             axes.step(floats(mine, "day"), 100 * floats(mine, "share"), where="post", label=label,
                       color=color, ls=line)  # fmt: skip
     (ran,) = pc.unique(data["workflow_day"]).to_pylist()
-    axes.axvline(ran, color=MUTED, lw=0.8, zorder=0.5)
+    axes.axvline(ran, color=style.MUTED, lw=0.8, zorder=0.5)
     axes.annotate("workflow ran", (ran, 0.5), xycoords=("data", "axes fraction"),
-                  xytext=(-3, 0), textcoords="offset points", ha="right", color=MUTED)  # fmt: skip
+                  xytext=(-3, 0), textcoords="offset points", ha="right",
+                  color=style.MUTED)  # fmt: skip
     axes.set_xlabel("day")
     axes.set_ylabel("labelled non-rec so far (%)")
     axes.set_ylim(bottom=0.0)
-    axes.grid(axis="y", color=RULE)
+    axes.grid(axis="y", color=style.RULE)
     axes.legend(loc="upper left")
     return figure
 
@@ -211,18 +182,9 @@ def caption_label_times(data: pa.Table) -> str:
 
 
 _PEARSON = ": pearson"
-_SIGNALS = (
-    "gateway_score",
-    "ci_ri_strikes",
-    "num_nr_members",
-    "ci_ri_severe_strikes",
-    "group_demote",
-    "non_amp",
-    "non_rec",
-)
 
 
-def plotted_signal_correlations(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_signal_correlations(tables: Tables) -> pa.Table | None:
     """Return a row for each pair of signals, Pearson's coefficients; None without R9."""
     rows = compared_rows(tables, ["R9"])
     if rows is None:
@@ -230,7 +192,7 @@ def plotted_signal_correlations(tables: Mapping[str, pa.Table]) -> pa.Table | No
     found = []
     for row in rows.to_pylist():
         pair = row["quantity"].removesuffix(_PEARSON).split(" and ")
-        if row["quantity"].endswith(_PEARSON) and set(pair) <= set(_SIGNALS):
+        if row["quantity"].endswith(_PEARSON) and set(pair) <= set(SIGNALS):
             found.append({"first": pair[0], "second": pair[1], **row})
     if not found:
         return None
@@ -238,14 +200,14 @@ def plotted_signal_correlations(tables: Mapping[str, pa.Table]) -> pa.Table | No
         [("first", pa.string()), ("second", pa.string()),
          ("published", pa.float64()), ("simulated", pa.float64())]
     )  # fmt: skip
-    found = sorted(found, key=lambda r: (_SIGNALS.index(r["first"]), _SIGNALS.index(r["second"])))
+    found = sorted(found, key=lambda r: (SIGNALS.index(r["first"]), SIGNALS.index(r["second"])))
     return pa.Table.from_pylist(found, schema=schema)
 
 
-@styled
-def draw_signal_correlations(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_signal_correlations(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw two triangles of squares, the published one on the left."""
-    figure = new_figure(PAGE, 3.0, ax)
+    figure = style.figure(style.PAGE, 3.0, ax)
     panels = figure.subplots(1, 2)
     low = _least(data)
     for axes, name in zip(panels, ("published", "simulated"), strict=True):
@@ -261,10 +223,10 @@ def _least(data: pa.Table) -> float:
 
 
 def _draw_triangle(axes: Axes, data: pa.Table, name: str, low: float) -> AxesImage:
-    cells = np.full((len(_SIGNALS), len(_SIGNALS)), np.nan)
+    cells = np.full((len(SIGNALS), len(SIGNALS)), np.nan)
     for row in data.to_pylist():
         value = row[name]
-        cells[_SIGNALS.index(row["second"]), _SIGNALS.index(row["first"])] = (
+        cells[SIGNALS.index(row["second"]), SIGNALS.index(row["first"])] = (
             np.nan if value is None else value
         )
     image = axes.imshow(np.ma.masked_invalid(cells[1:, :-1]), vmin=low, vmax=1.0, cmap="cividis")
@@ -273,11 +235,11 @@ def _draw_triangle(axes: Axes, data: pa.Table, name: str, low: float) -> AxesIma
             known = not np.isnan(value)
             # The lighter part of cividis, from five eighths on, wants dark letters.
             light = (value - low) / (1 - low) > 0.625
-            color = (INK if light else PAPER) if known else INK
+            color = (style.INK if light else style.PAPER) if known else style.INK
             said = f"{value:.2f}".replace("-", "−") if known else "?"
             axes.text(x, y, said, ha="center", va="center", fontsize=6, color=color)
-    axes.set_xticks(range(len(_SIGNALS) - 1), _SIGNALS[:-1], rotation=40, ha="right")
-    axes.set_yticks(range(len(_SIGNALS) - 1), _SIGNALS[1:] if name == "published" else [])
+    axes.set_xticks(range(len(SIGNALS) - 1), SIGNALS[:-1], rotation=40, ha="right")
+    axes.set_yticks(range(len(SIGNALS) - 1), SIGNALS[1:] if name == "published" else [])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(name)

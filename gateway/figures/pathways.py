@@ -12,12 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
+from gateway.figures import style
 from gateway.figures.selection import FITTED, Tables
-from gateway.figures.style import FAINT, INK, MUTED, PAGE, PAPER, UNTOLD, AnyFigure, role, styled
-from gateway.figures.style import figure as new_figure
 from gateway.wording import count, percent
-
-__all__ = ["caption_pathways", "draw_pathways", "plotted_pathways"]
 
 _COLUMNS = ("role", "source", "requests", "confirmed")
 _LEFT, _MIDDLE, _RIGHT = 0.215, 0.55, 0.85
@@ -39,7 +36,7 @@ class _Node:
     top: float
 
 
-def plotted_pathways(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_pathways(tables: Tables) -> pa.Table | None:
     """Return requests and confirmed ones by the gateway group's role and by source.
 
     Roles and sources with the most requests come first; None where there is no request.
@@ -48,7 +45,7 @@ def plotted_pathways(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     if rows is None or rows.num_rows == 0:
         return None
     role_of = _roles(tables)
-    names = [role_of.get(group, UNTOLD) for group in rows["gateway"].to_pylist()]
+    names = [role_of.get(group, style.UNTOLD) for group in rows["gateway"].to_pylist()]
     data = rows.append_column("role", pa.array(names, pa.string())).group_by(["role", "source"])
     data = data.aggregate([("requests", "sum"), ("confirmed", "sum")])
     data = data.rename_columns({"requests_sum": "requests", "confirmed_sum": "confirmed"})
@@ -75,10 +72,10 @@ def _by_size(data: pa.Table, key: str) -> list[str]:
     return names
 
 
-@styled
-def draw_pathways(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_pathways(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw three columns of bars, and ribbons as high as their requests between them."""
-    figure = new_figure(PAGE, 3.6, ax)
+    figure = style.figure(style.PAGE, 3.6, ax)
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_xlim(0.0, 1.0)
@@ -123,7 +120,7 @@ def _join_groups_to_sources(
     for row in rows:
         name, source, height = row["role"], row["source"], scale * row["requests"]
         ribbon = _ribbon(_LEFT + _WIDTH, left[name], _MIDDLE, right[source], height)
-        axes.add_patch(PathPatch(ribbon, facecolor=role(name).color, alpha=0.55, lw=0.0))
+        axes.add_patch(PathPatch(ribbon, facecolor=style.role(name).color, alpha=0.55, lw=0.0))
         left[name] -= height
         right[source] -= height
 
@@ -144,8 +141,8 @@ def _join_sources_to_ends(
             height = scale * requests
             ribbon = _ribbon(_MIDDLE + _WIDTH, start, _RIGHT, at[name], height)
             hatch = "" if name == _BECAME else "/////"
-            axes.add_patch(PathPatch(ribbon, facecolor=FAINT, edgecolor=MUTED, alpha=0.5,
-                                     hatch=hatch, lw=0.0))  # fmt: skip
+            looks = {"facecolor": style.FAINT, "edgecolor": style.MUTED, "hatch": hatch}
+            axes.add_patch(PathPatch(ribbon, alpha=0.5, lw=0.0, **looks))
             start -= height
             at[name] -= height
 
@@ -177,17 +174,19 @@ def _draw_nodes(
         (_RIGHT, "what became of it", ends, "left"),
     )
     for x, title, nodes, side in columns:
-        axes.text(x + _WIDTH / 2, 1.06, title, ha="center", va="center", color=MUTED)
+        axes.text(x + _WIDTH / 2, 1.06, title, ha="center", va="center", color=style.MUTED)
         for name, node in nodes.items():
-            color = role(name).color if nodes is groups else INK
+            color = style.role(name).color if nodes is groups else style.INK
             height = scale * node.requests
             axes.add_patch(Rectangle((x, node.top - height), _WIDTH, height, color=color, lw=0.3))
-            called = role(name).label if nodes is groups else name
+            called = style.role(name).label if nodes is groups else name
             said = f"{called}  {percent(node.requests / total)}"
             place = x - 0.008 if side == "right" else x + _WIDTH + 0.008
             middle = node.top - height / 2
-            axes.text(place, middle, said, ha=side, va="center", color=INK, fontsize=6.5,
-                      bbox={"facecolor": PAPER, "alpha": 0.8, "lw": 0.0, "pad": 0.6})  # fmt: skip
+            box = {"facecolor": style.PAPER, "alpha": 0.8, "lw": 0.0, "pad": 0.6}
+            axes.text(
+                place, middle, said, ha=side, va="center", color=style.INK, fontsize=6.5, bbox=box
+            )
 
 
 def caption_pathways(data: pa.Table) -> str:

@@ -2,63 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from gateway.arrays import Float64
+from gateway.figures import style
 from gateway.figures.labels import label
-from gateway.figures.selection import constant, first, floats, has_truth, summary_value
-from gateway.figures.style import (
-    BLUE,
-    COLUMN,
-    INK,
-    MUTED,
-    PAGE,
-    PAPER,
-    RULE,
-    UNTOLD,
-    AnyFigure,
-    flag_keys,
-    panels,
-    role,
-    role_keys,
-    styled,
+from gateway.figures.selection import (
+    Tables,
+    constant,
+    first,
+    floats,
+    has_truth,
+    ordered,
+    summary_value,
+    values,
+    where,
 )
-from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
 
-__all__ = [
-    "caption_event_study",
-    "caption_probability_curves",
-    "draw_curve",
-    "draw_event_study",
-    "draw_probability_curves",
-    "plotted_event_study",
-    "plotted_probability_curves",
-]
-
-Levels = npt.NDArray[np.float64]
+Levels = Float64
 
 _COLUMNS = (
-    "panel",
-    "user",
-    "position",
-    "time",
-    "group",
-    "role",
-    "before",
-    "after",
-    "spike",
-    "is_target",
+    "panel", "user", "position", "time", "group", "role", "before", "after", "spike", "is_target",
     "is_gateway",
-)
+)  # fmt: skip
 _SELECTION = (
     "The users were picked by rule, not at random: going through the top groups in order, the "
     "joiner with the largest spike there, among users with 5 to 20 scored joins (5 to 200 where "
@@ -72,8 +46,8 @@ _TIES = (
 _STAR: Any = {
     "marker": "*",
     "ms": 8,
-    "mec": PAPER,
-    "mfc": role("target").color,
+    "mec": style.PAPER,
+    "mfc": style.role("target").color,
     "mew": 0.5,
 }
 """The end of a curve: the colour of a target, and a shape that no role has."""
@@ -81,7 +55,7 @@ _HEADROOM = 1.42
 """Top of the shared axis over the highest curve: room for the name over a jump."""
 
 
-def plotted_probability_curves(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_probability_curves(tables: Tables) -> pa.Table | None:
     """Return the joins of the chosen users, by panel and position, or None without any.
 
     Two constant columns are added: ``horizon`` of the probability, and ``selection``, how
@@ -90,19 +64,18 @@ def plotted_probability_curves(tables: Mapping[str, pa.Table]) -> pa.Table | Non
     curves = tables.get("curves")
     if curves is None or curves.num_rows == 0:
         return None
-    order = [("panel", "ascending"), ("position", "ascending"), ("group", "ascending")]
-    data = curves.select(_COLUMNS).sort_by(order)
+    data = ordered(curves.select(_COLUMNS), "panel", "position", "group")
     data = constant(data, "horizon", summary_value(tables, "horizon"))
     return constant(data, "selection", summary_value(tables, "curve_rule") or _SELECTION)
 
 
-@styled
-def draw_probability_curves(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_probability_curves(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw one panel per user; all panels share the probability axis."""
     users = _panels(data)
     n_columns = 2 if len(users) <= 4 else 3
-    figure = new_figure(PAGE, 1.75 * -(-len(users) // n_columns) + 0.5, ax)
-    grid = panels(
+    figure = style.figure(style.PAGE, 1.75 * -(-len(users) // n_columns) + 0.5, ax)
+    grid = style.panels(
         figure, len(users), most_columns=n_columns, sharex=False,
         x="number of groups joined", y="P(join a target) (%)",
     )  # fmt: skip
@@ -138,8 +111,7 @@ def caption_probability_curves(data: pa.Table) -> str:
 
 
 def _panels(data: pa.Table) -> list[pa.Table]:
-    numbers = sorted(set(data["panel"].to_pylist()))
-    return [data.filter(pc.equal(data["panel"], number)) for number in numbers]
+    return [where(data, panel=number) for number in sorted(values(data, "panel"))]
 
 
 def _has_ties(panels: list[pa.Table]) -> bool:
@@ -147,7 +119,7 @@ def _has_ties(panels: list[pa.Table]) -> bool:
     return any((np.diff(panel["time"].to_numpy()) == 0).any() for panel in panels)
 
 
-@styled
+@style.styled
 def draw_curve(axes: Axes, panel: pa.Table, *, top: float) -> None:
     """Draw the joins of one user; ``top`` is the upper end of the axis, in per cent."""
     x, before, after = _levels(panel)
@@ -156,13 +128,13 @@ def draw_curve(axes: Axes, panel: pa.Table, *, top: float) -> None:
     # The room above for names is no probability.
     axes.set_yticks([tick for tick in axes.get_yticks() if tick <= min(top, 100.0)])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes.grid(axis="y", color=RULE)
-    axes.axhline(before[0], color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    axes.grid(axis="y", color=style.RULE)
+    axes.axhline(before[0], color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
     # Up to each join the level before it, then the jump. Joins of one tick each start from
     # the level before all of them.
     path_x = np.column_stack([x - 1.0, x, x]).ravel()
     path_y = np.column_stack([before, before, after]).ravel()
-    axes.plot(path_x, path_y, color=INK)
+    axes.plot(path_x, path_y, color=style.INK)
     _mark_spikes(axes, panel, x, after)
     _mark_target(axes, panel, x, after)
     _name_jump(axes, panel, x, after)
@@ -191,8 +163,8 @@ def _mark_spikes(axes: Axes, panel: pa.Table, x: Levels, level: Levels) -> None:
     )
     for i, (is_spike, name, is_gateway) in enumerate(rows):
         if is_spike:
-            drawn = role(name)
-            face = drawn.color if is_gateway else PAPER
+            drawn = style.role(name)
+            face = drawn.color if is_gateway else style.PAPER
             axes.plot(x[i], level[i], marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
 
 
@@ -224,11 +196,11 @@ def _name_jump(axes: Axes, panel: pa.Table, x: Levels, level: Levels) -> None:
         ha=side,
         va="bottom",
         parse_math=False,
-        bbox={"boxstyle": "square,pad=0.15", "fc": PAPER, "ec": "none"},
+        bbox={"boxstyle": "square,pad=0.15", "fc": style.PAPER, "ec": "none"},
         arrowprops={
             "arrowstyle": "-",
             "lw": 0.5,
-            "color": MUTED,
+            "color": style.MUTED,
             "relpos": ({"left": 0.0, "center": 0.5, "right": 1.0}[side], 0.0),
             "shrinkA": 0,
             "shrinkB": 3,
@@ -247,21 +219,22 @@ def _named_join(panel: pa.Table) -> int | None:
 
 def _keys(data: pa.Table) -> list[Line2D]:
     spikes = data.filter(data["spike"])
-    keys = [Line2D([], [], color=MUTED, ls=":", lw=0.9, label="before any join")]
+    keys = [Line2D([], [], color=style.MUTED, ls=":", lw=0.9, label="before any join")]
     if has_truth(data):
-        keys += role_keys(spikes["role"].to_pylist())
+        keys += style.role_keys(spikes["role"].to_pylist())
     else:
-        keys.append(Line2D([], [], ls="none", marker="o", mec=BLUE, mfc=BLUE, label="spike"))
+        blue: dict[str, Any] = {"mec": style.BLUE, "mfc": style.BLUE}
+        keys.append(Line2D([], [], ls="none", marker="o", label="spike", **blue))
     if pc.any(data["is_target"]).as_py():
         keys.append(Line2D([], [], ls="none", label="joins a target", **_STAR))
-    return keys + flag_keys()
+    return keys + style.flag_keys()
 
 
 _FEWEST_USERS = 10
 """A mean over fewer joiners is mostly noise; such offsets are not drawn."""
 
 
-def plotted_event_study(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_event_study(tables: Tables) -> pa.Table | None:
     """Return the curves of the flagged groups by role, and one of the ordinary others.
 
     None where no group was flagged. Offsets that fewer than ten joiners reach are left out.
@@ -270,7 +243,7 @@ def plotted_event_study(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     if table is None:
         return None
     is_reference = pc.and_(
-        pc.invert(table["flagged"]), pc.is_in(table["role"], pa.array(["ordinary", UNTOLD]))
+        pc.invert(table["flagged"]), pc.is_in(table["role"], pa.array(["ordinary", style.UNTOLD]))
     )
     enough = pc.greater_equal(table["n_users"], _FEWEST_USERS)
     data = table.filter(pc.and_(pc.or_(table["flagged"], is_reference), enough))
@@ -280,19 +253,19 @@ def plotted_event_study(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return data.sort_by(order).combine_chunks()
 
 
-@styled
-def draw_event_study(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_event_study(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw one curve for each role of the flagged groups, with its band, over the reference."""
-    figure = new_figure(COLUMN, 3.3, ax)
+    figure = style.figure(style.COLUMN, 3.3, ax)
     axes = figure.subplots()
-    axes.axvline(-0.5, color=MUTED, lw=0.8, ls=":", zorder=0.5)
-    axes.axhline(0.0, color=MUTED, lw=0.6, zorder=0.5)
+    axes.axvline(-0.5, color=style.MUTED, lw=0.8, ls=":", zorder=0.5)
+    axes.axhline(0.0, color=style.MUTED, lw=0.6, zorder=0.5)
     curves = [(key, _curve(data, key)) for key in reversed(_curves(data))]
     keys = [_draw_curve(axes, flagged, name, rows) for (flagged, name), rows in curves]
     axes.xaxis.set_major_locator(MaxNLocator(nbins=11, integer=True))
     axes.set_xlabel("occasions since the join")
     axes.set_ylabel("change of P(join a target),\npercentage points")
-    axes.grid(axis="y", color=RULE)
+    axes.grid(axis="y", color=style.RULE)
     figure.legend(handles=keys[::-1], loc="outside lower center", ncols=1)
     return figure
 
@@ -321,21 +294,22 @@ def _curves(data: pa.Table) -> list[tuple[bool, str]]:
 
 
 def _curve(data: pa.Table, key: tuple[bool, str]) -> pa.Table:
-    return data.filter(pc.and_(pc.equal(data["flagged"], key[0]), pc.equal(data["role"], key[1])))
+    return where(data, flagged=key[0], role=key[1])
 
 
 def _draw_curve(axes: Axes, flagged: bool, name: str, rows: pa.Table) -> Line2D:
     x = floats(rows, "offset")
     y, low, high = (100.0 * floats(rows, key) for key in ("change", "ci_low", "ci_high"))
-    look, color = role(name), role(name).color if flagged else MUTED
+    look, color = style.role(name), style.role(name).color if flagged else style.MUTED
     n = counted(rows["n_groups"][0].as_py(), "group")
     if not flagged:
-        axes.fill_between(x, low, high, color=MUTED, alpha=0.25, lw=0.0)
-        (line,) = axes.plot(x, y, color=MUTED, lw=0.9, ls="--", label=f"not flagged ({n})")
+        axes.fill_between(x, low, high, color=style.MUTED, alpha=0.25, lw=0.0)
+        (line,) = axes.plot(x, y, color=style.MUTED, lw=0.9, ls="--", label=f"not flagged ({n})")
         return line
-    label = "flagged" if name == UNTOLD else look.label
+    label = "flagged" if name == style.UNTOLD else look.label
     axes.fill_between(x, low, high, color=color, alpha=0.18, lw=0.0)
+    said = f"{label} ({n})"
     (line,) = axes.plot(
-        x, y, color=color, marker=look.marker, ms=3.0, mec=PAPER, mew=0.3, label=f"{label} ({n})"
+        x, y, color=color, marker=look.marker, ms=3.0, mec=style.PAPER, mew=0.3, label=said
     )
     return line

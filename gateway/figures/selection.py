@@ -6,47 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.arrays import Float64
 from gateway.detect import Measure
+from gateway.detect.measure import LEADING, leading_first, words_of
 from gateway.figures.style import UNTOLD
 
-__all__ = [
-    "DETECTOR",
-    "FITTED",
-    "Tables",
-    "compared_rows",
-    "constant",
-    "detected_groups",
-    "detector_words",
-    "detectors",
-    "first",
-    "floats",
-    "has_truth",
-    "metric",
-    "no_effect",
-    "pooled_share",
-    "ranked_groups",
-    "summary_value",
-]
-
 Tables = Mapping[str, pa.Table]
-
-DETECTOR = "spike"
-"""The detector that most figures are about, where it ran: the note's own."""
 
 
 def detectors(tables: Tables) -> list[str]:
     """Return the detectors that ran, the one that the figures are about first."""
-    names = tables["gateways"]["detector"].to_pylist() if "gateways" in tables else []
-    return sorted(dict.fromkeys(names), key=lambda name: name != DETECTOR)
+    return leading_first(values(tables["gateways"], "detector") if "gateways" in tables else ())
 
 
 def detector_words(name: str) -> str:
     """Return what a detector is called beside others."""
-    return f"{name.replace('_', ' ')}{' (the note)' if name == DETECTOR else ''}"
+    return f"{words_of(name)}{' (the note)' if name == LEADING else ''}"
 
 
 def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
@@ -56,18 +34,17 @@ def detected_groups(tables: Tables, detector: str) -> pa.Table | None:
     """
     if "gateways" not in tables or "groups" not in tables:
         return None
-    gateways = tables["gateways"]
-    rows = gateways.filter(pc.equal(gateways["detector"], detector))
+    rows = where(tables["gateways"], detector=detector)
     if rows.num_rows == 0:
         return None
     groups = tables["groups"]
     role_of = dict(zip(groups["group"].to_pylist(), groups["role"].to_pylist(), strict=True))
     roles = [role_of.get(group) or UNTOLD for group in rows["group"].to_pylist()]
     rows = rows.append_column("role", pa.array(roles, pa.string()))
-    return rows.sort_by([("rank", "ascending"), ("group", "ascending")])
+    return ordered(rows, "rank", "group")
 
 
-def ranked_groups(tables: Tables, detector: str = DETECTOR) -> pa.Table | None:
+def ranked_groups(tables: Tables, detector: str = LEADING) -> pa.Table | None:
     """Return the rows of a detector that have a rank and joiners; None if there is none."""
     rows = detected_groups(tables, detector)
     if rows is None:
@@ -82,7 +59,7 @@ def pooled_share(ranked: pa.Table) -> float:
     return float(spiking) / float(joiners)
 
 
-def no_effect(rows: pa.Table, measure: Measure) -> npt.NDArray[np.float64]:
+def no_effect(rows: pa.Table, measure: Measure) -> Float64:
     """Return the estimate that each group would have without an effect, NaN where none is known."""
     value = measure.estimate.no_effect
     if isinstance(value, str):
@@ -96,7 +73,7 @@ def has_truth(data: pa.Table) -> bool:
     return any(role != UNTOLD for role in data["role"].to_pylist())
 
 
-def metric(tables: Tables, name: str, *, detector: str = DETECTOR) -> tuple[float, float, float]:
+def metric(tables: Tables, name: str, *, detector: str = LEADING) -> tuple[float, float, float]:
     """Return value and interval of a metric against the planted truth, NaN where missing."""
     rows = tables["evaluation"].to_pylist() if "evaluation" in tables else []
     for row in rows:
@@ -116,6 +93,23 @@ def summary_value(tables: Tables, key: str) -> str | None:
     return dict(pairs).get(key)
 
 
+def values(data: pa.Table, name: str) -> list[Any]:
+    """Return the values of a column, each once, in their order."""
+    return list(dict.fromkeys(data[name].to_pylist()))
+
+
+def where(data: pa.Table, **wanted: Any) -> pa.Table:
+    """Return the rows whose columns have these values."""
+    for name, value in wanted.items():
+        data = data.filter(pc.equal(data[name], value))
+    return data
+
+
+def ordered(data: pa.Table, *names: str) -> pa.Table:
+    """Return the rows in ascending order of some columns."""
+    return data.sort_by([(name, "ascending") for name in names])
+
+
 def constant(data: pa.Table, name: str, value: float | str | None) -> pa.Table:
     """Append a column that says the same in every row: a number that the figure labels."""
     kind = pa.float64() if isinstance(value, float) else pa.string()
@@ -127,7 +121,7 @@ def first(data: pa.Table, name: str) -> Any:
     return data[name][0].as_py()
 
 
-def floats(data: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def floats(data: pa.Table, name: str) -> Float64:
     """Return a column as float64, NaN for null."""
     return np.asarray(data[name].to_numpy(zero_copy_only=False), dtype=np.float64)
 
@@ -145,4 +139,4 @@ def compared_rows(tables: Tables, claims: Iterable[str]) -> pa.Table | None:
         return None
     rows = tables["analyses/comparison"]
     rows = rows.filter(pc.is_in(rows["id"], pa.array(list(claims), pa.string())))
-    return rows.sort_by([("id", "ascending"), ("quantity", "ascending")]) if len(rows) else None
+    return ordered(rows, "id", "quantity") if len(rows) else None

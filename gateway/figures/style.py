@@ -28,35 +28,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from gateway.errors import GatewayError
 from gateway.wording import count
 
-__all__ = [
-    "BLUE",
-    "COLUMN",
-    "DPI",
-    "FAINT",
-    "INK",
-    "MUTED",
-    "PAGE",
-    "PAPER",
-    "RULE",
-    "UNTOLD",
-    "AnyFigure",
-    "Role",
-    "count_axis",
-    "csv_bytes",
-    "figure",
-    "flag_keys",
-    "letters_on",
-    "log_axis",
-    "look",
-    "new_axes",
-    "panels",
-    "render",
-    "role",
-    "role_keys",
-    "styled",
-    "whole_of",
-]
-
 COLUMN = 3.5
 """Width of a journal's column, inches."""
 PAGE = 7.16
@@ -105,6 +76,12 @@ _BY_NAME = {drawn.name: drawn for drawn in _ROLES}
 def role(name: str) -> Role:
     """Return how a role is drawn; a role of a later version has a look of its own."""
     return _BY_NAME.get(name, Role(name, name, "#E69F00", "P"))
+
+
+_LOOKS = (
+    (BLUE, "o", "-"), ("#D55E00", "^", "--"), ("#009E73", "s", "-."), ("#CC79A7", "v", ":"),
+    ("#E69F00", "P", "-"), (MUTED, "D", "--"),
+)  # fmt: skip
 
 
 @cache
@@ -166,14 +143,8 @@ def panels(
 
     Parameters
     ----------
-    figure
-        Empty.
     n
         At least 1; the last row may stay open.
-    most_columns
-        Of a row.
-    x, y
-        Names of the two axes.
     sharex
         Whether all have one x axis; they always have one y axis.
     """
@@ -216,6 +187,24 @@ def letters_on(level: float) -> str:
     return "#000000" if level >= 0.475 else "#fefefe"
 
 
+def curve_look(place: int) -> tuple[str, str, str]:
+    """Return colour, mark and line of one of several curves: told apart in grey by the last two."""
+    return _LOOKS[place % len(_LOOKS)]
+
+
+def curve_key(text: str, color: str, marker: str, line: str) -> Line2D:
+    """Return a legend entry for a curve with marks."""
+    return Line2D([], [], color=color, ls=line, marker=marker, mec=PAPER, ms=4, label=text)
+
+
+def name_rows(axes: Axes, names: Sequence[str], *, low: float = 0.45, high: float = 0.55) -> None:
+    """Write names beside rows at 0, -1, ..., with so much room below the last and above."""
+    axes.set_yticks([-place for place in range(len(names))], names)
+    axes.set_ylim(low - len(names), high)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=RULE)
+
+
 def role_keys(names: Iterable[str]) -> list[Line2D]:
     """Return legend entries for the roles that occur, in the fixed order of roles."""
     order = list(_BY_NAME)
@@ -225,10 +214,7 @@ def role_keys(names: Iterable[str]) -> list[Line2D]:
 
 def flag_keys() -> list[Line2D]:
     """Return legend entries for filled (flagged) and open (not flagged)."""
-    return [
-        _key("filled: flagged", "o", MUTED),
-        _key("open: not flagged", "o", MUTED, face=PAPER),
-    ]
+    return [_key("filled: flagged", "o", MUTED), _key("open: not flagged", "o", MUTED, face=PAPER)]
 
 
 def _key(label: str, marker: str, color: str, *, face: str | None = None) -> Line2D:

@@ -6,20 +6,22 @@ is, its axis and its value of no effect are the detector's own (``gateway.detect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from gateway.arrays import Float64, Mask
 from gateway.detect import Measure, measure_of
+from gateway.detect.measure import LEADING
+from gateway.figures import style
 from gateway.figures.labels import label, place
 from gateway.figures.selection import (
-    DETECTOR,
+    Tables,
     constant,
     detectors,
     first,
@@ -29,51 +31,15 @@ from gateway.figures.selection import (
     pooled_share,
     ranked_groups,
 )
-from gateway.figures.style import (
-    COLUMN,
-    FAINT,
-    MUTED,
-    PAPER,
-    RULE,
-    UNTOLD,
-    AnyFigure,
-    count_axis,
-    flag_keys,
-    log_axis,
-    role,
-    role_keys,
-    styled,
-    whole_of,
-)
-from gateway.figures.style import figure as new_figure
 from gateway.wording import count, counted, percent
 
-__all__ = [
-    "caption_funnel",
-    "caption_top_gateways",
-    "draw_forest",
-    "draw_funnel",
-    "draw_top_gateways",
-    "plotted_funnel",
-    "plotted_top_gateways",
-]
-
 _COLUMNS = (
-    "detector",
-    "rank",
-    "group",
-    "role",
-    "score",
-    "ci_low",
-    "ci_high",
-    "estimate",
-    "n_joiners",
-    "n_events",
-    "flagged",
-)
+    "detector", "rank", "group", "role", "score", "ci_low", "ci_high", "estimate", "n_joiners",
+    "n_events", "flagged",
+)  # fmt: skip
 
 
-def plotted_top_gateways(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa.Table | None:
+def plotted_top_gateways(tables: Tables, *, top: int = 30) -> pa.Table | None:
     """Return the first ``top`` ranked groups, or None where no group is ranked.
 
     ``no_effect`` is the value of the estimate where a group has nothing to do with targets,
@@ -89,18 +55,19 @@ def plotted_top_gateways(tables: Mapping[str, pa.Table], *, top: int = 30) -> pa
     return constant(data, "n_ranked", float(ranked.num_rows))
 
 
-@styled
-def draw_top_gateways(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_top_gateways(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw one row per group, best on top."""
     measure = _measure(data)
-    figure = new_figure(COLUMN, 0.148 * data.num_rows + 1.15, ax)
+    figure = style.figure(style.COLUMN, 0.148 * data.num_rows + 1.15, ax)
     draw_forest(figure.subplots(), data, measure)
-    keys = (role_keys(data["role"].to_pylist()) if has_truth(data) else []) + flag_keys()
+    keys = style.role_keys(data["role"].to_pylist()) if has_truth(data) else []
+    keys += style.flag_keys()
     figure.legend(handles=keys, loc="outside lower center", ncols=2)
     return figure
 
 
-@styled
+@style.styled
 def draw_forest(axes: Axes, data: pa.Table, measure: Measure) -> Axes:
     """Draw the rows of ``plotted_top_gateways`` into axes, which are returned."""
     _draw_rows(axes, data, measure)
@@ -148,7 +115,7 @@ def _draw_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
     _draw_no_effect(axes, none)
     rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
     for y, (name, is_flagged) in enumerate(rows):
-        drawn = role(name)
+        drawn = style.role(name)
         if low[y] <= high[y]:
             ends = np.clip([low[y], high[y]], least, most)
             axes.plot(ends, [y, y], color=drawn.color, lw=0.9, solid_capstyle="butt")
@@ -160,35 +127,30 @@ def _draw_rows(axes: Axes, data: pa.Table, measure: Measure) -> None:
         ):
             if beyond:
                 axes.plot(end, y, marker=marker, ms=3.2, color=drawn.color, clip_on=False)
-        face = drawn.color if is_flagged else PAPER
+        face = drawn.color if is_flagged else style.PAPER
         if least <= estimate[y] <= most:
             axes.plot(estimate[y], y, marker=drawn.marker, mec=drawn.color, mfc=face, zorder=3)
     axes.set_ylim(data.num_rows - 0.4, -0.6)
-    axes.grid(axis="x", color=RULE)
+    axes.grid(axis="x", color=style.RULE)
 
 
 def _set_log_axis(axes: Axes, span: float) -> None:
     axes.set_xscale("log")
     near = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if span < 8.0 else (1.0, 2.0, 5.0)
-    log_axis(axes.xaxis, near if span < 100.0 else (1.0,))
+    style.log_axis(axes.xaxis, near if span < 100.0 else (1.0,))
 
 
-def _draw_no_effect(axes: Axes, none: npt.NDArray[np.float64]) -> None:
+def _draw_no_effect(axes: Axes, none: Float64) -> None:
     """One line where it is the same for all, else a piece in each row."""
     known = none[np.isfinite(none)]
     if len(known) and np.ptp(known) == 0.0:
-        axes.axvline(known[0], color=MUTED, ls=":", lw=0.9, zorder=1.5)
+        axes.axvline(known[0], color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
     elif len(known):
         y = np.arange(len(none))
-        axes.vlines(none, y - 0.5, y + 0.5, color=MUTED, ls=":", lw=0.9, zorder=1.5)
+        axes.vlines(none, y - 0.5, y + 0.5, color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
 
 
-def _limits(
-    points: npt.NDArray[np.float64],
-    low: npt.NDArray[np.float64],
-    high: npt.NDArray[np.float64],
-    measure: Measure,
-) -> tuple[float, float]:
+def _limits(points: Float64, low: Float64, high: Float64, measure: Measure) -> tuple[float, float]:
     """Ends of the axis: every estimate and no effect, and intervals as far as they are near.
 
     A bar may be without end, or so long that the others would be dots beside it.
@@ -233,7 +195,7 @@ def _write(axes: Axes, edge: float, points: float, y: float, text: str) -> None:
     """Write text that ends so many points to the right of an edge of the axes."""
     axes.annotate(
         text, xy=(edge, y), xycoords=axes.get_yaxis_transform(), xytext=(points, 0),
-        textcoords="offset points", ha="right", va="center_baseline", fontsize=6, color=MUTED,
+        textcoords="offset points", ha="right", va="center_baseline", fontsize=6, color=style.MUTED,
         annotation_clip=False,
     )  # fmt: skip
 
@@ -245,7 +207,7 @@ _MANY = 1_500
 """More points than this become one image inside the SVG and PDF, to keep the files small."""
 
 
-def plotted_funnel(tables: Mapping[str, pa.Table]) -> pa.Table | None:
+def plotted_funnel(tables: Tables) -> pa.Table | None:
     """Return every ranked group, or None where there is none; ``pooled`` as in top_gateways."""
     ranked = ranked_groups(tables)
     if ranked is None:
@@ -253,10 +215,10 @@ def plotted_funnel(tables: Mapping[str, pa.Table]) -> pa.Table | None:
     return constant(ranked.select(_FUNNEL_COLUMNS), "pooled", pooled_share(ranked))
 
 
-@styled
-def draw_funnel(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
+@style.styled
+def draw_funnel(data: pa.Table, *, ax: Axes | None = None) -> style.AnyFigure:
     """Draw ordinary groups as a grey cloud, planted and flagged ones over it."""
-    figure = new_figure(COLUMN, 2.9, ax)
+    figure = style.figure(style.COLUMN, 2.9, ax)
     axes = figure.subplots()
     x, y = floats(data, "n_joiners"), 100.0 * floats(data, "score")
     front = _in_front(data)
@@ -264,7 +226,7 @@ def draw_funnel(data: pa.Table, *, ax: Axes | None = None) -> AnyFigure:
     _draw_front(axes, data, x, y, front)
     _set_axes(axes, x, y)
     pooled = 100.0 * first(data, "pooled")
-    axes.axhline(pooled, color=MUTED, ls=":", lw=0.9, zorder=1.5)
+    axes.axhline(pooled, color=style.MUTED, ls=":", lw=0.9, zorder=1.5)
     figure.legend(handles=_funnel_keys(data, front), loc="outside lower center", ncols=2)
     _name_extremes(figure, axes, data, x, y, front)
     return figure
@@ -276,7 +238,7 @@ def caption_funnel(data: pa.Table) -> str:
     truth = has_truth(data)
     front = "Groups with a planted role, and flagged ones," if truth else "Flagged groups"
     return (
-        f"Score of the detector {DETECTOR} ({measure_of(DETECTOR).score.meaning}) against the "
+        f"Score of the detector {LEADING} ({measure_of(LEADING).score.meaning}) against the "
         f"number of joiners (logarithmic) of {counted(data.num_rows, 'ranked group')}. {front} "
         f"stand out over a grey cloud of the others; filled marks are flagged "
         f"({count(sum(data['flagged'].to_pylist()))}). Dotted: "
@@ -286,82 +248,64 @@ def caption_funnel(data: pa.Table) -> str:
     )
 
 
-def _in_front(data: pa.Table) -> npt.NDArray[np.bool_]:
+def _in_front(data: pa.Table) -> Mask:
     """Whether each group is drawn by role, shape (n,): planted, flagged, or named."""
     rows = zip(data["role"].to_pylist(), data["flagged"].to_pylist(), strict=True)
     return np.array(
         [
-            name not in ("ordinary", UNTOLD) or flag or i < _NAMED
+            name not in ("ordinary", style.UNTOLD) or flag or i < _NAMED
             for i, (name, flag) in enumerate(rows)
         ]
     )
 
 
-def _draw_cloud(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+def _draw_cloud(axes: Axes, x: Float64, y: Float64) -> None:
     axes.plot(
-        x,
-        y,
-        ls="none",
-        marker="o",
-        ms=1.8,
-        mec="none",
-        mfc=FAINT,
-        alpha=0.7,
-        zorder=1,
+        x, y, ls="none", marker="o", ms=1.8, mec="none", mfc=style.FAINT, alpha=0.7, zorder=1,
         rasterized=len(x) > _MANY,
-    )
+    )  # fmt: skip
 
 
-def _draw_front(
-    axes: Axes,
-    data: pa.Table,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    front: npt.NDArray[np.bool_],
-) -> None:
+def _draw_front(axes: Axes, data: pa.Table, x: Float64, y: Float64, front: Mask) -> None:
     """Draw from the lowest rank up, so that the highest scores lie on top."""
     names, flagged = data["role"].to_pylist(), data["flagged"].to_pylist()
     for i in np.flatnonzero(front)[::-1]:
-        drawn = role(names[i])
-        face = drawn.color if flagged[i] else PAPER
+        drawn = style.role(names[i])
+        face = drawn.color if flagged[i] else style.PAPER
         axes.plot(
             x[i], y[i], marker=drawn.marker, ms=3.6, mec=drawn.color, mfc=face, mew=0.8, zorder=2
         )
 
 
-def _set_axes(axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+def _set_axes(axes: Axes, x: Float64, y: Float64) -> None:
     axes.set_xscale("log")
     axes.set_xlim(x.min() / 1.3, x.max() * 1.4)
     top = float(y.max()) or 1.0
     axes.set_ylim(-0.03 * top, 1.14 * top)  # whole marks at zero, and names over the highest
     is_short = x.max() < 60.0 * x.min()
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if is_short else (1.0,)))
-    count_axis(axes.xaxis)
+    style.count_axis(axes.xaxis)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number of joiners")
-    axes.set_ylabel(measure_of(DETECTOR).score.axis)
-    axes.grid(color=RULE)
+    axes.set_ylabel(measure_of(LEADING).score.axis)
+    axes.grid(color=style.RULE)
 
 
-def _funnel_keys(data: pa.Table, front: npt.NDArray[np.bool_]) -> list[Line2D]:
-    pooled = Line2D([], [], color=MUTED, ls=":", lw=0.9, label="all joiners")
-    cloud = Line2D([], [], ls="none", marker="o", ms=2, mec="none", mfc=FAINT, label="other groups")
+def _funnel_keys(data: pa.Table, front: Mask) -> list[Line2D]:
+    pooled = Line2D([], [], color=style.MUTED, ls=":", lw=0.9, label="all joiners")
+    dots: dict[str, Any] = {"ls": "none", "marker": "o", "ms": 2, "mec": "none", "mfc": style.FAINT}
+    cloud = Line2D([], [], label="other groups", **dots)
     names = [name for name, shown in zip(data["role"].to_pylist(), front, strict=True) if shown]
     if has_truth(data):
-        return [*role_keys(names), cloud, pooled, *flag_keys()]
-    return [*flag_keys(), cloud, pooled]
+        return [*style.role_keys(names), cloud, pooled, *style.flag_keys()]
+    return [*style.flag_keys(), cloud, pooled]
 
 
 def _name_extremes(
-    figure: AnyFigure,
-    axes: Axes,
-    data: pa.Table,
-    x: npt.NDArray[np.float64],
-    y: npt.NDArray[np.float64],
-    front: npt.NDArray[np.bool_],
+    figure: style.AnyFigure, axes: Axes, data: pa.Table, x: Float64, y: Float64, front: Mask
 ) -> None:
     """Name the highest scores, each beside its mark or at the end of a line to it."""
-    whole = whole_of(figure)
+    whole = style.whole_of(figure)
     FigureCanvasAgg(whole)
     for _ in range(3):  # the layout of axes and legend settles in a few rounds
         whole.draw_without_rendering()

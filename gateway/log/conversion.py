@@ -20,7 +20,16 @@ from gateway.log.invariants import DTYPES, SOURCES, WINDOW
 from gateway.log.log_table import Told, not_restored
 from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
 from gateway.log.messages import complaint
-from gateway.log.numbering import Coded, Numbering, coded, inverse, text_order
+from gateway.log.numbering import (
+    Coded,
+    Numbering,
+    coded,
+    inverse,
+    names_of_keys,
+    text_keys,
+    text_order,
+)
+from gateway.log.sorting import sorted_with_order
 from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
@@ -32,7 +41,7 @@ _LEAST_MEMORY = 2**26
 _RESERVE = 2**25
 # Shares of the memory: what is read at once, sorted at once, and merged at once.
 _BLOCK, _RUN, _MERGE = 256, 12, 12
-_LARGEST_BLOCK, _LARGEST_RUN = 2**21, 2**28
+_LARGEST_BLOCK, _LARGEST_RUN = 2**24, 2**28
 _NUMBERED = ("group", "seed_group", "source")
 
 
@@ -115,6 +124,8 @@ class _Seen:
         self.sources: dict[str, int] = {}
         self.tick: Tick = "integer"
         self.first, self.last, self.rows, self.midnights = NEVER, -NEVER, 0, True
+        # From here ticks are counted while they wait: what a log may span fits into 32 bits.
+        self.since = 0
 
     @property
     def origin(self) -> int:
@@ -133,6 +144,7 @@ class _Seen:
         """
         ticks = block.times["time"].ticks
         self.tick = block.times["time"].tick
+        self.since = self.since if self.rows else int(ticks[0])
         self.first, self.last = min(self.first, int(ticks.min())), max(self.last, int(ticks.max()))
         self.rows += len(ticks)
         told = (times.ticks[times.ticks != NEVER] for times in block.times.values())
@@ -142,6 +154,7 @@ class _Seen:
             raise not_restored(self.path, reason)
         check_span(self.path, self.first, self.last, tick=self.tick)
         columns: dict[str, Any] = {role: times.ticks for role, times in block.times.items()}
+        columns["time"] = (ticks - self.since).astype(np.int32)
         columns |= {role: block.names[role] for role in _NUMBERED if role in block.names}
         if block.confirmed is not None:
             columns["confirmed"] = block.confirmed
@@ -185,6 +198,7 @@ def _without_joins(like: Mapping[str, Any], windows: Mapping[str, Int64], n: int
     none = Coded(pa.array([], pa.string()), np.full(n, -1, np.int32))
     empty: dict[str, Any] = dict.fromkeys(_NUMBERED, none)
     empty |= {"inviter": pa.nulls(n, pa.string()), "confirmed": np.zeros(n, np.bool_)}
+    empty["time"] = np.zeros(n, np.int32)
     return {role: empty.get(role, windows.get(role, np.full(n, -1, np.int64))) for role in like}
 
 
@@ -214,18 +228,30 @@ def _size(column: Coded | AnyArray | pa.Array) -> int:
 
 
 def _sorted_run(held: list[tuple[Coded, dict[str, Any]]], seen: _Seen) -> pa.Table:
-    numbering = Numbering()
-    ids = [numbering.add(users) for users, _ in held]
-    names = numbering.finish()
-    user = np.concatenate(ids)
-    order = np.argsort(user)
-    found = {"user": names.take(pa.array(user[order]))}
+    user, order = _in_order([users for users, _ in held])
+    found = {"user": user}
     numbers = _numbers(held, seen)
     for role in held[0][1]:
         chunks = numbers.get(role) or [columns[role] for _, columns in held]
-        arrays = [chunk if isinstance(chunk, pa.Array) else pa.array(chunk) for chunk in chunks]
-        found[role] = pa.concat_arrays(arrays).take(pa.array(order))
+        if isinstance(chunks[0], pa.Array):
+            found[role] = pa.concat_arrays(chunks).take(pa.array(order))
+        else:
+            found[role] = pa.array(np.concatenate(chunks)[order])
     return pa.table(found)
+
+
+def _in_order(blocks: list[Coded]) -> tuple[pa.Array, Int64]:
+    """Return users in order, as keys of their numbers or as text, and the order of the rows."""
+    if all(pa.types.is_integer(users.names.type) for users in blocks):
+        found = text_keys(np.concatenate([users.names.to_numpy()[users.codes] for users in blocks]))
+        if found is not None:
+            return pa.array(found[0]), found[1]
+    numbering = Numbering()
+    ids = [numbering.add(users) for users in blocks]
+    names = numbering.finish()
+    user = np.concatenate(ids)
+    order = np.argsort(user)
+    return names.take(pa.array(user[order])), order
 
 
 def _numbers(held: list[tuple[Coded, dict[str, Any]]], seen: _Seen) -> dict[str, list[Int32]]:
@@ -289,27 +315,28 @@ class _Merge:
 
     def _add(self, rows: pa.Table, writer: NamesWriter, inviters: Spill) -> None:
         """Write the joins of some users, and note who invited them."""
-        numbering = Numbering()
-        user = numbering.add(_coded(rows, "user"))
-        users = numbering.finish()
+        user, users = _numbered(rows["user"])
         columns = {
             role: rows[role].to_numpy() for role in rows.column_names[1:] if role != "inviter"
         }
         is_join = columns["group"] >= 0
         if "inviter" in rows.column_names:
-            invited = Numbering()
-            columns["inviter"] = invited.add(_coded(rows, "inviter"))
-            by = invited.finish()
+            columns["inviter"], by = _numbered(rows["inviter"])
         there = {role: (user[~is_join], self._unit.since(columns[role][~is_join]))
                  for role in WINDOW if role in columns}  # fmt: skip
-        others = {role: values[is_join] for role, values in columns.items()}
+        others = columns
+        if not is_join.all():
+            user = user[is_join]
+            others = {role: values[is_join] for role, values in columns.items()}
         for role, rank in self._ranks.items():
             if role in others:
                 others[role] = rank[others[role]]
-        group, ticks = others.pop("group"), others.pop("time")
-        time = shifted(ticks // self._unit.size, -self._unit.origin, "time")
+        group, time, since = others.pop("group"), others.pop("time"), self._seen.since
+        if self._unit.size > 1:
+            time, since = (time + np.int64(since)) // self._unit.size, 0
+        time = shifted(time, since - self._unit.origin, "time")
         joins = settled(
-            user[is_join], group, time, others, users=users, unit=self._unit, there=there,
+            user, group, time, others, users=users, unit=self._unit, there=there,
             where=self._seen.path,
         )  # fmt: skip
         self._writer("offsets").append(self._writer("group").length + joins.pop("offsets")[1:])
@@ -340,7 +367,7 @@ class _Merge:
         place = self._columns["inviter"].path
         column = np.lib.format.open_memmap(place, "r+")
         for rows in inviters.merged(memory=memory):
-            who = _coded(rows.combine_chunks(), "user")
+            who = _coded(rows["user"])
             ids, joins = rows["id"].to_numpy(), rows["join"].to_numpy()
             id_of = np.full(len(who.names), -1, np.int32)
             id_of[who.codes[ids >= 0]] = ids[ids >= 0]
@@ -348,6 +375,19 @@ class _Merge:
         column.flush()
 
 
-def _coded(rows: pa.Table, name: str) -> Coded:
-    column = rows[name].combine_chunks()
-    return coded(column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks))
+def _numbered(column: pa.ChunkedArray) -> tuple[Int32, pa.StringArray]:
+    """Return ids of users, text or keys of numbers, -1 for none, and the names, sorted."""
+    if column.type == pa.string():
+        numbering = Numbering()
+        ids = numbering.add(_coded(column))
+        return ids, numbering.finish()
+    keys, order = sorted_with_order(column.to_numpy())
+    first = np.diff(keys, prepend=-1) != 0
+    ids = np.empty(len(keys), np.int32)
+    ids[order] = np.cumsum(first, dtype=np.int32) - np.int32(1)
+    return ids, names_of_keys(keys[first])
+
+
+def _coded(column: pa.ChunkedArray) -> Coded:
+    whole = column.combine_chunks()
+    return coded(whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks))

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from gateway.arrays import AnyArray, Int32, Int64, UInt64
 from gateway.errors import LogError
 from gateway.log.messages import shown
+from gateway.log.sorting import sorted_with_order
 
-__all__ = ["Coded", "Dense", "Numbering", "coded", "dense_ids", "inverse", "numbered_names",
-           "text_order", "texts", "whole_numbers"]  # fmt: skip
+__all__ = ["Coded", "Dense", "Numbering", "coded", "dense_ids", "inverse", "names_of_keys",
+           "numbered_names", "text_keys", "text_order", "texts", "whole_numbers"]  # fmt: skip
 
 _DIGITS = 7
 # Names that are made at a time.
@@ -23,10 +24,17 @@ _HELD = 1 << 22
 # Below it Arrow's order is fast enough.
 _MANY = 1 << 16
 _KEY_BYTES = 8
+# Whole numbers of so many digits have a key that tells the order of their texts.
+_MOST_DIGITS = 17
+_DIGIT_BITS = 5
+_DIGITS_OF_KEY = (1 << _DIGIT_BITS) - 1
 
 
 class Coded(NamedTuple):
-    """Values as ids into names: ``codes`` int32, -1 for none; ``names`` text or integers."""
+    """Values as ids into names: ``codes`` int32, -1 for none; ``names`` text or integers.
+
+    A name may be there more than once.
+    """
 
     names: pa.Array
     codes: Int32
@@ -43,6 +51,9 @@ def coded(column: pa.Array) -> Coded:
     if pa.types.is_integer(column.type) and not column.null_count and _are_close(column):
         numbers, codes = _ranked(column.cast(pa.int64()).to_numpy())
         return Coded(pa.array(numbers), codes)
+    if pa.types.is_integer(column.type) and column.type != pa.uint64() and not column.null_count:
+        # Numbers far apart are mostly met once: to look for the others costs more than it spares.
+        return Coded(column.cast(pa.int64()), np.arange(len(column), dtype=np.int32))
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     names = encoded.dictionary
     if not pa.types.is_integer(names.type) or names.type == pa.uint64():
@@ -313,6 +324,47 @@ def text_order(names: pa.StringArray) -> Int64:
         settled = pc.sort_indices(names.take(pa.array(block))).to_numpy()
         order[tied] = block[settled]
     return order
+
+
+def text_keys(numbers: Int64) -> tuple[Int64, Int64] | None:
+    """Return keys of whole numbers, int64, sorted, and the order of the numbers.
+
+    The order of keys is that of the texts: the digits stand at the left, filled up with zeros,
+    and then their number, as "1" is before "10". None where a number is negative, or has more
+    than 17 digits.
+
+    Examples
+    --------
+    >>> keys, order = text_keys(np.array([2, 10, 1, 100]))
+    >>> order.tolist(), names_of_keys(keys).to_pylist()
+    ([2, 1, 3, 0], ['1', '10', '100', '2'])
+    """
+    low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+    if low < 0 or high >= 10**_MOST_DIGITS:
+        return None
+    short = numbers.astype(np.int32) if high < 2**31 else numbers
+    digits, most = np.ones(len(numbers), np.int8), len(str(high))
+    for k in range(1, most):
+        digits += short >= 10**k
+    # With few digits the key of a row and its place fit into one integer, sorted at once.
+    key = (10 ** np.arange(most, -1, -1))[digits]
+    key *= numbers
+    key <<= _DIGIT_BITS
+    key |= digits
+    key, order = sorted_with_order(key)
+    digits = key & _DIGITS_OF_KEY
+    key >>= _DIGIT_BITS
+    key *= 10 ** (_MOST_DIGITS - most)
+    key <<= _DIGIT_BITS
+    key |= digits
+    return key, order
+
+
+def names_of_keys(keys: Int64) -> pa.StringArray:
+    """Return the numbers with these ``text_keys``, written out."""
+    digits = keys & _DIGITS_OF_KEY
+    numbers = (keys >> _DIGIT_BITS) // 10 ** (_MOST_DIGITS - digits)
+    return pa.array(numbers).cast(pa.string())
 
 
 def _keys(names: pa.StringArray) -> UInt64:

@@ -106,7 +106,9 @@ def _only_mentioned(joins: JoinLog, counts: Ints) -> Iterator[Remark]:
     ):
         if column is not None:
             mentioned = np.zeros(len(joined) + 1, np.bool_)
-            mentioned[column] = True
+            # In batches: numpy makes an array of 64 bits of what it indexes by.
+            for first in range(0, len(column), _BATCH):
+                mentioned[column[first : first + _BATCH]] = True
             n = int(np.count_nonzero(mentioned[:-1] & (joined == 0)))
             if n:
                 words = what.replace("_", " ")

@@ -76,7 +76,19 @@ def _sorted_by(*columns: AnyArray) -> Int64:
             return np.lexsort(columns[::-1])
         key <<= width
         key |= since
-    return np.argsort(key)
+    return sorted_with_order(key)[1]
+
+
+def sorted_with_order(key: Int64) -> tuple[Int64, Int64]:
+    """Return keys, none of them negative, sorted, and their order; equal ones in any order."""
+    width = len(key).bit_length()
+    if int(key.max(initial=0)).bit_length() + width > _KEY_BITS:
+        order = np.argsort(key)
+        return key[order], order
+    # With its place in the same integer a key is sorted four times as fast.
+    key = (key << width) | np.arange(len(key))
+    key.sort()
+    return key >> width, key & ((1 << width) - 1)
 
 
 def _dealt_out(

@@ -1,22 +1,26 @@
 """Sorted runs on disk, and one pass over all of them in order of the users' names.
 
-Rows are tables whose first column, ``user``, is text; a run is sorted by it.
+Rows are tables whose first column, ``user``, is text, or the key of a number's text
+(``text_keys``); a run is sorted by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gateway.log.numbering import names_of_keys
+
 __all__ = ["Spill"]
 
 # What is read back at once, of each run: small, as there may be hundreds of runs.
-_PIECE = 1 << 14
+_PIECE, _PIECES = 1 << 14, 512
 
 
 class Spill:
@@ -31,7 +35,7 @@ class Spill:
     def __init__(self, path: Path) -> None:
         self._file = path.open("x+b")
         self.schema: pa.Schema | None = None
-        self._runs: list[list[tuple[int, int]]] = []
+        self._runs: list[tuple[pa.Schema, list[tuple[int, int]]]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -43,24 +47,31 @@ class Spill:
         self._file.close()
 
     def add(self, run: pa.Table) -> None:
-        """Append a run: rows of the same schema as those before, sorted by user."""
+        """Append a run: rows of the same columns as those before, sorted by user."""
         self.schema = run.schema
-        rows = max(int(_PIECE * len(run) / max(run.nbytes, 1)), 1)
+        size = max(_PIECE, run.nbytes // _PIECES)
+        rows = max(int(size * len(run) / max(run.nbytes, 1)), 1)
         pieces: list[tuple[int, int]] = []
         for batch in run.to_batches(max_chunksize=rows):
             # Serialising a slice copies no more than the slice.
             buffer = batch.serialize()
             pieces.append((self._file.tell(), len(buffer)))
             self._file.write(buffer)
-        self._runs.append(pieces)
+        self._runs.append((run.schema, pieces))
 
-    def read(self, piece: tuple[int, int]) -> pa.RecordBatch:
-        """Return a piece of a run."""
+    def read(self, piece: tuple[int, int], schema: pa.Schema, *, spelt: bool) -> pa.Table:
+        """Return a piece of a run, its users ``spelt`` out or as they were given."""
         self._file.seek(piece[0])
-        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(piece[1])), self.schema)
+        batch = pa.ipc.read_record_batch(pa.py_buffer(self._file.read(piece[1])), schema)
+        rows = pa.Table.from_batches([batch])
+        if spelt and schema.field(0).type != pa.string():
+            rows = rows.set_column(0, "user", names_of_keys(rows["user"].to_numpy()))
+        return rows
 
     def merged(self, *, memory: int) -> Iterator[pa.Table]:
         """Yield all rows in order of users; all rows of a user come in one table.
+
+        Users are keys where all runs have keys, and text otherwise.
 
         Parameters
         ----------
@@ -68,7 +79,11 @@ class Spill:
             Bytes that the heads of all runs may take together, at least a piece of each.
         """
         share = memory // max(len(self._runs), 1)
-        heads = [_Head(self, pieces) for pieces in self._runs if pieces]
+        spelt = any(schema.field(0).type == pa.string() for schema, _ in self._runs)
+        heads = [
+            _Head(partial(self.read, schema=schema, spelt=spelt), pieces)
+            for schema, pieces in self._runs if pieces
+        ]  # fmt: skip
         while heads:
             for head in heads:
                 head.fill(share)
@@ -85,26 +100,29 @@ class Spill:
 class _Head:
     """The rows of a run that are in memory, and the pieces that are not."""
 
-    def __init__(self, spill: Spill, pieces: list[tuple[int, int]]) -> None:
-        self._spill = spill
+    def __init__(
+        self, read: Callable[[tuple[int, int]], pa.Table], pieces: list[tuple[int, int]]
+    ) -> None:
+        self._read = read
         self.pieces = pieces[::-1]
-        self.first = self.last = ""
-        self.rows = pa.Table.from_batches([spill.read(self.pieces.pop())])
+        self.first: Any = None
+        self.last: Any = None
+        self.rows = read(self.pieces.pop())
         self._look()
 
     def fill(self, share: int) -> None:
         """Read on until there are ``share`` bytes, or the run is at its end."""
-        batches = []
+        pieces = [self.rows]
         size = self.rows.nbytes
         while self.pieces and (size < share or not size):
-            batches.append(self._spill.read(self.pieces.pop()))
-            size += batches[-1].nbytes
-        if batches:
-            self.rows = pa.concat_tables([self.rows, pa.Table.from_batches(batches)])
+            pieces.append(self._read(self.pieces.pop()))
+            size += pieces[-1].nbytes
+        if len(pieces) > 1:
+            self.rows = pa.concat_tables(pieces)
             self._look()
 
-    def take_below(self, bound: str | None) -> pa.Table:
-        """Take the rows of users whose names are below ``bound``; all of them for None."""
+    def take_below(self, bound: Any) -> pa.Table:
+        """Take the rows of users below ``bound``; all of them for None."""
         if bound is None or self.last < bound:
             count = len(self.rows)
         elif self.first >= bound:

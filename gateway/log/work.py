@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from gateway.arrays import AnyArray
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import shown
+from gateway.log.messages import complaint, shown
 
 R = TypeVar("R")
 
@@ -28,8 +29,10 @@ _UNITS |= {f"{letter}B": 10 ** (3 * k) for k, letter in enumerate("kMGT", start=
 
 # What libraries take beside the work, whatever it is (docs: join logs).
 _RESERVE = 2**25
-# Packed rows of a fit, and its weights with what L-BFGS holds of them (docs: join logs).
-_TRAINING_PER_JOIN, _TRAINING_PER_GROUP = 36, 600
+_LARGE = 1 / 8
+# Splits, bounds and outcomes of users, and weights with what L-BFGS holds of them (docs: join
+# logs).
+_TRAINING_PER_USER, _TRAINING_PER_GROUP = 64, 600
 
 
 def parse_size(text: str) -> int:
@@ -120,6 +123,7 @@ class Work:
 
 _USUAL = Work()
 _WORK: ContextVar[Work] = ContextVar("gateway_work", default=_USUAL)
+_SCRATCH: ContextVar[Path | None] = ContextVar("gateway_scratch", default=None)
 
 
 def current_work() -> Work:
@@ -162,26 +166,65 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
         yield None
         return
     folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=parent))
+    token = _SCRATCH.set(folder)
     try:
         yield folder
     finally:
+        _SCRATCH.reset(token)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> AnyArray:
     """Return a new column of zeros in a file, whose pages go back to it when room is short."""
-    path = folder / name
-    with path.open("wb") as stream:
-        stream.truncate(size * np.dtype(kind).itemsize)
+    with (folder / name).open("w+b") as stream:
+        return _mapped(stream, kind, size, folder)
+
+
+def _mapped(stream: Any, kind: npt.DTypeLike, size: int, folder: object) -> AnyArray:
+    """Map a new file, as long as the column, with room for all of it on the disk.
+
+    A page that no room is left for when it is written would end the process.
+
+    Raises
+    ------
+    LogError
+        If the disk has not that room.
+    """
+    count = size * np.dtype(kind).itemsize
+    if not count:
+        return np.empty(0, kind)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(stream.fileno(), 0, count)
+        else:
+            stream.truncate(count)
+    except OSError as error:
+        what = "the folder for columns that do not fit into memory"
+        rule = f"must have room for {count / 2**30:,.1f} GiB more"
+        raise complaint(folder, what, rule, got=error.strerror or str(error)) from error
     # Not read-only: kernels are compiled for arrays that can be written to.
-    return np.asarray(np.memmap(path, kind, mode="r+")) if size else np.empty(0, kind)
+    return np.asarray(np.memmap(stream, kind, mode="r+"))
+
+
+def room(_name: str, kind: npt.DTypeLike, size: int) -> AnyArray:
+    """Return a new array of zeros; a large one in a file that is gone with the array.
+
+    Large is what takes more than an eighth of the memory that the work may take. The file is in
+    the scratch folder, if there is one, else where the system has its temporary files.
+    """
+    memory = _WORK.get().memory
+    if memory is None or size * np.dtype(kind).itemsize <= memory * _LARGE:
+        return np.zeros(size, kind)
+    folder = _SCRATCH.get() or tempfile.gettempdir()
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        return _mapped(stream, kind, size, folder)
 
 
 def check_training(joins: JoinLog) -> None:
     """Check that training on a log fits into the memory; as ``check_room``."""
-    count, size = joins.n_joins, joins.n_groups
-    needed = count * _TRAINING_PER_JOIN + size * _TRAINING_PER_GROUP
-    check_room(needed, f"training on {count:,} joins of {size:,} groups")
+    count, size = joins.n_users, joins.n_groups
+    needed = count * _TRAINING_PER_USER + size * _TRAINING_PER_GROUP
+    check_room(needed, f"training on {count:,} users and {size:,} groups")
 
 
 def check_room(count: int, what: str) -> None:

@@ -11,25 +11,6 @@ from typing import Any
 
 from gateway.wording import interval, name
 
-__all__ = [
-    "Body",
-    "Cell",
-    "Column",
-    "Filter",
-    "Role",
-    "Row",
-    "Section",
-    "Stored",
-    "Table",
-    "bounds",
-    "label",
-    "names",
-    "numbers",
-    "role",
-    "rows_of",
-    "words",
-]
-
 
 @dataclass(frozen=True)
 class Role:

@@ -20,8 +20,6 @@ from gateway.report.sections import BEFORE_FIGURES, ON_SCREEN, SECTIONS
 from gateway.report.sections.note_claims import CLAIMS_KEY
 from gateway.report.summary import Result
 
-__all__ = ["escape", "render_tabular", "tex_tables"]
-
 _ESCAPES: Mapping[str, str] = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -60,13 +58,6 @@ def tex_tables(tables: Mapping[str, pa.Table], *, top: int = 30) -> dict[str, st
 
     A table over several detectors, of which the report shows one at a time, gives one file
     for each. The note's claims come all in one, and one by one: ``claims-R1``, ``claims-R2``.
-
-    Parameters
-    ----------
-    tables
-        Stored tables of a result by name.
-    top
-        Groups of each detector in a ranking.
     """
     result = Result(tables, top=top)
     wanted = [make for make in (*BEFORE_FIGURES, *SECTIONS) if make not in ON_SCREEN]

@@ -25,16 +25,6 @@ from gateway.report.sections import BEFORE_FIGURES, SECTIONS, SectionFunction
 from gateway.report.summary import Result, confusion, lede, tiles
 from gateway.wording import MISSING, NO_CHARACTER, name
 
-__all__ = [
-    "COLOURS",
-    "ShownFigure",
-    "environment",
-    "inline_svg",
-    "provenance_rows",
-    "render_report",
-    "shown_figure",
-]
-
 _TITLES: Mapping[str, str] = {
     "probability_curves": "The probability of joining a target, join by join",
     "event_study": "The probability around the join of a flagged group",
@@ -85,18 +75,8 @@ def render_report(
 
     Parameters
     ----------
-    tables
-        Stored tables of a result by name, ``summary`` among them.
     figures
         SVG text and caption of each figure by its name, in the order of the page.
-    config_toml
-        The resolved config.
-    provenance
-        What ``provenance.json`` holds.
-    title
-        Heading of the page.
-    top
-        Number of groups of each detector in the ranking.
 
     Returns
     -------

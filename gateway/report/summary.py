@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.detect import REGISTRY
-from gateway.detect.measure import words_of
+from gateway.detect.measure import LEADING, leading_first, words_of
 from gateway.evaluate.replicates import compare_detectors, is_sweep
 from gateway.wording import (
     AUC_WORDS,
@@ -23,21 +23,6 @@ from gateway.wording import (
     scorer_shortfalls,
 )
 
-__all__ = [
-    "ANALYSES",
-    "CAVEAT",
-    "DETECTOR",
-    "SCORER",
-    "Estimate",
-    "Result",
-    "Tile",
-    "confusion",
-    "lede",
-    "tiles",
-]
-
-DETECTOR = "spike"
-"""The note's own."""
 SCORER = "scorer:"
 ANALYSES = "analyses/"
 """Where the tables of the note's results lie below a result."""
@@ -82,7 +67,7 @@ class Result:
     @property
     def detector(self) -> str:
         """The detector that the report is about: the note's where it ran, else the first."""
-        return next(iter(self.detectors()), DETECTOR)
+        return next(iter(self.detectors()), LEADING)
 
     def scorer(self, metric: str) -> Estimate:
         """Return a metric of the scorer."""
@@ -121,10 +106,8 @@ class Result:
 
     def detectors(self) -> list[str]:
         """Return the detectors that ran: the note's own first, the others as stored."""
-        if "gateways" not in self.tables:
-            return []
-        names = dict.fromkeys(self.tables["gateways"]["detector"].to_pylist())
-        return sorted(names, key=lambda name: name != DETECTOR)
+        gateways = self.tables.get("gateways")
+        return [] if gateways is None else leading_first(gateways["detector"].to_pylist())
 
     def ranked(self, detector: str) -> list[dict[str, Any]]:
         """Return a detector's first ``top`` ranked groups, by rank, then name."""
@@ -279,7 +262,7 @@ def _scorer(result: Result) -> str:
 def _ranking(result: Result) -> str:
     ranked = counted(result.number("n_ranked"), "group")
     flagged = count(result.number("n_flagged"))
-    is_spike = result.detector == DETECTOR
+    is_spike = result.detector == LEADING
     method = "The spike method" if is_spike else f"The detector {words_of(result.detector)}"
     found = f"{method} ranks {ranked} and flags {flagged} as gateways"
     precision = result.planted("average_precision")

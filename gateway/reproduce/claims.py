@@ -15,8 +15,6 @@ from gateway.config.types import FilePath, Number, Section, setting, worded
 from gateway.config.validation import check_document, config_error
 from gateway.results import read_config_text
 
-__all__ = ["Claim", "claims_as_markdown", "read_claims"]
-
 Words = Annotated[str, worded(r"^[^\x00-\x1f\x7f]{1,400}$", "one line of at most 400 characters")]
 _ID = worded(
     r"^[a-z0-9][a-z0-9-]{0,63}$", "a name of lower-case letters, digits and '-' (at most 64)"

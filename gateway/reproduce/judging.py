@@ -15,25 +15,16 @@ from gateway.analyses.log_shape import log_shape
 from gateway.arrays import Float64
 from gateway.config import Config, config_digest
 from gateway.errors import ConfigError, Problem, ResultError
-from gateway.pipeline import obtain_inputs
+from gateway.inputs import obtain_inputs
 from gateway.publish import run
 from gateway.reproduce.claims import Claim
 from gateway.results import draft_result, load_config
+from gateway.tabular import schema_of
 from gateway.talk import SILENT, Talk
 
-__all__ = ["CLAIMS_SCHEMA", "Reproduction", "metric_of", "reproduce_claims"]
-
-CLAIMS_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("claim", pa.string()),
-        ("config", pa.string()),
-        ("table", pa.string()),
-        ("expected", pa.float64()),
-        ("tolerance", pa.float64()),
-        ("measured", pa.float64()),
-        ("within", pa.bool_()),
-    ]
+CLAIMS_SCHEMA = schema_of(
+    "id string, claim string, config string, table string, expected float64, tolerance float64, "
+    "measured float64, within bool"
 )
 # A tolerance is a round decimal; the difference of two decimals misses it by some 1e-16.
 _ROUNDING = 1e-12
@@ -42,18 +33,10 @@ _SHAPE = "log_shape"
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What became of some claims.
+    """What became of some claims."""
 
-    Parameters
-    ----------
-    folder
-        Where ``claims.parquet`` lies.
-    table
-        A row for each claim, of ``CLAIMS_SCHEMA``.
-    """
-
-    folder: Path
-    table: pa.Table
+    folder: Path  # where ``claims.parquet`` lies
+    table: pa.Table  # a row for each claim, of ``CLAIMS_SCHEMA``
 
     @property
     def n_outside(self) -> int:
@@ -76,16 +59,10 @@ def reproduce_claims(
 
     Parameters
     ----------
-    claims
-        What to judge.
     beside
         Folder that the claims' configs are relative to.
     folder
         Where the verdict goes; an earlier one there is replaced.
-    n_threads
-        Threads of the kernels; None for all cores.
-    talk
-        Who hears of the progress.
 
     Raises
     ------
@@ -196,8 +173,6 @@ def metric_of(claim: Claim, table: pa.Table, *, groups: pa.Table | None = None) 
     ----------
     claim
         Which rows and column it is about, and what is made of them.
-    table
-        The table that it names.
     groups
         Columns ``group`` and ``role`` of every group, for a table that has no role itself.
 

@@ -26,14 +26,12 @@ from gateway.results.results import (
 from gateway.results.sweeps import (
     Failure,
     SweepFolder,
-    capture_file,
-    captured,
     is_sweep,
     open_sweep,
     resident_mib,
     result_files,
 )
-from gateway.results.writing import Journal, write_files
+from gateway.results.writing import Journal, capture_file, captured, write_files
 
 __all__ = [
     "Difference",

@@ -17,12 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.errors import ResultError
-from gateway.results.names import CONFIG, METADATA, STATUS
 from gateway.results.ownership import claim
 from gateway.results.records import digest_own
 from gateway.results.results import Result, open_result
-
-__all__ = ["METADATA", "write_crate"]
+from gateway.results.writing import CONFIG, METADATA, STATUS
 
 CRATE = "https://w3id.org/ro/crate/1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -59,15 +57,8 @@ def write_crate(folder: str | Path, *, license_url: str | None = None) -> Path:
 
     Parameters
     ----------
-    folder
-        Of a stored result.
     license_url
         Of the licence of the data; left out, the crate says that none is stated.
-
-    Returns
-    -------
-    Path
-        The metadata file.
 
     Raises
     ------

@@ -22,16 +22,6 @@ from gateway.errors import LogError, ResultError, either
 from gateway.file_locks import lock_file
 from gateway.log.mapped import read_manifest
 from gateway.results.locks import is_held
-from gateway.results.names import (
-    ASIDE,
-    CONFIG,
-    DRAFT,
-    DRAFT_MARKER,
-    FORMAT,
-    PROVENANCE,
-    STATUS,
-    transient,
-)
 from gateway.results.ownership import (
     discard_draft,
     hold_draft,
@@ -43,9 +33,17 @@ from gateway.results.ownership import (
     strangers,
 )
 from gateway.results.records import digest_own
-from gateway.results.writing import sync_path
-
-__all__ = ["Draft", "draft_result", "scratch_folder", "settle"]
+from gateway.results.writing import (
+    ASIDE,
+    CONFIG,
+    DRAFT,
+    DRAFT_MARKER,
+    FORMAT,
+    PROVENANCE,
+    STATUS,
+    sync_path,
+    transient,
+)
 
 
 class Draft:
@@ -80,8 +78,6 @@ class Draft:
             ``run``, ``simulation``, ``reproduction`` or ``failure``.
         state
             ``done`` or ``failed``.
-        **facts
-            What else is to be said.
         """
         paths = (path for path in self.folder.rglob("*") if path.is_file())
         names = {path.relative_to(self.folder).as_posix() for path in paths} - {DRAFT_MARKER}
@@ -180,8 +176,6 @@ def settle(parent: Path, name: str | None = None) -> None:
 
     Parameters
     ----------
-    parent
-        Of the results.
     name
         Of the one result that is looked after; None for all.
     """

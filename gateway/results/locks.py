@@ -20,8 +20,6 @@ from gateway.file_locks import lock_file
 from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
-__all__ = ["Lock", "is_held", "is_lock", "remove_unheld", "writing_alone"]
-
 # An orphan of a killed sweep sees its pipe close and ends within a moment; a look by
 # ``gateway status`` holds the lock for microseconds.
 PATIENCE_SECONDS = 5.0
@@ -30,11 +28,6 @@ _LARGEST = 2**12
 
 class Lock:
     """A lock on a folder, held until ``release`` or the end of this process and its heirs.
-
-    Parameters
-    ----------
-    path
-        Of the lock's file. What is in it only says who holds it.
 
     Raises
     ------

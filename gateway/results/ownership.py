@@ -18,12 +18,16 @@ from pathlib import Path
 from gateway.errors import ResultError, either
 from gateway.file_locks import lock_file
 from gateway.results.locks import remove_unheld
-from gateway.results.names import DRAFT_MARKER, FORMAT, STATUS, is_made, is_partial
 from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
-from gateway.results.writing import refuse_links, replace_file
-
-__all__ = ["claim", "clear_partial", "discard_draft", "hold_draft", "is_draft", "kind_of",
-           "owned_files", "refuse_strangers", "remove_folder", "strangers"]  # fmt: skip
+from gateway.results.writing import (
+    DRAFT_MARKER,
+    FORMAT,
+    STATUS,
+    is_made,
+    is_partial,
+    refuse_links,
+    replace_file,
+)
 
 # What is ours --------------------------------------------------------------------------------
 
@@ -85,8 +89,6 @@ def remove_folder(
 
     Parameters
     ----------
-    folder
-        Of a result or a failed point.
     names
         Its files; None for those that its own marker lists.
     last

@@ -23,11 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gateway.errors import ResultError
 from gateway.log.files import open_plain, read_plain
-from gateway.results.names import is_made
-from gateway.results.writing import refuse_links
-
-__all__ = ["Entry", "Provenance", "Record", "Status", "digest_own", "parse_values", "read_own",
-           "read_record", "read_shaped", "read_values"]  # fmt: skip
+from gateway.results.writing import is_made, refuse_links
 
 # A record is a page of text, of a sweep's failures a few; a journal has a line for each event.
 LARGEST_RECORD = 2**24
@@ -231,6 +227,8 @@ _SHAPES: Mapping[str, str] = {
     "within:b?",
     "analyses/label_times": "groups:s day:i labelled:i n:i workflow_day:i",
     "analyses/pathways": "gateway:s source:s requests:i confirmed:i",
+    "calls": "detector:s group:s rank:i? estimate:f ci_low:f ci_high:f p_value:f q_value:f",
+    "planted": "group:s role:s strength:f n_joiners:i added:i",
     "check": "detector:s claims:s log:s where:s? ratio:f metric:s value:f ci_low:f ci_high:f n:i",
     "reading": "what:s count:i text:s?",
     "verdicts": "group:s verdict:s changes:b recommends:b invites:b associated:b change_ratio:f "
@@ -251,8 +249,6 @@ def read_shaped(folder: Path, name: str, *, digest: str | None = None) -> pa.Tab
 
     Parameters
     ----------
-    folder, name
-        Of ``folder/<name>.parquet``.
     digest
         sha256 that the folder's status names; None where it names none.
 
@@ -278,13 +274,7 @@ def read_shaped(folder: Path, name: str, *, digest: str | None = None) -> pa.Tab
 
 
 def _decoded(content: bytes) -> pa.Table:
-    """Return a table, after a look at how large it gets: some bytes can stand for any number.
-
-    Raises
-    ------
-    ValueError
-        When it would not fit.
-    """
+    """Return a table, after a look at how large it gets: some bytes can stand for any number."""
     # Texts stay numbers of a dictionary until it is known how long they are together.
     with pq.ParquetFile(pa.BufferReader(content)) as file:
         texts = [c.path for c in (file.schema.column(i) for i in range(len(file.schema)))

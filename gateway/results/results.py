@@ -18,7 +18,6 @@ from gateway.log.files import read_plain
 from gateway.provenance import MODEL_VERSION
 from gateway.results.drafts import settle
 from gateway.results.locks import writing_alone
-from gateway.results.names import CONFIG, PROVENANCE, STATUS
 from gateway.results.ownership import claim
 from gateway.results.records import (
     LARGEST_RECORD,
@@ -30,20 +29,7 @@ from gateway.results.records import (
     read_shaped,
     read_values,
 )
-from gateway.results.writing import replace_file
-
-__all__ = [
-    "Difference",
-    "Result",
-    "compare_results",
-    "load_config",
-    "open_result",
-    "open_tables",
-    "read_config_text",
-    "result_folder",
-    "result_id",
-    "stands",
-]
+from gateway.results.writing import CONFIG, PROVENANCE, STATUS, replace_file
 
 # A config is a page of text; a file of megabytes is a mistake.
 LARGEST_CONFIG = 2**20
@@ -120,13 +106,7 @@ def result_folder(config: Config, *, root: str | Path = "results") -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """A stored result, read as needed.
-
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    """
+    """A stored result, read as needed."""
 
     folder: Path
 

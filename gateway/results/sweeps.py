@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +29,6 @@ import pyarrow.parquet as pq
 from gateway.errors import GatewayError, ResultError
 from gateway.results.drafts import draft_result, settle
 from gateway.results.locks import Lock, is_held, is_lock
-from gateway.results.names import CONFIG, STATUS, SWEEP, is_key, is_made, is_partial, transient
 from gateway.results.ownership import clear_partial, owned_files, remove_folder
 from gateway.results.records import (
     Entry,
@@ -42,43 +40,32 @@ from gateway.results.records import (
     read_shaped,
 )
 from gateway.results.results import load_config, read_config_text, result_id, stands
-from gateway.results.writing import Journal, replace_file, replacing
+from gateway.results.writing import (
+    CONFIG,
+    STATUS,
+    SWEEP,
+    Journal,
+    is_key,
+    is_made,
+    is_partial,
+    replace_file,
+    replacing,
+    transient,
+)
 from gateway.tabular import Tabular
 
 JOURNAL = "execution.jsonl"
 # Of a journal: a million points have some hundred bytes for each of their events.
 LARGEST_JOURNAL = 2**30
 
-__all__ = [
-    "Failure",
-    "StoredSweep",
-    "SweepFolder",
-    "capture_file",
-    "captured",
-    "is_sweep",
-    "open_sweep",
-    "resident_mib",
-    "result_files",
-]
-
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a point failed.
+    """Why a point failed."""
 
-    Parameters
-    ----------
-    reason
-        One line.
-    traceback
-        Of the exception, or of the place where a point hung; may be empty.
-    log
-        What the point said while it ran.
-    """
-
-    reason: str
-    traceback: str = ""
-    log: str = ""
+    reason: str  # one line
+    traceback: str = ""  # of the exception, or of the place where a point hung; may be empty
+    log: str = ""  # what the point said while it ran
 
 
 def is_sweep(folder: Path) -> bool:
@@ -86,15 +73,16 @@ def is_sweep(folder: Path) -> bool:
     return (folder / SWEEP).is_file()
 
 
+def _told_sweep(folder: Path) -> Path:
+    if not is_sweep(folder):
+        there = "has no " + SWEEP if folder.is_dir() else "does not exist"
+        raise ResultError(f"{folder} is not the folder of a sweep: it {there}")
+    return folder
+
+
 @dataclass(frozen=True)
 class SweepFolder:
-    """A sweep on disk.
-
-    Parameters
-    ----------
-    path
-        Of the folder.
-    """
+    """A sweep on disk."""
 
     path: Path
 
@@ -147,10 +135,7 @@ class SweepFolder:
         ResultError
             When the folder is no sweep's.
         """
-        if not is_sweep(self.path):
-            there = "has no " + SWEEP if self.path.is_dir() else "does not exist"
-            raise ResultError(f"{self.path} is not the folder of a sweep: it {there}")
-        return read_config_text(self.path / SWEEP)
+        return read_config_text(_told_sweep(self.path) / SWEEP)
 
     def point(self, key: str) -> Path:
         """Return the folder of a point."""
@@ -299,13 +284,7 @@ class SweepFolder:
 
 @dataclass(frozen=True, repr=False)
 class StoredSweep(Tabular):
-    """The tables of a sweep; as a table itself, its evaluation.
-
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    """
+    """The tables of a sweep; as a table itself, its evaluation."""
 
     folder: Path
 
@@ -350,10 +329,7 @@ def open_sweep(folder: str | Path) -> StoredSweep:
     ResultError
         When the folder is no sweep's.
     """
-    if not is_sweep(Path(folder)):
-        there = "has no " + SWEEP if Path(folder).is_dir() else "does not exist"
-        raise ResultError(f"{folder} is not the folder of a sweep: it {there}")
-    return StoredSweep(Path(folder))
+    return StoredSweep(_told_sweep(Path(folder)))
 
 
 _KINDS = {
@@ -410,22 +386,6 @@ def resident_mib(pid: int) -> float | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-# What a worker says is kept up to this; a loop that warns must not fill the disk.
-LONGEST_LOG = 2**20
-
-
-def capture_file() -> IO[bytes]:
-    """Return a file without a name for what a worker says; it is gone when closed."""
-    return tempfile.TemporaryFile("a+b", buffering=0, prefix="gateway-")
-
-
-def captured(file: IO[bytes]) -> str:
-    """Return the end of what was said into a capture file."""
-    size = os.fstat(file.fileno()).st_size
-    start = max(0, size - LONGEST_LOG)
-    return os.pread(file.fileno(), size - start, start).decode("utf-8", errors="replace")
 
 
 def result_files(folder: Path) -> dict[str, bytes]:

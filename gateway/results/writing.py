@@ -1,4 +1,4 @@
-"""Files replaced in one step or appended to line by line, without following a link.
+"""Our files by their names, replaced in one step or appended to, without following a link.
 
 A folder may come from a stranger. What is written below it stays below it: a name that is
 a link, or has a second name elsewhere (a hard link), is refused.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,49 @@ from typing import IO, Any
 from gateway.errors import ResultError
 from gateway.file_locks import lock_file
 
-__all__ = ["Journal", "open_own", "refuse_links", "replace_file", "replacing",
-           "sync_path"]  # fmt: skip
+STATUS = "status.json"
+CONFIG = "config.toml"
+PROVENANCE = "provenance.json"
+SWEEP = "sweep.toml"
+METADATA = "ro-crate-metadata.json"
+# What ``status.json`` says of a folder that is ours.
+FORMAT = "gateway result, 1"
+
+# A draft, and an older result that steps aside for it: ``.<name>.<8 random>.draft``.
+DRAFT, ASIDE = ".draft", ".old"
+DRAFT_MARKER = ".gateway-draft.json"
+
+_MADE = re.compile(
+    r"(config\.toml|(provenance|status|ro-crate-metadata)\.json|report\.html"
+    r"|(traceback|log)\.txt|(analyses/)?[^/]+\.parquet|joins/part-\d+\.parquet"
+    r"|figures/[^/]+\.(pdf|svg|png|csv)|tables/[^/]+\.tex)"
+)
+_TRANSIENT = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}(?P<kind>\.draft|\.old)")
+_PARTIAL = re.compile(
+    r"\.[^/]+\.(toml|parquet|json|html|tex|pdf|svg|png|csv)\.[a-z0-9_]{8}\.partial"
+)
+_KEY = re.compile(r"[0-9a-f]{16}")
+
+
+def is_made(name: str) -> bool:
+    """Tell whether a path below a result is one that we give to a file."""
+    return _MADE.fullmatch(name) is not None and ".." not in name.split("/")
+
+
+def is_key(name: str) -> bool:
+    """Tell whether a name is that of a point: 16 hexadecimal digits."""
+    return _KEY.fullmatch(name) is not None
+
+
+def is_partial(name: str) -> bool:
+    """Tell whether a name is that of a file which is being written."""
+    return _PARTIAL.fullmatch(name) is not None
+
+
+def transient(name: str) -> tuple[str, str] | None:
+    """Return the result that a draft's or an older result's name is about, and its ending."""
+    found = _TRANSIENT.fullmatch(name)
+    return None if found is None else (found["name"], found["kind"])
 
 
 def refuse_links(folder: Path, name: str) -> None:
@@ -156,6 +198,22 @@ def sync_path(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# What a worker says is kept up to this; a loop that warns must not fill the disk.
+LONGEST_LOG = 2**20
+
+
+def capture_file() -> IO[bytes]:
+    """Return a file without a name for what a worker says; it is gone when closed."""
+    return tempfile.TemporaryFile("a+b", buffering=0, prefix="gateway-")
+
+
+def captured(file: IO[bytes]) -> str:
+    """Return the end of what was said into a capture file."""
+    size = os.fstat(file.fileno()).st_size
+    start = max(0, size - LONGEST_LOG)
+    return os.pread(file.fileno(), size - start, start).decode("utf-8", errors="replace")
 
 
 # Journals ------------------------------------------------------------------------------------

@@ -119,7 +119,7 @@ class BoostedScorer:
         # One thread: sums over rows must not depend on how many there are.
         with threadpool_limits(limits=1, user_api="openmp"):
             trees.fit(x, prefixes.label[rows])
-        base = base_rate(prefixes.label[rows].sum(), int(np.count_nonzero(rows)))
+        base = base_rate(int(prefixes.label[rows].sum()), int(np.count_nonzero(rows)))
         return BoostedModel(trees, self._values(prefixes, users), base)
 
     def _values_out_of_part(self, prefixes: Prefixes, users: Mask) -> Float64:

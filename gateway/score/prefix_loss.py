@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gateway.arrays import AnyArray, Float64, Int64, Mask
 from gateway.errors import LogError
-from gateway.log.work import current_work, shares
+from gateway.log.work import current_work, room, shares
 from gateway.score.prefix_loss_kernels import (
     CALENDAR,
     GAPS,
@@ -131,9 +131,9 @@ def pack_rows(
     if p.n_groups > GROUP:
         raise LogError(f"a log must have at most {GROUP:,} groups; got {p.n_groups:,}")
     first = _first_rows(p, users)
-    code = np.empty(int(first[-1]), np.int32)
+    code = room("code", np.int32, int(first[-1]))
     write_codes(p.offsets, p.group, p.starts_block, p.ends_block, p.label, first, code)
-    cell = np.zeros(len(code), np.uint32)
+    cell = room("cell", np.uint32, len(code))
     if form.cuts is not None:
         write_cells(p.offsets, p.time, first, form.cuts, cell)
     return code, cell, first

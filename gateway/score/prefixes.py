@@ -28,7 +28,7 @@ UNRESOLVED = -1
 POSITION_EDGES = np.array([1, 2, 3, 4, 6, 9, 13, 20, 40])
 # Rows to a part.
 _PART = 1 << 18
-_ROWS = ("group", "time", "starts_block", "ends_block", "label", "join")
+_ROWS = ("group", "time", "starts_block", "ends_block", "label")
 
 
 def columns_in(scratch: Path | None) -> NewColumn:
@@ -44,10 +44,11 @@ def _in_memory(_name: str, kind: npt.DTypeLike, size: int) -> npt.NDArray[Any]:
 class Prefixes:
     """The joins at risk: of no target group, before the user's first target join.
 
-    One row is one join. A *block* is the joins of one user in one tick; it has no inner
-    order. The prefix of a block is all the user's rows up to its end, and it is the
-    prefixes of blocks that the classifier is trained on. A join in the same tick as the
-    user's first target join is not at risk: which came first is unknown.
+    One row is one join, and a user's rows are the user's first joins. A *block* is the
+    joins of one user in one tick; it has no inner order. The prefix of a block is all the
+    user's rows up to its end, and it is the prefixes of blocks that the classifier is
+    trained on. A join in the same tick as the user's first target join is not at risk:
+    which came first is unknown.
 
     Parameters
     ----------
@@ -60,10 +61,9 @@ class Prefixes:
     label
         int8, shape (n_rows,): 1 if the user joined a target within the horizon after
         this join, 0 if not, ``UNRESOLVED`` if the observation ends before the horizon.
-    join
-        int64, shape (n_rows,): position in the join log.
     chance
-        float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits.
+        float64, shape (n_users,), in [0, 1): a hash of the user's name, for splits; NaN where
+        there are none.
     n_groups
         Number of groups of the log.
     reached
@@ -80,7 +80,6 @@ class Prefixes:
     starts_block: npt.NDArray[np.bool_]
     ends_block: npt.NDArray[np.bool_]
     label: npt.NDArray[np.int8]
-    join: npt.NDArray[np.int64]
     chance: npt.NDArray[np.float64]
     n_groups: int
     reached: npt.NDArray[np.bool_] | None = None
@@ -193,7 +192,7 @@ def build_prefixes(
     targets: TargetSet,
     *,
     horizon: int | None = None,
-    seed: int = 1,
+    seed: int | None = 1,
     new_column: NewColumn = _in_memory,
 ) -> Prefixes:
     """Lay out the prefixes of a log and label them.
@@ -210,7 +209,8 @@ def build_prefixes(
         user's observation is unresolved *whatever happened since*: to keep only the ones
         that did join a target would tilt the outcome.
     seed
-        Of the hash that splits users.
+        Of the hash that splits users; None where nobody is split, for which names need not be
+        looked at: ``chance`` is NaN.
     new_column
         Makes the columns of rows: in memory, or mapped files.
     """
@@ -219,13 +219,15 @@ def build_prefixes(
     cut_at_target(joins.offsets, joins.group, joins.time, targets.mask, first_target, count)
     offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     n = int(offsets[-1])
-    kinds = (np.int32, np.int32, np.bool_, np.bool_, np.int8, np.int64)
+    kinds = (np.int32, np.int32, np.bool_, np.bool_, np.int8)
     columns = {name: new_column(name, kind, n) for name, kind in zip(_ROWS, kinds, strict=True)}
     lay_out(
         joins.offsets, joins.group, joins.time, first_target, joins.observed_until,
         -1 if horizon is None else horizon, offsets, *columns.values(),
     )  # fmt: skip
-    chance = name_uniforms(joins.users, seed=seed)
+    chance = (
+        np.full(joins.n_users, np.nan) if seed is None else name_uniforms(joins.users, seed=seed)
+    )
     reached = first_target != NEVER
     return Prefixes(
         offsets, **columns, chance=chance, n_groups=joins.n_groups, reached=reached,
@@ -233,7 +235,9 @@ def build_prefixes(
     )  # fmt: skip
 
 
-def _laid_out(joins: JoinLog, targets: TargetSet, horizon: int | None, seed: int) -> Prefixes:
+def _laid_out(
+    joins: JoinLog, targets: TargetSet, horizon: int | None, seed: int | None
+) -> Prefixes:
     return build_prefixes(joins, targets, horizon=horizon, seed=seed)
 
 

@@ -40,7 +40,6 @@ def lay_out(  # type: ignore[no-untyped-def]
     starts,
     ends,
     label,
-    join,
 ):
     """Write the rows of each user; ``horizon`` below zero stands for none."""
     for u in prange(len(offsets) - 1):
@@ -52,7 +51,6 @@ def lay_out(  # type: ignore[no-untyped-def]
             row_time[row] = time[i]
             starts[row] = j == 0 or time[i] != time[i - 1]
             ends[row] = j == n - 1 or time[i] != time[i + 1]
-            join[row] = i
             reached = np.int64(time[i]) + horizon
             if horizon < 0:
                 label[row] = first_target[u] != NEVER

@@ -120,7 +120,7 @@ class Scores:
         i = slice(*self.prefixes.offsets[u : u + 2])
         mine = np.arange(joins.offsets[u], joins.offsets[u + 1])
         reached = mine[self.targets.mask[joins.group[mine]]][:1]
-        at = np.concatenate([self.prefixes.join[i], reached])
+        at = np.concatenate([mine[: i.stop - i.start], reached])
         gap = [None] * len(reached)
         table = pa.table({
             "position": np.arange(1, len(at) + 1), "time": joins.when(joins.time[at]),

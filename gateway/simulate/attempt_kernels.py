@@ -40,8 +40,6 @@ from gateway.simulate.occasion_kernels import (
 )
 from gateway.simulate.tables import Answer, Look, Occasion
 
-__all__ = ["attempt_once", "begin", "decide", "draw_look", "searched_topic"]
-
 _GYSJ = 0
 # Draws of one occasion beyond its attempts.
 _DRAW_CONFIRM = 1 << 20

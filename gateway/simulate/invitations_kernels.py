@@ -20,16 +20,6 @@ from gateway.simulate.occasion_kernels import (
     some_friend,
 )
 
-__all__ = [
-    "Mail",
-    "bulk_size",
-    "count_sent",
-    "draw_receivers",
-    "latest_letter",
-    "mark_taken",
-    "receiver_of",
-]
-
 
 class Mail(NamedTuple):
     """Invitations by receiver: those to u are ``letter[offsets[u]:offsets[u + 1]]``, by time."""
@@ -76,8 +66,9 @@ def _count_user(stage, policies, u, seed, stream, count):  # type: ignore[no-unt
 @parallel_kernel
 def count_sent(stage, policies, seed, stream, count):  # type: ignore[no-untyped-def]
     """Fill how many invitations each cell sent; zeros before."""
-    for u in prange(len(stage.users)):
-        _count_user(stage, policies, u, seed, stream, count)
+    for v in prange(len(stage.users)):
+        # With a sign: as the loop counts, all that is called would be compiled once more.
+        _count_user(stage, policies, np.int64(v), seed, stream, count)
 
 
 @inner_kernel
@@ -133,5 +124,5 @@ def mark_taken(stage, mail, taken):  # type: ignore[no-untyped-def]
 
     An inbox holds the latest invitation: who joined by one, joined by that.
     """
-    for u in prange(len(stage.users)):
-        _mark_user(stage, mail, u, taken)
+    for v in prange(len(stage.users)):
+        _mark_user(stage, mail, np.int64(v), taken)

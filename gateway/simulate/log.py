@@ -1,22 +1,23 @@
-"""What a platform leaves behind: the log of joins, and that of requests."""
+"""What a platform leaves behind: the logs of joins, of requests and of invitations."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES, JoinLog, numbered_names
+from gateway.randomness import Stream
+from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
 from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes
-from gateway.simulate.tables import Stage, Table, last_rows_freed
+from gateway.simulate.tables import LETTER, Policies, Stage, Table, last_rows_freed, owners
 from gateway.world import World
-
-__all__ = ["as_log", "as_table", "count_sizes", "occasions_of"]
 
 UNIX_EPOCH = date(1970, 1, 1)
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
@@ -27,7 +28,7 @@ STRETCHES = 4
 PARTS = 16
 
 
-def count_sizes(stage: Stage) -> npt.NDArray[np.int64]:
+def count_sizes(stage: Stage) -> Int64:
     """Return the number of members of each group as it stands, shape (n_groups,)."""
     sizes = np.zeros((STRETCHES, len(stage.groups)), np.int64)
     count_members(stage.cells, sizes)
@@ -83,9 +84,7 @@ def as_log(world: World, occasions: Occasions, *, spent: bool = False) -> JoinLo
     )
 
 
-def as_table(
-    stage: Stage, cell: npt.NDArray[np.int64], *, owner: npt.NDArray[np.int32]
-) -> pa.Table:
+def as_table(stage: Stage, cell: Int64, *, owner: Int32) -> pa.Table:
     """Return the requests of some cells: user, group, time, source, confirmed."""
     cells: Table = stage.cells[cell].view(np.recarray)
     row = cells.source & np.uint8(UNCONFIRMED - 1)
@@ -98,4 +97,96 @@ def as_table(
             "source": pa.DictionaryArray.from_arrays(pa.array(row.astype(np.int8)), names),
             "confirmed": pa.array(cells.source < UNCONFIRMED),
         }
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class InvitationLog:
+    """Invitations in the order in which they were sent."""
+
+    letters: Table  # a row for each (see ``tables.LETTER``)
+    taken: Mask  # shape (count,): whether it led to a join
+    first: Int64  # shape (days + 1,): the first one of each day
+
+    @property
+    def count(self) -> int:
+        """Number of invitations."""
+        return len(self.letters)
+
+    @property
+    def sender(self) -> Int32:
+        """Users who invited, int32, shape (count,)."""
+        return np.asarray(self.letters.sender)
+
+    @property
+    def receiver(self) -> Int32:
+        """Users who were invited, int32, shape (count,)."""
+        return np.asarray(self.letters.receiver)
+
+    @property
+    def group(self) -> Int32:
+        """Groups to which they were invited, int32, shape (count,)."""
+        return np.asarray(self.letters.group)
+
+    @property
+    def time(self) -> Int32:
+        """Days on which they were invited, int32, shape (count,)."""
+        return np.repeat(np.arange(len(self.first) - 1, dtype=np.int32), np.diff(self.first))
+
+    def mail(self, n_users: int) -> Mail:
+        """Return the invitations by receiver, each receiver's in the order sent."""
+        return _sort_mail(self.letters, self.first, n_users)
+
+    def to_arrow(self) -> pa.Table:
+        """Return sender, receiver, group, time and whether it was accepted."""
+        return pa.table(
+            {
+                "sender": numbered_names("u", self.sender),
+                "receiver": numbered_names("u", self.receiver),
+                "group": numbered_names("g", self.group),
+                "time": pa.array(self.time),
+                "accepted": pa.array(self.taken),
+            }
+        )
+
+    def super_inviters(self, n_users: int, *, share: float = 0.01) -> Mask:
+        """Return the top ``share`` of users by invitations sent, bool, shape (n_users,).
+
+        Users who tie with the last of them are among them; who sent none never is.
+        """
+        sent = np.bincount(self.sender, minlength=n_users)
+        least = np.partition(sent, -max(1, int(share * n_users)))[-max(1, int(share * n_users))]
+        return np.asarray((sent >= least) & (sent > 0))
+
+
+def list_invitations(stage: Stage, policies: Policies, *, days: int, seed: int) -> InvitationLog:
+    """Return every invitation of a platform that has lived, each drawn again."""
+    count = np.zeros(len(stage.cells), np.int32)
+    count_sent(stage, policies, seed, int(Stream.SENDING), count)
+    cell = np.flatnonzero(count)
+    # A night's invitations go out in the order of senders, as cells stand.
+    cell = cell[np.argsort(stage.cells.time[cell], kind="stable")]
+    sent, owner = count[cell], owners(stage.users, cell)
+    offsets = np.concatenate([[0], np.cumsum(sent, dtype=np.int64)])
+    letters = np.empty(offsets[-1], LETTER).view(np.recarray)
+    letters.sender = np.repeat(owner, sent)
+    letters.group = np.repeat(stage.cells.group[cell], sent)
+    draw_receivers(stage, owner, cell, offsets, seed, int(Stream.RECEIVERS), letters.receiver)
+    first = offsets[np.searchsorted(stage.cells.time[cell], np.arange(days + 1))]
+    got = letters.receiver >= 0
+    if not got.all():
+        letters = letters[got].view(np.recarray)
+        first = np.concatenate([[0], np.cumsum(got)])[first]
+    taken = np.zeros(len(letters), np.bool_)
+    mark_taken(stage, _sort_mail(letters, first, len(stage.users)), taken)
+    return InvitationLog(letters, taken, first)
+
+
+def _sort_mail(letters: Table, first: Int64, n_users: int) -> Mail:
+    counts = np.bincount(letters.receiver, minlength=n_users)
+    return Mail(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        letter=np.argsort(letters.receiver, kind="stable"),
+        letters=letters,
+        first=first,
     )

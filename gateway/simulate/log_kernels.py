@@ -10,8 +10,6 @@ from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, prange
 from gateway.simulate.occasion_kernels import INVITATION, RECOMMENDATION, is_membership
 from gateway.simulate.tables import Table
 
-__all__ = ["Occasions", "count_joins", "count_members", "list_joins"]
-
 
 class Occasions(NamedTuple):
     """Every user's occasions, and what it takes to tell where a join came from."""

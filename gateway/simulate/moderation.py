@@ -5,40 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from scipy import stats
 
-from gateway.arrays import Float64, Int32
+from gateway.arrays import Float64, Int32, Int64
 from gateway.config.platform import ModerationSection
 from gateway.randomness import Purpose, generator
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.tables import Labels, Table, owners
 from gateway.world import World
-
-__all__ = ["Moderation", "Strikes", "flag_users", "months_of"]
+from gateway.world.model import NEVER
 
 
 @dataclass(frozen=True, eq=False)
 class Strikes:
-    """Strikes counted by calendar month.
+    """Strikes counted by calendar month."""
 
-    Parameters
-    ----------
-    count, severe
-        int64, shape (n_groups, n_months, n_kinds): all strikes, and the severe among them.
-    months
-        ``YYYY-MM``, shape (n_months,): every month that the observation touches.
-    kinds
-        Names of the kinds of harm.
-    """
-
-    count: npt.NDArray[np.int64]
-    severe: npt.NDArray[np.int64]
+    # Shape (n_groups, n_months, n_kinds): all strikes, and the severe among them.
+    count: Int64
+    severe: Int64
+    # ``YYYY-MM``, shape (n_months,): every month that the observation touches.
     months: tuple[str, ...]
-    kinds: tuple[str, ...]
+    kinds: tuple[str, ...]  # names of the kinds of harm
 
-    def of(self, kind: str, month: str) -> npt.NDArray[np.int64]:
+    def of(self, kind: str, month: str) -> Int64:
         """Return the strikes of each group for one kind and month, shape (n_groups,)."""
         return self.count[:, self.months.index(month), self.kinds.index(kind)]
 
@@ -56,7 +46,7 @@ class Strikes:
         )
 
 
-def months_of(world: World) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
+def months_of(world: World) -> tuple[tuple[str, ...], Int64]:
     """Calendar months that the observation touches, and the day on which each begins."""
     days = np.datetime64(world.section.start) + np.arange(world.days)
     month, first = np.unique(days.astype("datetime64[M]"), return_index=True)
@@ -76,7 +66,7 @@ def _draw_shares(mean: float, spread: float, world: World, purpose: Purpose) -> 
     return rng.beta(mean * size, (1 - mean) * size, size=len(world.groups))
 
 
-def _poisson(x: Float64, mean: Float64) -> npt.NDArray[np.int64]:
+def _poisson(x: Float64, mean: Float64) -> Int64:
     """Poisson variates of uniform numbers, by inversion.
 
     numpy's own draws take more random numbers for some means than for others, which would
@@ -126,7 +116,7 @@ class Moderation:
         at = np.flatnonzero(self.starts == day)
         return int(at[0]) if len(at) else None
 
-    def begin_month(self, month: int, members: npt.NDArray[np.int64]) -> None:
+    def begin_month(self, month: int, members: Int64) -> None:
         """Judge the month that has ended, and draw the strikes of the one that begins."""
         if month > 0:
             self._label(month)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.arrays import Float64
+from gateway.arrays import Float32, Float64, Int64
 from gateway.simulate.occasion_kernels import (
     HELD_FROM_GYSJ,
     HELD_FROM_PYMI,
     UNFEATURED_BY_PYMI,
     UNFEATURED_BY_PYMK,
 )
-from gateway.simulate.pymk import SPARE_FRIENDS
-from gateway.simulate.recommender import Recommender
+from gateway.simulate.recommender import SPARE_FRIENDS, Recommender
 from gateway.simulate.sources import SOURCE_TABLE, Mechanism, confirmation, cumulative_weights
 from gateway.simulate.tables import (
     CELL,
@@ -31,9 +29,6 @@ from gateway.simulate.tables import (
 )
 from gateway.world import Role, World
 from gateway.world.model import NEVER
-
-__all__ = ["MOST_TOPICS", "build_stage", "put_labels"]
-
 
 # Topics that a group's mix may hold.
 MOST_TOPICS = 3
@@ -127,9 +122,7 @@ def put_labels(table: Table, labels: Labels) -> None:
     table.demoted, table.demotion = labels.demoted, labels.demotion
 
 
-def _topics(
-    mix: npt.NDArray[np.float32],
-) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+def _topics(mix: Float32) -> list[tuple[Int64, Float32]]:
     """Topics that each group holds, least first, with their shares; zero for one not held."""
     held = mix > 0
     if held.sum(axis=1).max(initial=0) > MOST_TOPICS:
@@ -156,7 +149,7 @@ def _sources(world: World) -> Table:
     return table
 
 
-def _guide(end: Float64) -> npt.NDArray[np.int64]:
+def _guide(end: Float64) -> Int64:
     """For each of as many even parts as there are items, the first item that reaches into it.
 
     A hair early, so that rounding where parts meet cannot lead past an item.
@@ -165,7 +158,7 @@ def _guide(end: Float64) -> npt.NDArray[np.int64]:
     return np.asarray(np.searchsorted(end, parts, side="right"), np.int64)
 
 
-def _shelves(world: World) -> tuple[Table, npt.NDArray[np.int64]]:
+def _shelves(world: World) -> tuple[Table, Int64]:
     """Groups by country and topic with the cumulative weight that a search there gives them.
 
     The weight is mix times appeal, times 1 - home_bias for groups of another country. After
@@ -185,7 +178,7 @@ def _shelves(world: World) -> tuple[Table, npt.NDArray[np.int64]]:
     return shelf, start
 
 
-def _fill_shelf(shelf: Table, at: npt.NDArray[np.int64], weight: Float64) -> None:
+def _fill_shelf(shelf: Table, at: Int64, weight: Float64) -> None:
     if len(at):
         shelf.end, shelf.group = np.cumsum(weight), at
         shelf.guide = _guide(shelf.end)

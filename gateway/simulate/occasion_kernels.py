@@ -11,42 +11,6 @@ import numpy as np
 from gateway._numba import inner_kernel, part_kernel
 from gateway.randomness_kernels import gamma, philox, uniform52
 from gateway.simulate.tables import NO_DAY
-from gateway.world.model import NEVER
-
-__all__ = [
-    "FRIENDS",
-    "HELD_FROM_GYSJ",
-    "HELD_FROM_PYMI",
-    "INVITATION",
-    "LIMITED",
-    "MEMBER",
-    "NEVER",
-    "NOTHING",
-    "RECOMMENDATION",
-    "REQUEST",
-    "SPARED",
-    "UNCONFIRMED",
-    "UNFEATURED_BY_PYMI",
-    "UNFEATURED_BY_PYMK",
-    "accepts",
-    "add_influence",
-    "friction_of",
-    "heat",
-    "is_member",
-    "is_membership",
-    "next_clock",
-    "occasions_before",
-    "recommended",
-    "refit_of",
-    "remember",
-    "shelf_of",
-    "some_friend",
-    "source_row",
-    "take_from",
-    "taste_total",
-    "topic_at",
-    "write",
-]
 
 NOTHING, REQUEST, MEMBER = 0, 1, 2
 # Added to the source of a cell whose request was not confirmed.

@@ -7,19 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Int64, Mask
-from gateway.simulate.occasion_kernels import NEVER, UNCONFIRMED
+from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.platform import History, Progress, live_through
 from gateway.simulate.policies import Intervention
-
-__all__ = [
-    "Comparison",
-    "TotalEffects",
-    "compare_runs",
-    "joins_by_user",
-    "measure_total_effects",
-    "paired_total",
-]
+from gateway.world.model import NEVER
 
 # Two-sided 95 % of the normal distribution.
 _Z = 1.959964
@@ -27,23 +19,14 @@ _Z = 1.959964
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What an intervention changed, user by user.
+    """What an intervention changed, user by user."""
 
-    Parameters
-    ----------
-    averted
-        int64, shape (n_users,): target joins of the user without the intervention, minus
-        those with it.
-    lost
-        int64, shape (n_users,): the same of joins of other groups.
-    first_day
-        int32, shape (n_users,): day of the first occasion that came out differently;
-        ``NEVER`` for users whose log is the same.
-    """
-
+    # Shape (n_users,): target joins of the user without the intervention, minus those with it.
     averted: Int64
-    lost: Int64
-    first_day: npt.NDArray[np.int32]
+    lost: Int64  # shape (n_users,): the same of joins of other groups
+    # Shape (n_users,): day of the first occasion that came out differently; ``NEVER`` for users
+    # whose log is the same.
+    first_day: Int32
 
     @property
     def diverged(self) -> Mask:
@@ -77,19 +60,10 @@ def compare_runs(
 
     Parameters
     ----------
-    history
-        The factual platform.
     interventions
         What acts in the other run, in place of whatever acted in ``history``.
     is_target
         bool, shape (n_groups,).
-    progress
-        As in ``live_through``.
-
-    Returns
-    -------
-    Comparison, History
-        The differences and the other platform.
     """
     other = live_through(history.world, interventions=interventions, progress=progress)
     averted = joins_by_user(history, is_target) - joins_by_user(other, is_target)
@@ -97,16 +71,21 @@ def compare_runs(
     return Comparison(averted, lost, _first_day(history, other)), other
 
 
+def memberships(history: History, of: Mask) -> Mask:
+    """Return which occasions led to a membership of a group of a mask, bool, shape (n_cells,)."""
+    state = history.state
+    found = (state.group >= 0) & (state.source < UNCONFIRMED)
+    found[found] = of[state.group[found]]
+    return np.asarray(found)
+
+
 def joins_by_user(history: History, of: Mask) -> Int64:
     """Return how many groups of a mask (bool, shape (n_groups,)) each user joined."""
-    state = history.state
-    counted = (state.group >= 0) & (state.source < UNCONFIRMED)
-    counted[counted] = of[state.group[counted]]
-    owner = history.owner(np.flatnonzero(counted))
+    owner = history.owner(np.flatnonzero(memberships(history, of)))
     return np.bincount(owner, minlength=len(history.world.users)).astype(np.int64)
 
 
-def _first_day(here: History, there: History) -> npt.NDArray[np.int32]:
+def _first_day(here: History, there: History) -> Int32:
     """Day of each user's first occasion that came out differently; both had it that day."""
     differs = (here.state.group != there.state.group) | (here.state.source != there.state.source)
     cell = np.flatnonzero(differs)
@@ -117,22 +96,14 @@ def _first_day(here: History, there: History) -> npt.NDArray[np.int32]:
 
 @dataclass(frozen=True, eq=False)
 class TotalEffects:
-    """Total effect of chosen groups; arrays of shape (n_chosen,).
+    """Total effect of chosen groups; arrays of shape (n_chosen,)."""
 
-    Parameters
-    ----------
-    group
-        Dense ids.
-    effect
-        Target joins on the whole platform that would not have been without the group, per
-        join of the group; NaN for a group that nobody joined.
-    standard_error
-        From the users' paired differences, taken as independent.
-    """
-
-    group: Int64
-    effect: npt.NDArray[np.float64]
-    standard_error: npt.NDArray[np.float64]
+    group: Int64  # dense ids
+    # Target joins on the whole platform that would not have been without the group, per join of
+    # the group; NaN for a group that nobody joined.
+    effect: Float64
+    # From the users' paired differences, taken as independent.
+    standard_error: Float64
 
 
 def measure_total_effects(history: History, groups: npt.ArrayLike, is_target: Mask) -> TotalEffects:

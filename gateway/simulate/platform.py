@@ -12,23 +12,28 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway._numba import threads_at_most
-from gateway.arrays import Mask
+from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import JoinLog
 from gateway.randomness import Stream
-from gateway.simulate.invitations import InvitationLog, list_invitations
-from gateway.simulate.log import as_log, as_table, count_sizes, occasions_of
+from gateway.simulate.log import (
+    InvitationLog,
+    as_log,
+    as_table,
+    count_sizes,
+    list_invitations,
+    occasions_of,
+)
 from gateway.simulate.moderation import Moderation, Strikes, flag_users
 from gateway.simulate.occasion import build_stage, put_labels
 from gateway.simulate.occasion_kernels import LIMITED, SPARED
 from gateway.simulate.platform_kernels import advance_day, send_invitations, wind_up
-from gateway.simulate.policies import (
-    Intervention,
-    InviteFriction,
-    as_policies,
-    interventions_of,
+from gateway.simulate.policies import Intervention, InviteFriction, as_policies, interventions_of
+from gateway.simulate.recommender import (
+    Recommender,
+    find_friends,
+    no_recommender,
+    refit_recommender,
 )
-from gateway.simulate.pymk import find_friends
-from gateway.simulate.recommender import Recommender, no_recommender, refit_recommender
 from gateway.simulate.tables import (
     LETTER,
     NO_DAY,
@@ -43,8 +48,6 @@ from gateway.simulate.tables import (
 from gateway.world import World
 from gateway.world.model import NEVER
 
-__all__ = ["History", "Progress", "live_through", "simulate"]
-
 Progress = Callable[[int], object]
 # Work is cut into a number of chunks of users that does not depend on that of the threads: at
 # most so many, of at least so many users.
@@ -56,26 +59,16 @@ SEATS, BAG = 32, 32
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """All that happened on a platform.
+    """All that happened on a platform."""
 
-    Parameters
-    ----------
-    world, policies
-        What it was made from.
-    stage
-        The tables that the kernels saw and wrote. Of the recommender they hold the last
-        layer only; ``replay.relived_stage`` gives all.
-    labels
-        What moderation said of each group, and when.
-    strikes
-        Strikes by group, month and kind.
-    """
-
+    # What it was made from.
     world: World
     policies: Policies
+    # The tables that the kernels saw and wrote. Of the recommender they hold the last layer only;
+    # ``replay.relived_stage`` gives all.
     stage: Stage
-    labels: Labels
-    strikes: Strikes
+    labels: Labels  # what moderation said of each group, and when
+    strikes: Strikes  # strikes by group, month and kind
 
     @property
     def state(self) -> Table:
@@ -97,16 +90,16 @@ class History:
         cell = np.flatnonzero(self.state.group >= 0)
         return as_table(self.stage, cell, owner=self.owner(cell))
 
-    def exposed(self) -> npt.NDArray[np.int32]:
+    def exposed(self) -> Int32:
         """Return the first day on which each user was shown a GYSJ unit, or ``NEVER``."""
         days = self.stage.users.exposed
         return np.where(days == NO_DAY, NEVER, days.astype(np.int32)).astype(np.int32)
 
-    def flagged(self) -> npt.NDArray[np.int32]:
+    def flagged(self) -> Int32:
         """Return the day from which each user is labelled non-rec, or ``NEVER``."""
         return flag_users(self.world, self.stage.users, self.state)
 
-    def owner(self, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+    def owner(self, cell: Int64) -> Int32:
         """Return the user of each cell, shape (len(cell),)."""
         return owners(self.stage.users, cell)
 
@@ -161,16 +154,12 @@ def live_through(
 
     Parameters
     ----------
-    world
-        The world; nothing in it is changed.
     interventions
         Policies that act on groups from a day on. Two runs that differ in these alone
         share every random draw.
     spared
         bool, shape (n_users,): users to whom they do not apply, but for caps: what is shown to
         these, and their invitations, are as without.
-    progress
-        Called with the number of each day that is done; None for nobody.
     """
     recommender = no_recommender(1, len(world.groups), world.config.simulation.neighbours)
     moderation = Moderation(world, world.config.moderation)
@@ -200,7 +189,7 @@ class Desk(NamedTuple):
     """What a platform works with while it lives."""
 
     due: npt.NDArray[np.uint16]  # day of each user's next occasion
-    who: npt.NDArray[np.int32]  # a place for each user
+    who: Int32  # a place for each user
     seats: Table  # users in flight, by chunk
     bag: Table  # letters under way
 

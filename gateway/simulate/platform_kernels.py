@@ -14,8 +14,6 @@ from gateway.simulate.occasion_kernels import UNFEATURED_BY_PYMI, is_membership,
 from gateway.simulate.prefetch_kernels import ask_for, fly
 from gateway.simulate.tables import NO_DAY
 
-__all__ = ["advance_day", "send_invitations", "wind_up"]
-
 # Users ahead of the one at work whose record, and whose other rows, are asked for.
 _FAR, _NEAR = 12, 4
 

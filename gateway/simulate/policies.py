@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,23 +22,11 @@ from gateway.config.interventions import (
 )
 from gateway.errors import GatewayError, Problem
 from gateway.log.messages import did_you_mean, shown
-from gateway.simulate.occasion_kernels import NEVER
 from gateway.simulate.tables import Policies
 from gateway.world import World
+from gateway.world.model import NEVER
 
-__all__ = [
-    "Demotion",
-    "EdgeFilter",
-    "GysjSeedFilter",
-    "Intervention",
-    "InviteCap",
-    "InviteFriction",
-    "as_intervention",
-    "as_policies",
-    "interventions_of",
-]
-
-Groups = npt.NDArray[np.bool_]
+Groups = Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +96,6 @@ def interventions_of(
 
     Parameters
     ----------
-    world
-        The world in which they act.
     given
         Values, or mappings as a config's ``[[interventions]]``: ``{"kind": "demotion",
         "start": 200, "roles": ["planted"], "share": 0.5}``. Their groups are given by
@@ -197,7 +182,7 @@ def as_policies(interventions: tuple[Intervention, ...], *, n_groups: int, days:
     return policies
 
 
-def _act(policies: Policies, one: Intervention, steps: npt.NDArray[np.bool_]) -> None:
+def _act(policies: Policies, one: Intervention, steps: Mask) -> None:
     """Let one intervention act in the given steps."""
     if isinstance(one, InviteCap):
         policies.invite_cap[steps] = np.minimum(policies.invite_cap[steps], one.most)

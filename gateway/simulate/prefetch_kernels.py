@@ -34,8 +34,6 @@ from gateway.simulate.occasion_kernels import (
 )
 from gateway.simulate.tables import LINE, NO_DAY, Inbox, Look, Occasion
 
-__all__ = ["ask_for", "fly"]
-
 # Users ahead of the next to board whose record, and whose other rows, are asked for.
 _FAR, _NEAR = 24, 12
 

@@ -8,8 +8,6 @@ from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kern
 from gateway.randomness_kernels import philox, uniform
 from gateway.simulate.occasion_kernels import UNFEATURED_BY_PYMK
 
-__all__ = ["add_friends", "ask_friends"]
-
 # Users ahead of the one at work whose record, and whose friends, are asked for.
 _FAR, _NEAR = 12, 6
 

@@ -1,47 +1,34 @@
-"""The recommender of the platform: groups that share members with a current group."""
+"""What the platform shows: groups that share members with a current group, and people."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int32
+from gateway.randomness import Stream
+from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.simulate.recommender_kernels import (
     count_memberships,
     list_members,
     list_memberships,
     nearest_groups,
 )
-from gateway.simulate.tables import NO_DAY, Table
+from gateway.simulate.tables import NO_DAY, Stage, Table
 from gateway.world import Role, World
-
-__all__ = [
-    "Recommender",
-    "fit_all_layers",
-    "fit_recommender",
-    "no_recommender",
-    "refit_recommender",
-]
 
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64
 
 
 class Recommender(NamedTuple):
-    """Nearest groups of each group, one layer for each refit.
+    """Nearest groups of each group, one layer for each refit."""
 
-    Parameters
-    ----------
-    neighbour
-        int32, shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are
-        fewer. Layer 0 is the platform before its first refit.
-    weight
-        float64, same shape: cumulative cosines; the last is the total.
-    """
-
-    neighbour: npt.NDArray[np.int32]
-    weight: npt.NDArray[np.float64]
+    # Shape (n_refits, n_groups, n_nearest): nearest first, -1 where there are fewer. Layer 0 is
+    # the platform before its first refit.
+    neighbour: Int32
+    weight: Float64  # same shape: cumulative cosines; the last is the total
 
 
 def no_recommender(n_refits: int, n_groups: int, n_nearest: int) -> Recommender:
@@ -129,3 +116,47 @@ def _steer(recommender: Recommender, layer: int, world: World) -> None:
         planted = np.full(len(targets), share * total / len(targets))
         recommender.neighbour[layer, g, keep:] = targets
         recommender.weight[layer, g] = np.cumsum(np.concatenate([steps, planted]))
+
+
+# People You May Know: friendships that come about through friends of friends -----------------
+
+# Most friends that a user finds by PYMK.
+SPARE_FRIENDS = 8
+# Work is cut into a fixed number of chunks of users, whatever the number of threads.
+PEOPLE_CHUNKS = 256
+
+
+def find_friends(world: World, stage: Stage, day: int) -> None:
+    """Add friendships between two refits.
+
+    Users of one holdout arm are not shown anybody, users of the other are shown to nobody; the
+    arms are drawn apart.
+    """
+    section = world.config.simulation
+    # Without any friendship there are no friends of friends.
+    if section.pymk_share > 0 and len(stage.friend) > 0:
+        n = len(stage.users)
+        who, whom = np.empty(n, np.int32), np.empty(n, np.int64)
+        n_asked = np.zeros(PEOPLE_CHUNKS, np.int64)
+        ask_friends(
+            stage.users, stage.friend, world.users.arms.pymk, section.pymk_share, who, whom,
+            n_asked, day, world.seed, int(Stream.PYMK),
+        )  # fmt: skip
+        add_friends(
+            stage.users, stage.friend, stage.finds, stage.last_find, int(stage.users.found.sum()),
+            SPARE_FRIENDS, who, whom, n_asked, day,
+        )  # fmt: skip
+
+
+def count_friends_found(stage: Stage) -> tuple[Int32, Int32]:
+    """Return how many friends each user was shown, and to how many it was shown.
+
+    int32, shape (n_users,) each; only what led to a friendship is kept. Finds are written in
+    pairs: first the row of who was shown somebody, then the row of who was shown.
+    """
+    n_users, n_finds = len(stage.users), int(stage.users.found.sum())
+    friend = np.ascontiguousarray(stage.finds.friend[:n_finds])
+    featured, shown = (
+        np.bincount(friend[side::2], minlength=n_users).astype(np.int32) for side in (0, 1)
+    )
+    return shown, featured

@@ -7,8 +7,6 @@ import numpy as np
 from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, prange, prefetch
 from gateway.simulate.occasion_kernels import is_membership, occasions_before
 
-__all__ = ["count_memberships", "list_members", "list_memberships", "nearest_groups"]
-
 # Lets no candidate be passed over by the roundings of the quick comparison.
 _HAIR = 1.0 - 1e-9
 # Members whose groups are asked for ahead of their turn.

@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, Int64, Mask
 from gateway.randomness import Stream
 from gateway.simulate.platform import History
 from gateway.simulate.recommender import fit_all_layers
 from gateway.simulate.replay_kernels import Scratch, direct_effects, relive_users
 from gateway.simulate.tables import CELL, Stage
-
-__all__ = [
-    "DirectEffects",
-    "Leads",
-    "measure_direct_effects",
-    "measure_leads",
-    "relived_stage",
-]
 
 # Work is cut into a fixed number of chunks of users, whatever the number of threads.
 CHUNKS = 32
@@ -27,25 +19,17 @@ CHUNKS = 32
 
 @dataclass(frozen=True, eq=False)
 class DirectEffects:
-    """Direct effect of every group on its joiners; each array has shape (n_groups,).
+    """Direct effect of every group on its joiners; each array has shape (n_groups,)."""
 
-    Parameters
-    ----------
-    effect
-        Mean over joins of (later target joins - later target joins without the join);
-        NaN for target groups and for groups that nobody joined.
-    standard_error
-        Of that mean, joins taken as independent; NaN below two joins.
-    n_joins
-        Joins replayed.
-    """
-
-    effect: npt.NDArray[np.float64]
-    standard_error: npt.NDArray[np.float64]
-    n_joins: npt.NDArray[np.int64]
+    # Mean over joins of (later target joins - later target joins without the join); NaN for
+    # target groups and for groups that nobody joined.
+    effect: Float64
+    # Of that mean, joins taken as independent; NaN below two joins.
+    standard_error: Float64
+    n_joins: Int64  # joins replayed
 
 
-def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -> DirectEffects:
+def measure_direct_effects(history: History, is_target: Mask) -> DirectEffects:
     """Replay every join's user without that join, everybody else frozen.
 
     For each join (u, g) user u lives again from then on with the same random numbers, the
@@ -55,8 +39,6 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
 
     Parameters
     ----------
-    history
-        A simulated platform.
     is_target
         bool, shape (n_groups,): which joins count.
 
@@ -83,31 +65,19 @@ def measure_direct_effects(history: History, is_target: npt.NDArray[np.bool_]) -
 
 @dataclass(frozen=True, eq=False)
 class Leads:
-    """Target joins that came of what the platform does because of a group; shape (n_groups,).
+    """Target joins that came of what the platform does because of a group; shape (n_groups,)."""
 
-    Parameters
-    ----------
-    seed, seed_error
-        Target joins of the group's members that would not have been had nothing been
-        recommended from it, and the standard error of that sum, members taken as independent;
-        NaN for targets and for groups that nobody joined.
-    invited, invited_error
-        The same had its operator invited nobody: invitations by others do not come of the
-        group.
-    """
-
-    seed: npt.NDArray[np.float64]
-    seed_error: npt.NDArray[np.float64]
-    invited: npt.NDArray[np.float64]
-    invited_error: npt.NDArray[np.float64]
+    # Target joins of the group's members that would not have been had nothing been recommended
+    # from it, and the standard error of that sum, members taken as independent; NaN for targets
+    # and for groups that nobody joined.
+    seed: Float64
+    seed_error: Float64
+    # The same had its operator invited nobody: invitations by others do not come of the group.
+    invited: Float64
+    invited_error: Float64
 
 
-def measure_leads(
-    history: History,
-    is_target: npt.NDArray[np.bool_],
-    *,
-    among: npt.NDArray[np.bool_] | None = None,
-) -> Leads:
+def measure_leads(history: History, is_target: Mask, *, among: Mask | None = None) -> Leads:
     """Replay every group's members without the group as a seed, and without its operator.
 
     Each member lives again with the same random numbers, everybody else frozen, in the group
@@ -119,8 +89,6 @@ def measure_leads(
 
     Parameters
     ----------
-    history
-        A simulated platform.
     is_target
         bool, shape (n_groups,): which joins count.
     among

@@ -24,8 +24,6 @@ from gateway.simulate.occasion_kernels import (
 )
 from gateway.simulate.tables import Inbox
 
-__all__ = ["Scratch", "decide_again", "direct_effects", "relive_users"]
-
 
 class Scratch(NamedTuple):
     """A user's log that may differ from the factual one, and the state before each occasion."""

@@ -14,11 +14,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateway.arrays import Float64, UInt8
 from gateway.log.join_log import SOURCES
-
-__all__ = ["SOURCE_TABLE", "Mechanism", "SourceRow", "confirmation", "cumulative_weights"]
 
 
 class Mechanism(IntEnum):
@@ -55,7 +53,7 @@ SOURCE_TABLE: tuple[SourceRow, ...] = (
 
 def cumulative_weights(
     shares: dict[Mechanism, float], weights: Mapping[str, float | None]
-) -> npt.NDArray[np.float64]:
+) -> Float64:
     """Return where each row of ``SOURCE_TABLE`` ends on the unit interval, shape (10,).
 
     A mechanism's share is divided among its sources in proportion to their weights; a
@@ -70,11 +68,11 @@ def cumulative_weights(
     return np.asarray(ends / ends[-1])
 
 
-def confirmation() -> npt.NDArray[np.float64]:
+def confirmation() -> Float64:
     """Return the probability that a request is confirmed, by row, shape (10,)."""
     return np.array([row.confirmed for row in SOURCE_TABLE])
 
 
-def source_codes() -> npt.NDArray[np.uint8]:
+def source_codes() -> UInt8:
     """Return the code in ``joins.SOURCES`` of each row, shape (10,)."""
     return np.array([SOURCES.index(row.name) for row in SOURCE_TABLE], np.uint8)

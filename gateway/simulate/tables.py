@@ -12,28 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "CELL",
-    "FIND",
-    "GROUP",
-    "LETTER",
-    "LINE",
-    "NO_DAY",
-    "SHELF",
-    "SOURCE",
-    "USER",
-    "Answer",
-    "Inbox",
-    "Labels",
-    "Look",
-    "Occasion",
-    "Policies",
-    "Stage",
-    "Table",
-    "empty_table",
-    "last_rows_freed",
-    "owners",
-]
+from gateway.arrays import Int32, Int64
 
 Table = np.recarray[Any, Any]
 
@@ -162,10 +141,10 @@ def last_rows_freed(table: Table, n: int) -> Table:
     return kept
 
 
-def owners(users: Table, cell: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+def owners(users: Table, cell: Int64) -> Int32:
     """Return the user of each cell, shape (len(cell),)."""
     # Users without occasions own nothing: the last of equal starts is the one who does.
-    start: npt.NDArray[np.int64] = np.ascontiguousarray(users.start)
+    start: Int64 = np.ascontiguousarray(users.start)
     return (np.searchsorted(start, cell, side="right") - 1).astype(np.int32)
 
 

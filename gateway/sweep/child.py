@@ -18,8 +18,6 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-__all__ = ["main"]
-
 
 def main(answers: int, patience: float | None = None) -> None:
     """Answer tasks until stdin closes, or none has come for ``patience`` seconds."""

@@ -19,8 +19,6 @@ import pyarrow as pa
 from gateway.config import Config
 from gateway.results import SweepFolder, compare_results, is_sweep, load_config, open_result
 
-__all__ = ["ChangedKey", "ChangedValue", "FolderComparison", "compare_folders"]
-
 # Of a value: which point of the sweep it belongs to, detector, truth and metric.
 Name = tuple[str, ...]
 
@@ -36,56 +34,31 @@ class ChangedKey:
 
 @dataclass(frozen=True)
 class ChangedValue:
-    """A measure that differs.
+    """A measure that differs."""
 
-    Parameters
-    ----------
-    point
-        Swept keys and values, empty for runs.
-    detector, truth, metric
-        What is measured.
-    first, second
-        Value, lower and upper end of the 95 % interval; NaN where unknown.
-    difference
-        Second less first: the paired difference where there are pairs; otherwise as if
-        the two were independent, which two runs with one seed are not (the interval is
-        then too wide, as a rule).
-    pairs
-        Seeds that both have, 0 for runs.
-    """
-
-    point: str
+    point: str  # swept keys and values, empty for runs
     detector: str
     truth: str
     metric: str
+    # Value, lower and upper end of the 95 % interval; NaN where unknown.
     first: tuple[float, float, float]
     second: tuple[float, float, float]
+    # Second less first: the paired difference where there are pairs; otherwise as if the two were
+    # independent, which two runs with one seed are not (the interval is then too wide, as a
+    # rule).
     difference: tuple[float, float, float]
-    pairs: int
+    pairs: int  # seeds that both have, 0 for runs
 
 
 @dataclass(frozen=True)
 class FolderComparison:
-    """What differs between two folders.
+    """What differs between two folders."""
 
-    Parameters
-    ----------
-    keys
-        Of the configs.
-    values
-        Of the evaluations, largest difference first.
-    n_values
-        How many measures both have.
-    files
-        Tables and figures of two runs that are not the same bytes.
-    only_first, only_second
-        Points, or measures, that the other does not have.
-    """
-
-    keys: tuple[ChangedKey, ...]
-    values: tuple[ChangedValue, ...]
-    n_values: int
-    files: tuple[str, ...]
+    keys: tuple[ChangedKey, ...]  # of the configs
+    values: tuple[ChangedValue, ...]  # of the evaluations, largest difference first
+    n_values: int  # how many measures both have
+    files: tuple[str, ...]  # tables and figures of two runs that are not the same bytes
+    # Points, or measures, that the other does not have.
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
 

@@ -32,8 +32,6 @@ from gateway.sweep.plan import Plan, Point, stored_plan
 from gateway.sweep.running import is_cold
 from gateway.talk import SILENT, Advance, Talk
 
-__all__ = ["Outcome", "compact", "resume_sweep", "run_sweep"]
-
 # Of the time of a sweep, at most this part goes into writing its tables anew.
 COMPACTING_SHARE = 0.05
 COMPACTING_SECONDS = 2.0
@@ -41,23 +39,14 @@ COMPACTING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep.
+    """What became of a sweep."""
 
-    Parameters
-    ----------
-    folder
-        Where it lies.
-    n_points, n_done, n_failed
-        All points; those that stand; those that could not be computed.
-    n_computed
-        How many were computed this time.
-    """
-
-    folder: Path
+    folder: Path  # where it lies
+    # All points; those that stand; those that could not be computed.
     n_points: int
     n_done: int
     n_failed: int
-    n_computed: int
+    n_computed: int  # how many were computed this time
 
 
 def run_sweep(
@@ -71,15 +60,9 @@ def run_sweep(
 
     Parameters
     ----------
-    plan
-        See ``read_plan``.
     folder
         Of the sweep; by default ``results/<experiment>/sweep``. Points that stand there
         are kept, whatever design they came from.
-    options
-        Engine, workers and threads; they change no result.
-    talk
-        Who hears of the progress.
 
     Raises
     ------
@@ -235,11 +218,8 @@ class _Driver:
         return Outcome(self.place.path, n, done, len(self.failed), self.computed)
 
 
-LONG = ("evaluation", "interventions", "summary")
-
-
 def compact(plan: Plan, folder: SweepFolder) -> None:
-    """Write all points that are there in three tables.
+    """Write all points that are there in a few tables.
 
     No time and no machine is in them: the tables of a sweep that was killed and resumed, on
     any engine, are those of an undisturbed one, byte for byte.
@@ -259,7 +239,7 @@ def compact(plan: Plan, folder: SweepFolder) -> None:
         "digest": pa.array(digest, pa.string()),
     }
     folder.write_sweep_table("points", pa.table(columns))
-    for name in LONG:
+    for name in SUMMARY:
         table = _long(done, folder, name, list(plan.sweep.over))
         if table is not None:
             folder.write_sweep_table(name, table)
@@ -302,8 +282,10 @@ def _long(
     if not tables:
         return None
     body = pa.concat_tables([table for _, table in tables], promote_options="default")
-    rows = pa.array([i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)])
-    head = pa.table(_columns([point for point, _ in tables], swept)).take(rows)
+    rows = [i for i, (_, table) in enumerate(tables) for _ in range(table.num_rows)]
+    head = pa.table(_columns([point for point, _ in tables], swept)).take(
+        pa.array(rows, pa.int64())
+    )
     for column in body.column_names:
         head = head.append_column(column, body[column])
     return head.combine_chunks()

@@ -9,45 +9,18 @@ from typing import Any, Literal
 
 from gateway.errors import ConfigError, Problem
 
-__all__ = [
-    "ENGINES",
-    "SUMMARY",
-    "Answer",
-    "ChildDeathError",
-    "EngineOptions",
-    "Event",
-    "Finished",
-    "Lost",
-    "Started",
-    "SweepStoppedError",
-    "Task",
-    "run_tasks",
-]  # fmt: skip
-
 # Tables that a point keeps by default: what a sweep is compacted from.
-SUMMARY = ("evaluation", "interventions", "summary")
+SUMMARY = ("evaluation", "interventions", "summary", "calls", "planted")
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is given.
-
-    Parameters
-    ----------
-    key
-        Of the point.
-    config
-        Its config, as TOML.
-    folder
-        Where its result goes.
-    keep
-        Tables to store; None for all.
-    """
+    """What a worker is given."""
 
     key: str
-    config: str
-    folder: str
-    keep: tuple[str, ...] | None
+    config: str  # its config, as TOML
+    folder: str  # where its result goes
+    keep: tuple[str, ...] | None  # tables to store; None for all
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -62,30 +35,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a point.
-
-    Parameters
-    ----------
-    key
-        Of the point.
-    state
-        ``done``; ``failed``: this point cannot be computed; ``stopped``: the disk is full
-        or broken, and no other point could be stored either.
-    seconds
-        Wall time.
-    cpu_seconds
-        Of the process.
-    peak_mib
-        Largest memory of the process so far, other points included.
-    reason, traceback, log
-        Where it is not done.
-    """
+    """What became of a point."""
 
     key: str
+    # ``done``; ``failed``: this point cannot be computed; ``stopped``: the disk is full or
+    # broken, and no other point could be stored either.
     state: Literal["done", "failed", "stopped"]
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_mib: float = 0.0
+    seconds: float = 0.0  # wall time
+    cpu_seconds: float = 0.0  # of the process
+    peak_mib: float = 0.0  # largest memory of the process so far, other points included
+    # Where it is not done.
     reason: str = ""
     traceback: str = ""
     log: str = ""
@@ -102,17 +61,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A point came to its end, well or not.
+    """A point came to its end, well or not."""
 
-    Parameters
-    ----------
-    answer
-        What became of it.
-    files
-        Its result, where the worker has no access to the sweep's folder.
-    """
-
-    answer: Answer
+    answer: Answer  # what became of it
+    # Its result, where the worker has no access to the sweep's folder.
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 

@@ -31,8 +31,6 @@ from gateway.sweep.engines import (
     Task,
 )
 
-__all__ = ["ATTEMPTS", "Child", "late_answer", "run_in_processes", "worker_environment"]
-
 # A cold start compiles every kernel, for a minute or two, and waits for others that do.
 START_SECONDS = 900.0
 # How long a child that hangs may take to say where.
@@ -57,8 +55,6 @@ class Child:
 
     Parameters
     ----------
-    threads
-        That it may use.
     heirlooms
         Descriptors that it inherits: the lock of the sweep, so that nobody enters while
         an orphan still lives.

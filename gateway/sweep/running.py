@@ -30,8 +30,6 @@ from gateway.results import scratch_folder
 from gateway.sweep.engines import Answer, Event, Finished, Started, Task
 from gateway.talk import Advance
 
-__all__ = ["is_cold", "run_serially", "run_task", "warm_up"]
-
 # The machine is in trouble, not the point: every other one would fail too.
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 

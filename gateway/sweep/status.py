@@ -11,66 +11,37 @@ from typing import Any
 from gateway.results import SweepFolder, is_sweep, open_result, resident_mib
 from gateway.sweep.plan import stored_plan
 
-__all__ = ["RunningPoint", "Status", "folder_status"]
-
 
 @dataclass(frozen=True)
 class RunningPoint:
-    """A point at work.
+    """A point at work."""
 
-    Parameters
-    ----------
-    key, worker
-        Which one, and where.
-    seconds
-        Since it was begun.
-    memory_mib
-        What its process holds now; None where that is another machine's.
-    """
-
+    # Which one, and where.
     key: str
     worker: str
-    seconds: float
-    memory_mib: float | None
+    seconds: float  # since it was begun
+    memory_mib: float | None  # what its process holds now; None where that is another machine's
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far a folder is.
-
-    Parameters
-    ----------
-    folder
-        Which one.
-    state
-        ``running``, ``done``, ``incomplete`` or, with every missing point failed,
-        ``failed``.
-    n_points, n_done, n_failed, n_running, n_pending
-        They add up: n_points is the sum of the others.
-    seconds_left
-        At the mean pace of the points so far; None where there is none yet or nothing runs.
-    peak_mib
-        Largest memory of a worker so far; None where nothing is known.
-    running
-        Points at work.
-    failures
-        Reasons by key.
-    is_compiling
-        Whether the first points wait for kernels to be compiled.
-    """
+    """How far a folder is."""
 
     folder: str
+    # ``running``, ``done``, ``incomplete`` or, with every missing point failed, ``failed``.
     state: str
+    # They add up: n_points is the sum of the others.
     n_points: int
     n_done: int
     n_failed: int
     n_running: int
     n_pending: int
+    # At the mean pace of the points so far; None where there is none yet or nothing runs.
     seconds_left: float | None
-    peak_mib: float | None
-    running: tuple[RunningPoint, ...] = ()
-    failures: Mapping[str, str] | None = None
-    is_compiling: bool = False
+    peak_mib: float | None  # largest memory of a worker so far; None where nothing is known
+    running: tuple[RunningPoint, ...] = ()  # points at work
+    failures: Mapping[str, str] | None = None  # reasons by key
+    is_compiling: bool = False  # whether the first points wait for kernels to be compiled
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""

@@ -28,19 +28,8 @@ from gateway.report.content import (
 from gateway.report.sections.explanations import explanations, facts_of
 from gateway.report.sections.top_groups import ranked_columns
 from gateway.report.summary import CAVEAT, Result
-from gateway.view.viewed import (
-    Choice,
-    Content,
-    Query,
-    Viewed,
-    chosen,
-    drawn_figures,
-    link,
-    whole,
-)
+from gateway.view.viewed import Choice, Content, Query, Viewed, chosen, drawn_figures, link, whole
 from gateway.wording import MISSING, count, counted, interval_of, name, percent, written
-
-__all__ = ["all_groups", "all_users", "one_group", "one_user"]
 
 _PER_PAGE = 50
 

@@ -30,16 +30,12 @@ from gateway.view.groups import all_groups, all_users, one_group, one_user
 from gateway.view.viewed import Choice, Content, Query, Viewed, whole
 from gateway.wording import NO_CHARACTER, count, decimal, name
 
-__all__ = ["page", "style"]
-
 
 def page(viewed: Viewed, path: str, query: Query) -> str | None:
     """Return a page as HTML, None where there is none.
 
     Parameters
     ----------
-    viewed
-        The result.
     path
         Of the page, below the result's address.
     query

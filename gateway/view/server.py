@@ -15,8 +15,6 @@ from gateway.errors import GatewayError
 from gateway.view.pages import page, style
 from gateway.view.viewed import Viewed
 
-__all__ = ["Viewer"]
-
 ADDRESS: Final = "127.0.0.1"
 _FIELDS = 20
 _HEADERS: Final = {
@@ -43,8 +41,6 @@ class Viewer:
 
     Parameters
     ----------
-    viewed
-        The result.
     port
         To listen on; 0 for a free one.
 

@@ -17,34 +17,15 @@ from gateway.report.content import Section
 from gateway.report.page import ShownFigure, shown_figure
 from gateway.report.summary import Result
 
-__all__ = [
-    "Choice",
-    "Content",
-    "Query",
-    "Viewed",
-    "chosen",
-    "drawn_figures",
-    "link",
-    "whole",
-]
-
 Query = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Viewed:
-    """A result to look at, with what several pages ask of it.
+    """A result to look at, with what several pages ask of it."""
 
-    Parameters
-    ----------
-    tables
-        Its stored tables by name.
-    title
-        Heading of the pages.
-    """
-
-    tables: Mapping[str, pa.Table]
-    title: str
+    tables: Mapping[str, pa.Table]  # its stored tables by name
+    title: str  # heading of the pages
 
     @cached_property
     def result(self) -> Result:

@@ -13,16 +13,7 @@ from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.provenance import memory_bytes
 from gateway.world.friendships import draw_friendships
 from gateway.world.groups import draw_groups
-from gateway.world.model import (
-    GATEWAYS,
-    LOOK_ALIKES,
-    Arms,
-    Friendships,
-    Groups,
-    Role,
-    Users,
-    World,
-)
+from gateway.world.model import GATEWAYS, LOOK_ALIKES, Arms, Friendships, Groups, Role, Users, World
 from gateway.world.users import draw_users
 
 __all__ = [

@@ -33,8 +33,6 @@ from gateway.world.friendships_kernels import (
 )
 from gateway.world.model import Friendships, Users
 
-__all__ = ["draw_friendships"]
-
 # Nobody is expected to have more than so many times the mean number of friends. Facebook's
 # limit of 5,000 stood at 26 times the mean of 190 (Ugander et al. 2011, "The anatomy of the
 # Facebook social graph", arXiv:1111.4503).
@@ -62,27 +60,14 @@ class Way(Enum):
 
 
 class Places(NamedTuple):
-    """Users in the order of their blocks, and how to find one by weight.
+    """Users in the order of their blocks, and how to find one by weight."""
 
-    Parameters
-    ----------
-    order
-        int32, shape (n_users,): the user at each place.
-    total
-        float64, shape (n_users + 1,): running total of the weights.
-    guide
-        int32, shape (n_users,): where to begin to look for a point of the total.
-    block
-        uint16, shape (n_users,): block of each place.
-    scope
-        For each way of drawing a pair and each block of the first: the first place and the
-        end of where the second is sought, int64, shape (n_blocks,).
-    """
-
-    order: Int32
-    total: Float64
-    guide: Int32
-    block: npt.NDArray[np.uint16]
+    order: Int32  # shape (n_users,): the user at each place
+    total: Float64  # shape (n_users + 1,): running total of the weights
+    guide: Int32  # shape (n_users,): where to begin to look for a point of the total
+    block: npt.NDArray[np.uint16]  # shape (n_users,): block of each place
+    # For each way of drawing a pair and each block of the first: the first place and the end of
+    # where the second is sought, int64, shape (n_blocks,).
     scope: dict[Way, tuple[Int64, Int64]]
 
 
@@ -104,8 +89,6 @@ def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Frien
         ``friend_clustering``.
     users
         Of whom only country and interest have an influence.
-    seed
-        Seed of the world.
 
     Returns
     -------

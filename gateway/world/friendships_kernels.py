@@ -12,17 +12,6 @@ import numpy as np
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform, uniform52
 
-__all__ = [
-    "count_ends",
-    "count_union",
-    "draw_introductions",
-    "draw_pairs",
-    "join_rows",
-    "list_ends",
-    "rename",
-    "sort_rows",
-]
-
 # A pair that is no new friendship is drawn again at most so many times; what is still
 # missing then is drawn in the next round.
 ATTEMPTS = 16

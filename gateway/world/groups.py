@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from gateway.arrays import Float32, Float64, Int32
+from gateway.arrays import Float32, Float64, Int32, Int64
 from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world.model import GATEWAYS, Groups, Role, topic_shares
-
-__all__ = ["draw_groups"]
 
 # Share of a group's mix that is its main topic; the rest is a second ordinary topic.
 MAIN_SHARE = 0.8
@@ -79,7 +76,7 @@ def _draw_topics(
 
 def _draw_plain_topics(
     section: WorldSection, rng: np.random.Generator, column: int, *, seed: int
-) -> npt.NDArray[np.int64]:
+) -> Int64:
     """Ordinary topics, all alike or by their shares; either way ``rng`` draws the same."""
     n_kinds, n = len(section.kinds), section.groups
     even = rng.integers(n_kinds, section.topics, size=n)

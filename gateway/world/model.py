@@ -11,28 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gateway.arrays import Float32, Float64, Int32, Int64, Mask
+from gateway.arrays import Float32, Float64, Int32, Int64, Mask, UInt8
 from gateway.config.interventions import GroupRole
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
 from gateway.errors import GatewayError, Problem
 from gateway.log.join_log import numbered_names
 from gateway.log.messages import did_you_mean, shown
-
-__all__ = [
-    "GATEWAYS",
-    "LOOK_ALIKES",
-    "NEVER",
-    "Arms",
-    "Friendships",
-    "Groups",
-    "Role",
-    "Users",
-    "World",
-    "groups_in_roles",
-    "topic_shares",
-]
-
 
 # A day that does not come: a drift that never begins, a cell not written yet, a label not given.
 NEVER = 2**31 - 1
@@ -59,59 +44,33 @@ LOOK_ALIKES = (Role.HOMOPHILY, Role.HUB, Role.FELLOW_TRAVELLER)
 
 @dataclass(frozen=True, eq=False)
 class Arms:
-    """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each.
+    """Experiment arms drawn at random: True = held out. bool, shape (n_users,) each."""
 
-    Parameters
-    ----------
-    gysj
-        Is not shown the unit.
-    pymi, pymk
-        Is not shown whom to invite or to befriend.
-    pymi_featured, pymk_featured
-        Is not shown to others as somebody to invite or to befriend.
-    """
-
-    gysj: npt.NDArray[np.bool_]
-    pymi: npt.NDArray[np.bool_]
-    pymk: npt.NDArray[np.bool_]
-    pymi_featured: npt.NDArray[np.bool_]
-    pymk_featured: npt.NDArray[np.bool_]
+    gysj: Mask  # is not shown the unit
+    # Is not shown whom to invite or to befriend.
+    pymi: Mask
+    pymk: Mask
+    # Is not shown to others as somebody to invite or to befriend.
+    pymi_featured: Mask
+    pymk_featured: Mask
 
 
 @dataclass(frozen=True, eq=False)
 class Users:
-    """Users before they join anything.
+    """Users before they join anything."""
 
-    Parameters
-    ----------
-    interest
-        float32, shape (n_users, n_topics): shares of interest, each row sums to 1.
-    country
-        uint8, shape (n_users,): index into ``World.countries``.
-    arrival
-        int32, shape (n_users,): first day on the platform.
-    departure
-        int32, shape (n_users,): first day after the user's last.
-    occasions
-        int32, shape (n_users,): how many times the user thinks of joining a group.
-    drift_start
-        int32, shape (n_users,): day on which the taste begins to drift towards harm for
-        outside reasons; ``NEVER`` for most.
-    invite_chance
-        float32, shape (n_users,), in [0, 1]: probability that a join is followed by
-        invitations, before PYMI.
-    arms
-        Who is held out of which product.
-    """
-
-    interest: Float32
-    country: npt.NDArray[np.uint8]
-    arrival: Int32
-    departure: Int32
-    occasions: Int32
+    interest: Float32  # shape (n_users, n_topics): shares of interest, each row sums to 1
+    country: UInt8  # shape (n_users,): index into ``World.countries``
+    arrival: Int32  # shape (n_users,): first day on the platform
+    departure: Int32  # shape (n_users,): first day after the user's last
+    occasions: Int32  # shape (n_users,): how many times the user thinks of joining a group
+    # Shape (n_users,): day on which the taste begins to drift towards harm for outside reasons;
+    # ``NEVER`` for most.
     drift_start: Int32
+    # Shape (n_users,), in [0, 1]: probability that a join is followed by invitations, before
+    # PYMI.
     invite_chance: Float32
-    arms: Arms
+    arms: Arms  # who is held out of which product
 
     def __len__(self) -> int:
         return len(self.country)
@@ -119,57 +78,30 @@ class Users:
 
 @dataclass(frozen=True, eq=False)
 class Friendships:
-    """Undirected friendships in compressed rows: friends of u are ``friend[offsets[u]:...]``.
+    """Undirected friendships in compressed rows: friends of u are ``friend[offsets[u]:...]``."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_users + 1,).
-    friend
-        int32, shape (2 * n_edges,): sorted within each user, no self-loops, no repeats.
-    """
-
-    offsets: Int64
-    friend: Int32
+    offsets: Int64  # shape (n_users + 1,)
+    friend: Int32  # shape (2 * n_edges,): sorted within each user, no self-loops, no repeats
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups before anyone joins them.
+    """Groups before anyone joins them."""
 
-    Parameters
-    ----------
-    mix
-        float32, shape (n_groups, n_topics + 1): what the group is about, each row sums
-        to 1. The last topic is the travellers': nobody has it among their interests.
-    topic
-        int16, shape (n_groups,): the main topic.
-    appeal
-        float64, shape (n_groups,): relative popularity, positive.
-    country
-        uint8, shape (n_groups,): index into ``World.countries``.
-    created
-        int32, shape (n_groups,): first day on which it can be joined.
-    harm
-        float64, shape (n_groups, n_kinds): strikes per member and month.
-    role
-        uint8, shape (n_groups,): a ``Role``.
-    strength
-        float64, shape (n_groups,): what the mechanism is planted with, zero for groups that
-        are no gateways. influence: beta. recommender: share of targets among what is
-        recommended from it. inviter: probability that its operator's invitation is met.
-    operator
-        int32, shape (n_groups,): user who invites the members of an inviter gateway, or -1.
-    """
-
+    # Shape (n_groups, n_topics + 1): what the group is about, each row sums to 1. The last topic
+    # is the travellers': nobody has it among their interests.
     mix: Float32
-    topic: npt.NDArray[np.int16]
-    appeal: Float64
-    country: npt.NDArray[np.uint8]
-    created: Int32
-    harm: Float64
-    role: npt.NDArray[np.uint8]
+    topic: npt.NDArray[np.int16]  # shape (n_groups,): the main topic
+    appeal: Float64  # shape (n_groups,): relative popularity, positive
+    country: UInt8  # shape (n_groups,): index into ``World.countries``
+    created: Int32  # shape (n_groups,): first day on which it can be joined
+    harm: Float64  # shape (n_groups, n_kinds): strikes per member and month
+    role: UInt8  # shape (n_groups,): a ``Role``
+    # Shape (n_groups,): what the mechanism is planted with, zero for groups that are no gateways.
+    # influence: beta. recommender: share of targets among what is recommended from it. inviter:
+    # probability that its operator's invitation is met.
     strength: Float64
+    # Shape (n_groups,): user who invites the members of an inviter gateway, or -1.
     operator: Int32
 
     def __len__(self) -> int:
@@ -180,7 +112,7 @@ class Groups:
         return np.where(self.role == role, self.strength, 0.0)
 
 
-def groups_in_roles(role: npt.NDArray[np.uint8], names: Sequence[str]) -> Mask:
+def groups_in_roles(role: UInt8, names: Sequence[str]) -> Mask:
     """Return the groups that were planted in any of the roles, by the config's names."""
     several = {"planted": GATEWAYS, "look_alikes": LOOK_ALIKES}
     wanted = [r for name in names for r in several.get(name) or (Role[name.upper()],)]

@@ -9,8 +9,6 @@ from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world.model import NEVER, Arms, Users, topic_shares
 
-__all__ = ["draw_users"]
-
 # Users whose interests are drawn at a time: double precision takes room. Any number gives the
 # same draws.
 BATCH = 65_536

@@ -23,7 +23,6 @@ from tests.worlds import SMALL
 
 # A command that waits for a pipe or reads a device waits for ever.
 PATIENCE_SECONDS = 60
-EMPTY = b'<svg xmlns="http://www.w3.org/2000/svg"></svg>'
 SWEPT = SMALL + '[sweep.over]\n"world.users" = [700, 800]\n'
 PROVENANCE: dict[str, Any] = {
     "gateway_version": "1",
@@ -45,11 +44,9 @@ PROVENANCE: dict[str, Any] = {
 def answer(request, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str]]:
     """The command line in this process: exit code and what it complains of."""
     monkeypatch.chdir(tmp_path)
-    # What is plotted is of interest here, and not the seconds in which it becomes an image; it
-    # is drawn with `make verify`.
-    monkeypatch.setattr("gateway.publish.render", lambda _: {"svg": EMPTY})
-    if request.node.get_closest_marker("slow") is None:
-        monkeypatch.setattr("gateway.figures.StoredFigure.draw", lambda *_, **__: None)
+    # What is plotted is of interest here; it is drawn with `make verify`.
+    is_slow = request.node.get_closest_marker("slow") is not None
+    request.getfixturevalue("unrendered" if is_slow else "undrawn")
 
     def hang(*_: object) -> None:
         raise AssertionError(f"no answer within {PATIENCE_SECONDS} s")

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.detect.detection import sum_by_group
 from gateway.detect.edges.conditional_kernels import (
     count_masses,
     fill_chances,
@@ -23,11 +23,7 @@ from gateway.detect.edges.conditional_kernels import (
     find_limits,
     solve_effects,
 )
-from gateway.detect.findings import sum_by_group
 from gateway.score.descent import minimise, one_blas_thread
-
-__all__ = ["Effects", "Fit", "Pairs", "Slots", "estimate_effects", "fit_slots", "pairs_of"]
-
 
 # Work is cut into a fixed number of chunks, whatever the number of threads.
 CHUNKS = 64
@@ -45,28 +41,16 @@ _DROP = 0.5 * 1.959964**2
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Slots of strata that hold an event and a slot without one.
+    """Slots of strata that hold an event and a slot without one."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_strata + 1,): slots of stratum c are ``offsets[c]:offsets[c + 1]``.
-    event
-        bool, shape (n_slots,).
-    entry_slot, entry_group
-        Attributes of slots, shape (n_entries,): by slot, each group at most once in a slot.
-    cells
-        Levels of each nuisance effect, int, shape (n_effects, n_slots); level 0 is zero.
-    n_groups
-        Number of attributes.
-    """
-
-    offsets: Int64
-    event: Mask
+    offsets: Int64  # shape (n_strata + 1,): slots of stratum c are ``offsets[c]:offsets[c + 1]``
+    event: Mask  # shape (n_slots,)
+    # Attributes of slots, shape (n_entries,): by slot, each group at most once in a slot.
     entry_slot: Int64
-    entry_group: npt.NDArray[np.int32]
-    cells: npt.NDArray[np.int64]
-    n_groups: int
+    entry_group: Int32
+    # Levels of each nuisance effect, int, shape (n_effects, n_slots); level 0 is zero.
+    cells: Int64
+    n_groups: int  # number of attributes
 
     @cached_property
     def n_events(self) -> Int64:
@@ -88,18 +72,11 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The mode of the posterior.
+    """The mode of the posterior."""
 
-    Parameters
-    ----------
-    beta
-        Log odds ratio of each attribute, shape (n_groups,).
-    eta, chance
-        Linear predictor of each slot, and its chance to be an event given its stratum's
-        number of events, shape (n_slots,).
-    """
-
-    beta: Float64
+    beta: Float64  # log odds ratio of each attribute, shape (n_groups,)
+    # Linear predictor of each slot, and its chance to be an event given its stratum's number of
+    # events, shape (n_slots,).
     eta: Float64
     chance: Float64
 
@@ -146,8 +123,6 @@ def fit_slots(slots: Slots, *, penalty: float) -> Fit:
 
     Parameters
     ----------
-    slots
-        The data.
     penalty
         Precision of the priors, positive.
     """
@@ -173,23 +148,14 @@ def fit_slots(slots: Slots, *, penalty: float) -> Fit:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """For each group and stratum: how many of the events may be among the group's slots.
+    """For each group and stratum: how many of the events may be among the group's slots."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_groups + 1,): pairs of group g are ``offsets[g]:offsets[g + 1]``.
-    starts, mass
-        P(k of the stratum's events are among the slots of the pair), k = 0, 1, ... from
-        ``starts[i]`` on, where the group has no effect and the others have theirs.
-    observed
-        Events among the slots of each group, shape (n_groups,).
-    """
-
-    offsets: Int64
+    offsets: Int64  # shape (n_groups + 1,): pairs of group g are ``offsets[g]:offsets[g + 1]``
+    # P(k of the stratum's events are among the slots of the pair), k = 0, 1, ... from
+    # ``starts[i]`` on, where the group has no effect and the others have theirs.
     starts: Int64
     mass: Float64
-    observed: Float64
+    observed: Float64  # events among the slots of each group, shape (n_groups,)
 
 
 def pairs_of(slots: Slots, fit: Fit) -> Pairs:
@@ -218,28 +184,20 @@ def pairs_of(slots: Slots, fit: Fit) -> Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Effects:
-    """What the pairs of each group say; arrays of shape (n_groups,).
+    """What the pairs of each group say; arrays of shape (n_groups,)."""
 
-    Parameters
-    ----------
-    observed, expected, variance
-        Events among the group's slots; mean and variance of their number without an effect.
-    log_ratio
-        Conditional maximum likelihood estimate of the log odds ratio, infinite where the
-        number is the least or the largest possible, NaN without variance.
-    low, high
-        Ends of its 95 % likelihood interval.
-    root
-        Standard normal if the log odds ratio is that of the null: inverse normal of the
-        tail P(observed or more); zero without variance.
-    """
-
+    # Events among the group's slots; mean and variance of their number without an effect.
     observed: Float64
     expected: Float64
     variance: Float64
+    # Conditional maximum likelihood estimate of the log odds ratio, infinite where the number is
+    # the least or the largest possible, NaN without variance.
     log_ratio: Float64
+    # Ends of its 95 % likelihood interval.
     low: Float64
     high: Float64
+    # Standard normal if the log odds ratio is that of the null: inverse normal of the tail
+    # P(observed or more); zero without variance.
     root: Float64
 
     @property

@@ -15,8 +15,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, lean_kernel, making_kernel, parallel_kernel, prange
 
-__all__ = ["count_masses", "fill_chances", "fill_masses", "find_limits", "solve_effects"]
-
 _FAR = 30.0
 _STEPS = 80
 _CLOSE = 1e-10

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from gateway.arrays import Float64, Int64, sorted_set
 from gateway.config.detectors import EdgesOptions
-from gateway.detect.detection import Detection
+from gateway.detect.detection import Detection, Findings
 from gateway.detect.edges.conditional import estimate_effects, fit_slots, pairs_of
 from gateway.detect.edges.traces import (
     FORMS,
@@ -24,14 +24,10 @@ from gateway.detect.edges.traces import (
     slots_of,
     without_most_frequent,
 )
-from gateway.detect.findings import Findings
 from gateway.detect.measure import Measure, Quantity
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
-
-__all__ = ["EDGES", "EdgesOptions", "Seen", "detect_edges", "look_at", "traces_of"]
-
 
 EDGES = Measure(
     detector="edges",
@@ -147,13 +143,6 @@ def detect_edges(
 
     Cost: at most three passes over the joins; memory for the joins of users who join a
     target and have a trace.
-
-    Parameters
-    ----------
-    joins, targets
-        The log and the target set.
-    options
-        Choices; by default ``EdgesOptions()``.
 
     Returns
     -------

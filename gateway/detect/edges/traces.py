@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
-from gateway.arrays import Int32, Int64, Mask, sorted_set
+from gateway.arrays import Int32, Int64, Mask, UInt8, sorted_set
 from gateway.detect.edges.conditional import Slots
 from gateway.log.join_log import STAYS, JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
-
-__all__ = ["FORMS", "Cases", "Entries", "collect_cases", "entries_of", "forms_of",
-           "sender_classes", "slots_of", "without_most_frequent"]  # fmt: skip
-
 
 FORMS = ("seed", "member", "fellow")
 """How a join can come through a group: recommended because of it, invited because the
@@ -30,33 +25,20 @@ _SENDERS = np.array([0.0, 0.05, 0.2])
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Joins of the users who join a target and another group, and some of them through a trace.
+    """Joins of the users who join a target and another group, and some of them through a trace."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n_cases + 1,).
-    user
-        Ids, shape (n_cases,).
-    group, time, seed, inviter, source, left
-        Of each join, as in ``JoinLog``: -1, 0 for the source, and ``STAYS``, where the log
-        does not tell.
-    earlier
-        Joins of the user in earlier ticks.
-    event
-        Whether the join is of a target.
-    """
-
-    offsets: Int64
-    user: Int32
+    offsets: Int64  # shape (n_cases + 1,)
+    user: Int32  # ids, shape (n_cases,)
+    # Of each join, as in ``JoinLog``: -1, 0 for the source, and ``STAYS``, where the log does not
+    # tell.
     group: Int32
     time: Int32
     seed: Int32
     inviter: Int32
-    source: npt.NDArray[np.uint8]
+    source: UInt8
     left: Int32
-    earlier: Int32
-    event: Mask
+    earlier: Int32  # joins of the user in earlier ticks
+    event: Mask  # whether the join is of a target
 
     @property
     def invited(self) -> Mask:

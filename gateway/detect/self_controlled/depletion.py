@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.arrays import Float64, Int64, Mask
-from gateway.detect.shrinkage import beta_prior
+from gateway.detect.detection import count_by_user
+from gateway.detect.significance import beta_prior
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
@@ -89,7 +90,6 @@ def depletion_of(joins: JoinLog, outcome: Mask) -> Depletion:
 
 def _counts(part: JoinLog, outcome: Mask) -> tuple[Int64, Int64]:
     """Return the joins and the events of each user with a join."""
-    upto = np.concatenate([[0], np.cumsum(outcome[part.group], dtype=np.int64)])
-    n_joins = np.diff(part.offsets).astype(np.int64)
+    n_joins = np.diff(part.offsets)
     some = n_joins > 0
-    return n_joins[some], (upto[part.offsets[1:]] - upto[part.offsets[:-1]])[some]
+    return n_joins[some], count_by_user(part, outcome)[some]

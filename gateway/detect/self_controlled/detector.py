@@ -11,10 +11,9 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from gateway.arrays import Int64, Mask
-from gateway.config.detectors import SelfControlledOptions
-from gateway.detect.coefficient import CoefficientOptions, detect_coefficient
-from gateway.detect.detection import Detection
-from gateway.detect.findings import Findings, add_up, count_by_group
+from gateway.config.detectors import CoefficientOptions, SelfControlledOptions
+from gateway.detect.coefficient import detect_coefficient
+from gateway.detect.detection import Detection, Findings, add_up, count_by_group, count_by_user
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.self_controlled.before import grade_calls
 from gateway.detect.self_controlled.evidence import gather_evidence
@@ -138,14 +137,18 @@ def detect_self_controlled(
     if not joins.sizes()[targets.mask].any():
         raise LogError(f"some user must join a target group ({targets.description}); none does")
     prepared = Preparation.of(options, joins)
+    forever = None
     if prepared.depletion:
-        runs_out = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
+        runs_out, forever = targets_run_out(joins, targets.mask, prepared=prepared, seed=seed)
         prepared = replace(prepared, depletion=runs_out)
     surrogate = np.zeros(joins.n_groups, bool)
     if options.surrogates == "auto":
         surrogate = choose_surrogates(joins, targets, prepared=prepared, seed=seed)
     _check_room(joins, targets.mask | surrogate)
-    window = given or choose_window(joins, targets.mask | surrogate, prepared=prepared, seed=seed)
+    window = given or choose_window(
+        joins, targets.mask | surrogate, prepared=prepared, seed=seed,
+        forever=None if surrogate.any() else forever,
+    )  # fmt: skip
     gather = partial(gather_evidence, joins, options=options, prepared=prepared, window=window)
     found = gather(targets.mask | surrogate)
     if surrogate.any():
@@ -237,9 +240,7 @@ def _check_room(joins: JoinLog, outcome: Mask) -> None:
 
 
 def _count_joins_of_cases(part: JoinLog, outcome: Mask) -> int:
-    upto = np.concatenate([[0], np.cumsum(outcome[part.group])])
-    has = upto[part.offsets[1:]] > upto[part.offsets[:-1]]
-    return int(np.diff(part.offsets)[has].sum())
+    return int(np.diff(part.offsets)[count_by_user(part, outcome) > 0].sum())
 
 
 def _followed(joins: JoinLog, target: Mask, window: RiskWindow) -> Int64:
@@ -249,10 +250,12 @@ def _followed(joins: JoinLog, target: Mask, window: RiskWindow) -> Int64:
 
 
 def _followed_in(part: JoinLog, target: Mask, window: RiskWindow) -> Int64:
-    time, user = part.time.astype(np.int64), part.user().astype(np.int64)
+    kept = np.repeat(count_by_user(part, target) > 0, np.diff(part.offsets))
+    group, time = part.group[kept], part.time[kept].astype(np.int64)
     base, width = int(time.min(initial=0)), int(np.ptp(time)) + 2 if len(time) else 1
+    user = part.user()[kept].astype(np.int64)
     key = user * width + (time - base)
-    hit = np.flatnonzero(target[part.group])
+    hit = np.flatnonzero(target[group])
     following = np.searchsorted(key[hit], key, side="right")
     known = following < len(hit)
     next_key = np.full(len(key), np.iinfo(np.int64).max)
@@ -260,4 +263,4 @@ def _followed_in(part: JoinLog, target: Mask, window: RiskWindow) -> Int64:
     last = (user + 1) * width - 1
     if window.ticks:
         last = np.minimum(last, key + window.ticks)
-    return count_by_group(part.group[next_key <= last], len(target))
+    return count_by_group(group[next_key <= last], len(target))

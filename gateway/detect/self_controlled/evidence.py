@@ -9,6 +9,7 @@ import numpy as np
 
 from gateway.arrays import Float64, Int64, Mask
 from gateway.config.detectors import SelfControlledOptions
+from gateway.detect.detection import add_up
 from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import NearEffects, near_effects
 from gateway.detect.self_controlled.effects import OwnEffects, own_effects
@@ -162,7 +163,8 @@ def _with_time_before(joins: JoinLog, window: RiskWindow) -> Mask | None:
     """
     if not window.ends or joins.observed_from is not None:
         return None
-    return np.asarray(np.sum(list(over_parts(joins, _joined_later)), axis=0) > 0)
+    (later,) = add_up((n,) for n in over_parts(joins, _joined_later))
+    return np.asarray(later > 0)
 
 
 def _joined_later(part: JoinLog) -> Int64:

@@ -8,8 +8,10 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.detect.detection import count_by_user
 from gateway.detect.self_controlled.depletion import Depletion
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -157,13 +159,12 @@ def cases_of(
     most_joins: float = np.inf,
 ) -> Mask:
     """Return which users of a part have an event, no more joins, and are in the sample."""
-    upto = starts(outcome[part.group])
-    has = np.asarray(upto[part.offsets[1:]] > upto[part.offsets[:-1]])
+    has = count_by_user(part, outcome) > 0
     has &= np.diff(part.offsets) <= most_joins
     if sample is not None:
-        seed, share = sample
+        (seed, share), who = sample, np.flatnonzero(has)
         # The halves of the users are drawn from the same numbers: not from their doubles.
-        has &= name_uniforms(part.users, seed=seed) * 2 % 1 < share
+        has[who] = name_uniforms(part.users.take(pa.array(who)), seed=seed) * 2 % 1 < share
     return has
 
 
@@ -241,9 +242,11 @@ def opening_of(joins: JoinLog, outcome: Mask) -> float:
 
 def _gaps(part: JoinLog, outcome: Mask) -> Int64:
     """Return the ticks between successive ticks with joins of a part's cases."""
-    kept = np.repeat(cases_of(part, outcome), np.diff(part.offsets))
-    user, gap = part.user()[kept], np.diff(part.time[kept].astype(np.int64))
-    return np.asarray(gap[(user[1:] == user[:-1]) & (gap > 0)])
+    cases, sizes = cases_of(part, outcome), np.diff(part.offsets)
+    gap = np.diff(part.time[np.repeat(cases, sizes)].astype(np.int64), append=0)
+    # The last join of a case stands before the first of another.
+    gap[np.cumsum(sizes[cases]) - 1] = 0
+    return np.asarray(gap[gap > 0])
 
 
 def _bin(position: Int64) -> Int64:

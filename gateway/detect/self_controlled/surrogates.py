@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import gamma
 
 from gateway.arrays import Float64, Int32, Int64, Mask
-from gateway.detect.findings import add_up
+from gateway.detect.detection import add_up
 from gateway.detect.self_controlled.fit import JointFit, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
@@ -35,8 +35,8 @@ _MARGIN = 3.0
 _ALIKE = 2.0
 # Of more cases a sample by name is enough to choose one set of five by.
 MOST_CASES = 1 << 19
-# Ranges of users that threads share.
-_RANGES = 32
+# Ranges of users that threads share, as far as their joins are more than the sums to be made.
+_RANGES, _JOINS_PER_SUM = 32, 8
 
 
 def affinity_to_targets(joins: JoinLog, targets: TargetSet) -> Float64:
@@ -79,9 +79,10 @@ def _joins_before(
 
     Sums of whole numbers, so that they do not depend on the order of the users.
     """
-    found, seen = np.zeros((2, _RANGES, joins.n_groups), np.int64)
+    ranges = int(np.clip(joins.n_joins // (_JOINS_PER_SUM * joins.n_groups), 1, _RANGES))
+    found, seen = np.zeros((2, ranges, joins.n_groups), np.int64)
     add_joins_before(
-        np.linspace(0, joins.n_users, _RANGES + 1).astype(np.int64), joins.offsets, joins.group,
+        np.linspace(0, joins.n_users, ranges + 1).astype(np.int64), joins.offsets, joins.group,
         joins.time, targets.mask, ticks, upto, found, seen,
     )  # fmt: skip
     return found.sum(axis=0).astype(np.float64), seen.sum(axis=0).astype(np.float64)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from gateway.arrays import Mask
 from gateway.config.detectors import SelfControlledOptions
+from gateway.detect.detection import count_by_user
 from gateway.detect.self_controlled.fit import fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood
 from gateway.detect.self_controlled.preparation import Preparation
@@ -64,14 +65,19 @@ def ladder(joins: JoinLog, outcome: Mask, *, clock: Clock) -> list[RiskWindow]:
 
 
 def _spans(part: JoinLog, outcome: Mask) -> npt.NDArray[np.int64]:
-    from_to = part.offsets[:-1], part.offsets[1:] - 1
-    upto = np.concatenate([[0], np.cumsum(outcome[part.group])])
-    has = upto[from_to[1] + 1] > upto[from_to[0]]
+    from_to, has = (part.offsets[:-1], part.offsets[1:] - 1), count_by_user(part, outcome) > 0
     first, last = (part.time[end[has]].astype(np.int64) for end in from_to)
     return np.asarray(last - first)
 
 
-def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int) -> RiskWindow:
+def choose_window(
+    joins: JoinLog,
+    outcome: Mask,
+    *,
+    prepared: Preparation,
+    seed: int,
+    forever: float | None = None,
+) -> RiskWindow:
     """Choose how long a join counts, one length for all groups.
 
     Each window is fitted to the same events of the same cases, with a penalty of its own, and
@@ -81,7 +87,7 @@ def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed:
     own, too. No truth enters. As one length serves all groups, what one group gains by the
     choice is small beside its own error: where nothing is true the p-values stay uniform
     (tests/test_self_controlled.py). Of more than ``MOST_CASES`` cases a sample is fitted, drawn
-    by the users' names.
+    by the users' names. ``forever`` is the log marginal likelihood of no end, where it is known.
     """
     sample = sample_of(joins, outcome, seed=seed)
 
@@ -90,22 +96,26 @@ def choose_window(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed:
         return fit_joint(Likelihood(slots)).evidence
 
     windows = ladder(joins, outcome, clock=prepared.clock)
-    found = {window: evidence(window) for window in (windows[0], *windows[_FIRST_LOOK])}
-    forever = found[windows[0]]
+    if forever is None:
+        forever = evidence(windows[0])
+    found = {windows[0]: forever}
+    found |= {window: evidence(window) for window in windows[_FIRST_LOOK]}
     if max(found.values()) > forever:
         found |= {window: evidence(window) for window in windows if window not in found}
     best = max(found, key=lambda window: found[window])
     return best if found[best] > forever + _MARGIN else windows[0]
 
 
-def targets_run_out(joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int) -> bool:
-    """Return whether ``Depletion`` makes the events more likely.
+def targets_run_out(
+    joins: JoinLog, outcome: Mask, *, prepared: Preparation, seed: int
+) -> tuple[bool, float]:
+    """Return whether ``Depletion`` makes the events more likely, and the better fit's evidence.
 
     It must where users join what they like and have not yet; it need not where an event does
     not take the next one's place, as in a log whose joins were permuted within users. The
     marginal likelihoods of the same events are compared, each at its own penalty.
     """
-    found = []
+    whole, evidence = [], []
     for depletion in (True, False):
         slots, _ = replace(prepared, depletion=depletion).slots(
             joins, outcome, ~outcome, sample=sample_of(joins, outcome, seed=seed)
@@ -113,5 +123,7 @@ def targets_run_out(joins: JoinLog, outcome: Mask, *, prepared: Preparation, see
         # The fit leaves out what does not depend on it: the lengths of the events' own slots.
         hit = slots.events > 0
         own = float(np.sum(slots.events[hit] * np.log(slots.length[hit])))
-        found.append(fit_joint(Likelihood(slots)).evidence + own)
-    return found[0] > found[1]
+        evidence.append(fit_joint(Likelihood(slots)).evidence)
+        whole.append(evidence[-1] + own)
+    runs_out = whole[0] > whole[1]
+    return runs_out, evidence[0 if runs_out else 1]

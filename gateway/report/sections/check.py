@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.check import LOGS, limits_of, paragraph_of, verdict_of_check
+from gateway.detect.measure import words_of
 from gateway.report.content import Body, Cell, Column, Row, Section, Table, label
 from gateway.report.summary import Result
 from gateway.wording import MISSING, count, decimal, interval, percent
-
-__all__ = ["check"]
 
 _Rows = Sequence[Mapping[str, Any]]
 _Values = Mapping[str, Mapping[str, Any]]
@@ -131,6 +130,7 @@ def _planted(rows: _Rows) -> Table:
         Column("95 % interval", "Clopper and Pearson, planted groups taken as independent"),
         Column("planted"),
         Column("average precision", "planted groups against all others, mean over logs"),
+        Column("by chance", "average precision if the same groups stood in a random order"),
         Column(
             "planted of called",
             "share of the flagged groups that are planted; some others may be gateways, too",
@@ -153,7 +153,9 @@ def _planted(rows: _Rows) -> Table:
             _number(found, "power", percent),
             Cell(MISSING) if power is None else _bounds(power, percent),
             Cell(MISSING) if power is None else Cell(count(power["n"]), power["n"]),
-            _number(found, "average_precision", decimal), _number(found, "share_planted", percent),
+            _number(found, "average_precision", decimal),
+            _number(found, "precision_by_chance", decimal),
+            _number(found, "share_planted", percent),
             _number(found, "calls_elsewhere", lambda value: decimal(value, digits=1)),
             _number(found, "coverage", decimal),
         ]))  # fmt: skip
@@ -181,7 +183,7 @@ def _by(
 
 
 def _name(detector: str) -> Cell:
-    return label(detector.replace("_", " "))
+    return label(words_of(detector))
 
 
 def _text(text: str) -> Cell:

@@ -24,8 +24,6 @@ from gateway.report.content import (
 from gateway.report.summary import SCORER, Result
 from gateway.wording import MISSING, count, decimal, interval, name, percent, significant
 
-__all__ = ["benchmark", "comparisons", "evaluation", "interventions", "metric", "scorer"]
-
 Form = Callable[[float | None], str]
 
 _METRICS: Mapping[str, tuple[str, Form]] = {

@@ -41,8 +41,6 @@ from gateway.wording import (
     written,
 )
 
-__all__ = ["explained", "explanations", "facts_of"]
-
 _AFTER = (
     "look-alike check: target joins after the join, by the joiners who made joins before and "
     "after it, some but not all of targets"

@@ -16,8 +16,6 @@ from gateway.report.content import Body, Cell, Column, Row, Section, Table, labe
 from gateway.report.summary import ANALYSES, Result
 from gateway.wording import MISSING, count, decimal, interval, is_missing, significant
 
-__all__ = ["CLAIMS_KEY", "CLAIM_COLUMNS", "claims"]
-
 CLAIMS_KEY = "claims-table"
 """Of the table with every claim."""
 

@@ -40,8 +40,6 @@ from gateway.wording import (
     written,
 )
 
-__all__ = ["ranked_columns", "ranking", "reading", "target_set", "verdict"]
-
 _WARNING: Final = f"; {NOT_HELD}: too many are small where nothing is true, and nothing is flagged"
 
 
