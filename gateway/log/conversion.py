@@ -34,8 +34,6 @@ from gateway.log.spill import Spill
 from gateway.log.ticks import Tick
 from gateway.log.times import are_midnights, check_span
 
-__all__ = ["convert_log"]
-
 _LEAST_MEMORY = 2**26
 # Of it the libraries' own buffers take so much whatever the work (docs: join logs).
 _RESERVE = 2**25

@@ -30,9 +30,6 @@ from gateway.log.invariants import DTYPES, WINDOW
 from gateway.log.messages import complaint, shown
 from gateway.log.ticks import Tick
 
-__all__ = ["MANIFEST_FILE", "ColumnWriter", "Manifest", "Mapped", "NamesWriter", "file_digest",
-           "map_folder", "read_manifest", "write_manifest"]  # fmt: skip
-
 MANIFEST_FILE = "manifest.json"
 _FORMAT = "gateway join log, 4"
 # What versions wrote whose logs were Parquet parts.
@@ -45,33 +42,18 @@ _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(BaseModel):
-    """A converted log.
-
-    Parameters
-    ----------
-    tick, origin
-        As in ``JoinLog``.
-    last
-        Last tick of all rows, repeated memberships included, since the origin.
-    users, groups, joins
-        How many there are; every membership counts once.
-    rows
-        Rows of the log that was converted.
-    sources
-        As in ``JoinLog``.
-    digests
-        sha256 of each file, by name.
-    """
+    """A converted log; ``tick``, ``origin`` and ``sources`` as in ``JoinLog``."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     tick: Tick
     origin: Annotated[int, Field(ge=-(2**62), le=2**62)]
-    last: _Number
+    last: _Number  # tick of all rows, repeated memberships included, since the origin
+    # How many there are; every membership counts once.
     users: _Number
     groups: _Number
     joins: Annotated[int, Field(ge=0, lt=2**62)]
-    rows: Annotated[int, Field(ge=0, lt=2**62)]
+    rows: Annotated[int, Field(ge=0, lt=2**62)]  # of the log that was converted
     sources: Annotated[tuple[str, ...], Field(strict=False, max_length=256)]
     digests: dict[Annotated[str, Field(pattern=r"^[a-z_.]+\.npy$")], _Digest]
 
@@ -86,11 +68,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(path: str | Path) -> Manifest | None:
     """Return the manifest of a folder; None for anything that is no converted log.
 
-    Raises
-    ------
-    LogError
-        If the manifest is that of another version, cannot be used, or names files that are
-        missing.
+    A LogError says that it is of another version, cannot be used, or names files that are missing.
     """
     place = Path(path) / MANIFEST_FILE
     content = _content(place) if place.exists() else None
@@ -148,17 +126,7 @@ def file_digest(path: str | Path) -> str:
 
 
 class ColumnWriter:
-    """A column that is written piece by piece.
-
-    Parameters
-    ----------
-    folder
-        Where the file goes.
-    name
-        Of the column.
-    kind
-        Type of its values.
-    """
+    """A column of a folder that is written piece by piece; ``kind``: type of its values."""
 
     def __init__(self, folder: Path, name: str, kind: npt.DTypeLike) -> None:
         self.path, self.length = folder / f"{name}.npy", 0
@@ -204,13 +172,7 @@ class NamesWriter:
         return self._begins.length - 1
 
     def append(self, names: pa.StringArray) -> None:
-        """Write names after those so far.
-
-        Raises
-        ------
-        LogError
-            If they are too long together for an array of Arrow.
-        """
+        """Write names after those so far; together they must fit into an array of Arrow."""
         if not len(names):
             return
         _, where, text = names.buffers()
@@ -235,24 +197,12 @@ class NamesWriter:
 
 @dataclass(frozen=True, eq=False)
 class Mapped:
-    """Where the columns of a log, or of some of its users, are mapped from.
+    """Where the columns of a log, or of some of its users, are mapped from."""
 
-    Parameters
-    ----------
-    folder
-        The converted log.
-    digest
-        sha256 of its manifest, which has those of all files.
-    maps
-        What holds the pages.
-    users
-        First user and the one after the last.
-    """
-
-    folder: Path
-    digest: str
-    maps: tuple[mmap.mmap, ...]
-    users: tuple[int, int]
+    folder: Path  # the converted log
+    digest: str  # sha256 of its manifest, which has those of all files
+    maps: tuple[mmap.mmap, ...]  # what holds the pages
+    users: tuple[int, int]  # first user and the one after the last
 
     def of_users(self, first: int, last: int) -> Mapped:
         """Return the place of some of these users."""
@@ -268,12 +218,8 @@ class Mapped:
 def map_folder(folder: Path) -> tuple[dict[str, Any], Mapped]:
     """Return the fields of a ``JoinLog``, mapped from a converted log, and where they are.
 
-    Lengths, types and digests are looked at.
-
-    Raises
-    ------
-    LogError
-        If the folder is no converted log, or a file is not that of the manifest.
+    A LogError says that the folder is none, or that length, type or digest of a file is not that
+    of the manifest.
     """
     manifest = read_manifest(folder)
     if manifest is None:

@@ -13,9 +13,6 @@ from gateway.errors import LogError
 from gateway.log.messages import shown
 from gateway.log.sorting import sorted_with_order
 
-__all__ = ["Coded", "Dense", "Numbering", "coded", "dense_ids", "inverse", "names_of_keys",
-           "numbered_names", "text_keys", "text_order", "texts", "whole_numbers"]  # fmt: skip
-
 _DIGITS = 7
 # Names that are made at a time.
 _BATCH = 1 << 18
@@ -140,14 +137,7 @@ class Numbering:
 
 
 def numbered_names(letter: str, ids: AnyArray) -> pa.StringArray:
-    """Return names whose sorted order is the order of the ids: ``u0000012``.
-
-    Parameters
-    ----------
-    letter
-        What every name starts with.
-    ids
-        Integers, not negative.
+    """Return names whose sorted order is that of the ids, which are not negative: ``u0000012``.
 
     Examples
     --------
@@ -194,14 +184,10 @@ def dense_ids(
     letter
         First letter of names made from ids.
     what
-        What one of them is called in messages.
+        What a LogError calls one of them: a name that is null, empty or there twice, an id that
+        is negative or has no name.
     mentioned
         More ids, -1 for none: inviters beside users. Only with ids.
-
-    Raises
-    ------
-    LogError
-        If a name is null, empty or there twice, an id is negative or has no name.
     """
     if not _are_numbers(values):
         if names is not None or mentioned is not None:
@@ -261,13 +247,7 @@ def _unique(names: Any, what: str) -> pa.StringArray:
 
 
 def whole_numbers(values: Any, what: str) -> Int64:
-    """Return values as a one-dimensional int64 array.
-
-    Raises
-    ------
-    LogError
-        If they are not integers, or not in one dimension.
-    """
+    """Return integers in one dimension as an int64 array, or raise a LogError."""
     array = np.asarray(values)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size > 0):
         rule = "must be integers in one dimension"
@@ -276,13 +256,7 @@ def whole_numbers(values: Any, what: str) -> Int64:
 
 
 def texts(values: Any, what: str) -> pa.StringArray:
-    """Return names as an array of text.
-
-    Raises
-    ------
-    LogError
-        If they are not text, or one is null or empty.
-    """
+    """Return names as an array of text, of which none is null or empty, or raise a LogError."""
     try:
         array = (
             pa.chunked_array(values) if isinstance(values, pa.ChunkedArray) else pa.array(values)

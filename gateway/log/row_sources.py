@@ -22,9 +22,6 @@ from gateway.log.files import first_bytes, format_of, unreadable
 from gateway.log.messages import complaint, did_you_mean, listed, shown
 from gateway.provenance import memory_bytes
 
-__all__ = ["arrow_batches", "arrow_schema", "batches_of_rows", "parquet_batches", "parquet_schema",
-           "query_batches", "query_columns", "workbook_rows", "write_parquet"]  # fmt: skip
-
 _ROWS = 1 << 16
 # What comes of a workbook that is damaged, encrypted or none.
 _UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, SyntaxError,
@@ -39,13 +36,7 @@ _BYTES_PER_ROW = 12
 def batches_of_rows(
     rows: Iterator[Sequence[Any]], names: Sequence[str], where: object
 ) -> Generator[pa.RecordBatch]:
-    """Yield rows of Python values as record batches.
-
-    Raises
-    ------
-    LogError
-        If a column holds values of several kinds.
-    """
+    """Yield rows of Python values as record batches; a column must hold values of one kind."""
     row = 0
     while chunk := list(islice(rows, _ROWS)):
         arrays = []
@@ -65,17 +56,7 @@ def batches_of_rows(
 def query_columns(path: Path, query: str | None) -> list[str]:
     """Return the names of the columns of a query to an SQLite or DuckDB file.
 
-    Parameters
-    ----------
-    path
-        The file.
-    query
-        SQL; None for all of the table ``joins``, or of the only one.
-
-    Raises
-    ------
-    LogError
-        If the file or the query cannot be used.
+    None is for all of the table ``joins``, or of the only one.
     """
     with _cursor(path, query) as cursor:
         return [column[0] for column in cursor.description]
@@ -135,13 +116,7 @@ def _table(connection: Any, path: Path) -> str:
 
 
 def workbook_rows(path: Path) -> Generator[tuple[Any, ...]]:
-    """Yield the rows of the first sheet of an Excel workbook, the header among them.
-
-    Raises
-    ------
-    LogError
-        If it cannot be read, or the library for it is not installed.
-    """
+    """Yield the rows of the first sheet of an Excel workbook, the header among them."""
     library = _library("openpyxl")
     try:
         # As a stream: the library judges a path by its ending.
@@ -167,13 +142,7 @@ def _library(name: str) -> Any:
 
 
 def parquet_schema(path: Path) -> pa.Schema:
-    """Return names and types of the columns of one Parquet file, and its metadata.
-
-    Raises
-    ------
-    LogError
-        If it is not a whole Parquet file.
-    """
+    """Return names and types of the columns of one Parquet file, and its metadata."""
     try:
         return pyarrow.parquet.read_schema(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -190,24 +159,9 @@ def parquet_batches(
 ) -> Generator[pa.RecordBatch]:
     """Yield the named columns of one Parquet file, of whatever type they are.
 
-    Parameters
-    ----------
-    path
-        The file.
-    names
-        Columns of it.
-    by_dictionary
-        Columns of text that are not spelt out.
-    rows
-        Most rows of a batch; None for about a million.
-    is_bounded
-        Whether batches go as they come, so that the file may be larger than the memory.
-
-    Raises
-    ------
-    LogError
-        If it is not a whole Parquet file, or says that it holds more rows than the memory
-        of this machine: a few bytes can stand for any number of equal rows.
+    Columns ``by_dictionary`` are not spelt out; a batch has so many ``rows``, or about a million.
+    If ``is_bounded`` batches go as they come, and the file may be larger than the memory; else a
+    LogError says that it is: a few bytes can stand for any number of equal rows.
     """
     # With a buffer a column is read piece by piece; without, a whole row group of it.
     # A name of a megabyte that stands in every row would be spelt out as often.
@@ -265,20 +219,10 @@ def _opened_arrow(path: Path) -> Iterator[tuple[Any, Iterator[pa.RecordBatch]]]:
 def write_parquet(table: pa.Table, path: str | Path) -> None:
     """Write a table to a Parquet file (zstd): the whole file or nothing.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk, and take
-    the final name in one step. The same table gives the same bytes with the same pyarrow.
-
-    Parameters
-    ----------
-    table
-        Any table; its metadata are kept.
-    path
-        The file; its folder is made if need be. An existing file is replaced.
-
-    Raises
-    ------
-    LogError
-        If the folder cannot be written to.
+    The bytes go to a temporary file in the same folder, which is made if need be, are flushed to
+    the disk, and take the final name in one step: an existing file is replaced. Metadata are
+    kept; the same table gives the same bytes with the same pyarrow. A LogError says that the
+    folder cannot be written to.
     """
     path = Path(path)
     temporary = path.parent / f".joins-{os.getpid()}-{secrets.token_hex(4)}.tmp"

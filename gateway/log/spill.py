@@ -17,8 +17,6 @@ import pyarrow.compute as pc
 
 from gateway.log.numbering import names_of_keys
 
-__all__ = ["Spill"]
-
 # What is read back at once, of each run: small, as there may be hundreds of runs.
 _PIECE, _PIECES = 1 << 14, 512
 
