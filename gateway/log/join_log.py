@@ -20,10 +20,9 @@ from gateway.log.files import format_of
 from gateway.log.in_memory import fields_of_arrays, read_fields
 from gateway.log.invariants import SOURCES, STAYS, checked_columns
 from gateway.log.log_table import table_of
-from gateway.log.mapped import read_manifest
+from gateway.log.mapped import Views, read_manifest
 from gateway.log.messages import complaint
 from gateway.log.numbering import numbered_names
-from gateway.log.part_views import Views
 from gateway.log.read_report import ReadReport, read_report
 from gateway.log.row_sources import write_parquet
 from gateway.log.sorting import count_values
