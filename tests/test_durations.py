@@ -15,7 +15,7 @@ import gateway
 from gateway.errors import GatewayError, LogError
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
-from gateway.log.ticks import Tick, ticks_in
+from gateway.log.times import Tick, ticks_in
 from gateway.score import score_joins
 from tests.worlds import first_groups, random_log
 

@@ -10,7 +10,7 @@ from gateway.log.mapped import file_digest
 from gateway.log.read_report import ReadReport, Remark
 from gateway.log.row_sources import write_parquet
 from gateway.log.text_files import read_names
-from gateway.log.ticks import (
+from gateway.log.times import (
     Duration,
     Tick,
     parse_duration,

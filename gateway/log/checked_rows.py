@@ -16,8 +16,7 @@ from gateway.log.columns import NAMES, TIMES, Columns, Piece, is_reddit, option_
 from gateway.log.invariants import WINDOW
 from gateway.log.messages import Place, complaint, shown
 from gateway.log.numbering import Coded, coded
-from gateway.log.ticks import in_words
-from gateway.log.times import TimeFormat, Times, parse_times
+from gateway.log.times import TimeFormat, Times, in_words, parse_times
 
 NEVER = 2**63 - 1
 """When a member left who did not, in ticks since 1970."""

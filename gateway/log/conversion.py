@@ -15,7 +15,7 @@ from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import Columns, pieces_of
 from gateway.log.files import digest_of
-from gateway.log.in_memory import DAY, Unit, all_of, code_sources, settled, shifted, told_by
+from gateway.log.in_memory import Unit, all_of, code_sources, settled, shifted, told_by
 from gateway.log.invariants import DTYPES, SOURCES, WINDOW
 from gateway.log.log_table import Told, not_restored
 from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
@@ -31,8 +31,7 @@ from gateway.log.numbering import (
 )
 from gateway.log.sorting import sorted_with_order
 from gateway.log.spill import Spill
-from gateway.log.ticks import Tick
-from gateway.log.times import are_midnights, check_span
+from gateway.log.times import DAY, Tick, are_midnights, check_span
 
 _LEAST_MEMORY = 2**26
 # Of it the libraries' own buffers take so much whatever the work (docs: join logs).

@@ -19,12 +19,10 @@ from gateway.log.log_table import Told, not_restored, told_in
 from gateway.log.messages import complaint, listed, shown
 from gateway.log.numbering import Coded, Dense, Numbering, dense_ids, whole_numbers
 from gateway.log.sorting import canonical
-from gateway.log.ticks import Tick, in_words
-from gateway.log.times import are_midnights, check_span
+from gateway.log.times import DAY, Tick, are_midnights, check_span, in_words
 
 _LIMITS = np.iinfo(np.int32)
 _MOST_SOURCES = 256
-DAY = 86_400
 
 
 def read_fields(pieces: Sequence[Piece], columns: Columns, where: object) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import AnyArray, Int64
-from gateway.log.ticks import LARGEST_TICK, Tick
+from gateway.log.times import LARGEST_TICK, Tick
 
 JOINS_PER_PART = 1 << 18
 """A part ends with the user with whom it reaches so many joins: enough for the arrays of all

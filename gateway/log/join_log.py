@@ -26,8 +26,7 @@ from gateway.log.numbering import numbered_names
 from gateway.log.read_report import ReadReport, read_report
 from gateway.log.row_sources import write_parquet
 from gateway.log.sorting import count_values
-from gateway.log.ticks import Tick, instants
-from gateway.log.times import TimeFormat
+from gateway.log.times import Tick, TimeFormat, instants
 from gateway.tabular import Tabular
 
 __all__ = ["SOURCES", "STAYS", "JoinLog", "numbered_names"]

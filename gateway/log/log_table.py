@@ -19,7 +19,7 @@ from gateway.arrays import AnyArray, Int64
 from gateway.errors import LogError
 from gateway.log.invariants import SOURCES, STAYS, WINDOW
 from gateway.log.messages import complaint, shown
-from gateway.log.ticks import Tick, instants
+from gateway.log.times import Tick, instants
 
 MARK = b"gateway.join_log"
 _FORMAT = 1

@@ -29,7 +29,7 @@ from gateway.errors import LogError
 from gateway.log.files import digest_of, open_plain, parts_of, read_plain, unreadable
 from gateway.log.invariants import DTYPES, WINDOW, checked_columns, cut_users
 from gateway.log.messages import complaint, shown
-from gateway.log.ticks import Tick
+from gateway.log.times import Tick
 
 MANIFEST_FILE = "manifest.json"
 _FORMAT = "gateway join log, 4"

@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from gateway.arrays import Ints
 from gateway.log.messages import shown
-from gateway.log.ticks import Tick, in_words
-from gateway.log.times import time_format_like
+from gateway.log.times import Tick, in_words, time_format_like
 
 if TYPE_CHECKING:
     from gateway.log.join_log import JoinLog

@@ -1,9 +1,16 @@
-"""How the times of a log, written in any of three ways, become ticks."""
+"""What a tick is, and how times, written in any of three ways, become ticks.
+
+A log counts in days (its times are dates), in seconds in UTC (timestamps), or in a unit
+of its own (integers). Ticks count from 1970-01-01, or from 0 for integers.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +19,17 @@ import pyarrow.compute as pc
 from gateway.arrays import Int64, Ints, Mask
 from gateway.errors import LogError, either
 from gateway.log.messages import Place, complaint, shown
-from gateway.log.ticks import LARGEST_TICK, Tick, in_words
+
+Tick = Literal["day", "second", "integer"]
+Duration = int | str | timedelta
+"""A span of time: ``"180d"``, ``timedelta(days=180)``, or a number of ticks."""
+
+LARGEST_TICK = 2**31 - 1
+_UNITS: dict[Tick, dict[str, int]] = {
+    "day": {"d": 1, "w": 7},
+    "second": {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800},
+    "integer": {},
+}
 
 Kind = Literal["date", "naive", "zoned", "integer"]
 TimeFormat = Literal["auto", "yyyymmdd", "epoch_s", "epoch_ms"]
@@ -44,7 +61,7 @@ _READABLE = (
     "all of one kind"
 )
 
-_DAY = 86_400
+DAY = 86_400
 _YYYYMMDD = (1900_01_01, 2100_12_31)
 # 1990 to 2100.
 _SECONDS = (631_152_000, 4_133_980_799)
@@ -53,6 +70,111 @@ _BATCH = 1 << 20
 _SAMPLE = 1 << 10
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+
+def instants(ticks: pa.Array, tick: Tick) -> pa.Array:
+    """Return ticks since 1970-01-01 (or 0) as date32, timestamp[s, UTC] or int64."""
+    if tick == "day":
+        return ticks.cast(pa.int32()).cast(pa.date32())
+    return ticks.cast(pa.timestamp("s", "UTC")) if tick == "second" else ticks.cast(pa.int64())
+
+
+def in_words(ticks: Sequence[int], tick: Tick) -> list[str]:
+    """Return ticks since 1970-01-01 (or 0) as they are written."""
+    said: list[str] = instants(pa.array(ticks, pa.int64()), tick).cast(pa.string()).to_pylist()
+    return said
+
+
+def parse_duration(text: str, tick: Tick) -> int:
+    """Return the number of ticks, in [1, 2**31 - 1], in a text such as ``180d``, ``12h`` or ``30``.
+
+    It is a whole number and a unit: ``d`` or ``w`` in a log of days; also ``s``, ``min`` and
+    ``h`` in a log of seconds. A bare number is a number of ticks, and is refused in a log of
+    seconds: who writes 180 hardly means three minutes.
+
+    Raises
+    ------
+    LogError
+        If the text is no duration, is out of range, or has another unit.
+
+    Examples
+    --------
+    >>> parse_duration("2w", "day"), parse_duration("12h", "second")
+    (14, 43200)
+    """
+    units = _UNITS[tick]
+    what = f"the duration {shown(text)}"
+    found = re.fullmatch(r"([0-9]+) ?([a-z]*)", text.strip())
+    if not found:
+        raise LogError(f"{what} must be a whole number and a unit, such as 180d")
+    number, unit = found.groups()
+    if unit and not units:
+        raise LogError(f"{what} must be a bare number, as the times of the log are integers")
+    if not unit and tick == "second":
+        rule = f"must have a unit in a log of seconds, such as {number}d for days"
+        raise LogError(f"{what} {rule} or {number}s for seconds")
+    if unit and unit not in units:
+        known = ", ".join(units)
+        raise LogError(f"{what} must be in one of {known} in a log of {tick}s; got {unit!r}")
+    ticks = int(number[:20]) * units.get(unit, 1)
+    if not 1 <= ticks <= LARGEST_TICK:
+        raise LogError(f"{what} must come to 1 to {LARGEST_TICK:,} ticks; got {ticks:,}")
+    return ticks
+
+
+def ticks_in(duration: Duration, tick: Tick, *, what: str, least: int = 1) -> int:
+    """Return the number of ticks in a duration, however it is given; as ``parse_duration``.
+
+    ``what`` is what messages call it; with ``least`` 0 a bare 0 is good in any log.
+
+    Examples
+    --------
+    >>> ticks_in("12h", "second", what="horizon"), ticks_in(timedelta(14), "day", what="horizon")
+    (43200, 14)
+    """
+    try:
+        if isinstance(duration, str):
+            return parse_duration(duration, tick)
+        if isinstance(duration, timedelta):
+            return parse_duration(_spelt(duration, tick), tick)
+        if duration == 0 and least == 0:
+            return 0
+        return parse_duration(str(_whole(duration)), tick)
+    except LogError as error:
+        raise LogError(f"{what}: {error}") from None
+
+
+def _spelt(duration: timedelta, tick: Tick) -> str:
+    unit, name = (timedelta(days=1), "d") if tick == "day" else (timedelta(seconds=1), "s")
+    if duration % unit:
+        raise LogError(f"the duration {duration} must be a whole number of {tick}s")
+    return f"{duration // unit}{name}"
+
+
+def _whole(value: Any) -> int:
+    """Return an integer of any library; nothing that merely looks like one."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        rule = "must be a duration such as '180d', a timedelta or a whole number of ticks"
+        raise LogError(f"it {rule}; got {shown(value)}")
+    return int(value)
+
+
+def say_duration(ticks: int, tick: Tick) -> str:
+    """Return ticks in words, in the largest unit of which they are a whole number.
+
+    Examples
+    --------
+    >>> say_duration(180, "day"), say_duration(43_200, "second"), say_duration(5, "integer")
+    ('180 days', '12 hours', '5 ticks')
+    """
+    units = {"day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
+    unit, size = ("day" if tick == "day" else "tick"), 1
+    if tick == "second":
+        unit, size = next(item for item in units.items() if ticks % item[1] == 0)
+    return f"{ticks // size:,} {unit}s"
+
+
+# Columns of times ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +247,7 @@ def _as_they_are(column: pa.Array, place: Place) -> Times:
         return Times(column.cast(pa.int32()).cast(pa.int64()).to_numpy(), "date")
     # Arrow's own cast and division round towards zero, which is up before 1970.
     if pa.types.is_date64(kind):
-        return Times(column.cast(pa.int64()).to_numpy() // (_DAY * 1_000), "date")
+        return Times(column.cast(pa.int64()).to_numpy() // (DAY * 1_000), "date")
     if pa.types.is_timestamp(kind):
         seconds = column.cast(pa.int64()).to_numpy() // _PER_SECOND[kind.unit]
         return Times(seconds, "zoned" if kind.tz else "naive")
@@ -152,7 +274,7 @@ def are_midnights(seconds: Ints, first: int = 0) -> bool:
     Such timestamps are dates: a log of them counts in days.
     """
     batches = range(0, len(seconds), _BATCH)
-    return not any(((seconds[k : k + _BATCH] + first) % _DAY).any() for k in batches)
+    return not any(((seconds[k : k + _BATCH] + first) % DAY).any() for k in batches)
 
 
 def check_span(where: object, first: int, last: int, *, tick: Tick) -> None:
