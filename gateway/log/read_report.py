@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from gateway.arrays import Ints
 from gateway.log.messages import shown
 from gateway.log.times import Tick, in_words, time_format_like
+from gateway.tabular import schema_of
 
 if TYPE_CHECKING:
     from gateway.log.join_log import JoinLog
@@ -29,6 +30,7 @@ _NO_NAMES = ("na", "n/a", "#n/a", "nan", "null", "nil", "none", "undefined", "un
 # longer than all the rest of the log.
 _FAR = 10
 _FEW = 1_000
+_SCHEMA = schema_of("what string, count int64, text string")
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,8 @@ class ReadReport:
     def to_arrow(self) -> pa.Table:
         """Return ``what``, ``count``, ``text`` (null for a mere count), one fact a row."""
         counts = ("rows", "joins", "repeats", "users", "groups")
-        facts: list[tuple[str, int, str | None]]
-        facts = [(name, getattr(self, name), None) for name in counts]
-        facts += [(remark.what, remark.count, remark.text) for remark in self.remarks]
-        what, count, text = zip(*facts, strict=True)
-        return pa.table({
-            "what": pa.array(what, pa.string()), "count": pa.array(count, pa.int64()),
-            "text": pa.array(text, pa.string()),
-        })  # fmt: skip
+        facts = [Remark(name, getattr(self, name)) for name in counts] + list(self.remarks)
+        return pa.Table.from_pylist([vars(fact) for fact in facts], _SCHEMA)
 
 
 def read_report(joins: JoinLog) -> ReadReport:

@@ -14,6 +14,7 @@ from scipy.stats import binomtest, t
 
 from gateway.arrays import Float64, Int64
 from gateway.score.prefixes import POSITION_EDGES, NewColumn, Prefixes, block_mean
+from gateway.tabular import schema_of
 
 # Probabilities of outcome 0, and of outcome 1, each in order.
 _ByOutcome = tuple[Float64, Float64]
@@ -25,10 +26,9 @@ _CALENDAR_BINS = 30
 _ROWS_PER_CELL = 100
 # Joins at the base rate that are added to a last group's.
 _LAST_PRIOR = 20.0
-_RELIABILITY = pa.schema({
-    "bin": pa.int32(), "n": pa.int64(),
-    **dict.fromkeys(("predicted", "observed", "ci_low", "ci_high"), pa.float64()),
-})  # fmt: skip
+_RELIABILITY = schema_of(
+    "bin int32, n int64, predicted double, observed double, ci_low double, ci_high double"
+)
 
 
 @dataclass(frozen=True)
