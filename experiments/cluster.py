@@ -148,14 +148,16 @@ def network(workers: int, rate: str, latency: str) -> Iterator[None]:
 
 def shape(space: str, device: str, rate: str, latency: str) -> None:
     """Let a device send at a rate, each packet after a delay."""
+    add = ("tc", "-n", space, "qdisc", "add", "dev", device)
     parent: tuple[str, ...] = ("root",)
     if latency != "none":
-        ip("tc", "-n", space, "qdisc", "add", "dev", device, "root", "handle", "1:", "netem",
-           "delay", latency, "limit", 100_000)  # fmt: skip
+        try:
+            ip(*add, "root", "handle", "1:", "netem", "delay", latency, "limit", 100_000)
+        except subprocess.CalledProcessError:
+            raise SystemExit("--latency needs a kernel with netem, which this one lacks") from None
         parent = ("parent", "1:1")
     if rate != "none":
-        ip("tc", "-n", space, "qdisc", "add", "dev", device, *parent, "tbf", "rate", rate,
-           "burst", "1mb", "latency", "200ms")  # fmt: skip
+        ip(*add, *parent, "tbf", "rate", rate, "burst", "1mb", "latency", "200ms")
 
 
 @contextmanager
