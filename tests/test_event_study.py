@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from importlib import import_module
 
 import numpy as np
 import pytest
 
-from gateway.analyses.curves import EVENT_STUDY_SCHEMA, event_study, mean_curve
+from gateway.analyses.curves import EVENT_STUDY_SCHEMA, MOST_EVENTS, event_study, mean_curve
 from gateway.detect import UNRANKED, SpikeOptions, detect_spikes
 from gateway.log.join_log import JoinLog
 from gateway.score import score_joins
 from tests.worlds import first_groups, linked_log
 
 REACH = 4
-# The package has a function of the same name.
-module = import_module("gateway.analyses.curves")
 
 
 @pytest.fixture(scope="module")
@@ -113,23 +110,20 @@ def test_event_study__does_not_depend_on_the_order_of_ties(found):
     np.testing.assert_allclose(one["change"].to_numpy(), two["change"].to_numpy(), atol=1e-9)
 
 
-def test_mean_curve__of_a_long_log_leaves_out_only_who_has_no_event(found, monkeypatch):
+def test_mean_curve__of_a_long_log_leaves_out_only_who_has_no_event(found):
     _, _, scores, _ = found
     at = scores.prefixes.group == 5
     expected = mean_curve(scores, at, reach=REACH)
-    monkeypatch.setattr(module, "MOST_ROWS", 0)
-    got = mean_curve(scores, at, reach=REACH)
+    got = mean_curve(scores, at, reach=REACH, most=(0, MOST_EVENTS))
     for name in ("n_events", "n_users", "mean", "change", "ci_low", "ci_high"):
         np.testing.assert_array_equal(getattr(got, name), getattr(expected, name))
 
 
-def test_mean_curve__of_too_many_events_is_that_of_a_sample_of_users(found, monkeypatch):
+def test_mean_curve__of_too_many_events_is_that_of_a_sample_of_users(found):
     _, _, scores, _ = found
     at = np.ones(len(scores.before), bool)
     whole = mean_curve(scores, at, reach=REACH)
-    monkeypatch.setattr(module, "MOST_ROWS", 0)
-    monkeypatch.setattr(module, "MOST_EVENTS", len(at) // 2)
-    got = mean_curve(scores, at, reach=REACH)
+    got = mean_curve(scores, at, reach=REACH, most=(0, len(at) // 2))
     # Half of 300 users, give or take four standard deviations.
     assert abs(got.n_users[REACH] / whole.n_users[REACH] - 0.5) < 4 * np.sqrt(0.25 / 300)
     # Each is one draw of the same mean.

@@ -18,17 +18,17 @@ from gateway.config.platform import WorldSection
 from gateway.randomness import Purpose, generator
 from gateway.world import draw_world
 from gateway.world import friendships as module
-from gateway.world.friendships import draw_friendships
+from gateway.world.friendships import CHUNKS, draw_friendships
 from gateway.world.friendships_kernels import draw_introductions, draw_pairs
 from gateway.world.users import draw_users
 from tests import naive
 from tests.worlds import small_config
 
 
-def draw(seed=3, **settings):
+def draw(seed=3, chunks=CHUNKS, **settings):
     section = WorldSection(**settings)
     users = draw_users(section, seed=seed)
-    return section, users, draw_friendships(section, users, seed=seed)
+    return section, users, draw_friendships(section, users, seed=seed, chunks=chunks)
 
 
 def ends(graph):
@@ -73,7 +73,7 @@ def network(world):
 
 
 @pytest.mark.compiled
-def test_draw_friendships__same_bits_for_any_threads_and_chunks(monkeypatch):
+def test_draw_friendships__same_bits_for_any_threads_and_chunks():
     expected = draw(users=1_000)[2]
     before = numba.get_num_threads()
     try:
@@ -81,8 +81,7 @@ def test_draw_friendships__same_bits_for_any_threads_and_chunks(monkeypatch):
             for chunk in (0, 1, 7):
                 set_threads(threads)
                 numba.set_parallel_chunksize(chunk)
-                monkeypatch.setattr(module, "CHUNKS", 3 + threads + chunk)
-                got = draw(users=1_000)[2]
+                got = draw(users=1_000, chunks=3 + threads + chunk)[2]
                 np.testing.assert_array_equal(got.offsets, expected.offsets)
                 np.testing.assert_array_equal(got.friend, expected.friend)
     finally:
@@ -355,7 +354,7 @@ def test_join__equals_sets_of_friends():
     rng = np.random.default_rng(4)
     first, second = rng.integers(0, 70, (2, 2_000)).astype(np.int32)
     second[first == second] = -1  # rows of up to 60 friends: both ways of sorting are met
-    joined = module._join(module.Friendships(*rows(friends)), first, second)
+    joined = module._join(module.Friendships(*rows(friends)), first, second, CHUNKS)
     expected = naive.befriend(friends, zip(first.tolist(), second.tolist(), strict=True))
     assert as_sets(joined) == expected
     assert (np.diff(joined.offsets) == [len(mine) for mine in expected]).all()

@@ -8,9 +8,10 @@ import pytest
 
 from gateway._numba import kernel, set_threads, threads, threads_at_most
 from gateway.log.join_log import SOURCES
-from gateway.simulate import live_through, occasion_kernels, platform, simulate
+from gateway.simulate import live_through, occasion_kernels, simulate
 from gateway.simulate.log import count_sizes
 from gateway.simulate.occasion_kernels import UNCONFIRMED
+from gateway.simulate.platform import Cut
 from gateway.simulate.platform_kernels import wind_up
 from gateway.simulate.recommender import (
     SPARE_FRIENDS,
@@ -30,6 +31,10 @@ ALL_ROLES = (
     "world.roles.recommender=3", "world.roles.inviter=3", "world.roles.fellow_traveller=3",
     "world.drift_share=0.2", "world.leaving=0.2",
 )  # fmt: skip
+
+
+# As it is, so small a world is lived through on one thread.
+CHUNKS = Cut(least_users=300)
 
 
 def digest(history) -> str:
@@ -71,11 +76,9 @@ def joins(history):
 
 @pytest.mark.compiled
 @pytest.mark.parametrize("platform_", ["history", "chained"])
-def test_simulate__same_bits_for_any_threads_and_chunks(platform_, request, monkeypatch):
+def test_simulate__same_bits_for_any_threads_and_chunks(platform_, request):
     history = request.getfixturevalue(platform_)
     world = history.world
-    # As it is, so small a world is lived through on one thread.
-    monkeypatch.setattr(platform, "LEAST_USERS", 300)
     before = numba.get_num_threads()
     found = set()
     try:
@@ -83,27 +86,17 @@ def test_simulate__same_bits_for_any_threads_and_chunks(platform_, request, monk
             for chunk in (0, 1, 7):
                 set_threads(threads)
                 numba.set_parallel_chunksize(chunk)
-                found.add(digest(live_through(world)))
+                found.add(digest(live_through(world, cut=CHUNKS)))
     finally:
         numba.set_num_threads(before)
         numba.set_parallel_chunksize(0)
     assert found == {digest(history)}
 
 
-@pytest.mark.compiled
-def test_simulate__same_bits_when_users_are_cut_into_other_chunks(world, history, monkeypatch):
-    monkeypatch.setattr(platform, "LEAST_USERS", 300)
-    assert digest(live_through(world)) == digest(history)
-
-
 @pytest.mark.parametrize(("seats", "bag"), [(1, 1), (7, 2)])
-def test_simulate__same_bits_for_any_number_of_users_in_flight(
-    world, history, monkeypatch, seats, bag
-):
+def test_simulate__same_bits_for_any_number_of_users_in_flight(world, history, seats, bag):
     """One seat is one user after the other: an occasion at a time, as its definition has it."""
-    monkeypatch.setattr(platform, "SEATS", seats)
-    monkeypatch.setattr(platform, "BAG", bag)
-    assert digest(live_through(world)) == digest(history)
+    assert digest(live_through(world, cut=Cut(seats=seats, bag=bag))) == digest(history)
 
 
 def test_simulate__equals_its_twin_where_nobody_looks_at_anybody():
@@ -136,14 +129,13 @@ def test_occasions__equal_their_twin_where_they_are_bunched():
 
 
 @pytest.mark.compiled
-def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched(monkeypatch):
-    monkeypatch.setattr(platform, "LEAST_USERS", 300)
+def test_simulate__same_bits_for_any_threads_where_occasions_are_bunched():
     world = draw_world(small_config("world.gap_shape=0.4", "world.leaving=0.3"))
     before, found = numba.get_num_threads(), set()
     try:
         for threads in (1, 2):
             set_threads(threads)
-            found.add(digest(live_through(world)))
+            found.add(digest(live_through(world, cut=CHUNKS)))
     finally:
         numba.set_num_threads(before)
     assert len(found) == 1

@@ -221,7 +221,13 @@ def event_study(
     return pa.concat_tables(tables) if tables else EVENT_STUDY_SCHEMA.empty_table()
 
 
-def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
+def mean_curve(
+    scores: Scores,
+    at: Mask,
+    *,
+    reach: int = REACH,
+    most: tuple[int, int] = (MOST_ROWS, MOST_EVENTS),
+) -> MeanCurve:
     """Return the mean of P around the joins of a mask, each joiner against themselves.
 
     Parameters
@@ -230,15 +236,16 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
         The joins to look around, bool, shape (n_rows of the scores,).
     reach
         Occasions on either side, at least 1.
+    most
+        Of a log of more joins at risk than the first, a curve of more events than about the
+        second is that of a sample of users, drawn by their names.
 
     Notes
     -----
     The interval is that of a ratio of sums over users, since joins of one user are not
-    independent: Cochran (1977), "Sampling Techniques", chapter 2.11. Of a log of
-    more than ``MOST_ROWS`` joins at risk, a curve of more than ``MOST_EVENTS`` is that of a
-    sample of users, drawn by their names.
+    independent: Cochran (1977), "Sampling Techniques", chapter 2.11.
     """
-    scores, at = _of_users_with_events(scores, at)
+    scores, at = _of_users_with_events(scores, at, *most)
     blocks = _Blocks(scores)
     event = blocks.of_row[at]
     user, start = blocks.user[event], blocks.before[event]
@@ -250,15 +257,17 @@ def mean_curve(scores: Scores, at: Mask, *, reach: int = REACH) -> MeanCurve:
     return MeanCurve(offsets, n_events, n_users, mean, change, change - half, change + half)
 
 
-def _of_users_with_events(scores: Scores, at: Mask) -> tuple[Scores, Mask]:
+def _of_users_with_events(
+    scores: Scores, at: Mask, most_rows: int, most_events: int
+) -> tuple[Scores, Mask]:
     """Leave out users without an event, and of very many events those of some users."""
     rows = scores.prefixes
-    if len(rows.group) <= MOST_ROWS:
+    if len(rows.group) <= most_rows:
         return scores, at
     events = np.concatenate([[0], np.cumsum(at)])
     theirs = np.diff(events[rows.offsets])
     chance = np.modf(rows.chance * _SALT)[0]
-    keep = (theirs > 0) & (chance * theirs.sum() < MOST_EVENTS)
+    keep = (theirs > 0) & (chance * theirs.sum() < most_events)
     row = np.repeat(keep, np.diff(rows.offsets))
     return scores.of_users(keep), at[row]
 

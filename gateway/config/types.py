@@ -34,8 +34,10 @@ from gateway.config.validation import READING, refusal_of
 INT32_END = 2**31
 
 
-def setting(default: Any, description: str, **limits: Any) -> Any:
-    """Return a field with a default and a meaning."""
+def setting(default: Any, description: str, *, rule: str | None = None, **limits: Any) -> Any:
+    """Return a field with a default and a meaning; ``rule`` are the words after "must be"."""
+    if rule is not None:
+        limits["json_schema_extra"] = {"x-rule": rule}
     return Field(default, description=description, **limits)
 
 

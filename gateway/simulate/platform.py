@@ -49,12 +49,20 @@ from gateway.world import World
 from gateway.world.model import NEVER
 
 Progress = Callable[[int], object]
-# Work is cut into a number of chunks of users that does not depend on that of the threads: at
-# most so many, of at least so many users.
+# At most so many chunks of users, whatever the number of threads.
 MOST_CHUNKS = 256
-LEAST_USERS = 8192
-# Users in flight in each of them (see ``prefetch_kernels``), and letters under way.
-SEATS, BAG = 32, 32
+
+
+class Cut(NamedTuple):
+    """How the work of a day is cut. It changes no result."""
+
+    least_users: int = 8192  # of a chunk
+    seats: int = 32  # users in flight in each of them (see ``prefetch_kernels``)
+    bag: int = 32  # letters under way
+
+    def chunks(self, n_users: int) -> int:
+        """Return how many chunks of users there are."""
+        return min(MOST_CHUNKS, 1 + n_users // self.least_users)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +142,7 @@ def simulate(
     occasions = occasions_of(lived.stage)
     # The log takes the room of all else, and of the occasions as it goes.
     del lived
-    with threads_at_most(_chunks(len(world.users))):
+    with threads_at_most(Cut().chunks(len(world.users))):
         return as_log(world, occasions, spent=True)
 
 
@@ -144,6 +152,7 @@ def live_through(
     interventions: tuple[Intervention, ...] = (),
     spared: Mask | None = None,
     progress: Progress | None = None,
+    cut: Cut = Cut(),  # noqa: B008  (a value that nobody can change)
 ) -> History:
     """Simulate the platform of a world.
 
@@ -160,6 +169,10 @@ def live_through(
     spared
         bool, shape (n_users,): users to whom they do not apply, but for caps: what is shown to
         these, and their invitations, are as without.
+    progress
+        Called with the number of each day that is done; None for nobody.
+    cut
+        How the work is cut; it changes no result.
     """
     recommender = no_recommender(1, len(world.groups), world.config.simulation.neighbours)
     moderation = Moderation(world, world.config.moderation)
@@ -170,14 +183,14 @@ def live_through(
     for one in interventions:
         if isinstance(one, InviteFriction) and one.senders is not None:
             stage.users.holdouts[one.senders] |= LIMITED
-    desk = _desk(len(world.users))
+    desk = _desk(len(world.users), cut)
     wind_up(
         stage.users, stage.cells, desk.due, world.users.arrival, stage.gap_shape, world.seed,
         int(Stream.EVENT_TIMES),
     )  # fmt: skip
     for day in range(world.days):
-        _between_days(world, stage, recommender, moderation, day)
         # A day of a small world is over before a second thread has woken.
+        _between_days(world, stage, recommender, moderation, day, threads=len(desk.seats))
         with threads_at_most(len(desk.seats)):
             _advance(world, stage, policies, desk, day)
         if progress is not None:
@@ -194,27 +207,29 @@ class Desk(NamedTuple):
     bag: Table  # letters under way
 
 
-def _chunks(n_users: int) -> int:
-    return min(MOST_CHUNKS, 1 + n_users // LEAST_USERS)
-
-
-def _desk(n_users: int) -> Desk:
-    chunks = _chunks(n_users)
+def _desk(n_users: int, cut: Cut) -> Desk:
+    chunks = cut.chunks(n_users)
     return Desk(
         due=np.full(n_users, NO_DAY, np.uint16),
         who=np.zeros(n_users, np.int32),
-        seats=empty_table(chunks * SEATS, SEAT).reshape(chunks, SEATS).view(np.recarray),
-        bag=empty_table(BAG, LETTER),
+        seats=empty_table(chunks * cut.seats, SEAT).reshape(chunks, cut.seats).view(np.recarray),
+        bag=empty_table(cut.bag, LETTER),
     )
 
 
 def _between_days(
-    world: World, stage: Stage, recommender: Recommender, moderation: Moderation, day: int
+    world: World,
+    stage: Stage,
+    recommender: Recommender,
+    moderation: Moderation,
+    day: int,
+    *,
+    threads: int,
 ) -> None:
     """Before a day: strikes and labels by month; recommender and PYMK on their schedule."""
     month = moderation.month_of(day)
     if month is not None:
-        with threads_at_most(_chunks(len(stage.users))):
+        with threads_at_most(threads):
             sizes = count_sizes(stage)
         moderation.begin_month(month, sizes)
         put_labels(stage.groups, moderation.labels)

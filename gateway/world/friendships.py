@@ -71,7 +71,9 @@ class Places(NamedTuple):
     scope: dict[Way, tuple[Int64, Int64]]
 
 
-def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Friendships:
+def draw_friendships(
+    section: WorldSection, users: Users, *, seed: int, chunks: int = CHUNKS
+) -> Friendships:
     """Draw the undirected friend graph of a world.
 
     Users have weights from a Pareto distribution with exponent ``friend_tail``, cut off.
@@ -89,6 +91,10 @@ def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Frien
         ``friend_clustering``.
     users
         Of whom only country and interest have an influence.
+    seed
+        Seed of the world.
+    chunks
+        Of users, into which the work is cut; it changes no result.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def draw_friendships(section: WorldSection, users: Users, *, seed: int) -> Frien
     places = _place_by_block(users, _draw_weights(rng, n, mean, section.friend_tail))
     keys = _draw_keys(rng, seed=seed)
     for way, upto, few in _plan(section, n_edges):
-        graph = _befriend(graph, places, way, upto, few, keys)
+        graph = _befriend(graph, places, way, upto, few, keys, chunks)
     return _rename(graph, places.order)
 
 
@@ -220,14 +226,20 @@ def _draw_keys(rng: np.random.Generator, *, seed: int) -> Iterator[RoundKey]:
 
 
 def _befriend(
-    graph: Friendships, places: Places, way: Way, upto: int, few: int, keys: Iterator[RoundKey]
+    graph: Friendships,
+    places: Places,
+    way: Way,
+    upto: int,
+    few: int,
+    keys: Iterator[RoundKey],
+    chunks: int,
 ) -> Friendships:
     """Draw edges one way until there are ``upto`` or only a few are missing."""
     for _ in range(ROUNDS):
         missing = upto - len(graph.friend) // 2
         if missing <= few:
             break
-        grown = _join(graph, *_draw_round(graph, places, way, missing, next(keys)))
+        grown = _join(graph, *_draw_round(graph, places, way, missing, next(keys)), chunks)
         if len(grown.friend) == len(graph.friend):
             break
         graph = grown
@@ -249,10 +261,10 @@ def _draw_round(
     return first, second
 
 
-def _join(graph: Friendships, first: Int32, second: Int32) -> Friendships:
+def _join(graph: Friendships, first: Int32, second: Int32, chunks: int) -> Friendships:
     """Add pairs to a graph, each in both directions; repeats and pairs with -1 vanish."""
     n_users = len(graph.offsets) - 1
-    cuts = np.arange(CHUNKS + 1) * n_users // CHUNKS
+    cuts = np.arange(chunks + 1) * n_users // chunks
     degree = np.zeros(n_users, np.int64)
     count_ends(first, second, cuts, degree)
     offsets = _offsets(degree)
