@@ -6,14 +6,20 @@ joining on. Each kind of world disturbs one thing at a time. Where a kind begins
 no group has an effect, and every call is a false one.
 
 A config can be named in place of a kind: the world of a simulated platform, or a real log into
-which ten gateways of ratio 4 are planted anywhere.
+which ten gateways of ratio 4 are planted anywhere. With ``permuted:`` before it, each user's
+groups are permuted among the user's joins, and no group has an effect.
 
 For each kind and each setting of the detector (all pieces, or one turned off) it prints the mean
-over worlds of average precision against the gateways, of look-alikes among as many groups as
-there are gateways, of calls at 5 % and the share of false ones, the same of robust calls, the
-share of gateways whose 95 % interval holds the planted ratio, and processor seconds. Groups of
-one alias set count once, and a set with a gateway in it is true. What is in the file of --out is
-not computed again.
+over worlds of average precision against the gateways with its standard error, of look-alikes
+among as many groups as there are gateways; calls at 5 %, false ones and the worlds with one, the
+same of robust calls; the share of gateways whose 95 % interval holds the planted ratio; the worlds
+in which the p-values of the other groups are not uniform (Kolmogorov and Smirnov's test at .05);
+and processor seconds. Groups of one alias set count once, and a set with a gateway in it is true.
+What is in the file of --out is not computed again.
+
+Two oracles rank by the planted ratios' likelihood. ``oracle`` knows each user's rate of target
+joins on each day, the group's own effect apart; ``oracle within users`` the effects of all other
+groups, but like the detector no user's level.
 
 Run: python experiments/disturbances.py --out FILE [--worlds 5] [--first 1]
      [--kinds base bots configs/bench/meetup_tech.toml ...] [--settings all prior ...]
@@ -32,8 +38,9 @@ from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import kstest
 
-from gateway.check import Planting, plant
+from gateway.check import Planting, permute_within_users, plant
 from gateway.detect import Detection, SelfControlledOptions, detect_self_controlled
 from gateway.detect.self_controlled import evidence
 from gateway.detect.self_controlled.fit import BACKGROUND, JointFit, fit_joint
@@ -143,6 +150,8 @@ KINDS: Mapping[str, Kind] = {
 # Settings that are no options: one prior for all effects, and two oracles.
 ONE_SIZE, ORACLE, WITHIN = "one size", "oracle", "oracle within users"
 _NEWTON = 20
+# Before the name of a config: its log is permuted within users.
+PERMUTED = "permuted:"
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "all": {},
     "no surrogates": {"surrogates": "none"},
@@ -394,13 +403,17 @@ def _as_world(kind: Kind, group: _Groups, rows: list[tuple[Int64, Int64, int]]) 
     return World(joins, TargetSet(at < TARGETS, "targets"), alike, np.exp(group.beta))
 
 
-def world_of(config: str, seed: int) -> World:
-    """Simulate the platform of a config, or plant gateways into its log."""
+def world_of(name: str, seed: int) -> World:
+    """Simulate the platform of a config, plant gateways into its log, or permute within users."""
+    config = name.removeprefix(PERMUTED)
     inputs = obtain_inputs(load_config(config, overrides=[f"experiment.seed={seed}"]))
     joins, targets = inputs.joins, inputs.targets
+    none = np.zeros(joins.n_groups, bool)
+    if name != config:
+        shuffled = permute_within_users(joins, seed=seed).joins
+        return World(shuffled, targets, none, np.ones(joins.n_groups))
     if inputs.world is None:
         planted = plant(joins, targets, Planting(ratio=4.0), seed=seed)
-        none = np.zeros(joins.n_groups, bool)
         return World(planted.joins, targets, none, np.exp(planted.strength))
     acts, alike = (
         np.isin(inputs.role, [Role(role).name.lower() for role in roles])
@@ -415,7 +428,7 @@ def measure_oracle(kind: Kind, seed: int) -> list[float]:
     oracle = Oracle(kind)
     world = draw(kind, seed, oracle)
     ranks = _ranked(oracle.score(world.factor), _tested(world, kind), world.acts, world.alike)
-    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+    return [*ranks, *[np.nan] * 6, time.process_time() - begun]
 
 
 def measure_within(world: World, kind: Kind) -> list[float]:
@@ -432,7 +445,7 @@ def measure_within(world: World, kind: Kind) -> list[float]:
     each = ratios[1:] * own.observed - (own.cumulant[1:] - own.cumulant[0])
     one = _tested(world, kind) & (own.variance[0] > 0)
     ranks = _ranked(np.logaddexp.reduce(each), one, world.acts, world.alike)
-    return [*ranks, *[np.nan] * 5, time.process_time() - begun]
+    return [*ranks, *[np.nan] * 6, time.process_time() - begun]
 
 
 def _with_background(likelihood: Likelihood, effect: Float64) -> Point:
@@ -484,7 +497,9 @@ def measure(world: World, setting: str) -> list[float]:
     for called in (found.flagged & one, robust & one):
         values += [float(called.sum()), float((called & ~acts).sum())]
     holds = (found.ci_low <= world.factor) & (world.factor <= found.ci_high)
-    return [*values, float(holds[world.acts].mean()) if world.acts.any() else np.nan, seconds]
+    values.append(float(holds[world.acts].mean()) if world.acts.any() else np.nan)
+    rest = found.p_value[one & ~acts]
+    return [*values, float(kstest(rest[np.isfinite(rest)], "uniform").pvalue), seconds]
 
 
 def sets_of(world: World, found: Detection) -> tuple[Mask, Mask]:
@@ -497,16 +512,16 @@ def sets_of(world: World, found: Detection) -> tuple[Mask, Mask]:
 
 def line(name: str, setting: str, rows: list[list[float]]) -> str:
     """One row of the table: means over worlds with the standard error, and sums of calls."""
-    precision, alike, calls, false, robust, wrong, coverage, seconds = np.transpose(rows)
+    precision, alike, calls, false, robust, wrong, coverage, ks, seconds = np.transpose(rows)
     n = len(rows)
     error = f" ± {precision.std(ddof=1) / np.sqrt(n):.3f}" if n > 1 else ""
     each = f"| {name} | {setting} | {n} | {precision.mean():.3f}{error} | {alike.mean():.2f} "
     if np.isnan(calls).any():
-        return f"{each}| | | | {seconds.mean():.1f} |"
+        return f"{each}| | | | | {seconds.mean():.1f} |"
     return (
         f"{each}| {calls.sum():.0f}; {false.sum():.0f} ({np.count_nonzero(false)}) "
         f"| {robust.sum():.0f}; {wrong.sum():.0f} ({np.count_nonzero(wrong)}) "
-        f"| {coverage.mean():.2f} | {seconds.mean():.1f} |"
+        f"| {coverage.mean():.2f} | {np.count_nonzero(ks < 0.05)} | {seconds.mean():.1f} |"
     )
 
 
@@ -551,9 +566,9 @@ def main() -> None:
                     file.write(json.dumps([MODEL_VERSION, name, setting, seed, values]) + "\n")
     print(
         "| kind | setting | worlds | AP | look-alikes | calls; false (worlds) "
-        "| robust; false (worlds) | coverage | CPU s |"
+        "| robust; false (worlds) | coverage | KS | CPU s |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for name in given.kinds:
         for setting in given.settings:
             print(line(name, setting, [known[name, setting, seed] for seed in seeds]))
