@@ -95,14 +95,14 @@ def caption_probability_curves(data: pa.Table) -> str:
     base = percent(min(bases))
     if percent(max(bases)) != base:
         base = f"{base} to {percent(max(bases))}, by cross-fitting fold"
-    ties = _TIES if _has_ties(style.panels) else ""
+    ties = _TIES if _has_ties(panels) else ""
     horizon = first(data, "horizon")
     n_spikes = pc.sum(data["spike"]).as_py()
     ends = "star ends a curve where the user joins the target group named above the panel"
     colour = "; colour and shape give the group's planted role" if has_truth(data) else ""
     return (
         f"Probability of joining a target group (horizon: {horizon or 'as configured'}), "
-        f"evaluated again after every join, for {counted(len(style.panels), 'user')}. "
+        f"evaluated again after every join, for {counted(len(panels), 'user')}. "
         f"Dotted: the probability before any join ({base}). Marked: {counted(n_spikes, 'spike')}, "
         f"filled where the group joined was flagged as a gateway group{colour}; the name is that "
         f"of the group at the highest such jump. A {ends}.{ties} Each curve is one user's score: "
