@@ -380,7 +380,7 @@ def test_run__without_a_detector_that_needs_scores_trains_nothing(tmp_path):
     assert not {"curves", "explanations", "reliability"} & set(stored.table_names)
     assert not any(":" in name for name in stored.table("evaluation")["detector"].to_pylist())
     report = page_of(stored)
-    assert "the detector hitting ranks" in report
+    assert "The detector hitting ranks" in report
     assert "No scorer was trained" in report
     drawn = figures_of(stored)
     assert {"top_gateways", "precision_recall"} <= set(drawn)
