@@ -179,7 +179,10 @@ def read_table(folder: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     convert = pa.csv.ConvertOptions(column_types=COLUMNS, strings_can_be_null=True)
-    rows: list[dict[str, Any]] = pa.csv.read_csv(path, convert_options=convert).to_pylist()
+    table = pa.csv.read_csv(path, convert_options=convert)
+    if table.column_names != list(COLUMNS):
+        raise SystemExit(f"{path} has not the columns of today: measure again, into another folder")
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 

@@ -98,8 +98,8 @@ def test_cluster_table__sets_workers_beside_one_process_and_bytes_beside_the_for
     table = scaling_model.cluster_table([row(0, 2, 1.5, 0.0), row(2, 1, 3.5, 7.5e5)])
     one, two = table.splitlines()[2:]
     assert "this process, 2 threads | – | 12 | 2.00 | 1.00 | – | –" in one
-    # 40 kB to each of two workers and from each of sixteen chunks.
-    assert "2 workers | 1gbit | 12 | 4.00 | 0.50 | 750 | 720" in two
+    # 57 kB, with the covariates' cells, to each of two workers and from each of sixteen chunks.
+    assert "2 workers | 1gbit | 12 | 4.00 | 0.50 | 750 | 1,024" in two
 
 
 def test_table__is_read_back_as_it_was_stored(tmp_path: Path) -> None:
