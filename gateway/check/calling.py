@@ -21,8 +21,6 @@ from gateway.tabular import Tabular
 from gateway.talk import SILENT, Talk
 from gateway.targets import TargetSet, as_targets
 
-__all__ = ["Check", "check"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Check(Tabular):

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from gateway.config.swept import CheckedLog, CheckSection
 
-__all__ = ["QUICK", "THOROUGH", "Design", "LogOfCheck", "logs_of"]
-
 
 @dataclass(frozen=True)
 class Design:

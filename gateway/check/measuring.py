@@ -27,8 +27,6 @@ from gateway.evaluate import average_precision, evaluation_table, spearman_among
 from gateway.log.join_log import JoinLog
 from gateway.targets import TargetSet
 
-__all__ = ["Measured", "Run", "measure_log"]
-
 Run = Callable[[JoinLog, TargetSet], Mapping[str, Detection]]
 """Runs every detector on a log; findings by name of the detector."""
 

@@ -19,8 +19,6 @@ from gateway.log.join_log import JoinLog
 from gateway.tabular import schema_of
 from gateway.targets import TargetSet
 
-__all__ = ["PERMUTED", "PERMUTED_SCHEMA", "Permuted", "permute_few"]
-
 PERMUTED = 2
 """Permutations of each null. Calls in both refute a level of 1 in 20 (a detector that holds it
 calls in both of 400 pairs); no number so small can show that it is held."""

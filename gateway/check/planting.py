@@ -27,9 +27,6 @@ from gateway.log.join_log import SOURCES, STAYS, JoinLog
 from gateway.randomness import Purpose, generator
 from gateway.targets import TargetSet
 
-__all__ = ["MECHANISMS", "PLACES", "Mechanism", "Place", "Planted", "Planting", "eligible", "plant"]
-
-
 Place = Literal["anywhere", "aligned", "large", "small"]
 Mechanism = Literal["influence", "recommender", "inviter"]
 PLACES: tuple[Place, ...] = ("anywhere", "aligned", "large", "small")

@@ -26,9 +26,6 @@ from gateway.log.sorting import canonical
 from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.targets import TargetSet
 
-__all__ = ["Fate", "Rearranged", "is_among", "pairs", "permute_labels", "permute_within_users",
-           "placebo_targets", "relogged", "reverse_time", "sample_users"]  # fmt: skip
-
 _PER_JOIN = ("group", "time", *TIE_BREAKERS)
 
 

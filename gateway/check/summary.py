@@ -15,9 +15,6 @@ from gateway.detect.significance import clopper_pearson
 from gateway.evaluate import mean_interval
 from gateway.tabular import schema_of, table_of
 
-__all__ = ["ALLOWED", "CHECK_SCHEMA", "NULLS", "POWER", "answers_to", "fails",
-           "is_of_check", "summarise_check"]  # fmt: skip
-
 CHECK_SCHEMA = schema_of(
     "detector string, claims string, holds_level bool, log string, where string, ratio float64, "
     "metric string, value float64, ci_low float64, ci_high float64, n int64"

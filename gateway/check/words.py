@@ -10,8 +10,6 @@ from gateway.check.summary import ALLOWED, NULLS, POWER, answers_to, fails
 from gateway.detect import DETECTORS
 from gateway.detect.measure import words_of
 
-__all__ = ["LOGS", "Row", "limits_of", "paragraph_of", "verdict_of_check"]
-
 Row = Mapping[str, Any]
 
 LOGS = {

@@ -23,8 +23,6 @@ from gateway.evaluate.ranking import (
 from gateway.log.messages import did_you_mean, shown
 from gateway.tabular import Rows
 
-__all__ = ["evaluate"]
-
 _TOPS = (10, 50, 100)
 
 

@@ -20,16 +20,6 @@ from gateway.score import Scores, score_joins
 from gateway.tabular import schema_of
 from gateway.targets import TargetSet, check_learnable
 
-__all__ = [
-    "PREDICTION_SCHEMA",
-    "PUBLISHED",
-    "Split",
-    "auc_with_interval",
-    "predict_later",
-    "split_by_time",
-]
-
-
 PUBLISHED: Mapping[str, tuple[float, float]] = {
     "frequentist": (0.64, 0.83),
     "survival": (0.72, 0.90),

@@ -14,25 +14,6 @@ from gateway.detect import UNRANKED, Detection
 from gateway.randomness import Purpose, generator
 from gateway.tabular import schema_of, table_of
 
-__all__ = [
-    "EVALUATION_SCHEMA",
-    "Measure",
-    "at_top",
-    "average_precision",
-    "bootstrap_interval",
-    "by_rank",
-    "clear_effects",
-    "evaluate_effects",
-    "evaluate_planted",
-    "evaluation_table",
-    "measured",
-    "ndcg",
-    "precision_at",
-    "recall_at",
-    "share_among",
-    "share_at",
-]
-
 # A metric as a function of which groups there are: positions, repeated in a bootstrap.
 Measure = Callable[[Int64], float]
 

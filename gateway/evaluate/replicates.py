@@ -13,8 +13,6 @@ from gateway.arrays import Float64
 from gateway.errors import GatewayError, Problem
 from gateway.evaluate.ranking import EVALUATION_SCHEMA
 
-__all__ = ["compare_detectors", "is_sweep", "mean_interval", "summarise_replicates", "swept_keys"]
-
 # Where nothing is true a share of false calls is 1 as soon as there is a call.
 BINARY = "false_share"
 

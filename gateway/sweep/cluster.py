@@ -38,8 +38,6 @@ except ImportError:
 
 from gateway.sweep import cluster_worker
 
-__all__ = ["Watch", "connected", "run_on_cluster"]
-
 CONNECT_SECONDS = 10.0
 # How long a cluster may be without any worker before the sweep gives up.
 LONELY_SECONDS = 120.0

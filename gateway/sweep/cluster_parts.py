@@ -20,8 +20,6 @@ from gateway.log.work import Workers
 from gateway.sweep.cluster import LOOK_SECONDS, Watch, connected
 from gateway.sweep.engines import EngineOptions, SweepStoppedError
 
-__all__ = ["cluster_workers"]
-
 R = TypeVar("R")
 # Pieces handed out for each worker: one at work, one that waits for it.
 _AHEAD = 2

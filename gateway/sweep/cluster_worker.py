@@ -23,8 +23,6 @@ from gateway.results import result_files, scratch_folder
 from gateway.sweep.engines import Answer, ChildDeathError, Task
 from gateway.sweep.processes import ATTEMPTS, Child, late_answer
 
-__all__ = ["TOPIC", "compute", "dismiss", "report_versions"]
-
 TOPIC = "gateway-points"
 # Children of a sweep whose driver is gone do not stay for ever.
 IDLE_SECONDS = 120.0

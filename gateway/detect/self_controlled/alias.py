@@ -12,9 +12,6 @@ from scipy.sparse.csgraph import connected_components
 from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.slots import Slots
 
-__all__ = ["BOUND", "find_aliases", "merge_aliases"]
-
-
 BOUND = 0.8
 """Correlation in the information from which on two groups count as one."""
 # Columns of the information that are held at once.

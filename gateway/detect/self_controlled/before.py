@@ -12,9 +12,6 @@ from gateway.detect.self_controlled.before_kernels import add_near
 from gateway.detect.self_controlled.slots import Slots
 from gateway.detect.significance import benjamini_hochberg
 
-__all__ = ["GRADES", "NearEffects", "grade_calls", "near_effects"]
-
-
 GRADES = ("called", "robust", "contradicted")
 """What a call may be; a group that is not called has no grade."""
 NEAR, FAR = 4, 16

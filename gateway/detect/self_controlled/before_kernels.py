@@ -14,8 +14,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 
-__all__ = ["add_near"]
-
 
 @inner_kernel
 def _begin_before(first, tick, fresh, length, wanted):  # type: ignore[no-untyped-def]

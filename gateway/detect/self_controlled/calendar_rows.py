@@ -16,8 +16,6 @@ from gateway.detect.self_controlled.rows import (
 )
 from gateway.log.join_log import JoinLog
 
-__all__ = ["cut_calendar"]
-
 _NEVER = np.iinfo(np.int32).max
 
 

@@ -12,9 +12,6 @@ from gateway.detect.significance import beta_prior
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["Depletion", "depletion_of"]
-
-
 # Wishes per outcome group that are looked at; beyond, nearly all of them are joined.
 _WISHES = np.concatenate([[0.0], np.geomspace(1e-3, 30.0, 120)])
 

@@ -28,9 +28,6 @@ from gateway.log.messages import percent
 from gateway.log.work import check_room, over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["SELF_CONTROLLED", "detect_self_controlled"]
-
-
 # What is held at once for each join of a user with an event (docs: join logs).
 _BYTES_PER_JOIN = 150
 # A rough fit is enough for a prior's mean, and one penalty for its many.

@@ -12,9 +12,6 @@ from gateway.arrays import Float64, Mask
 from gateway.detect.self_controlled.fit import BACKGROUND, JointFit
 from gateway.detect.self_controlled.likelihood import Likelihood, OwnSums
 
-__all__ = ["OwnEffects", "bulk_scale", "own_effects"]
-
-
 # exp(30) is beyond any ratio; there the likelihood is flat.
 _FAR = 30.0
 _ROUNDS = 60

@@ -22,8 +22,6 @@ from gateway.detect.self_controlled.sensitivity import Check, check_assumptions
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["Evidence", "gather_evidence"]
-
 _Found = TypeVar("_Found", OwnEffects, NearEffects)
 
 

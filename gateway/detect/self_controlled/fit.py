@@ -11,9 +11,6 @@ from gateway.arrays import Float64
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.score.descent import one_blas_thread
 
-__all__ = ["JointFit", "fit_joint"]
-
-
 # Where the search for the penalty starts, and its range: a standard deviation of log ratios
 # of 2 to 0.01.
 _START, _LEAST, _MOST = 50.0, 0.25, 1e4

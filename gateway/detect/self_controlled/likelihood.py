@@ -18,9 +18,6 @@ from gateway.detect.self_controlled.likelihood_kernels import (
 from gateway.detect.self_controlled.slots import Slots
 from gateway.log.work import current_work, shares
 
-__all__ = ["Likelihood", "OwnSums", "Point"]
-
-
 # Work is cut into a fixed number of chunks of cases, whatever the number of threads, so
 # that sums are made in the same order. Those of each group and each number of the
 # background need more room, and are made once: of four chunks together. More than four

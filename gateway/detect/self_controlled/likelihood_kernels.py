@@ -24,8 +24,6 @@ import numpy as np
 from gateway._numba import inner_kernel, kernel, parallel_kernel, prange
 from gateway.score.prefix_loss_kernels import MOST_LOGIT, exponential
 
-__all__ = ["add_background", "add_loss", "add_own", "fill_weights"]
-
 
 @inner_kernel
 def _weigh(first, m, group, fresh, stratum, length, until, beta, table, eta, w, drop):  # type: ignore[no-untyped-def]

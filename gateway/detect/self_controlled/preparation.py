@@ -14,9 +14,6 @@ from gateway.detect.self_controlled.slots import Slots, build_slots
 from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
 
-__all__ = ["Preparation", "most_usual_joins"]
-
-
 # So many users of a log would lie beyond the bound if the distribution went on as it began.
 _EXPECTED_BEYOND = 0.05
 _MIDDLE, _UPPER = 0.5, 0.9

@@ -8,9 +8,6 @@ import numpy as np
 
 from gateway.arrays import Float64
 
-__all__ = ["Prior", "fit_prior", "gain_of"]
-
-
 # Standard deviations of log ratios that are looked at: below the least the groups are alike.
 _SPREADS = np.geomspace(3e-3, 5.0, 60)
 

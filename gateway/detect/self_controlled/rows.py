@@ -17,9 +17,6 @@ from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.randomness import name_uniforms
 
-__all__ = ["POSITIONS", "Calendar", "Clock", "Cut", "RiskWindow", "Rows", "cases_of", "cut_joins",
-           "cut_time", "event_ticks", "opening_of", "selected", "starts"]  # fmt: skip
-
 Clock = Literal["joins", "calendar"]
 R = TypeVar("R", bound="Rows")
 

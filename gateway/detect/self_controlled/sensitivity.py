@@ -11,9 +11,6 @@ from scipy.stats import norm
 from gateway.arrays import Float64, Int64
 from gateway.detect.self_controlled.slots import Slots
 
-__all__ = ["CHECKS", "Check", "check_assumptions", "e_values", "say_checks", "say_failed"]
-
-
 # A larger share of slots with an event is no rare outcome (VanderWeele 2017).
 _RARE = 0.15
 # An assumption fails where chance shows as much once in a thousand, and by so much that it

@@ -41,8 +41,6 @@ from gateway.detect.self_controlled.rows import (
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["Slots", "build_slots", "select_cases"]
-
 
 @dataclass(frozen=True, eq=False)
 class Recipe:

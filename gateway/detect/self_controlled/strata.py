@@ -10,8 +10,6 @@ from scipy.sparse.linalg import svds
 from gateway.arrays import Float64, Mask
 from gateway.detect.self_controlled.slots import Slots
 
-__all__ = ["split_calendar", "two_kinds"]
-
 # How clearly the second singular value must stand out: where users are of one kind the second
 # and the third differ by chance, and the split would be of noise.
 _GAP = 1.25

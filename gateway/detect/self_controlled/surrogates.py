@@ -22,9 +22,6 @@ from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
 
-__all__ = ["LADDER", "affinity_to_targets", "choose_surrogates", "sample_of"]
-
-
 # Affinities at which the set may be cut; 1 is that of the targets among themselves.
 LADDER = (0.7, 0.5, 0.3, 0.2, 0.1)
 # The bound that an affinity must pass is one that chance passes once in twenty.

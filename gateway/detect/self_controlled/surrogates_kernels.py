@@ -6,8 +6,6 @@ import numpy as np
 
 from gateway._numba import inner_kernel, parallel_kernel, prange
 
-__all__ = ["add_joins_before"]
-
 
 @inner_kernel
 def _add_users(begin, stop, offsets, group, time, target, ticks, upto, found, seen):  # type: ignore[no-untyped-def]

@@ -20,9 +20,6 @@ from gateway.log import Tick, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 
-__all__ = ["choose_window", "ladder", "targets_run_out", "window_in"]
-
-
 # Windows in time: so many halvings of the usual span of a history.
 _HALVINGS = 6
 _IN_JOINS = (1, 2, 4, 8, 16)
