@@ -223,17 +223,16 @@ def _against(found: Detection, planted: Planted) -> dict[str, float]:
     candidate, gateway, ranked = found.candidate, planted.gateway, found.rank != UNRANKED
     last = len(found.rank) + 1
     score = -np.where(ranked, found.rank, last).astype(np.float64)
+    n_ranked = int(np.count_nonzero(gateway & ranked))
     measures = {
         "average_precision": average_precision(score[candidate], gateway[candidate]),
         "n_planted": _count(gateway),
         "n_added": float(planted.added.sum()),
         "n_unplaced": float(planted.n_unplaced),
-        "n_planted_ranked": _count(gateway & ranked),
-        "precision_by_chance": precision_by_chance(
-            int(np.count_nonzero(candidate & ranked)), int(np.count_nonzero(gateway & ranked))
-        )
-        * np.count_nonzero(gateway & ranked)
-        / np.count_nonzero(gateway),
+        "n_planted_ranked": float(n_ranked),
+        "precision_by_chance": n_ranked
+        / np.count_nonzero(gateway)
+        * precision_by_chance(int(np.count_nonzero(candidate & ranked)), n_ranked),
         "n_found": _count(gateway & found.flagged),
     }
     ratio = planted.planting.ratio
