@@ -157,7 +157,7 @@ def convert(given: Arrays) -> Answer:
             names.to_numpy(zero_copy_only=False).astype(np.int64)
             for names in (log.users, log.groups)
         )
-        return digest_of(user[log.user()], group[log.group], log.time.astype(np.int64))
+        return digest_of(user[log.user()], group[log.group], log.time.astype(np.int64) + log.origin)
 
     return work
 

@@ -65,13 +65,18 @@ def serve(works: Mapping[str, Prepare]) -> None:
 
 
 def digest_of(user: np.ndarray, group: np.ndarray, time: np.ndarray) -> int:
-    """Return a number that changes when a join does, or the order of users and times."""
+    """Return a number that changes when a join does, or the order of a user's times.
+
+    The order of the users is free: whole numbers may stand as text does.
+    """
     # Of one user in one tick no order is known: there the joins' numbers add up.
     key = (user.astype(np.uint64) << np.uint64(32)) | time.astype(np.uint64)
-    tick = np.cumsum(np.diff(key, prepend=key[:1]) != 0).astype(np.uint64)
+    tick = np.cumsum(np.diff(key, prepend=key[:1]) != 0)
+    starts = np.diff(user, prepend=user[:1] - 1) != 0
+    place = (tick - np.maximum.accumulate(np.where(starts, tick, 0))).astype(np.uint64)
     factors = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
     mixed = (key * factors[0]) ^ ((group.astype(np.uint64) + np.uint64(1)) * factors[1])
-    return int((mixed * (tick * factors[0] | np.uint64(1))).sum() >> np.uint64(1))
+    return int((mixed * (place * factors[0] | np.uint64(1))).sum() >> np.uint64(1))
 
 
 def _give_back() -> None:
