@@ -21,7 +21,7 @@ from gateway.detect.self_controlled.effects import own_effects
 from gateway.detect.self_controlled.fit import Sizes, fit_joint
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
 from gateway.detect.self_controlled.preparation import Preparation
-from gateway.detect.self_controlled.rows import RiskWindow
+from gateway.detect.self_controlled.rows import RiskWindow, opening_of
 from gateway.detect.self_controlled.slots import build_slots, select_cases
 from gateway.detect.self_controlled.surrogates import affinity_to_targets, choose_surrogates
 from gateway.detect.self_controlled.windows import choose_window, targets_run_out
@@ -279,6 +279,21 @@ def test_joint_fit__equals_statsmodels_conditional_poisson_on_the_calendar():
     # The oracle leaves the own tick out of the calendar's equations too: one tick of sixty.
     np.testing.assert_allclose(own.log_ratio[9], expected.params[0], atol=0.02)
     np.testing.assert_allclose(own.error[9] / own.dispersion[9] ** 0.5, expected.bse[0], rtol=0.03)
+
+
+@pytest.mark.parametrize("span", [40, 70_000, 2**30])
+@pytest.mark.parametrize("n", [7, 8, 301, 3_000])
+def test_opening__is_an_eighth_of_the_median_gap_between_joins_of_cases(span, n):
+    """Found by counting gaps: beside NumPy's median of the gaps of each case, one by one."""
+    rng = np.random.default_rng(n)
+    user, group = rng.integers(0, max(2, n // 6), n), rng.integers(0, 20, n)
+    log = JoinLog.from_arrays(user, group, rng.integers(0, span, n))
+    outcome = first_targets(log.n_groups, 3).mask
+    gaps = []
+    for first, last in zip(log.offsets[:-1], log.offsets[1:], strict=True):
+        if outcome[log.group[first:last]].any():
+            gaps += np.diff(np.unique(log.time[first:last])).tolist()
+    assert opening_of(log, outcome) == (np.median(gaps) / 8 if gaps else 0.0)
 
 
 def test_long_case__cut_into_stretches_is_the_product_of_their_likelihoods(monkeypatch):

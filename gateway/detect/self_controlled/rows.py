@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gateway.arrays import Float64, Int32, Int64, Mask
-from gateway.detect.detection import count_by_user
+from gateway.detect.detection import add_up, count_by_user
 from gateway.detect.self_controlled.depletion import Depletion
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -26,6 +26,7 @@ user's history opens, and later."""
 # A history opens with what is joined within an eighth of the usual gap between two ticks with
 # joins: what a platform shows to whoever comes is joined there, and can be no target.
 _OPENING = 0.125
+_LOWER_BITS = 16
 # Events of a piece of the calendar: a hundred have a relative error of a tenth, small beside
 # that of any one group. A series in calendar time lives by its baseline, and its windows
 # are as long as its pieces: there it is as fine as ten events allow.
@@ -233,12 +234,40 @@ def cut_joins(part: JoinLog, how: Cut) -> tuple[Rows, int]:
 
 def opening_of(joins: JoinLog, outcome: Mask) -> float:
     """Return for how many ticks after its first join a history opens."""
-    gaps = np.concatenate(list(over_parts(joins, _gaps, outcome)))
-    return _OPENING * float(np.median(gaps)) if len(gaps) else 0.0
+    # The median gap, from counts: of its upper bits, then of the lower ones below these.
+    counts = _gap_counts(joins, outcome, None)
+    n = int(counts.sum())
+    if n == 0:
+        return 0.0
+    middle = [_at_rank(counts, rank) for rank in ((n - 1) // 2, n // 2)]
+    lower = {upper: _gap_counts(joins, outcome, upper) for upper, _ in middle}
+    gaps = [upper << _LOWER_BITS | _at_rank(lower[upper], rest)[0] for upper, rest in middle]
+    return _OPENING * sum(gaps) / 2
+
+
+def _at_rank(counts: Int64, rank: int) -> tuple[int, int]:
+    """Return the value at a rank, from 0, given how often each occurs; and its rank among these."""
+    up_to = np.cumsum(counts)
+    value = int(np.searchsorted(up_to, rank, side="right"))
+    return value, rank - int(up_to[value] - counts[value])
+
+
+def _gap_counts(joins: JoinLog, outcome: Mask, upper: int | None) -> Int64:
+    """Count gaps by their upper bits, or by their lower ones among those with some upper bits."""
+    (counts,) = add_up(over_parts(joins, _gap_counts_of, outcome, upper))
+    return counts
+
+
+def _gap_counts_of(part: JoinLog, outcome: Mask, upper: int | None) -> tuple[Int64]:
+    gap = _gaps(part, outcome)
+    bits = gap >> _LOWER_BITS
+    if upper is not None:
+        bits = gap[bits == upper] & ((1 << _LOWER_BITS) - 1)
+    return (np.bincount(bits, minlength=1 << _LOWER_BITS),)
 
 
 def _gaps(part: JoinLog, outcome: Mask) -> Int64:
-    """Return the ticks between successive ticks with joins of a part's cases."""
+    """Return the ticks between successive ticks with joins of a part's cases: below 2**32."""
     cases, sizes = cases_of(part, outcome), np.diff(part.offsets)
     gap = np.diff(part.time[np.repeat(cases, sizes)].astype(np.int64), append=0)
     # The last join of a case stands before the first of another.
