@@ -30,7 +30,7 @@ PERMUTED_SCHEMA = schema_of(
 """Columns of ``Permuted.to_arrow``: the last is the number of users of each log."""
 
 # Joins of a permuted log: so many, which cost little beside figures and report, and this part of
-# the log's own. With two of each null they take no more than a tenth of a run.
+# the log's own. With two of each null they are to take about a tenth of a run.
 _FEW, _PART = 3_000, 50
 
 RunSome = Callable[[JoinLog, TargetSet, Sequence[str]], Mapping[str, Detection]]
