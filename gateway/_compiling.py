@@ -2,7 +2,7 @@
 
 numba's own way assembles every function that a kernel calls by itself as well, and lets
 processes that begin together compile the same side by side. What is overruled here is not
-documented; where numba has it no longer, its own way is taken.
+documented; a numba that lacks it compiles in its own way.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ def _whole_numbers(column: pa.Array, place: Place) -> Int64:
     if pa.types.is_signed_integer(column.type):
         return np.asarray(column.cast(pa.int64()))
     values = column.to_numpy()
-    # Above 2**53 a float no longer tells one integer from the next.
+    # Above 2**53 a float cannot tell one integer from the next.
     limit = 2**53 if values.dtype.kind == "f" else 2**63 - 1
     bad = (np.abs(values) > limit) | (np.floor(values) != values)
     if bad.any():
