@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 # Compiled kernels of the tests lie in the checkout, not in the home folder of whoever runs them.
 os.environ.setdefault("GATEWAY_CACHE_DIR", str(ROOT / ".cache"))
+# Temporary folders lie in memory where there is room. Results are put on the disk file by file,
+# which some disks take milliseconds for, each; who is killed leaves the same in memory.
+MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of this name is pytest's to choose)
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # Threads that have nothing to do sleep. Otherwise they look for work at full speed, and where
 # other processes want the cores, a loop of microseconds takes milliseconds.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
