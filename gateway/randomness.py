@@ -59,7 +59,7 @@ def _of_array(names: pa.StringArray, seed: int) -> UInt64:
         return _one_by_one(texts, seed)
     # Late: a few names do without.
     from gateway._numba import is_compiled  # noqa: PLC0415
-    from gateway.name_hash_kernels import hash_texts  # noqa: PLC0415
+    from gateway.randomness_kernels import hash_texts  # noqa: PLC0415
 
     if not is_compiled():
         return _one_by_one(texts, seed)

@@ -352,7 +352,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Compute the README's claims anew; exit code 4 where one is outside its tolerance."""
-    from gateway.cli.reproducing import list_claims, reproduce_and_show  # noqa: PLC0415
+    from gateway.cli.run_and_show import list_claims, reproduce_and_show  # noqa: PLC0415
 
     if list_only:
         list_claims(file)

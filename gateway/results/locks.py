@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway._processes import lock_file
 from gateway.errors import ResultError
-from gateway.file_locks import lock_file
 from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 

@@ -12,8 +12,16 @@ import pyarrow as pa
 from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 from gateway.randomness import Stream
-from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
-from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
+from gateway.simulate.log_kernels import (
+    Mail,
+    Occasions,
+    count_joins,
+    count_members,
+    count_sent,
+    draw_receivers,
+    list_joins,
+    mark_taken,
+)
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes
 from gateway.simulate.tables import LETTER, Policies, Stage, Table, last_rows_freed, owners

@@ -12,7 +12,7 @@ import numpy as np
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform
 from gateway.simulate.attempt_kernels import begin, decide
-from gateway.simulate.invitations_kernels import latest_letter
+from gateway.simulate.log_kernels import latest_letter
 from gateway.simulate.occasion_kernels import (
     INVITATION,
     MEMBER,
