@@ -11,9 +11,8 @@ import pyarrow as pa
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
 from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.score import Scores
 from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from gateway.analyses import Explanation
 from gateway.cli.terminal import TerminalTalk, clean, print_json, print_table
-from gateway.errors import ResultError
-from gateway.log.messages import did_you_mean, shown
+from gateway.errors import ResultError, did_you_mean, shown
 from gateway.pipeline import explain
 from gateway.results import Result, open_result
 

@@ -16,13 +16,12 @@ import tomli_w
 
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_json
 from gateway.config import Config, LogSection, config_to_toml, parse_config
-from gateway.errors import ConfigError, LogError, Problem
+from gateway.errors import ConfigError, LogError, Problem, shown
 from gateway.log import parse_duration, read_names
 from gateway.log.columns import Columns, pieces_of
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.mapped import read_manifest
-from gateway.log.messages import shown
 from gateway.log.text_files import csv_of
 from gateway.log.work import parse_size
 from gateway.results import draft_result, open_result, read_config_text, stands

@@ -24,10 +24,15 @@ from gateway.cli.terminal import (
     print_table,
 )
 from gateway.config import Config
-from gateway.config.phrases import did_you_mean, nearest
 from gateway.detect import measure_of
 from gateway.detect.measure import words_of
-from gateway.errors import ConfigError, NobodyToCompareError, Problem, ResultError
+from gateway.errors import (
+    ConfigError,
+    NobodyToCompareError,
+    Problem,
+    ResultError,
+    did_you_mean,
+)
 from gateway.log.work import Work, working
 from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
@@ -317,9 +322,8 @@ def _wanted(
 
 
 def _unknown(name: str, known: list[str], file: Path) -> Problem:
-    near = nearest(name, known)
-    hint = None if near is None else did_you_mean(near)
-    return Problem("--claim", f"must be one of those in {file}", name, hint=hint)
+    rule = f"must be one of those in {file}"
+    return Problem("--claim", rule, name, hint=did_you_mean(name, known))
 
 
 def _show_verdict(found: Reproduction) -> None:

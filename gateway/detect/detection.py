@@ -17,9 +17,8 @@ from scipy.stats import rankdata
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.measure import Measure, own_measure
 from gateway.detect.significance import benjamini_hochberg
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.tabular import Tabular, Text, html_table
 from gateway.targets import TargetSet, as_targets
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from gateway.config.detectors import OPTIONS, OutsideOptions
 from gateway.detect.detection import Detection
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.plugins import find_plugin, plugin_names, speaking_of
 from gateway.targets import TargetSet
 

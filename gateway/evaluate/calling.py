@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.detect import Detection
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.evaluate.ranking import (
     Measure,
     at_top,
@@ -20,7 +20,6 @@ from gateway.evaluate.ranking import (
     recall_at,
     share_among,
 )
-from gateway.log.messages import did_you_mean, shown
 from gateway.tabular import Rows
 
 _TOPS = (10, 50, 100)

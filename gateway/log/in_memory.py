@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int32, Int64, Ints, Mask, UInt8
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import Columns, Piece, option_of
 from gateway.log.invariants import SOURCES, STAYS, WINDOW
 from gateway.log.log_table import Told, not_restored, told_in
-from gateway.log.messages import complaint, listed, shown
+from gateway.log.messages import complaint, listed
 from gateway.log.numbering import Coded, Dense, Numbering, dense_ids, whole_numbers
 from gateway.log.sorting import canonical
 from gateway.log.times import DAY, Tick, are_midnights, check_span, in_words

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from gateway.errors import LogError
+from gateway.errors import LogError, did_you_mean, shown
 from gateway.log.files import first_bytes, format_of, unreadable
-from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.log.messages import complaint, listed
 from gateway.provenance import memory_bytes
 
 _ROWS = 1 << 16

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import AnyArray
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import complaint, shown
+from gateway.log.messages import complaint
 
 R = TypeVar("R")
 

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gateway.arrays import Int64, Mask
-from gateway.errors import GatewayError, Problem
-from gateway.log.messages import did_you_mean, shown
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.plugins import Plugin, find_plugin, plugin_names, speaking_of
 from gateway.score.boosted import BoostedScorer
 from gateway.score.logistic import LogisticScorer

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Float64, Int8, Mask
-from gateway.errors import GatewayError, LogError, Problem
+from gateway.errors import GatewayError, LogError, Problem, did_you_mean, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.score.calibration import Calibrator, Expectation, Line
 from gateway.score.logistic import LogisticModel, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes

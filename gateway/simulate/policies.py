@@ -20,8 +20,7 @@ from gateway.config.interventions import (
     InviteFrictionSection,
     OnGroupsSection,
 )
-from gateway.errors import GatewayError, Problem
-from gateway.log.messages import did_you_mean, shown
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.simulate.tables import Policies
 from gateway.world import World
 from gateway.world.model import NEVER

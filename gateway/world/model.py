@@ -15,9 +15,8 @@ from gateway.arrays import Float32, Float64, Int32, Int64, Mask, UInt8
 from gateway.config.interventions import GroupRole
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, did_you_mean, shown
 from gateway.log.join_log import numbered_names
-from gateway.log.messages import did_you_mean, shown
 
 # A day that does not come: a drift that never begins, a cell not written yet, a label not given.
 NEVER = 2**31 - 1
