@@ -146,3 +146,9 @@ class NobodyToCompareError(LogError):
 
 class ResultError(GatewayError):
     """A stored result that is missing, incomplete, or not what it claims to be."""
+
+
+def unknown(what: str, rule: str, name: object, known: Iterable[str]) -> GatewayError:
+    """Return the error for a name that is not among the known ones, with which may be meant."""
+    hint = did_you_mean(name, known) if isinstance(name, str) else None
+    return GatewayError(str(Problem(what, rule, shown(name), hint=hint)))
