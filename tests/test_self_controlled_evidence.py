@@ -16,7 +16,7 @@ from gateway.detect.self_controlled.alias import find_aliases, merge_aliases
 from gateway.detect.self_controlled.before import grade_calls, near_effects
 from gateway.detect.self_controlled.effects import bulk_scale
 from gateway.detect.self_controlled.likelihood import Likelihood, Point
-from gateway.detect.self_controlled.preparation import most_usual_joins, split_calendar, two_kinds
+from gateway.detect.self_controlled.preparation import most_usual_joins
 from gateway.detect.self_controlled.prior import Prior, fit_prior
 from gateway.detect.self_controlled.rows import RiskWindow
 from gateway.detect.self_controlled.sensitivity import (
@@ -28,6 +28,7 @@ from gateway.detect.self_controlled.sensitivity import (
     say_checks,
 )
 from gateway.detect.self_controlled.slots import Slots, build_slots
+from gateway.detect.self_controlled.strata import split_calendar, two_kinds
 from gateway.log.join_log import JoinLog
 from gateway.log.work import HERE, Work, working
 from gateway.targets import TargetSet
