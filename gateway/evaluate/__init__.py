@@ -32,6 +32,7 @@ from gateway.evaluate.ranking import (
     evaluation_table,
     measured,
     precision_at,
+    precision_of,
     recall_at,
     share_among,
     share_at,
@@ -114,11 +115,7 @@ def evaluate(found: Detection, truth: Iterable[str], *, seed: int = 1, draws: in
     right = pc.is_in(known, value_set=pa.array(names)).to_numpy(zero_copy_only=False)
     score, _ = by_rank(found, at)
     flagged = found.flagged[at]
-    measures: dict[str, Measure] = {
-        "average_precision": lambda i: average_precision(
-            score, right, np.bincount(i, minlength=len(score))
-        )
-    }
+    measures: dict[str, Measure] = {"average_precision": precision_of(score, right)}
     for k in _TOPS:
         if k <= len(score):
             measures[f"precision_at_{k}"] = at_top(precision_at, score, right, k)

@@ -112,7 +112,8 @@ def _dealt_out(
     kept = np.empty(n_users, np.int64)
     each = (others.get(name, np.empty(0, kind)) for name, kind in TIE_BREAKERS.items())
     ties = sorting_kernels.Ties(*each)
-    sorting_kernels.sort_users(bounds, offsets, *columns, int(time.min()), kept, ties)
+    group_, time_, row_ = columns
+    sorting_kernels.sort_users(bounds, offsets, group_, time_, row_, int(time.min()), kept, ties)
     left = int(kept.sum())
     if left < len(user):
         for column in columns[: 3 if others else 2]:
