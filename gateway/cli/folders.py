@@ -164,7 +164,7 @@ def show_status(folder: Path, *, watch: bool, as_json: bool) -> None:
     while True:
         status = folder_status(folder)
         if as_json:
-            sys.stdout.write(json.dumps(status.as_json(), ensure_ascii=False) + "\n")
+            sys.stdout.write(json.dumps(asdict(status), ensure_ascii=False) + "\n")
         else:
             sys.stdout.write("\n".join(_lines(status)) + "\n")
         sys.stdout.flush()
