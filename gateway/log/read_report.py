@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Ints
-from gateway.log.messages import shown
+from gateway.errors import shown
 from gateway.log.times import DAY, Tick, in_words, time_format_like
 from gateway.tabular import schema_of
 
