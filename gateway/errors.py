@@ -92,8 +92,9 @@ def shown(value: object) -> str:
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """Return the known name most like ``name``, or None; case, hyphens and spaces are ignored.
 
-    Only names of about the same length are compared, and at most 20,000 of them: an error
-    message should not take longer than the work. ``cutoff``: difflib's least ratio.
+    Only names of such a length that they can be alike are compared, and at most 20,000 of
+    them: an error message should not take longer than the work. ``cutoff``: difflib's least
+    ratio.
 
     Examples
     --------
@@ -103,7 +104,8 @@ def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
     wanted, pool = _folded(name), {_folded(each): each for each in reversed(list(known))}
     if wanted in pool:
         return pool[wanted]
-    close = (each for each in reversed(pool) if abs(len(each) - len(wanted)) <= 4)
+    n = len(wanted)
+    close = (k for k in reversed(pool) if 2 * min(len(k), n) >= cutoff * (len(k) + n))
     found = difflib.get_close_matches(wanted, list(islice(close, _CANDIDATES)), 1, cutoff)
     return pool[found[0]] if found else None
 
