@@ -26,6 +26,7 @@ from gateway.counterfactual.chosen_groups import Known
 from gateway.log.join_log import numbered_names
 from gateway.results import load_config
 from gateway.simulate import History, Intervention, compare_runs, joins_by_user, live_through
+from gateway.simulate.paired import paired_total
 from gateway.world import Role, World, draw_world
 
 # A quarter of the roles for a fifth of the users: a replicate takes seconds.
@@ -64,7 +65,7 @@ def measure(config: Config, arm: str) -> tuple[float, float, float, float]:
     history = live_through(world)
     policies = policies_of(config, arm, history)
     found, _ = compare_runs(history, policies, target_mask(world))
-    total, low, high = found.net_averted()
+    total, low, high = paired_total(found.averted)
     print(
         f"seed {world.seed}: {total:+.0f} target joins averted (95 % {low:.0f} to {high:.0f}), "
         f"{found.lost.sum():+d} other joins lost, {found.diverged.mean():.1%} of users differ"

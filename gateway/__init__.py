@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.detect.registry import detect as detect
     from gateway.errors import AssumptionWarning as AssumptionWarning
     from gateway.errors import GatewayError as GatewayError
-    from gateway.evaluate.calling import evaluate as evaluate
+    from gateway.evaluate import evaluate as evaluate
     from gateway.example import example_log as example_log
     from gateway.log import read_names as read_names
     from gateway.log.join_log import JoinLog as JoinLog

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gateway.file_locks import lock_file
+from gateway._processes import lock_file
 
 _ROOT = 0
 

@@ -46,7 +46,7 @@ from llvmlite import binding  # noqa: E402
 from numba.core import caching, codegen  # noqa: E402
 from numba.core.compiler import Compiler  # noqa: E402
 
-from gateway.file_locks import lock_file  # noqa: E402
+from gateway._processes import lock_file  # noqa: E402
 
 __all__ = ["CACHE", "WHOLE", "at_first_compile"]
 

@@ -20,6 +20,14 @@ UInt8 = npt.NDArray[np.uint8]
 UInt64 = npt.NDArray[np.uint64]
 
 
+def even_cuts(n: int, chunks: int) -> Int64:
+    """Return where chunks of n rows or users begin, and the end, int64, shape (chunks + 1,).
+
+    Their number is fixed, whatever that of the threads: sums over them are the same bits.
+    """
+    return np.linspace(0, n, chunks + 1).astype(np.int64)
+
+
 def sorted_set(x: npt.NDArray[Whole]) -> npt.NDArray[Whole]:
     """Return ``numpy.unique(x)``, which hashes: of mostly unlike values a hundred times as long.
 

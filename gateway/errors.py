@@ -3,15 +3,23 @@
 Every message names *what* was given, the *rule* it broke and the *value* that
 broke it. The command line prints these errors without a traceback and ends with
 exit code 2; anything else that escapes is a fault of ours and ends with 1.
+
+Names and values come from strangers' files. They are shown as Python literals, so that
+a control character or a change of writing direction cannot reach the terminal, and cut
+when they are long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import islice
 
+_LONGEST = 60
+_CANDIDATES = 20_000
 _of_options = ContextVar("of_options", default=False)
 
 
@@ -67,6 +75,51 @@ def either(argument: str, option: str) -> str:
     return option if _of_options.get() else argument
 
 
+def shown(value: object) -> str:
+    r"""Return a value as a literal of at most some 60 characters.
+
+    Examples
+    --------
+    >>> print(shown("two\nlines"))
+    'two\nlines'
+    """
+    literal = repr(value)
+    if len(literal) <= _LONGEST:
+        return literal
+    return f"{literal[:_LONGEST]}... ({len(str(value))} characters)"
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name most like ``name``, or None; case, hyphens and spaces are ignored.
+
+    Only names of such a length that they can be alike are compared, and at most 20,000 of
+    them: an error message should not take longer than the work. ``cutoff``: difflib's least
+    ratio.
+
+    Examples
+    --------
+    >>> nearest("Log-Odds", ["absolute", "log_odds"])
+    'log_odds'
+    """
+    wanted, pool = _folded(name), {_folded(each): each for each in reversed(list(known))}
+    if wanted in pool:
+        return pool[wanted]
+    n = len(wanted)
+    close = (k for k in reversed(pool) if 2 * min(len(k), n) >= cutoff * (len(k) + n))
+    found = difflib.get_close_matches(wanted, list(islice(close, _CANDIDATES)), 1, cutoff)
+    return pool[found[0]] if found else None
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("-", "_").replace(" ", "_")
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the hint that names what may have been meant, or None; as ``nearest``."""
+    found = nearest(name, known, cutoff=cutoff)
+    return None if found in (None, name) else f"did you mean {shown(found)}?"
+
+
 class GatewayError(Exception):
     """A mistake in what the user gave us. Ends a command with exit code 2."""
 
@@ -95,3 +148,9 @@ class NobodyToCompareError(LogError):
 
 class ResultError(GatewayError):
     """A stored result that is missing, incomplete, or not what it claims to be."""
+
+
+def unknown(what: str, rule: str, name: object, known: Iterable[str]) -> GatewayError:
+    """Return the error for a name that is not among the known ones, with which may be meant."""
+    hint = did_you_mean(name, known) if isinstance(name, str) else None
+    return GatewayError(str(Problem(what, rule, shown(name), hint=hint)))

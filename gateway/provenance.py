@@ -16,7 +16,7 @@ import gateway
 
 # Raised whenever the same config and seed would give other results than before: it is
 # part of a result's id, so that old results are never mistaken for new ones.
-MODEL_VERSION = 6
+MODEL_VERSION = 7
 
 # Characters of a diff that a result keeps; of a longer one the digest tells which it was.
 _LONGEST_DIFF = 200_000

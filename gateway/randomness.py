@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from gateway.arrays import UInt64
+from gateway.arrays import UInt64, even_cuts
 
 # Below so many names, a second's worth, a kernel is not worth compiling.
 _MANY = 1 << 20
@@ -59,14 +59,14 @@ def _of_array(names: pa.StringArray, seed: int) -> UInt64:
         return _one_by_one(texts, seed)
     # Late: a few names do without.
     from gateway._numba import is_compiled  # noqa: PLC0415
-    from gateway.name_hash_kernels import hash_texts  # noqa: PLC0415
+    from gateway.randomness_kernels import hash_texts  # noqa: PLC0415
 
     if not is_compiled():
         return _one_by_one(texts, seed)
     _, offsets, text = names.buffers()
     words = np.empty(len(names), np.uint64)
     hash_texts(
-        np.linspace(0, len(names), _CHUNKS + 1).astype(np.int64),
+        even_cuts(len(names), _CHUNKS),
         np.frombuffer(offsets, np.int32)[names.offset : names.offset + len(names) + 1],
         np.frombuffer(text, np.uint8), np.uint64(seed), words,
     )  # fmt: skip

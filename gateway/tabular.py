@@ -129,8 +129,8 @@ def frame_library(name: str) -> Any:
         raise ModuleNotFoundError(message, name=name) from error
 
 
-def html_table(table: pa.Table, *, rows: int = _SHOWN) -> str:
-    """Return the first rows of a table as HTML; everything in it is escaped.
+def html_table(table: pa.Table) -> str:
+    """Return the first ten rows of a table as HTML; everything in it is escaped.
 
     Examples
     --------
@@ -143,9 +143,9 @@ def html_table(table: pa.Table, *, rows: int = _SHOWN) -> str:
         "<tr>"
         + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row.values())
         + "</tr>"
-        for row in table.slice(0, rows).to_pylist()
+        for row in table.slice(0, _SHOWN).to_pylist()
     )
-    more = table.num_rows - rows
+    more = table.num_rows - _SHOWN
     rest = f"<p>and {more:,} more rows</p>" if more > 0 else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
 

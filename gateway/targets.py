@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Mask
-from gateway.errors import LogError, NobodyToCompareError, Problem, either
+from gateway.errors import LogError, NobodyToCompareError, Problem, did_you_mean, either, shown
 from gateway.log import ReadReport, Remark
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, listed, shown
+from gateway.log.messages import listed
 from gateway.log.work import over_parts
 
 _MOST_UNKNOWN = 20

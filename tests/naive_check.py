@@ -32,11 +32,13 @@ def successive(rng, sizes, taken):
 def plant(rng, histories, targets, gateways, *, until, ratio=None, sent=None, within=None):
     """Further joins (user, gateway, time, target) for histories of {user: [(time, group)]}.
 
-    The whole log is observed from its first join to ``until``.
+    The whole log is observed from its first join to ``until``, its last; nobody joins at a time
+    that no join of the log has.
     """
     everything = [join for history in histories.values() for join in history]
-    first = min(time for time, _ in everything)
-    span = max(time for time, _ in everything) - first + 1
+    dates = {time for time, _ in everything}
+    first = min(dates)
+    span = max(dates) - first + 1
     sizes = {g: sum(h == g for _, h in everything) for g in targets}
     base = sum(sizes.values()) / len(everything)
     found = []
@@ -55,6 +57,7 @@ def plant(rng, histories, targets, gateways, *, until, ratio=None, sent=None, wi
                 while rng.random() >= 1 / within:
                     delay += 1
                 moments += [(time + delay, gateway)] if time + delay <= until else []
+        moments = [(min(d for d in dates if d >= m), gateway) for m, gateway in moments]
         taken = {g for _, g in history}
         for moment, gateway in sorted(moments, key=lambda pair: pair[0]):
             target = successive(rng, sizes, taken)

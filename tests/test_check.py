@@ -202,36 +202,64 @@ def histories_of(joins: JoinLog) -> dict[int, list[tuple[int, int]]]:
     return found
 
 
+def dated_every(joins: JoinLog, step: int) -> JoinLog:
+    """The same joins, of which the log knows no more than the week or the year."""
+    return JoinLog.from_arrays(
+        np.array(joins.users.to_pylist())[joins.user()], joins.group,
+        joins.time // step * step, groups=joins.groups.to_pylist(),
+    )  # fmt: skip
+
+
+def thinned(joins: JoinLog, group: int) -> JoinLog:
+    """The joins, but for three of four of one group: targets are of unlike sizes then."""
+    left = np.flatnonzero(joins.group != group)
+    kept = np.sort(np.append(left, np.flatnonzero(joins.group == group)[::4]))
+    return JoinLog.from_arrays(
+        np.array(joins.users.to_pylist())[joins.user()[kept]], joins.group[kept],
+        joins.time[kept], groups=joins.groups.to_pylist(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [1, 7], ids=["daily", "weekly"])
 @pytest.mark.parametrize(
     "effect", [{"ratio": 4.0}, {"sent": 0.4, "within": 6}], ids=["ratio", "sent"]
 )
-def test_plant__agrees_with_the_naive_planting(effect):
-    joins = linked_log(11, groups=10, days=60)
+def test_plant__agrees_with_the_naive_planting(effect, step):
+    joins = thinned(dated_every(linked_log(11, groups=10, days=60), step), 0)
     targets = targets_of(joins, 0, 1, 2)
     # Every other group is a gateway, so that no seed chooses others.
     planting = Planting(**effect, count=7, min_joiners=1)
     histories, gateways = histories_of(joins), set(range(3, 10))
     ours, theirs, times, naive_times = [], [], [], []
-    for seed in range(60):
+    for seed in range(400):
         got = plant(joins, targets, planting, seed=seed)
         new = memberships(got.joins) - memberships(joins)
         times += [t for _, _, t in new]
-        ours.append([*got.added[3:], *(sum(g == target for _, g, _ in new) for target in range(3))])
+        ours.append(
+            [
+                got.added.sum(),
+                *got.added[3:],
+                *(sum(g == target for _, g, _ in new) for target in range(3)),
+            ]
+        )
         rng = random.Random(seed)  # noqa: S311
         naive = naive_plant(
             rng, histories, {0, 1, 2}, gateways, until=int(joins.time.max()), **effect
         )
         naive_times += [t for _, _, t, _ in naive]
         theirs.append(
-            [sum(g == h for _, g, _, _ in naive) for h in range(3, 10)]
+            [len(naive)]
+            + [sum(g == h for _, g, _, _ in naive) for h in range(3, 10)]
             + [sum(g == target for *_, g in naive) for target in range(3)]
         )
     a, b = np.array(ours, float), np.array(theirs, float)
     error = np.sqrt(a.var(0, ddof=1) / len(a) + b.var(0, ddof=1) / len(b))
-    # Ten comparisons at four standard errors.
+    # Eleven comparisons at four standard errors.
     assert (np.abs(a.mean(0) - b.mean(0)) < 4 * error).all()
     assert a.sum(0).min() > 100
-    assert kstest(times, naive_times).pvalue > SURPRISE
+    if step == 1:
+        assert kstest(times, naive_times).pvalue > SURPRISE
+    assert set(times) | set(naive_times) <= set(joins.time.tolist())
 
 
 @pytest.mark.parametrize("ratio", [2.0, 6.0])
@@ -307,6 +335,16 @@ def test_plant__stays_within_the_window_of_a_user():
     got = plant(joins, targets, Planting(sent=1.0, within=1, count=1), seed=1)
     new = sorted(memberships(got.joins) - memberships(joins))
     assert new == [(u, 2, 13) for u in range(20, 40)]
+
+
+def test_plant__adds_no_date_that_the_log_does_not_have():
+    # Dated by the year, a join between two years would be the only one soon after others.
+    joins = dated_every(linked_log(5, days=4_000), 365)
+    targets = targets_of(joins, 0, 1)
+    planting = Planting(sent=1.0, within=30, count=3, min_joiners=3)
+    got = plant(joins, targets, planting, seed=2)
+    assert got.added.sum() > 20
+    assert set(got.joins.time.tolist()) == set(joins.time.tolist())
 
 
 def test_plant__marks_a_recommendation_with_the_gateway_as_its_seed():

@@ -329,11 +329,11 @@ def test_permute_few__takes_few_users_of_a_large_log():
         joins, TargetSet(np.arange(16) < 3, "three"), measures=[measure_of("frequentist")],
         run=run, seed=1,
     )  # fmt: skip
-    # About three thousand joins and a fiftieth of the log's.
+    # About two thousand joins and a fiftieth of the log's.
     assert joins.n_joins > 30_000
     for log in seen:
         assert log.n_users == got.n_users
-        assert log.n_joins == pytest.approx(3000 + joins.n_joins / 50, rel=0.05)
+        assert log.n_joins == pytest.approx(2000 + joins.n_joins / 50, rel=0.05)
     assert set(seen[0].users.to_pylist()) != set(seen[1].users.to_pylist())
     assert f"({got.n_users:,} of {joins.n_users:,} users)" in got.line()
 

@@ -35,6 +35,7 @@ from gateway.simulate.occasion_kernels import (
     add_influence,
     write,
 )
+from gateway.simulate.paired import paired_total
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import GATEWAYS, Role, draw_world
@@ -118,7 +119,9 @@ def test_arms__hold_what_a_direct_comparison_finds(platform, truth):
     for arm, policy in policies.items():
         found, other = compare_runs(history, (policy,), mask)
         row = one(got["interventions"], arm)
-        assert (row["averted"], row["averted_low"], row["averted_high"]) == found.net_averted()
+        assert (row["averted"], row["averted_low"], row["averted_high"]) == paired_total(
+            found.averted
+        )
         assert row["benign_lost"] + row["harmful_averted"] == found.lost.sum()
         assert row["n_diverged"] == found.diverged.sum() > 0
         users = [u for u in got["intervention_users"].to_pylist() if u["arm"] == arm]

@@ -271,7 +271,7 @@ def test_report__explains_hostile_names_safely():
 
 @pytest.mark.compiled
 def test_command__explains_a_stored_result(tmp_path, capsys):
-    from gateway.cli.explaining import explain_and_show
+    from gateway.cli.folders import explain_and_show
     from gateway.pipeline import execute
 
     result = execute(small_config(), folder=tmp_path / "r")

@@ -62,11 +62,8 @@ def _has_init(folder: Path) -> bool:
 
 # A kernel module whose API has another name, and which.
 OWNERS: dict[str, str] = {
-    "gateway/name_hash_kernels.py": "gateway/randomness.py",
-    "gateway/simulate/invitations_kernels.py": "gateway/simulate/log.py",
     "gateway/simulate/attempt_kernels.py": "gateway/simulate/occasion.py",
     "gateway/simulate/prefetch_kernels.py": "gateway/simulate/platform.py",
-    "gateway/simulate/pymk_kernels.py": "gateway/simulate/recommender.py",
 }
 
 

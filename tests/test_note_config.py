@@ -233,7 +233,7 @@ def simulated_study(tmp_path, *, n=60, seed=11):
 
 def test_factors__speak_where_gateways_change_a_number_and_nowhere_else(tmp_path):
     study = simulated_study(tmp_path)
-    z = evidence.log_evidences(study.surfaces(), seed=1, n=2000)
+    z = evidence.log_evidences(study.surfaces(), seed=1, n=500)
     found = {n.id: [] for n in numbers.FITTED}
     for number in numbers.FITTED:
         given = evidence.factor(z, "all", "no gateways", "given the others", number.name)
@@ -241,7 +241,7 @@ def test_factors__speak_where_gateways_change_a_number_and_nowhere_else(tmp_path
     # The others are a little less likely where the parameters must make up for R4.
     assert max(max(values) for name, values in found.items() if name != "R4") < found["R4"][0] / 2
     assert evidence.factor(z, "all", "no gateways", "everything", "") > 1.0
-    told = evidence.could_tell(study.surfaces(), seed=1, n=200)
+    told = evidence.could_tell(study.surfaces(), seed=1, n=50)
     assert max(told, key=told.get).startswith("R4")
 
 

@@ -57,6 +57,23 @@ def test_reading__points_out_a_lone_time_and_a_very_active_user(tmp_path: Path) 
     assert _kinds(_read(tmp_path, rows + bot[:10])) == {}
 
 
+@pytest.mark.parametrize("clock", ["", " 00:00:05"], ids=["days", "seconds"])
+def test_reading__points_out_dates_without_a_day_beside_exact_ones(
+    tmp_path: Path, clock: str
+) -> None:
+    def dated(*dates: str) -> dict[str, int]:
+        rows = [f"u{k:03},g{k % 5},{date}{clock}" for k, date in enumerate(dates)]
+        return _kinds(_read(tmp_path, rows))
+
+    exact = [f"{2010 + k % 9}-{k % 12 + 1:02}-{k % 27 + 2:02}" for k in range(75)]
+    years = [f"{2010 + k % 9}-01-01" for k in range(25)]
+    months = [f"{2010 + k % 9}-{k % 12 + 1:02}-01" for k in range(50)]
+    assert dated(*exact, *years) == {"mixed_dates_year": 25}
+    assert dated(*exact, *months) == {"mixed_dates_month": 50}
+    # Everything by the year, or hardly anything.
+    assert dated(*years) == dated(*exact, *years[:8]) == dated(*exact) == {}
+
+
 @pytest.mark.parametrize(
     ("form", "rows", "tick", "first"),
     [

@@ -20,6 +20,7 @@ from gateway.simulate import (
     replay_kernels,
 )
 from gateway.simulate.occasion_kernels import MEMBER, UNCONFIRMED, add_influence, write
+from gateway.simulate.paired import paired_total
 from gateway.simulate.replay import relived_stage
 from gateway.simulate.tables import CELL, NO_DAY, empty_table
 from gateway.world import Role, draw_world
@@ -262,7 +263,7 @@ def test_direct_effects__refuse_a_history_that_was_tampered_with(history):
 def test_compare_runs__of_no_intervention_finds_nothing(history):
     found, _ = compare_runs(history, (), targets_of(history.world))
     assert not found.diverged.any()
-    assert found.net_averted() == (0.0, 0.0, 0.0)
+    assert paired_total(found.averted) == (0.0, 0.0, 0.0)
 
 
 def test_compare_runs__counts_what_the_logs_count(history):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -474,7 +475,7 @@ def test_status__as_json_is_plain(tmp_path) -> None:
     place.write_config(plan.toml)
     got = folder_status(tmp_path / "s")
     assert (got.state, got.n_pending, got.seconds_left) == ("incomplete", 4, None)
-    assert json.loads(json.dumps(got.as_json()))["n_points"] == 4
+    assert json.loads(json.dumps(dataclasses.asdict(got)))["n_points"] == 4
 
 
 def test_status__says_that_kernels_are_compiled_until_the_first_point_starts(tmp_path) -> None:

@@ -33,8 +33,9 @@ def viewer() -> Iterator[Viewer]:
     thread.join()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "view"), [("light", DESKTOP), ("dark", PHONE)], ids=["light desktop", "dark phone"]
+)
 def test_pages__complain_of_nothing_and_are_accessible(
     browser: Any, viewer: Viewer, view: dict[str, int], scheme: str
 ) -> None:

@@ -21,11 +21,11 @@ from gateway.detect.edges.traces import Entries, collect_cases
 from gateway.detect.significance import benjamini_hochberg
 from gateway.errors import LogError
 from gateway.log.join_log import JoinLog
+from gateway.simulate.log import super_inviters
 from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
 
 _Z = 1.959964
-_SUPER_INVITERS = 0.01
 ACTORS_SCHEMA = schema_of(
     "question string, quantity string, value float64, ci_low float64, ci_high float64"
 )
@@ -58,12 +58,9 @@ def invitations_in(joins: JoinLog) -> Invitations:
     if joins.inviter is None:
         raise LogError("the log needs the column inviter, which says who invited to a join")
     row = np.flatnonzero(joins.inviter >= 0)
-    sent = np.bincount(joins.inviter[row], minlength=joins.n_users)
-    most = max(1, int(_SUPER_INVITERS * joins.n_users))
-    least = np.partition(sent, -most)[-most]
     return Invitations(
         sender=joins.inviter[row], receiver=joins.user()[row], group=joins.group[row],
-        time=joins.time[row], super_inviter=(sent >= least) & (sent > 0),
+        time=joins.time[row], super_inviter=super_inviters(joins.inviter[row], joins.n_users),
     )  # fmt: skip
 
 

@@ -11,9 +11,8 @@ import pyarrow as pa
 from gateway.analyses.look_alike import Histories, OddsRatio, common_odds_ratio
 from gateway.arrays import Float64, Int64, Mask
 from gateway.detect import UNRANKED, Detection
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, shown, unknown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.score import Scores
 from gateway.tabular import schema_of, table_of
 from gateway.targets import TargetSet
@@ -173,9 +172,7 @@ def _known(x: float) -> float | None:
 def _group_id(joins: JoinLog, targets: TargetSet, group: str) -> int:
     g = int(joins.groups.index(group).as_py())
     if g < 0:
-        hint = did_you_mean(group, joins.groups.to_pylist())
-        rule = "must be a group of the log"
-        raise GatewayError(str(Problem("group", rule, shown(group), hint=hint)))
+        raise unknown("group", "must be a group of the log", group, joins.groups.to_pylist())
     if targets.mask[g]:
         raise GatewayError(str(Problem("group", "must not be a target group", shown(group))))
     return g

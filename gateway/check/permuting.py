@@ -31,7 +31,7 @@ PERMUTED_SCHEMA = schema_of(
 
 # Joins of a permuted log: so many, which cost little beside figures and report, and this part of
 # the log's own. With two of each null they are to take about a tenth of a run.
-_FEW, _PART = 3_000, 50
+_FEW, _PART = 2_000, 50
 
 RunSome = Callable[[JoinLog, TargetSet, Sequence[str]], Mapping[str, Detection]]
 """Runs some detectors on a log; findings by name."""

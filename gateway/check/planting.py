@@ -182,7 +182,8 @@ def plant(joins: JoinLog, targets: TargetSet, planting: Planting, *, seed: int) 
     user = joins.user()[row]
     left = joins.observed_until[user].astype(np.int64) - joins.time[row]
     at, delay = _drawn(joins, targets, planting, row, user, left, rng)
-    row, user, time = row[at], user[at], joins.time[row[at]] + delay
+    time = _dated(joins, joins.time[row[at]] + delay, joins.observed_until[user[at]])
+    row, user = row[at], user[at]
     through, n_drawn = joins.group[row], len(row)
     inviter = np.full(n_drawn, -1, np.int32)
     if planting.mechanism == "inviter":
@@ -274,6 +275,13 @@ def _drawn(
     delay = rng.geometric(1.0 / within, len(row))
     at = np.flatnonzero(is_sent & (delay <= left))
     return at, delay[at]
+
+
+def _dated(joins: JoinLog, time: npt.NDArray[Any], until: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return each tick moved on to the log's next one with a join, if that is not too late."""
+    dates = np.unique(joins.time)
+    later = dates[np.minimum(np.searchsorted(dates, time), len(dates) - 1)]
+    return np.where((later >= time) & (later <= until), later, time)
 
 
 def _own_rate(joins: JoinLog, targets: TargetSet) -> Float64:

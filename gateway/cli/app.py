@@ -289,7 +289,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Say why a group is ranked where it is: its joiners, before and after they joined."""
-    from gateway.cli.explaining import explain_and_show  # noqa: PLC0415  (quick help)
+    from gateway.cli.folders import explain_and_show  # noqa: PLC0415  (quick help)
 
     explain_and_show(folder, group, threads=threads, as_json=as_json)
 
@@ -352,7 +352,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Compute the README's claims anew; exit code 4 where one is outside its tolerance."""
-    from gateway.cli.reproducing import list_claims, reproduce_and_show  # noqa: PLC0415
+    from gateway.cli.run_and_show import list_claims, reproduce_and_show  # noqa: PLC0415
 
     if list_only:
         list_claims(file)

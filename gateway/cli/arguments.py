@@ -37,7 +37,6 @@ Json = Annotated[bool, typer.Option("--json", help="print the outcome as JSON")]
 Memory = Annotated[
     str, typer.Option("--memory", metavar="SIZE", help="what the work may take, such as 500MiB")
 ]
-Engine = Annotated[str, typer.Option("--engine", metavar="NAME", help="serial, processes or dask")]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", metavar="ADDRESS", help="of a Dask scheduler: tcp://host:port"),
@@ -45,101 +44,78 @@ Scheduler = Annotated[
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="default: cores divided by threads")
 ]
-WorkerThreads = Annotated[
-    int, typer.Option("--threads", min=1, help="threads of each worker's kernels")
-]
 CheckOut = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="default: results/<log>/check, or check-thorough"),
 ]
-TargetsFile = Annotated[
-    Path | None,
-    typer.Option("--targets", metavar="FILE", help="target groups, one per line, or CSV"),
-]
-TargetsColumn = Annotated[
-    str | None,
-    typer.Option("--targets-column", metavar="NAME", help="of a CSV FILE; default: group"),
-]
-TargetsWhere = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--targets-where", metavar="COLUMN=VALUE", help="only such rows of a CSV FILE; repeat"
-    ),
-]
-SkipUnknown = Annotated[
-    bool, typer.Option("--skip-unknown-targets", help="leave out targets that the log lacks")
-]
-Target = Annotated[
-    list[str] | None, typer.Option("--target", metavar="GROUP", help="a target group; repeat")
-]
-Detector = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--detector",
-        metavar="NAME",
-        help="repeat for several; default: spike, self_controlled and, where the log says who "
-        "invited or what was recommended from, edges",
-    ),
-]
-Horizon = Annotated[
-    str | None, typer.Option("--horizon", help="180d, 12h, or ticks; default: until the log ends")
-]
 Force = Annotated[bool, typer.Option("--force", help="compute again what is already there")]
 
 
-# Options that name what a log calls its columns, by the key of ``[log]`` that each one is.
-_COLUMNS = {
-    "user": ("--user-column", "NAME", "who joined; default: user"),
-    "group": ("--group-column", "NAME", "the group joined; default: group"),
-    "time": ("--time-column", "NAME", "when; default: time"),
-    "from_column": ("--from-column", "NAME", "first tick at which the user is observed; "
-                    "default: observed_from"),
-    "until_column": ("--until-column", "NAME", "last such tick; default: observed_until"),
-    "source_column": ("--source-column", "NAME", "where the join came from; default: source"),
-    "confirmed_column": ("--confirmed-column", "NAME", "true or false; default: confirmed"),
-    "inviter_column": ("--inviter-column", "NAME", "user who invited; default: inviter"),
-    "seed_column": ("--seed-column", "NAME", "group that was recommended from; "
-                    "default: seed_group"),
-    "left_column": ("--left-column", "NAME", "when the member left; default: left"),
-    "time_format": ("--time-format", "FORM", "of whole numbers: yyyymmdd, epoch_s or epoch_ms; "
-                    "default: ticks of their own"),
+# Options by the argument of a command that each one is: its type, name, value and meaning.
+_Options = dict[str, tuple[Any, str, str | None, str]]
+# Those that name what a log calls its columns, by the key of ``[log]``.
+_COLUMNS: _Options = {
+    key: (str | None, f"--{name}", metavar, said) for key, name, metavar, said in (
+        ("user", "user-column", "NAME", "who joined; default: user"),
+        ("group", "group-column", "NAME", "the group joined; default: group"),
+        ("time", "time-column", "NAME", "when; default: time"),
+        ("from_column", "from-column", "NAME", "first tick at which the user is observed; "
+         "default: observed_from"),
+        ("until_column", "until-column", "NAME", "last such tick; default: observed_until"),
+        ("source_column", "source-column", "NAME", "where the join came from; default: source"),
+        ("confirmed_column", "confirmed-column", "NAME", "true or false; default: confirmed"),
+        ("inviter_column", "inviter-column", "NAME", "user who invited; default: inviter"),
+        ("seed_column", "seed-column", "NAME", "group that was recommended from; "
+         "default: seed_group"),
+        ("left_column", "left-column", "NAME", "when the member left; default: left"),
+        ("time_format", "time-format", "FORM", "of whole numbers: yyyymmdd, epoch_s or epoch_ms; "
+         "default: ticks of their own"),
+    )
 }  # fmt: skip
-
-
-# What is asked of a log, by the argument of ``config_for_log`` that each option is.
-_ASKED: dict[str, Any] = {
-    "targets": TargetsFile, "targets_column": TargetsColumn, "targets_where": TargetsWhere,
-    "skip_unknown": SkipUnknown, "named": Target, "detectors": Detector, "horizon": Horizon,
-    "seed": Seed, "settings": Settings,
+# What is asked of a log, by the argument of ``config_for_log``.
+_ASKED: _Options = {
+    "targets": (Path | None, "--targets", "FILE", "target groups, one per line, or CSV"),
+    "targets_column": (str | None, "--targets-column", "NAME", "of a CSV FILE; default: group"),
+    "targets_where": (list[str] | None, "--targets-where", "COLUMN=VALUE",
+                      "only such rows of a CSV FILE; repeat"),
+    "skip_unknown": (bool, "--skip-unknown-targets", None, "leave out targets that the log lacks"),
+    "named": (list[str] | None, "--target", "GROUP", "a target group; repeat"),
+    "detectors": (list[str] | None, "--detector", "NAME",
+                  "repeat for several; default: spike, self_controlled and, where the log says "
+                  "who invited or what was recommended from, edges"),
+    "horizon": (str | None, "--horizon", None,
+                "180d, 12h, or ticks; default: until the log ends"),
 }  # fmt: skip
-_ON: dict[str, Any] = {
-    "engine": Engine, "scheduler": Scheduler, "workers": Workers, "threads": WorkerThreads,
-}  # fmt: skip
+_ENGINE: _Options = {
+    "engine": (str, "--engine", "NAME", "serial, processes or dask"),
+}
+_THREADS = Annotated[int, typer.Option("--threads", min=1, help="threads of each worker's kernels")]
 _DEFAULTS: dict[str, Any] = {"skip_unknown": False, "engine": "processes", "threads": 1}
 
 
 def of_a_log(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``columns``, the options that name a log's columns."""
-    return _taking(command, "columns", {
-        key: Annotated[str | None, typer.Option(name, metavar=metavar, help=said)]
-        for key, (name, metavar, said) in _COLUMNS.items()
-    })  # fmt: skip
+    return _taking(command, "columns", _COLUMNS)
 
 
 def of_targets(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``asked``, the options for targets and detectors."""
-    return _taking(command, "asked", _ASKED)
+    return _taking(command, "asked", _ASKED, seed=Seed, settings=Settings)
 
 
 def on_an_engine(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, which takes them as ``on``, the fields of ``EngineOptions``."""
-    return _taking(command, "on", _ON)
+    return _taking(command, "on", _ENGINE, scheduler=Scheduler, workers=Workers, threads=_THREADS)
 
 
 def _taking(
-    command: Callable[..., None], name: str, options: dict[str, Any]
+    command: Callable[..., None], name: str, told: _Options, **shared: Any
 ) -> Callable[..., None]:
     """Give a command options, by their keys in the place of one argument of such a name."""
+    options: dict[str, Any] = {
+        key: Annotated[kind, typer.Option(option, metavar=metavar, help=said)]
+        for key, (kind, option, metavar, said) in told.items()
+    } | shared
 
     @functools.wraps(command)
     def called(**given: Any) -> None:

@@ -16,13 +16,12 @@ import tomli_w
 
 from gateway.cli.terminal import TerminalTalk, clean, complain, print_json
 from gateway.config import Config, LogSection, config_to_toml, parse_config
-from gateway.errors import ConfigError, LogError, Problem
+from gateway.errors import ConfigError, LogError, Problem, shown
 from gateway.log import parse_duration, read_names
 from gateway.log.columns import Columns, pieces_of
 from gateway.log.conversion import convert_log
 from gateway.log.join_log import JoinLog
 from gateway.log.mapped import read_manifest
-from gateway.log.messages import shown
 from gateway.log.text_files import csv_of
 from gateway.log.work import parse_size
 from gateway.results import draft_result, open_result, read_config_text, stands
@@ -94,9 +93,7 @@ def _defaults(path: Path, columns: Mapping[str, str | None] | None) -> tuple[str
         if (manifest := read_manifest(path)) is not None:
             has_traces = any(Path(name).stem in _TRACED for name in manifest.digests)
         else:
-            section = LogSection(path=str(path), **_given(columns))
-            names = Columns(**section.columns, time_format=section.time_format or "auto")
-            pieces = pieces_of(path, names)
+            pieces = pieces_of(path, _columns_of(path, columns))
             has_traces = any(role in piece.roles for piece in pieces for role in _TRACED)
     except (LogError, ConfigError):
         # Reading the log says better what is wrong with it.
@@ -142,6 +139,11 @@ def _given(columns: Mapping[str, str | None] | None) -> dict[str, Any]:
     return {key: name for key, name in (columns or {}).items() if name is not None}
 
 
+def _columns_of(path: Path, columns: Mapping[str, str | None] | None) -> Columns:
+    section = LogSection(path=str(path), **_given(columns))
+    return Columns(**section.columns, time_format=section.time_format or "auto")
+
+
 def _condition(text: str) -> tuple[str, str]:
     column, equals, value = text.partition("=")
     if not (column and equals):
@@ -168,8 +170,7 @@ def convert_and_show(
 ) -> None:
     """Convert a log and print where it lies and what it holds."""
     limit = parse_size(memory)
-    section = LogSection(path=str(log), **_given(columns))
-    names = Columns(**section.columns, time_format=section.time_format or "auto")
+    names = _columns_of(log, columns)
     with TerminalTalk().stage(f"converting {log.name}"), draft_result(out) as draft:
         made = convert_log(log, draft.folder, memory=limit, columns=names)
     reading = JoinLog.open(out).reading

@@ -1,8 +1,9 @@
-"""Run a config and show what came out."""
+"""Run a config, or compute the README's claims anew, and show what came out."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -14,15 +15,35 @@ import pyarrow.compute as pc
 
 from gateway.analyses import MEANING, verdict_of
 from gateway.cli.own_logs import PartOptions, workers_for
-from gateway.cli.terminal import TerminalTalk, clean, or_undefined, print_json, print_table
+from gateway.cli.terminal import (
+    TerminalTalk,
+    clean,
+    complain,
+    or_undefined,
+    print_json,
+    print_table,
+)
 from gateway.config import Config
 from gateway.detect import measure_of
 from gateway.detect.measure import words_of
-from gateway.errors import NobodyToCompareError, ResultError
+from gateway.errors import (
+    ConfigError,
+    NobodyToCompareError,
+    Problem,
+    ResultError,
+    did_you_mean,
+)
 from gateway.log.work import Work, working
 from gateway.pipeline import pin_inputs, simulate_only
 from gateway.publish import run
 from gateway.report.sections.top_groups import ranked_columns
+from gateway.reproduce import (
+    Claim,
+    Reproduction,
+    claims_as_markdown,
+    read_claims,
+    reproduce_claims,
+)
 from gateway.results import Result, open_result, stands
 from gateway.wording import AUC_WORDS, percent, scorer_shortfalls
 
@@ -248,3 +269,72 @@ def _summary(result: Result) -> dict[str, str | int]:
     """The summary by key: counts, whose keys begin with ``n_``, as numbers."""
     pairs = [(row["key"], row["value"]) for row in result.table("summary").to_pylist()]
     return {key: int(value) if key.startswith("n_") else value for key, value in pairs}
+
+
+# Exit code when a number is outside its tolerance.
+OUTSIDE = 4
+
+
+def list_claims(file: Path) -> None:
+    """Print every claim as a table in Markdown: that of the README."""
+    sys.stdout.write(claims_as_markdown(read_claims(file)))
+
+
+def reproduce_and_show(
+    file: Path,
+    *,
+    names: Sequence[str],
+    full: bool,
+    out: Path,
+    threads: int | None,
+    as_json: bool,
+) -> int:
+    """Judge the claims that are asked for, print the verdict, and return the exit code."""
+    claims = _wanted(read_claims(file), names, file=file, full=full)
+    found = reproduce_claims(
+        claims, beside=file.parent, folder=out, n_threads=threads, talk=TerminalTalk()
+    )
+    if as_json:
+        shown = {"folder": str(found.folder), "claims": found.table.to_pylist()}
+        print_json(shown)
+    else:
+        _show_verdict(found)
+    if found.n_outside:
+        complain(f"{found.n_outside:,} of {len(claims):,} claims are outside their tolerance")
+        return OUTSIDE
+    return 0
+
+
+def _wanted(
+    claims: Sequence[Claim], names: Sequence[str], *, file: Path, full: bool
+) -> list[Claim]:
+    """Return the named claims, or else all quick ones, or all."""
+    known = {claim.id: claim for claim in claims}
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError([_unknown(name, list(known), file) for name in unknown])
+    if names:
+        return [known[name] for name in dict.fromkeys(names)]
+    wanted = [claim for claim in claims if full or claim.when == "quick"]
+    if not wanted:
+        rule = "has no quick claim: use --full"
+        raise ConfigError([Problem(str(file), rule)])
+    return wanted
+
+
+def _unknown(name: str, known: list[str], file: Path) -> Problem:
+    rule = f"must be one of those in {file}"
+    return Problem("--claim", rule, name, hint=did_you_mean(name, known))
+
+
+def _show_verdict(found: Reproduction) -> None:
+    rows = [
+        [
+            row["claim"], f"{row['expected']:g}", f"{row['tolerance']:g}",
+            "-" if row["measured"] is None else f"{row['measured']:.4g}",
+            "holds" if row["within"] else "OUTSIDE",
+        ]
+        for row in found.table.to_pylist()
+    ]  # fmt: skip
+    title = f"{len(rows):,} claims, {found.n_outside:,} outside their tolerance"
+    print_table(title, ["claim", "expected", "±", "measured", ""], rows)
+    sys.stdout.write(clean(str(found.folder / "claims.parquet")) + "\n")

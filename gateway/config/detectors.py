@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from gateway.config.phrases import Key, did_you_mean, nearest, say_value
+from gateway.config.phrases import NEAR, Key, say_value
 from gateway.config.rules import Breach, Given, at_most, distinct, rule
 from gateway.config.types import (
     BY_NAME,
@@ -28,6 +28,7 @@ from gateway.config.types import (
     Window,
     setting,
 )
+from gateway.errors import did_you_mean
 from gateway.plugins import Kind, find_plugin, plugin_names
 
 OPTIONS: dict[str, type[Options]] = {}
@@ -263,8 +264,7 @@ def known_to(
     """Yield the breach of a name that neither this package nor an installed one knows."""
     if find_plugin(kind, name) is None:
         known = [*own, *plugin_names(kind)]
-        near = nearest(name, known)
-        hint = None if near is None else did_you_mean(near)
+        hint = did_you_mean(name, known, cutoff=NEAR)
         text = "must be one of " + ", ".join(f"'{one}'" for one in known)
         yield given.breach(text, key, got=say_value(name), hint=hint)
 

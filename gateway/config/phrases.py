@@ -1,4 +1,4 @@
-"""How a key, a value and a list are put into words, and what a misspelt word was meant to be.
+"""How a key, a value and a list are put into words.
 
 Keys and values are text from strangers: what a terminal would not print as itself is
 escaped, and what is long is cut.
@@ -7,8 +7,7 @@ escaped, and what is long is cut.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 Key = tuple[str | int, ...]
 """Path of a key: names of tables, and the index of an item of an array, from 0."""
@@ -17,9 +16,9 @@ _LONGEST = 60
 _MOST_ITEMS = 6
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
-# Ratio of difflib from which two words count as one, misspelt: "sede" and "seed" have
-# 0.75, "country" and "countries" too; unrelated keys of the schema stay below.
-_NEAR = 0.75
+NEAR = 0.75
+"""Ratio of difflib from which two words count as one, misspelt: "sede" and "seed" have
+0.75, "country" and "countries" too; unrelated keys of the schema stay below."""
 
 
 def say_text(text: str) -> str:
@@ -107,25 +106,3 @@ def listing(items: Sequence[str], last: str = "or") -> str:
     """
     *head, tail = items
     return f"{', '.join(head)} {last} {tail}" if head else tail
-
-
-def nearest(word: str, options: Iterable[str]) -> str | None:
-    """Return the option that looks most like the word, or None.
-
-    Examples
-    --------
-    >>> nearest("Log-Odds", ["absolute", "log_odds"])
-    'log_odds'
-    """
-    known = {_folded(option): option for option in options}
-    near = difflib.get_close_matches(_folded(word), known, n=1, cutoff=_NEAR)
-    return known[near[0]] if near else None
-
-
-def _folded(word: str) -> str:
-    return word.casefold().replace("-", "_").replace(" ", "_")
-
-
-def did_you_mean(*options: str) -> str:
-    """Return the question that puts an error right."""
-    return f"did you mean {listing([repr(option) for option in options])}?"

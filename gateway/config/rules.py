@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from gateway.config.phrases import Key, did_you_mean, listing, nearest, say_key, say_value
-from gateway.errors import Problem
+from gateway.config.phrases import NEAR, Key, listing, say_key, say_value
+from gateway.errors import Problem, did_you_mean
 
 Model = type[BaseModel]
 
@@ -80,10 +80,9 @@ class Given:
 
     def one_of(self, key: str, name: str, names: list[str]) -> tuple[str, str | None]:
         """Return the rule that a name is among those of a key, and which one may be meant."""
-        near = nearest(name, names)
         verb = "are" if self.writes(key) else "are by default"
         text = f"must be one of {self.name(key)}, which {verb} {say_value(names)}"
-        return text, None if near is None else did_you_mean(near)
+        return text, did_you_mean(name, names, cutoff=NEAR)
 
     def breach(self, text: str, *keys: Key | str, got: str | None = None, **more: Any) -> Breach:
         """Return the breach of a rule by keys, which say where it stands."""

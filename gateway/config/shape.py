@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from gateway.config.phrases import Key, did_you_mean, nearest, say_key
+from gateway.config.phrases import NEAR, Key, listing, say_key
+from gateway.errors import nearest
 
 Node = dict[str, Any]
 Model = type[BaseModel]
@@ -136,16 +137,16 @@ def suggest_key(model: Model, key: Key) -> Suggestion:
     *table, last = key
     wrong = str(last)
     allowed = list((node_at(model, tuple(table)) or {})["properties"])
-    near = nearest(wrong, allowed)
+    near = nearest(wrong, allowed, cutoff=NEAR)
     if near is not None:
-        return Suggestion(did_you_mean(near), ((*table, near),))
+        return Suggestion(f"did you mean {near!r}?", ((*table, near),))
     known = [(*home, name) for home, node in sections(model) for name in node["properties"]]
-    near = nearest(wrong, [str(key[-1]) for key in known])
+    near = nearest(wrong, [str(key[-1]) for key in known], cutoff=NEAR)
     homes = tuple(key for key in known if key[-1] == near)
     if homes:
         # In an array of tables any of them may be meant.
         names = [say_key(tuple(part for part in key if isinstance(part, str))) for key in homes]
-        return Suggestion(did_you_mean(*names), homes)
+        return Suggestion(f"did you mean {listing([repr(name) for name in names])}?", homes)
     return Suggestion(f"allowed here: {', '.join(allowed)}")
 
 

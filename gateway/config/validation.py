@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.config.document import Document, Finding, Place
-from gateway.config.phrases import Key, did_you_mean, nearest, say_key, say_value
+from gateway.config.phrases import NEAR, Key, say_key, say_value
 from gateway.config.rules import broken_rules, look_up
 from gateway.config.shape import (
     is_array_of_tables,
@@ -25,7 +25,7 @@ from gateway.config.shape import (
     type_of,
     without_tags,
 )
-from gateway.errors import ConfigError, GatewayError, Problem
+from gateway.errors import ConfigError, GatewayError, Problem, did_you_mean
 
 Model = type[BaseModel]
 Made = TypeVar("Made", bound=BaseModel)
@@ -178,9 +178,9 @@ def _hint(node: Node, got: object) -> str | None:
 
 
 def _hint_for_text(node: Node, got: str, *, may_be_date: bool) -> str | None:
-    near = nearest(got, node.get("enum", [node["const"]] if "const" in node else []))
-    if near is not None:
-        return did_you_mean(near)
+    choices = node.get("enum", [node["const"]] if "const" in node else [])
+    if hint := did_you_mean(got, choices, cutoff=NEAR):
+        return hint
     if node.get("type") == "array":
         inside = got.startswith("[")
         return "inside a list, text needs quotes" if inside else f"write [{say_value(got)}]"

@@ -18,10 +18,9 @@ from gateway.analyses import judge_groups
 from gateway.arrays import Float64, Int64, Mask, UInt8
 from gateway.config import Config
 from gateway.config.interventions import InterventionSection, OnGroupsSection
-from gateway.errors import ConfigError, Problem, ResultError
+from gateway.errors import ConfigError, Problem, ResultError, did_you_mean, shown
 from gateway.log import file_digest
 from gateway.log.join_log import numbered_names
-from gateway.log.messages import did_you_mean, shown
 from gateway.results import open_result
 from gateway.world.model import groups_in_roles
 

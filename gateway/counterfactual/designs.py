@@ -17,9 +17,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 
 from gateway.arrays import Int64, Mask
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import shown
 from gateway.randomness import Purpose, generator, name_uniforms
 from gateway.score.descent import one_blas_thread
 from gateway.simulate import EdgeFilter, GysjSeedFilter, History, live_through

@@ -16,10 +16,15 @@ from scipy.stats import rankdata
 
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.detect.measure import Measure, own_measure
-from gateway.detect.significance import benjamini_hochberg
-from gateway.errors import GatewayError, Problem
+from gateway.detect.significance import (
+    benjamini_hochberg,
+    binomial_bound,
+    clopper_pearson,
+    ratio,
+    shrink_shares,
+)
+from gateway.errors import GatewayError, Problem, unknown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.tabular import Tabular, Text, html_table
 from gateway.targets import TargetSet, as_targets
 
@@ -244,11 +249,10 @@ def by_group(joins: JoinLog, given: Any, what: str) -> Float64:
         named = {str(key): given[key] for key in given.keys()}  # noqa: SIM118  (a pandas series)
         at = pc.index_in(pa.array(list(named), pa.string()), value_set=joins.groups)
         place = at.to_numpy(zero_copy_only=False)
-        unknown = [name for name, i in zip(named, place, strict=True) if np.isnan(i)]
-        if unknown:
-            hint = did_you_mean(unknown[0], joins.groups.to_pylist())
-            rule = "must be of groups of the log"
-            raise GatewayError(str(Problem(what, rule, shown(unknown[0]), hint=hint)))
+        missing = [name for name, i in zip(named, place, strict=True) if np.isnan(i)]
+        if missing:
+            there = joins.groups.to_pylist()
+            raise unknown(what, "must be of groups of the log", missing[0], there)
         values = np.full(joins.n_groups, np.nan)
         values[place.astype(np.int64)] = list(named.values())
         return values
@@ -319,6 +323,26 @@ class Findings:
     n_events: Int64
     p_value: Float64 | None = None
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of_shares(
+        cls, k: Int64, n: Int64, expected: Float64, *, among: Mask, **extra: Float64
+    ) -> Findings:
+        """Return findings of k of n joiners, counts as integers, with their exact interval.
+
+        Parameters
+        ----------
+        expected
+            How many of them are expected where nothing is true: what ``binomial_bound`` holds
+            k against.
+        among
+            Groups that give the prior of the score, the shrunken share.
+        extra
+            Columns of the detector alone.
+        """
+        low, high = clopper_pearson(k, n)
+        score, p = shrink_shares(k, n, among=among), binomial_bound(k, n, expected)
+        return cls(score, ratio(k, n), low, high, n, k, p, extra)
 
     def rank(
         self,

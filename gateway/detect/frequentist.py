@@ -8,7 +8,7 @@ from gateway.arrays import Float64, Int64
 from gateway.config.detectors import FrequentistOptions
 from gateway.detect.detection import Detection, Findings, add_up, count_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
+from gateway.detect.significance import ratio
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
@@ -87,16 +87,8 @@ def detect_frequentist(
     n, k, people, going_on = add_up(over_parts(joins, _counts, targets, ticks))
     ranked = ~targets.mask & (n >= options.min_joiners)
     expected = _expected(n, people, going_on)
-    low, high = clopper_pearson(k, n)
-    found = Findings(
-        score=shrink_shares(k, n, among=ranked),
-        estimate=ratio(k, n),
-        ci_low=low,
-        ci_high=high,
-        n_joiners=n,
-        n_events=k,
-        p_value=binomial_bound(k, n, expected),
-        extra={"lift": ratio(k, expected), "expected_share": ratio(expected, n)},
+    found = Findings.of_shares(
+        k, n, expected, among=ranked, lift=ratio(k, expected), expected_share=ratio(expected, n)
     )
     return found.rank(
         FREQUENTIST, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha

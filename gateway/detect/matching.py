@@ -12,7 +12,7 @@ from scipy.special import gammaln
 
 from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import MatchingOptions
-from gateway.detect.detection import Detection, Findings
+from gateway.detect.detection import Detection, Findings, sum_by_group
 from gateway.detect.measure import Measure, Quantity
 from gateway.detect.quantiles import quantiles
 from gateway.detect.significance import binomial_bound, normal_prior, ratio
@@ -95,14 +95,16 @@ def detect_by_matching(
     size = joins.n_groups
     total = tables.n + tables.others
     events = tables.events + tables.other_events
-    expected = _sums(tables, tables.n * events / total, size)
-    variance = _sums(
-        tables,
+    expected = sum_by_group(tables.group, tables.n * events / total, size)
+    variance = sum_by_group(
+        tables.group,
         tables.n * tables.others * events * (total - events) / (total**2 * (total - 1.0)),
         size,
     )
-    weight = _sums(tables, tables.n * tables.others / total, size)
-    n, x = (np.rint(_sums(tables, part, size)).astype(np.int64) for part in tables[1:3])
+    weight = sum_by_group(tables.group, tables.n * tables.others / total, size)
+    n, x = (
+        np.rint(sum_by_group(tables.group, part, size)).astype(np.int64) for part in tables[1:3]
+    )
     difference, error = ratio(x - expected, weight), ratio(variance, weight**2)
     ranked = ~targets.mask & (n >= options.min_joiners) & (error > 0)
     half = 1.96 * np.sqrt(error)
@@ -233,10 +235,6 @@ def _entries(counts: csr_array) -> tuple[Int64, Int64, Float64]:
     counts.sum_duplicates()
     entries = counts.tocoo()
     return entries.row.astype(np.int64), entries.col.astype(np.int64), entries.data
-
-
-def _sums(tables: _Table, x: Float64, n_groups: int) -> Float64:
-    return np.bincount(tables.group, weights=x, minlength=n_groups).astype(np.float64)
 
 
 def _shrink(difference: Float64, error: Float64, ranked: Mask) -> Float64:

@@ -98,7 +98,7 @@ def words_of(detector: str) -> str:
     return detector.replace("_", " ")
 
 
-def own_measure(detector: str, *, holds_level: bool = True) -> Measure:
+def own_measure(detector: str) -> Measure:
     """Return what little is known of the numbers of a detector that is not of this package."""
     return Measure(
         detector=detector,
@@ -106,5 +106,4 @@ def own_measure(detector: str, *, holds_level: bool = True) -> Measure:
         score=Quantity("score", "what the detector ranks by"),
         joiners="joiners",
         events="joiners with an event",
-        holds_level=holds_level,
     )

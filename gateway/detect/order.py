@@ -10,7 +10,7 @@ from gateway.arrays import Float64, Int32, Int64, Mask
 from gateway.config.detectors import OrderOptions
 from gateway.detect.detection import Detection, Findings, add_up, count_by_group, sum_by_group
 from gateway.detect.measure import Measure, Quantity
-from gateway.detect.significance import binomial_bound, clopper_pearson, ratio, shrink_shares
+from gateway.detect.significance import ratio
 from gateway.log.join_log import JoinLog
 from gateway.log.work import over_parts
 from gateway.targets import TargetSet
@@ -84,17 +84,7 @@ def detect_order(
     options = options or OrderOptions()
     n, k, expected = add_up(over_parts(joins, _counts, targets))
     ranked = ~targets.mask & (n >= options.min_joiners)
-    low, high = clopper_pearson(k, n)
-    found = Findings(
-        score=shrink_shares(k, n, among=ranked),
-        estimate=ratio(k, n),
-        ci_low=low,
-        ci_high=high,
-        n_joiners=n,
-        n_events=k,
-        p_value=binomial_bound(k, n, expected),
-        extra={"expected_before": ratio(expected, n)},
-    )
+    found = Findings.of_shares(k, n, expected, among=ranked, expected_before=ratio(expected, n))
     return found.rank(ORDER, joins, targets, min_joiners=options.min_joiners, alpha=options.alpha)
 
 

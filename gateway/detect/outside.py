@@ -12,9 +12,8 @@ import numpy as np
 
 from gateway.config.detectors import OPTIONS, OutsideOptions
 from gateway.detect.detection import Detection
-from gateway.errors import GatewayError, Problem
+from gateway.errors import GatewayError, Problem, unknown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.plugins import find_plugin, plugin_names, speaking_of
 from gateway.targets import TargetSet
 
@@ -152,8 +151,7 @@ def outside_detector(detector: Any) -> OutsideDetector | None:
     if plugin is None:
         known = (*OPTIONS, *plugin_names("detector"))
         rule = f"must be a function or one of {', '.join(known)}"
-        hint = did_you_mean(detector, known) if isinstance(detector, str) else None
-        raise GatewayError(str(Problem("detector", rule, shown(detector), hint=hint)))
+        raise unknown("detector", rule, detector, known)
     function = plugin.load()
     if not callable(function):
         rule = "must be a function of a log and a target set"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gateway.arrays import Float64, Int64
+from gateway.arrays import Float64, Int64, even_cuts
 from gateway.detect.quantiles_kernels import count_bins, pick_bins
 
 _BINS = 1 << 13
@@ -42,7 +42,7 @@ def _order_statistics(x: Float64, ranks: Int64) -> Float64:
     low, high = _usual_range(x)
     if low == high:
         return np.full(len(ranks), low)
-    bounds = np.linspace(0, len(x), _CHUNKS + 1).astype(np.int64)
+    bounds = even_cuts(len(x), _CHUNKS)
     scale = (_BINS - 1) / (high - low)
     count = np.empty((_CHUNKS, _BINS), np.int32)
     count_bins(x, bounds, low, scale, count)

@@ -22,10 +22,9 @@ from gateway.detect.outside import outside_detector
 from gateway.detect.self_controlled import SELF_CONTROLLED, detect_self_controlled
 from gateway.detect.spike import SPIKE, detect_spikes
 from gateway.detect.survival import SURVIVAL, detect_survival
-from gateway.errors import AssumptionWarning, GatewayError, Problem
+from gateway.errors import AssumptionWarning, GatewayError, Problem, did_you_mean, shown
 from gateway.log import Duration, ticks_in
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.log.work import check_training, scratch_folder
 from gateway.score import Scores, score_joins
 from gateway.targets import TargetSet, as_targets

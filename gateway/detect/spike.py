@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import logit
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int64, Mask, UInt8
+from gateway.arrays import Float64, Int64, Mask, UInt8, even_cuts
 from gateway.config.detectors import SpikeOptions
 from gateway.detect.detection import Detection, Findings
 from gateway.detect.measure import Measure, Quantity
@@ -193,7 +193,7 @@ def _sums_by_group(scores: Scores, spike: Mask) -> Float64:
     skip = -room.ctypes.data // room.itemsize % COLUMNS
     tables = room[skip : skip + chunks * rows.n_groups * COLUMNS]
     tables = tables.reshape(chunks, rows.n_groups, COLUMNS)
-    bounds = np.linspace(0, len(rows.group), chunks + 1).astype(np.int64)
+    bounds = even_cuts(len(rows.group), chunks)
     add_by_group(
         bounds, rows.group, spike, scores.before, scores.after, rows.label, scores.expected,
         tables,
@@ -254,7 +254,7 @@ def standardised_spikes(scores: Scores, quantile: float) -> Mask:
     z = standardised_jumps(scores)
     least = float(quantiles(z, quantile)[0]) - _ROUNDING
     found = room("spike", np.bool_, len(z))
-    bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
+    bounds = even_cuts(len(z), _MOST_CHUNKS)
     mark_spikes(bounds, z, scores.before, scores.after, least, _ROUNDING, found)
     return found
 
@@ -269,14 +269,14 @@ def standardised_jumps(scores: Scores) -> Float64:
     """
     cells, rows = _place(scores), scores.prefixes
     z = room("z", np.float64, len(cells.cell))
-    bounds = np.linspace(0, len(z), _MOST_CHUNKS + 1).astype(np.int64)
+    bounds = even_cuts(len(z), _MOST_CHUNKS)
     standardise(bounds, cells.cell, scores.before, scores.after, cells.mean, cells.sd, z)
     total = np.zeros((int(scores.fold.max()) + 1, rows.n_groups))
     if len(total) > 1:
         count = np.zeros_like(total)
         sum_by_fold(rows.offsets, scores.fold, rows.group, z, total, count)
         mean = total.sum(axis=0) / np.maximum(count.sum(axis=0), 1.0)
-        users = np.linspace(0, rows.n_users, _MOST_CHUNKS + 1).astype(np.int64)
+        users = even_cuts(rows.n_users, _MOST_CHUNKS)
         shift = mean - total / np.maximum(count, 1.0)
         add_shift(users, rows.offsets, scores.fold, rows.group, shift, z)
     return z
@@ -291,7 +291,7 @@ def _place(scores: Scores) -> _Cells:
     blocks = np.arange(POSITION_EDGES[-1] + 1)
     first = (np.searchsorted(POSITION_EDGES, blocks, side="right") * width).astype(np.uint8)
     shape = chunk_count(n), (len(POSITION_EDGES) + 1) * width
-    users = np.linspace(0, rows.n_users, shape[0] + 1).astype(np.int64)
+    users = even_cuts(rows.n_users, shape[0])
     cell = room("cell", np.uint8, n)
     count, mean, spread = np.zeros(shape, np.int64), np.zeros(shape), np.zeros(shape)
     place_in_cells(

@@ -74,6 +74,11 @@ def recall_at(score: Float64, relevant: Mask, k: int) -> float:
     return share_at(score, relevant, k) * min(k, len(score)) / n if n else float("nan")
 
 
+def precision_of(score: Float64, relevant: Mask) -> Measure:
+    """Bind average precision to one score and one kind of group."""
+    return lambda i: average_precision(score, relevant, np.bincount(i, minlength=len(score)))
+
+
 def at_top(
     measure: Callable[[Float64, Mask, int], float], score: Float64, member: Mask, k: int
 ) -> Measure:
@@ -199,11 +204,7 @@ def _role_measures(
 ) -> dict[str, Measure]:
     """Every metric as a function of which groups there are."""
     gateway = np.isin(role, GATEWAY_ROLES)
-    measures: dict[str, Measure] = {
-        "average_precision": lambda i: average_precision(
-            score, gateway, np.bincount(i, minlength=len(score))
-        )
-    }
+    measures: dict[str, Measure] = {"average_precision": precision_of(score, gateway)}
     for k in TOPS:
         measures[f"precision_at_{k}"] = at_top(precision_at, score, gateway, k)
         measures[f"recall_at_{k}"] = at_top(recall_at, score, gateway, k)
@@ -318,9 +319,7 @@ def _effect_measures(
     """Every metric as a function of which groups there are."""
     gain = np.where(clear, effect, 0.0)
     measures: dict[str, Measure] = {
-        "average_precision": lambda i: average_precision(
-            score, clear, np.bincount(i, minlength=len(score))
-        ),
+        "average_precision": precision_of(score, clear),
         "ndcg": lambda i: ndcg(score[i], gain[i], None),
         "ndcg_at_100": lambda i: ndcg(score[i], gain[i], 100),
         "spearman": lambda i: spearman_among(score[i], effect[i], ranked[i]),

@@ -102,7 +102,7 @@ FIGURES: tuple[StoredFigure, ...] = (
     StoredFigure("sweep_lines", "sweeps", measures=True),
     StoredFigure("phase_diagram", "sweeps", measures=True),
     StoredFigure("reliability", "accuracy"),
-    StoredFigure("check_power", "check_power"),
+    StoredFigure("check_power", "accuracy"),
     StoredFigure("join_sources", "note_figures"),
     StoredFigure("pathways", "pathways"),
     StoredFigure("exposure_contrast", "note_figures"),

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Mask
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.columns import NAMES, TIMES, Columns, Piece, is_reddit, option_of
 from gateway.log.invariants import WINDOW
-from gateway.log.messages import Place, complaint, shown
+from gateway.log.messages import Place, complaint
 from gateway.log.numbering import Coded, coded
 from gateway.log.times import TimeFormat, Times, in_words, parse_times
 

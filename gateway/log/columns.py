@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from gateway.errors import LogError, either
+from gateway.errors import LogError, either, nearest, shown
 from gateway.log.exports import read_export
 from gateway.log.files import format_of, parquet_parts
 from gateway.log.invariants import WINDOW
-from gateway.log.messages import complaint, listed, nearest, shown
+from gateway.log.messages import complaint, listed
 from gateway.log.row_sources import (
     arrow_batches,
     arrow_schema,

@@ -15,9 +15,9 @@ from gateway.errors import LogError
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import Columns, pieces_of
 from gateway.log.files import digest_of
-from gateway.log.in_memory import Unit, all_of, code_sources, settled, shifted, told_by
+from gateway.log.in_memory import Seen, all_of, code_sources, settled, told_by
 from gateway.log.invariants import DTYPES, SOURCES, WINDOW
-from gateway.log.log_table import Told, not_restored
+from gateway.log.log_table import Told
 from gateway.log.mapped import ColumnWriter, Manifest, NamesWriter, read_manifest, write_manifest
 from gateway.log.messages import complaint
 from gateway.log.numbering import (
@@ -31,7 +31,6 @@ from gateway.log.numbering import (
 )
 from gateway.log.sorting import sorted_with_order
 from gateway.log.spill import Spill
-from gateway.log.times import DAY, Tick, are_midnights, check_span
 
 _LEAST_MEMORY = 2**26
 # Of it the libraries' own buffers take so much whatever the work (docs: join logs).
@@ -112,46 +111,21 @@ def _frugal_arrow() -> Iterator[None]:
         pa.set_memory_pool(usual)
 
 
-class _Seen:
-    """What is known of the log as a whole while it is read."""
+class _Seen(Seen):
+    """What is known of the log as a whole while it is read; groups and sources by number."""
 
-    def __init__(self, path: Path, told: Told | None) -> None:
-        self.path, self.told = path, told
+    def __init__(self, where: Path, told: Told | None) -> None:
+        super().__init__(where, told)
         self.groups: dict[str, int] = {}
         self.sources: dict[str, int] = {}
-        self.tick: Tick = "integer"
-        self.first, self.last, self.rows, self.midnights = NEVER, -NEVER, 0, True
-        # From here ticks are counted while they wait: what a log may span fits into 32 bits.
-        self.since = 0
-
-    @property
-    def origin(self) -> int:
-        """Tick zero: what the log says, or its first tick."""
-        return self.first if self.told is None else self.told.origin
-
-    @property
-    def per_tick(self) -> int:
-        """Ticks of what was read in one of the log's: timestamps that are midnights are days."""
-        return DAY if self.told is None and self.tick == "second" and self.midnights else 1
 
     def rows_of(self, block: Block) -> Iterator[tuple[Coded, dict[str, Any]]]:
         """Yield users, and columns, of a block; and of its inviters, who may join nothing.
 
         A row of no group is no join.
         """
-        ticks = block.times["time"].ticks
-        self.tick = block.times["time"].tick
-        self.since = self.since if self.rows else int(ticks[0])
-        self.first, self.last = min(self.first, int(ticks.min())), max(self.last, int(ticks.max()))
-        self.rows += len(ticks)
-        told = (times.ticks[times.ticks != NEVER] for times in block.times.values())
-        self.midnights = self.midnights and all(map(are_midnights, told))
-        if self.told is not None and self.told.tick != self.tick:
-            reason = ValueError(f"the times are those of a log by the {self.tick}")
-            raise not_restored(self.path, reason)
-        check_span(self.path, self.first, self.last, tick=self.tick)
         columns: dict[str, Any] = {role: times.ticks for role, times in block.times.items()}
-        columns["time"] = (ticks - self.since).astype(np.int32)
+        ticks, columns["time"] = columns["time"], self.ticks_of(block)
         columns |= {role: block.names[role] for role in _NUMBERED if role in block.names}
         if block.confirmed is not None:
             columns["confirmed"] = block.confirmed
@@ -180,7 +154,7 @@ class _Seen:
         if self.told is not None:
             for name in self.told.groups.to_pylist():
                 self.groups.setdefault(name, len(self.groups))
-            windows = {role: ticks + self.origin for role, ticks in self.told.windows.items()}
+            windows = {role: ticks + self.unit.origin for role, ticks in self.told.windows.items()}
             yield all_of(self.told.users), _without_joins(like, windows, len(self.told.users))
 
 
@@ -268,8 +242,7 @@ class _Merge:
 
     def __init__(self, folder: Path, seen: _Seen) -> None:
         self._folder, self._seen = folder, seen
-        size = seen.per_tick
-        self._unit = Unit("day" if size > 1 else seen.tick, size, seen.origin // size)
+        self._unit = seen.unit
         self._ranks: dict[str, AnyArray] = {}
         self._columns: dict[str, ColumnWriter] = {}
 
@@ -280,7 +253,7 @@ class _Merge:
         order = text_order(met)
         rank = np.append(inverse(order), np.int32(-1))
         known = SOURCES if seen.told is None else seen.told.sources
-        code, sources = code_sources(seen.sources, known, seen.path)
+        code, sources = code_sources(seen.sources, known, seen.where)
         self._ranks = {"group": rank, "seed_group": rank, "source": code}
         names = {name: NamesWriter(folder, name) for name in ("users", "groups")}
         writers: list[ColumnWriter | NamesWriter] = list(names.values())
@@ -328,13 +301,10 @@ class _Merge:
         for role, rank in self._ranks.items():
             if role in others:
                 others[role] = rank[others[role]]
-        group, time, since = others.pop("group"), others.pop("time"), self._seen.since
-        if self._unit.size > 1:
-            time, since = (time + np.int64(since)) // self._unit.size, 0
-        time = shifted(time, since - self._unit.origin, "time")
+        group, time = others.pop("group"), self._seen.since_origin(others.pop("time"))
         joins = settled(
             user, group, time, others, users=users, unit=self._unit, there=there,
-            where=self._seen.path,
+            where=self._seen.where,
         )  # fmt: skip
         self._writer("offsets").append(self._writer("group").length + joins.pop("offsets")[1:])
         if "inviter" in others:

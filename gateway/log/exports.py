@@ -31,8 +31,9 @@ from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
+from gateway.errors import shown
 from gateway.log.files import MEMBERSHIPS, export_files, opened, opened_zip
-from gateway.log.messages import complaint, listed, shown
+from gateway.log.messages import complaint, listed
 from gateway.provenance import memory_bytes
 
 # A phrase of the title by which it is known, where its place among the events of a group does

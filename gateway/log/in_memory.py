@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int32, Int64, Ints, Mask, UInt8
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.checked_rows import NEVER, Block, iterate_blocks
 from gateway.log.columns import Columns, Piece, option_of
 from gateway.log.invariants import SOURCES, STAYS, WINDOW
 from gateway.log.log_table import Told, not_restored, told_in
-from gateway.log.messages import complaint, listed, shown
+from gateway.log.messages import complaint, listed
 from gateway.log.numbering import Coded, Dense, Numbering, dense_ids, whole_numbers
 from gateway.log.sorting import canonical
 from gateway.log.times import DAY, Tick, are_midnights, check_span, in_words
@@ -27,15 +27,15 @@ _MOST_SOURCES = 256
 
 def read_fields(pieces: Sequence[Piece], columns: Columns, where: object) -> dict[str, Any]:
     """Return the fields of the ``JoinLog`` that some files hold; otherwise as ``JoinLog.read``."""
-    told = told_by(pieces, columns, where)
-    rows = _Rows(told)
+    seen = Seen(where, told_by(pieces, columns, where))
+    rows = _Rows(seen)
     with closing(iterate_blocks(pieces, columns, where)) as blocks:
         for block in blocks:
             rows.add(block)
     try:
-        return rows.fields(where)
+        return rows.fields()
     except (LogError, ValueError, TypeError) as error:
-        if told is None:
+        if seen.told is None:
             raise
         raise not_restored(where, error) from error
 
@@ -50,17 +50,73 @@ def told_by(pieces: Sequence[Piece], columns: Columns, where: object) -> Told | 
     return told_in(pieces[0].metadata, pieces[0].roles, where)
 
 
+class Unit(NamedTuple):
+    """Tick and origin of a log, and how many ticks of what was read are one of the log's."""
+
+    tick: Tick
+    size: int
+    origin: int
+
+    def since(self, ticks: Any) -> Any:
+        """Return ticks of what was read, since 1970, as ticks since the origin."""
+        return ticks // self.size - self.origin
+
+
+class Seen:
+    """What is known of a log as a whole while it is read; ``where`` names it in messages."""
+
+    def __init__(self, where: object, told: Told | None) -> None:
+        self.where, self.told = where, told
+        self.tick: Tick = "integer"
+        self.first, self.last, self.rows = NEVER, -NEVER, 0
+        self._midnights = True
+        # From here ticks are counted while they wait: what a log may span fits into 32 bits.
+        self._since = 0
+
+    def ticks_of(self, block: Block) -> Int32:
+        """Take the times of a block; return its ticks, for ``since_origin`` when all are known.
+
+        Raises a LogError if the log spans too much, or is not what a stored log says of itself.
+        """
+        ticks, self.tick = block.times["time"].ticks, block.times["time"].tick
+        self._since = self._since if self.rows else int(ticks[0])
+        self.first, self.last = min(self.first, int(ticks.min())), max(self.last, int(ticks.max()))
+        self.rows += len(ticks)
+        if self.tick == "second" and self._midnights:
+            told = (times.ticks[times.ticks != NEVER] for times in block.times.values())
+            self._midnights = all(map(are_midnights, told))
+        if self.told is not None and self.told.tick != self.tick:
+            reason = ValueError(f"the times are those of a log by the {self.tick}")
+            raise not_restored(self.where, reason)
+        check_span(self.where, self.first, self.last, tick=self.tick)
+        return (ticks - self._since).astype(np.int32)
+
+    @property
+    def unit(self) -> Unit:
+        """What the log counts in: timestamps that are all midnights are days."""
+        if self.told is not None:
+            return Unit(self.tick, 1, self.told.origin)
+        if self.tick == "second" and self._midnights:
+            return Unit("day", DAY, self.first // DAY)
+        return Unit(self.tick, 1, self.first)
+
+    def since_origin(self, time: Int32) -> Int32:
+        """Return ticks of ``ticks_of`` as ticks of the log since its origin."""
+        unit = self.unit
+        if unit.size > 1:
+            time = time // np.int32(unit.size)
+        return shifted(time, unit.since(self._since), "time")
+
+
 class _Rows:
     """The rows so far."""
 
-    def __init__(self, told: Told | None) -> None:
-        self._told = told
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
         self._users, self._groups, self._sources = Numbering(), Numbering(), Numbering()
         self._by = {"user": self._users, "inviter": self._users, "group": self._groups,
                     "seed_group": self._groups, "source": self._sources}  # fmt: skip
         self._columns: defaultdict[str, list[AnyArray]] = defaultdict(list)
-        self._tick: Tick = "integer"
-        self._first: int | None = None
 
     def add(self, block: Block) -> None:
         """Take a block."""
@@ -68,20 +124,13 @@ class _Rows:
             self._columns[role].append(self._by[role].add(column))
         if block.confirmed is not None:
             self._columns["confirmed"].append(block.confirmed)
-        for role, times in block.times.items():
-            self._columns[role].append(times.ticks)
-        ticks = block.times["time"].ticks
-        if self._first is None:
-            self._first, self._tick = int(ticks[0]), block.times["time"].tick
-        # Half as long as ticks since 1970; what does not fit is refused when all is known.
-        since = ticks - self._first
-        if since.min() >= _LIMITS.min // 2 and since.max() <= _LIMITS.max // 2:
-            since = since.astype(np.int32)
-        self._columns["time"][-1] = since
+        times = {role: times.ticks for role, times in block.times.items()}
+        for role, ticks in (times | {"time": self._seen.ticks_of(block)}).items():
+            self._columns[role].append(ticks)
 
-    def fields(self, where: object) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the fields of the log."""
-        told, first = self._told, self._first or 0
+        seen, told = self._seen, self._seen.told
         idle = np.empty(0, np.int32)
         if told is not None:
             idle = self._users.add(all_of(told.users))
@@ -91,47 +140,32 @@ class _Rows:
         columns = {role: _joined(pieces) for role, pieces in self._columns.items()}
         self._columns.clear()
         time, user, group = (columns.pop(role) for role in ("time", "user", "group"))
-        ends = first + int(time.min()), first + int(time.max())
-        check_span(where, *ends, tick=self._tick)
-        unit = Unit(self._tick, 1, ends[0])
-        if told is not None:
-            if unit.tick != told.tick or np.isin(idle, user).any():
-                raise ValueError("its tick, or who joined nothing, contradicts its rows")
-            unit = unit._replace(origin=told.origin)
-        elif unit.tick == "second" and self._are_days(time, columns):
-            unit = Unit("day", DAY, ends[0] // DAY)
-            time //= DAY
-        since = shifted(time, unit.since(first), "time")
+        if np.isin(idle, user).any():
+            raise ValueError("who joined nothing contradicts its rows")
+        since, unit = seen.since_origin(time), seen.unit
         sources = SOURCES if told is None else told.sources
         if "source" in columns:
-            code, sources = code_sources(names, sources, where)
+            code, sources = code_sources(names, sources, seen.where)
             columns["source"] = code[columns["source"]]
         windows = [role for role in WINDOW if role in columns]
         there = self._there(windows, idle, since, columns.get("inviter"))
         found = settled(
-            user, group, since, columns, users=users, unit=unit, there=there, where=where
+            user, group, since, columns, users=users, unit=unit, there=there, where=seen.where
         )
         if "observed_until" not in found:
-            end = narrow(np.array([unit.since(ends[1])]), "observed_until")
+            end = narrow(np.array([unit.since(seen.last)]), "observed_until")
             found["observed_until"] = np.repeat(end, len(users))
         return {"observed_from": None} | found | {
             "users": users, "groups": groups, "tick": unit.tick, "origin": unit.origin,
             "sources": sources, "rows_read": len(user),
         }  # fmt: skip
 
-    def _are_days(self, time: Ints, columns: Mapping[str, AnyArray]) -> bool:
-        """Whether all seconds are midnights."""
-        others = [columns[role] for role in ("left", *WINDOW) if role in columns]
-        return are_midnights(time, self._first or 0) and all(
-            are_midnights(ticks[ticks != NEVER]) for ticks in others
-        )
-
     def _there(
         self, windows: Iterable[str], idle: Int32, since: Int32, inviter: Int32 | None
     ) -> dict[str, tuple[Int32, Ints]]:
         """Return users without a join, and ticks at which they were there, by kind of window."""
-        if self._told is not None:
-            return {role: (idle, self._told.windows[role]) for role in windows}
+        if self._seen.told is not None:
+            return {role: (idle, self._seen.told.windows[role]) for role in windows}
         if inviter is None:
             return {}
         invited = inviter >= 0
@@ -164,18 +198,6 @@ def shifted(ticks: Ints, shift: int, what: str) -> Int32:
 def narrow(ticks: Ints, what: str) -> Int32:
     """Return ticks as int32; otherwise as ``shifted``."""
     return shifted(ticks, 0, what)
-
-
-class Unit(NamedTuple):
-    """Tick and origin of a log, and how many ticks of what was read are one of the log's."""
-
-    tick: Tick
-    size: int
-    origin: int
-
-    def since(self, ticks: Any) -> Any:
-        """Return ticks of what was read, since 1970, as ticks since the origin."""
-        return ticks // self.size - self.origin
 
 
 def settled(

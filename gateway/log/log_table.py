@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from gateway.arrays import AnyArray, Int64
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.invariants import SOURCES, STAYS, WINDOW
-from gateway.log.messages import complaint, shown
+from gateway.log.messages import complaint
 from gateway.log.times import Tick, instants
 
 MARK = b"gateway.join_log"

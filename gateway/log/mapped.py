@@ -25,10 +25,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.arrays import AnyArray
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.files import digest_of, open_plain, parts_of, read_plain, unreadable
 from gateway.log.invariants import DTYPES, WINDOW, checked_columns, cut_users
-from gateway.log.messages import complaint, shown
+from gateway.log.messages import complaint
 from gateway.log.times import Tick
 
 MANIFEST_FILE = "manifest.json"

@@ -1,25 +1,16 @@
-"""How a bad log is described: places, values, and what may have been meant.
-
-Names and values come from strangers' files. They are shown as Python literals, so that
-a control character or a change of writing direction cannot reach the terminal, and cut
-when they are long.
-"""
+"""How a bad log is described: the place, the rule and the value."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
 from gateway.arrays import Mask
-from gateway.errors import LogError, Problem
+from gateway.errors import LogError, Problem, shown
 
-_LONGEST_VALUE = 60
 _LONGEST_LIST = 20
-_CANDIDATES = 20_000
 
 
 def complaint(
@@ -29,20 +20,6 @@ def complaint(
     problem = str(Problem(what=what, rule=rule, got=got, where=str(where), hint=hint))
     # Paths, and what a library says of a damaged file, may hold anything.
     return LogError("".join(c if c.isprintable() else repr(c)[1:-1] for c in problem))
-
-
-def shown(value: object) -> str:
-    r"""Return a value as a literal of at most some 60 characters.
-
-    Examples
-    --------
-    >>> print(shown("two\nlines"))
-    'two\nlines'
-    """
-    literal = repr(value)
-    if len(literal) <= _LONGEST_VALUE:
-        return literal
-    return f"{literal[:_LONGEST_VALUE]}... ({len(str(value))} characters)"
 
 
 def percent(value: float) -> str:
@@ -65,27 +42,6 @@ def listed(values: Sequence[str]) -> str:
     head = ", ".join(shown(value) for value in values[:_LONGEST_LIST])
     more = len(values) - _LONGEST_LIST
     return f"{head} and {more} more" if more > 0 else head
-
-
-def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name most like ``name``, or None.
-
-    Case is ignored first. Only names of about the same length are compared, and at most
-    20,000 of them: an error message should not take longer than the work.
-    """
-    pool = list(known)
-    for candidate in pool:
-        if candidate.casefold() == name.casefold():
-            return candidate
-    close = (candidate for candidate in pool if abs(len(candidate) - len(name)) <= 4)
-    found = difflib.get_close_matches(name, list(islice(close, _CANDIDATES)), n=1, cutoff=cutoff)
-    return found[0] if found else None
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return the hint that names what may have been meant, or None."""
-    found = nearest(name, known)
-    return None if found in (None, name) else f"did you mean {shown(found)}?"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import AnyArray, Int32, Int64, UInt64
-from gateway.errors import LogError
-from gateway.log.messages import shown
+from gateway.errors import LogError, shown
 from gateway.log.sorting import sorted_with_order
 
 _DIGITS = 7

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Ints
-from gateway.log.messages import shown
-from gateway.log.times import Tick, in_words, time_format_like
+from gateway.errors import shown
+from gateway.log.times import DAY, Tick, in_words, time_format_like
 from gateway.tabular import schema_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _NO_NAMES = ("na", "n/a", "#n/a", "nan", "null", "nil", "none", "undefined", "un
 # longer than all the rest of the log.
 _FAR = 10
 _FEW = 1_000
+# Shares of joins on the first day of a year and of a month, .003 and .03 if days are alike, from
+# which on dates without a day are supposed; nearly all of a log that has no other.
+_MIXED_YEARS, _MIXED_MONTHS, _NEARLY_ALL, _FEWEST_MIXED = 0.1, 0.25, 0.99, 20
 _SCHEMA = schema_of("what string, count int64, text string")
 
 
@@ -180,9 +183,33 @@ def _odd_times(time: Ints, origin: int, tick: Tick) -> Iterator[Remark]:
             joins = "1 join lies" if count == 1 else f"{count:,} joins lie"
             text = f"{joins} far from the rest of the log ({first} to {last}): {at}"
             yield Remark(f"lone_{which}_times", count, text)
-    if tick == "integer":
+    if tick != "integer":
+        yield from _mixed_dates(time, origin, tick, int(low[0]), int(high[-1]))
+    else:
         least, most = int(low[early]) + origin, int(high[len(high) - 1 - late]) + origin
         yield from _dates_as_numbers(time, origin, least, most)
+
+
+def _mixed_dates(time: Ints, origin: int, tick: Tick, first: int, last: int) -> Iterator[Remark]:
+    """Dates that tell the year or the month alone, beside exact ones."""
+    per_day = DAY if tick == "second" else 1
+    begin = (first + origin) // per_day
+    count = np.zeros((last + origin) // per_day - begin + 1, np.int64)
+    for k in range(0, len(time), _BATCH):
+        day = (time[k : k + _BATCH].astype(np.int64) + origin) // per_day - begin
+        count += np.bincount(day, minlength=len(count))
+    some = np.flatnonzero(count)
+    days = (some + begin).astype("datetime64[D]")
+    for unit, name, least in (("Y", "year", _MIXED_YEARS), ("M", "month", _MIXED_MONTHS)):
+        n = int(count[some[days == days.astype(f"datetime64[{unit}]")]].sum())
+        if n >= _FEWEST_MIXED and least < n / len(time) < _NEARLY_ALL:
+            text = (
+                f"{n:,} of {len(time):,} joins are dated on the first day of a {name}: if such "
+                f"dates tell the {name} alone, beside exact ones, these joins seem to come before "
+                f"all others of the {name}, and what follows them is no finding"
+            )
+            yield Remark(f"mixed_dates_{name}", n, text)
+            return
 
 
 def _ends(time: Ints) -> tuple[Ints, Ints]:

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from gateway.errors import LogError
+from gateway.errors import LogError, did_you_mean, shown
 from gateway.log.files import first_bytes, format_of, unreadable
-from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.log.messages import complaint, listed
 from gateway.provenance import memory_bytes
 
 _ROWS = 1 << 16
@@ -143,10 +143,8 @@ def _library(name: str) -> Any:
 
 def parquet_schema(path: Path) -> pa.Schema:
     """Return names and types of the columns of one Parquet file, and its metadata."""
-    try:
+    with _whole(path, "Parquet"):
         return pyarrow.parquet.read_schema(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _not_parquet(path, error) from error
 
 
 def parquet_batches(
@@ -167,16 +165,13 @@ def parquet_batches(
     # A name of a megabyte that stands in every row would be spelt out as often.
     how: dict[str, Any] = {"read_dictionary": list(by_dictionary)}
     how |= {"buffer_size": _BUFFER} if is_bounded else {}
-    try:
-        # A ParquetFile is this one file; a dataset would look for partitions in the path.
-        with pyarrow.parquet.ParquetFile(path, **how) as file:
-            if not is_bounded:
-                _refuse_beyond_memory(path, file.metadata)
-            yield from file.iter_batches(
-                rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
-            )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _not_parquet(path, error) from error
+    # A ParquetFile is this one file; a dataset would look for partitions in the path.
+    with _whole(path, "Parquet"), pyarrow.parquet.ParquetFile(path, **how) as file:
+        if not is_bounded:
+            _refuse_beyond_memory(path, file.metadata)
+        yield from file.iter_batches(
+            rows or _ROW_GROUP, columns=list(names), use_threads=not is_bounded
+        )
 
 
 def arrow_schema(path: Path) -> pa.Schema:
@@ -200,20 +195,13 @@ def arrow_batches(
 @contextmanager
 def _opened_arrow(path: Path) -> Iterator[tuple[Any, Iterator[pa.RecordBatch]]]:
     """Open an Arrow file, mapped, or a stream: its reader and its batches."""
-    try:
-        with pa.memory_map(str(path)) as source:
-            if first_bytes(path).startswith(b"ARROW1"):
-                reader = pa.ipc.open_file(source)
-                yield reader, map(reader.get_batch, range(reader.num_record_batches))
-            else:
-                reader = pa.ipc.open_stream(source)
-                yield reader, iter(reader)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise unreadable(path, error) from error
-        rule = "must be a whole Arrow file; it is of another format, cut off or damaged"
-        got = str(error).splitlines()[0]
-        raise complaint(path, "the file", rule, got=got) from error
+    with _whole(path, "Arrow"), pa.memory_map(str(path)) as source:
+        if first_bytes(path).startswith(b"ARROW1"):
+            reader = pa.ipc.open_file(source)
+            yield reader, map(reader.get_batch, range(reader.num_record_batches))
+        else:
+            reader = pa.ipc.open_stream(source)
+            yield reader, iter(reader)
 
 
 def write_parquet(table: pa.Table, path: str | Path) -> None:
@@ -253,8 +241,14 @@ def _refuse_beyond_memory(path: Path, metadata: pyarrow.parquet.FileMetaData) ->
             raise complaint(path, "the file", rule, got=got)
 
 
-def _not_parquet(path: Path, error: Exception) -> LogError:
-    if isinstance(error, OSError) and error.errno is not None:
-        return unreadable(path, error)
-    rule = "must be a whole Parquet file; it is of another format, cut off or damaged"
-    return complaint(path, "the file", rule, got=str(error).splitlines()[0])
+@contextmanager
+def _whole(path: Path, kind: str) -> Iterator[None]:
+    """Say of a file that cannot be read as one of its kind that it is damaged, or why."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(path, error) from error
+        rule = f"must be a whole {kind} file; it is of another format, cut off or damaged"
+        got = str(error).splitlines()[0]
+        raise complaint(path, "the file", rule, got=got) from error

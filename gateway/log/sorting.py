@@ -110,9 +110,10 @@ def _dealt_out(
         cursor = offsets[:-1].copy()
         sorting_kernels.deal_out(bounds[:: _RANGES // 2], user, group, time, cursor, *columns)
     kept = np.empty(n_users, np.int64)
-    ties = [others.get(name, np.empty(0, kind)) for name, kind in TIE_BREAKERS.items()]
-    given = [bounds, offsets, *columns, int(time.min()), kept, *ties]
-    sorting_kernels.sort_users(*given)
+    each = (others.get(name, np.empty(0, kind)) for name, kind in TIE_BREAKERS.items())
+    ties = sorting_kernels.Ties(*each)
+    group_, time_, row_ = columns
+    sorting_kernels.sort_users(bounds, offsets, group_, time_, row_, int(time.min()), kept, ties)
     left = int(kept.sum())
     if left < len(user):
         for column in columns[: 3 if others else 2]:

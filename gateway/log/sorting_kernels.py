@@ -7,6 +7,8 @@ each row goes along; ``row`` is empty where it does not.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel, prange
@@ -15,6 +17,16 @@ from gateway._numba import inner_kernel, kernel, making_kernel, parallel_kernel,
 _FEW = 48
 _LOW = np.int64(0xFFFFFFFF)
 _WORD = np.int64(32)
+
+
+class Ties(NamedTuple):
+    """Columns that have their say between equal rows, in this order; empty where there is none."""
+
+    source: np.ndarray
+    confirmed: np.ndarray
+    inviter: np.ndarray
+    seed_group: np.ndarray
+    left: np.ndarray
 
 
 @kernel
@@ -83,22 +95,21 @@ def _sort(key, row, count, numbered):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _is_less(a, b, source, confirmed, inviter, seed, left):  # type: ignore[no-untyped-def]
+def _is_less(a, b, ties):  # type: ignore[no-untyped-def]
     """Whether row a stands before row b by its further columns, where the log has them."""
-    if len(source) > 0 and source[a] != source[b]:
-        return source[a] < source[b]
-    if len(confirmed) > 0 and confirmed[a] != confirmed[b]:
-        return confirmed[a] < confirmed[b]
-    if len(inviter) > 0 and inviter[a] != inviter[b]:
-        return inviter[a] < inviter[b]
-    if len(seed) > 0 and seed[a] != seed[b]:
-        return seed[a] < seed[b]
-    return len(left) > 0 and left[a] < left[b]
+    if len(ties.source) > 0 and ties.source[a] != ties.source[b]:
+        return ties.source[a] < ties.source[b]
+    if len(ties.confirmed) > 0 and ties.confirmed[a] != ties.confirmed[b]:
+        return ties.confirmed[a] < ties.confirmed[b]
+    if len(ties.inviter) > 0 and ties.inviter[a] != ties.inviter[b]:
+        return ties.inviter[a] < ties.inviter[b]
+    if len(ties.seed_group) > 0 and ties.seed_group[a] != ties.seed_group[b]:
+        return ties.seed_group[a] < ties.seed_group[b]
+    return len(ties.left) > 0 and ties.left[a] < ties.left[b]
 
 
 @making_kernel
-def _sort_user(first, end, group, time, row, least, key, own, source, confirmed, inviter, seed,
-               left):  # type: ignore[no-untyped-def]  # fmt: skip
+def _sort_user(first, end, group, time, row, least, key, own, ties):  # type: ignore[no-untyped-def]
     """Sort a user's rows by time, then group, each group once; return how many stay."""
     n = end - first
     numbered = len(row) > 0
@@ -115,7 +126,7 @@ def _sort_user(first, end, group, time, row, least, key, own, source, confirmed,
                 j = k + 1
                 best = own[k]
                 while j < n and key[j] == key[k]:
-                    if _is_less(own[j], best, source, confirmed, inviter, seed, left):
+                    if _is_less(own[j], best, ties):
                         best = own[j]
                     j += 1
                 row[first + kept] = best
@@ -136,23 +147,18 @@ def _sort_user(first, end, group, time, row, least, key, own, source, confirmed,
 
 
 @making_kernel
-def _sort_range(begin, stop, offsets, group, time, row, least, kept, source, confirmed, inviter,
-                seed, left):  # type: ignore[no-untyped-def]  # fmt: skip
+def _sort_range(begin, stop, offsets, group, time, row, least, kept, ties):  # type: ignore[no-untyped-def]
     longest = 0
     for u in range(begin, stop):
         longest = max(longest, offsets[u + 1] - offsets[u])
     key = np.empty(longest, np.int64)
     own = np.zeros(longest, np.uint32)
     for u in range(begin, stop):
-        kept[u] = _sort_user(
-            offsets[u], offsets[u + 1], group, time, row, least, key, own, source, confirmed,
-            inviter, seed, left,
-        )  # fmt: skip
+        kept[u] = _sort_user(offsets[u], offsets[u + 1], group, time, row, least, key, own, ties)
 
 
 @parallel_kernel
-def sort_users(bounds, offsets, group, time, row, least, kept, source, confirmed, inviter, seed,
-               left):  # type: ignore[no-untyped-def]  # fmt: skip
+def sort_users(bounds, offsets, group, time, row, least, kept, ties):  # type: ignore[no-untyped-def]
     """Sort the rows of each user in place; fill how many stay when repeats have gone.
 
     Of several rows of a user and a group the earliest stays; of several earliest ones the
@@ -160,10 +166,7 @@ def sort_users(bounds, offsets, group, time, row, least, kept, source, confirmed
     ``least`` is the first time.
     """
     for part in prange(len(bounds) - 1):
-        _sort_range(
-            bounds[part], bounds[part + 1], offsets, group, time, row, least, kept, source,
-            confirmed, inviter, seed, left,
-        )  # fmt: skip
+        _sort_range(bounds[part], bounds[part + 1], offsets, group, time, row, least, kept, ties)
 
 
 @kernel

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from gateway.errors import LogError
+from gateway.errors import LogError, did_you_mean, shown
 from gateway.log.files import broken_stream, format_of, opened, read_plain, unreadable
-from gateway.log.messages import complaint, did_you_mean, listed, shown
+from gateway.log.messages import complaint, listed
 
 _BROKEN = (EOFError, zlib.error, lzma.LZMAError, OSError)
 _DELIMITERS = ",;\t|"

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Int64, Ints, Mask
-from gateway.errors import LogError, either
-from gateway.log.messages import Place, complaint, shown
+from gateway.errors import LogError, either, shown
+from gateway.log.messages import Place, complaint
 
 Tick = Literal["day", "second", "integer"]
 Duration = int | str | timedelta

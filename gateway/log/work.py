@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateway.arrays import AnyArray
-from gateway.errors import LogError
+from gateway.errors import LogError, shown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import complaint, shown
+from gateway.log.messages import complaint
 
 R = TypeVar("R")
 
@@ -165,13 +164,14 @@ def scratch_folder(parent: Path | None = None) -> Iterator[Path | None]:
     if _WORK.get().memory is None:
         yield None
         return
-    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=parent))
-    token = _SCRATCH.set(folder)
-    try:
-        yield folder
-    finally:
-        _SCRATCH.reset(token)
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(
+        prefix=".scratch-", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
+        token = _SCRATCH.set(Path(folder))
+        try:
+            yield Path(folder)
+        finally:
+            _SCRATCH.reset(token)
 
 
 def new_column(folder: Path, name: str, kind: npt.DTypeLike, size: int) -> AnyArray:

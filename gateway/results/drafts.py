@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gateway._processes import lock_file
 from gateway.errors import LogError, ResultError, either
-from gateway.file_locks import lock_file
 from gateway.log.mapped import read_manifest
 from gateway.results.locks import is_held
 from gateway.results.ownership import (

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway._processes import lock_file
 from gateway.errors import ResultError
-from gateway.file_locks import lock_file
 from gateway.log.files import read_plain
 from gateway.results.writing import open_own
 
@@ -37,16 +37,13 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.handle = open_own(path, os.O_RDWR | os.O_CREAT)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _try(self.handle):
-            if time.monotonic() > deadline:
-                holder = _holder(path)
-                os.close(self.handle)
-                raise ResultError(
-                    f"{path.parent} is being swept by {holder}; 'gateway status {path.parent}' "
-                    "shows how far it is"
-                )
-            time.sleep(0.05)
+        if not _waited_for(self.handle):
+            holder = _holder(path)
+            os.close(self.handle)
+            raise ResultError(
+                f"{path.parent} is being swept by {holder}; 'gateway status {path.parent}' "
+                "shows how far it is"
+            )
         os.ftruncate(self.handle, 0)
         os.pwrite(self.handle, json.dumps(_self()).encode(), 0)
 
@@ -59,12 +56,17 @@ def _self() -> dict[str, object]:
     return {"pid": os.getpid(), "host": platform.node()}
 
 
-def _try(handle: int) -> bool:
-    try:
-        lock_file(handle, wait=False)
-    except BlockingIOError:
-        return False
-    return True
+def _waited_for(handle: int) -> bool:
+    """Lock an open file as soon as it is free; tell whether that was within a moment."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            lock_file(handle, wait=False)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(0.05)
 
 
 def _holder(path: Path) -> str:
@@ -111,14 +113,11 @@ def writing_alone(folder: Path) -> Iterator[None]:
         When somebody else holds it for longer than a moment.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    deadline = time.monotonic() + PATIENCE_SECONDS
     try:
         # On a disk without locks everybody writes.
         with suppress(OSError):
-            while not _try(handle):
-                if time.monotonic() > deadline:
-                    raise ResultError(f"{folder} is being written to by another process")
-                time.sleep(0.05)
+            if not _waited_for(handle):
+                raise ResultError(f"{folder} is being written to by another process")
         yield
     finally:
         os.close(handle)

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gateway._processes import lock_file
 from gateway.errors import ResultError, either
-from gateway.file_locks import lock_file
 from gateway.results.locks import remove_unheld
 from gateway.results.records import LARGEST_RECORD, Status, read_own, read_record, read_values
 from gateway.results.writing import (

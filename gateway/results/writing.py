@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from gateway._processes import lock_file
 from gateway.errors import ResultError
-from gateway.file_locks import lock_file
 
 STATUS = "status.json"
 CONFIG = "config.toml"

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gateway.arrays import Int64, Mask
-from gateway.errors import GatewayError, Problem
-from gateway.log.messages import did_you_mean, shown
+from gateway.errors import GatewayError, Problem, unknown
 from gateway.plugins import Plugin, find_plugin, plugin_names, speaking_of
 from gateway.score.boosted import BoostedScorer
 from gateway.score.logistic import LogisticScorer
@@ -43,8 +42,7 @@ def as_scorer(given: Any) -> Scorer:
         if plugin is None:
             known = (*SCORERS, *plugin_names("scorer"))
             rule = f"must be a scorer, a classifier, or one of {', '.join(known)}"
-            hint = did_you_mean(given, known)
-            raise GatewayError(str(Problem("scorer", rule, shown(given), hint=hint)))
+            raise unknown("scorer", rule, given, known)
         given = plugin.load()
         if isinstance(given, type) or not (_is_classifier(given) or _is_scorer(given)):
             with speaking_of(plugin.what):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from gateway.arrays import Float64, Int8, Int64, Mask
+from gateway.arrays import Float64, Int8, Int64, Mask, even_cuts
 from gateway.log.work import HERE, current_work, shares
 from gateway.score.calibration_kernels import expectation_sums, expected_rows, line_sums
 from gateway.score.logistic import LogisticModel, fill_linear
@@ -74,7 +74,7 @@ def fit_calibrator(z: Float64, label: npt.NDArray[np.int8], *, method: Calibrati
 
     def sums(theta: Float64) -> tuple[Float64, Float64]:
         lanes, found = np.empty((CHUNKS, 5, _LANES)), np.empty((CHUNKS, 5))
-        line_sums(z, label, chunks_of(len(z)), theta[0], theta[1], lanes, found)
+        line_sums(z, label, even_cuts(len(z), CHUNKS), theta[0], theta[1], lanes, found)
         gs, gi, ss, si, ii = found.sum(axis=0)
         return np.array([gs, gi]), np.array([[ss, si], [si, ii]])
 
@@ -119,11 +119,6 @@ def _with_ridge(
     return gradient + _RIDGE * x, hessian + _RIDGE * np.eye(len(x))
 
 
-def chunks_of(n: int) -> npt.NDArray[np.int64]:
-    """Return where the chunks of n rows or users begin, and the end."""
-    return np.linspace(0, n, CHUNKS + 1).astype(np.int64)
-
-
 # What is expected of a join's outcome, whichever group is joined ----------------------------
 
 # Bins whose intercepts the expectation has: joins so far, joins in the same tick, and
@@ -150,8 +145,9 @@ class Expectation:
         """Fill the rows of some users from the probability before each."""
         mine = np.flatnonzero(users)
         expected_rows(
-            mine, chunks_of(len(mine)), prefixes.offsets, prefixes.time, prefixes.starts_block,
-            before, self.edges, self.theta, np.empty((CHUNKS, 4), np.int64), CLIP, expected,
+            mine, even_cuts(len(mine), CHUNKS), prefixes.offsets, prefixes.time,
+            prefixes.starts_block, before, self.edges, self.theta, np.empty((CHUNKS, 4), np.int64),
+            CLIP, expected,
         )  # fmt: skip
 
 
@@ -255,7 +251,7 @@ def _cut(
     p: Prefixes, users: Int64, z: Float64, linear: Linear | None
 ) -> Iterator[tuple[Prefixes, Int64, Int64, Float64 | Linear]]:
     """Share the chunks out: what makes the ``_Rows`` of each worker."""
-    workers, bounds = current_work().workers, chunks_of(len(users))
+    workers, bounds = current_work().workers, even_cuts(len(users), CHUNKS)
     if workers is HERE:  # z is here, too
         linear = None
     for share in shares(CHUNKS):

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gateway.arrays import Float64, Int8, Mask
-from gateway.errors import GatewayError, LogError, Problem
+from gateway.errors import GatewayError, LogError, Problem, shown, unknown
 from gateway.log.join_log import JoinLog
-from gateway.log.messages import did_you_mean, shown
 from gateway.score.calibration import Calibrator, Expectation, Line
 from gateway.score.logistic import LogisticModel, fill_linear
 from gateway.score.prefixes import Prefixes, build_prefixes
@@ -113,10 +112,7 @@ class Scores:
         joins = self.log
         u = pc.index(joins.users, str(name)).as_py()
         if u < 0:
-            hint = did_you_mean(str(name), joins.users.to_pylist())
-            raise GatewayError(
-                str(Problem("user", "must be one of the log", shown(name), hint=hint))
-            )
+            raise unknown("user", "must be one of the log", name, joins.users.to_pylist())
         i = slice(*self.prefixes.offsets[u : u + 2])
         mine = np.arange(joins.offsets[u], joins.offsets[u + 1])
         reached = mine[self.targets.mask[joins.group[mine]]][:1]

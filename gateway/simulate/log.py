@@ -12,8 +12,16 @@ import pyarrow as pa
 from gateway.arrays import Int32, Int64, Mask
 from gateway.log.join_log import SOURCES, JoinLog, numbered_names
 from gateway.randomness import Stream
-from gateway.simulate.invitations_kernels import Mail, count_sent, draw_receivers, mark_taken
-from gateway.simulate.log_kernels import Occasions, count_joins, count_members, list_joins
+from gateway.simulate.log_kernels import (
+    Mail,
+    Occasions,
+    count_joins,
+    count_members,
+    count_sent,
+    draw_receivers,
+    list_joins,
+    mark_taken,
+)
 from gateway.simulate.occasion_kernels import UNCONFIRMED
 from gateway.simulate.sources import source_codes
 from gateway.simulate.tables import LETTER, Policies, Stage, Table, last_rows_freed, owners
@@ -26,6 +34,7 @@ CHUNKS = 256
 STRETCHES = 4
 # Parts of the users whose joins are listed at a time.
 PARTS = 16
+_SUPER_INVITERS = 0.01
 
 
 def count_sizes(stage: Stage) -> Int64:
@@ -149,14 +158,19 @@ class InvitationLog:
             }
         )
 
-    def super_inviters(self, n_users: int, *, share: float = 0.01) -> Mask:
-        """Return the top ``share`` of users by invitations sent, bool, shape (n_users,).
+    def super_inviters(self, n_users: int) -> Mask:
+        """Return the top 1 % of users by invitations sent, bool, shape (n_users,)."""
+        return super_inviters(self.sender, n_users)
 
-        Users who tie with the last of them are among them; who sent none never is.
-        """
-        sent = np.bincount(self.sender, minlength=n_users)
-        least = np.partition(sent, -max(1, int(share * n_users)))[-max(1, int(share * n_users))]
-        return np.asarray((sent >= least) & (sent > 0))
+
+def super_inviters(sender: Int32, n_users: int) -> Mask:
+    """Return the top 1 % of users by invitations sent, bool, shape (n_users,).
+
+    Users who tie with the last of them are among them; who sent none never is.
+    """
+    sent = np.bincount(sender, minlength=n_users)
+    most = max(1, int(_SUPER_INVITERS * n_users))
+    return np.asarray((sent >= np.partition(sent, -most)[-most]) & (sent > 0))
 
 
 def list_invitations(stage: Stage, policies: Policies, *, days: int, seed: int) -> InvitationLog:

@@ -33,17 +33,12 @@ class Comparison:
         """Whether anything of the user's log differs, shape (n_users,)."""
         return self.first_day < NEVER
 
-    def net_averted(self) -> tuple[float, float, float]:
-        """Return target joins averted in all, and a 95 % interval.
-
-        The interval is that of a sum of the users' paired differences, taken as
-        independent: users who are tied by friends and invitations are not quite.
-        """
-        return paired_total(self.averted)
-
 
 def paired_total(difference: Int64) -> tuple[float, float, float]:
-    """Return the sum of the users' paired differences, and its 95 % interval."""
+    """Return the sum of the users' paired differences, and its 95 % interval.
+
+    Users are taken as independent: those who are tied by friends and invitations are not quite.
+    """
     total = float(difference.sum())
     half = _Z * float(np.sqrt(len(difference)) * difference.std(ddof=1))
     return total, total - half, total + half

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from gateway._numba import inner_kernel, lean_kernel, parallel_kernel, part_kernel, prange, prefetch
-from gateway.simulate.invitations_kernels import bulk_size, receiver_of
+from gateway.simulate.log_kernels import bulk_size, receiver_of
 from gateway.simulate.occasion_kernels import UNFEATURED_BY_PYMI, is_membership, next_clock
 from gateway.simulate.prefetch_kernels import ask_for, fly
 from gateway.simulate.tables import NO_DAY

@@ -20,8 +20,7 @@ from gateway.config.interventions import (
     InviteFrictionSection,
     OnGroupsSection,
 )
-from gateway.errors import GatewayError, Problem
-from gateway.log.messages import did_you_mean, shown
+from gateway.errors import GatewayError, Problem, shown, unknown
 from gateway.simulate.tables import Policies
 from gateway.world import World
 from gateway.world.model import NEVER
@@ -112,8 +111,7 @@ def interventions_of(
 def _read(world: World, given: Mapping[str, Any]) -> Intervention:
     kind = given.get("kind")
     if kind not in _SECTIONS:
-        rule, hint = f"must be one of {', '.join(_SECTIONS)}", did_you_mean(str(kind), _SECTIONS)
-        raise GatewayError(str(Problem("kind", rule, shown(kind), hint=hint)))
+        raise unknown("kind", f"must be one of {', '.join(_SECTIONS)}", kind, _SECTIONS)
     section = _SECTIONS[kind](**given)
     groups = np.zeros(len(world.groups), np.bool_)
     if isinstance(section, OnGroupsSection):
@@ -122,11 +120,8 @@ def _read(world: World, given: Mapping[str, Any]) -> Intervention:
         names = section.names or world.names(*(section.roles or ()))
         at = pc.index_in(pa.array(names, pa.string()), value_set=world.group_names).to_pylist()
         if None in at:
-            name = names[at.index(None)]
-            hint = did_you_mean(name, world.group_names.to_pylist())
-            raise GatewayError(
-                str(Problem("names", "must be of groups of the world", shown(name), hint=hint))
-            )
+            name, there = names[at.index(None)], world.group_names.to_pylist()
+            raise unknown("names", "must be of groups of the world", name, there)
         groups[at] = True
     return as_intervention(section, groups, first=world.section.start)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gateway._numba import inner_kernel, part_kernel, prefetch
 from gateway.simulate.attempt_kernels import attempt_once, begin, draw_look, searched_topic
-from gateway.simulate.invitations_kernels import bulk_size
+from gateway.simulate.log_kernels import bulk_size
 from gateway.simulate.occasion_kernels import (
     FRIENDS,
     INVITATION,

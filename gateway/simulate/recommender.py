@@ -8,8 +8,9 @@ import numpy as np
 
 from gateway.arrays import Float64, Int32
 from gateway.randomness import Stream
-from gateway.simulate.pymk_kernels import add_friends, ask_friends
 from gateway.simulate.recommender_kernels import (
+    add_friends,
+    ask_friends,
     count_memberships,
     list_members,
     list_memberships,

@@ -12,7 +12,7 @@ import numpy as np
 from gateway._numba import inner_kernel, parallel_kernel, prange
 from gateway.randomness_kernels import philox, uniform
 from gateway.simulate.attempt_kernels import begin, decide
-from gateway.simulate.invitations_kernels import latest_letter
+from gateway.simulate.log_kernels import latest_letter
 from gateway.simulate.occasion_kernels import (
     INVITATION,
     MEMBER,
@@ -71,9 +71,12 @@ def _moved(stage, answer, day, boost, since):  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _factual(stage, policies, mail, scratch, u, seed, stream):  # type: ignore[no-untyped-def]
-    """Replay user u whole; note the state before each occasion. Returns occasions differing."""
-    boost, since, looked, wrong = 0.0, np.int64(0), np.int64(-1), 0
+def _relive(stage, policies, mail, scratch, is_target, u, seed, stream):  # type: ignore[no-untyped-def]
+    """Replay user u whole; note the state before each occasion.
+
+    Returns how many occasions differ from the factual ones, and how many targets u joins.
+    """
+    boost, since, looked, wrong, hits = 0.0, np.int64(0), np.int64(-1), 0, 0
     base = stage.users[u].start
     for n in range(np.int64(stage.users[u].taken)):
         fact = stage.cells[base + n]
@@ -84,8 +87,10 @@ def _factual(stage, policies, mail, scratch, u, seed, stream):  # type: ignore[n
         )
         write(scratch.cells[n], day, answer)
         wrong += _differs(scratch.cells[n], fact)
+        if answer.outcome == MEMBER:
+            hits += is_target[answer.group]
         boost, since = _moved(stage, answer, day, boost, since)
-    return wrong
+    return wrong, hits
 
 
 @inner_kernel
@@ -145,7 +150,7 @@ def _replay_user(  # type: ignore[no-untyped-def]
     stage, policies, mail, scratch, is_target, u, seed, stream, sums
 ):
     """Add up what each join of user u did; return the occasions that the factual replay missed."""
-    wrong = _factual(stage, policies, mail, scratch, u, seed, stream)
+    wrong, _ = _relive(stage, policies, mail, scratch, is_target, u, seed, stream)
     _note_memories(stage, scratch.memory, u, seed, stream)
     base, n_done = stage.users[u].start, np.int64(stage.users[u].taken)
     later = 0
@@ -168,14 +173,18 @@ def _replay_user(  # type: ignore[no-untyped-def]
 
 
 @inner_kernel
-def _replay_users(  # type: ignore[no-untyped-def]
-    stage, policies, mail, scratch, is_target, chunk, chunks, seed, stream, sums
-):
-    own = Scratch(
+def _of_chunk(scratch, chunk):  # type: ignore[no-untyped-def]
+    return Scratch(
         scratch.cells[chunk], scratch.boost[chunk], scratch.since[chunk], scratch.looked[chunk],
         scratch.memory[chunk],
     )  # fmt: skip
-    n_users, wrong = len(stage.users), 0
+
+
+@inner_kernel
+def _replay_users(  # type: ignore[no-untyped-def]
+    stage, policies, mail, scratch, is_target, chunk, chunks, seed, stream, sums
+):
+    own, n_users, wrong = _of_chunk(scratch, chunk), len(stage.users), 0
     for u in range(chunk * n_users // chunks, (chunk + 1) * n_users // chunks):
         wrong += _replay_user(stage, policies, mail, own, is_target, u, seed, stream, sums)
     return wrong
@@ -199,23 +208,6 @@ def direct_effects(  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
-@inner_kernel
-def _relive(stage, policies, mail, own, is_target, u, seed, stream):  # type: ignore[no-untyped-def]
-    """Return how many targets user u joins under the policies, every step decided."""
-    boost, since, looked, hits = 0.0, np.int64(0), np.int64(-1), 0
-    base = stage.users[u].start
-    for n in range(np.int64(stage.users[u].taken)):
-        day = np.int64(stage.cells[base + n].time)
-        answer, looked = decide_again(
-            stage, policies, mail, own, n, u, day, boost, since, looked, -1, seed, stream
-        )
-        write(own[n], day, answer)
-        if answer.outcome == MEMBER:
-            hits += is_target[answer.group]
-        boost, since = _moved(stage, answer, day, boost, since)
-    return hits
-
-
 @parallel_kernel
 def relive_users(  # type: ignore[no-untyped-def]
     stage, policies, mail, scratch, is_target, users, seed, stream, hits
@@ -223,8 +215,8 @@ def relive_users(  # type: ignore[no-untyped-def]
     """Fill how many targets some users would join under the policies, everybody else frozen."""
     n, chunks = len(users), len(scratch.cells)
     for chunk in prange(chunks):
+        own = _of_chunk(scratch, np.int64(chunk))
         for i in range(chunk * n // chunks, (chunk + 1) * n // chunks):
-            hits[i] = _relive(
-                stage, policies, mail, scratch.cells[chunk], is_target, np.int64(users[i]), seed,
-                stream,
-            )  # fmt: skip
+            _, hits[i] = _relive(
+                stage, policies, mail, own, is_target, np.int64(users[i]), seed, stream
+            )

@@ -9,6 +9,7 @@ import queue
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -268,7 +269,7 @@ class _Cluster:
                    "versions": cluster_worker.report_versions()}  # fmt: skip
         futures = {
             self._client.submit(
-                cluster_worker.compute, task.as_json(), **options, pure=False,
+                cluster_worker.compute, asdict(task), **options, pure=False,
                 key=f"gateway-{task.key}-{sweep}",
             ): task
             for task in tasks

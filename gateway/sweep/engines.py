@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.errors import ConfigError, Problem
@@ -22,13 +22,9 @@ class Task:
     folder: str  # where its result goes
     keep: tuple[str, ...] | None  # tables to store; None for all
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Task:
-        """Return what ``as_json`` gave."""
+        """Return a task from its fields as JSON gives them."""
         keep = values["keep"]
         return cls(values["key"], values["config"], values["folder"], keep and tuple(keep))
 

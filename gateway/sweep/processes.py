@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from gateway._processes import command_of
 from gateway.results import capture_file, captured
@@ -121,7 +121,7 @@ class Child:
         self.task = task
         assert self._process.stdin is not None  # noqa: S101  (it was asked for)
         try:
-            self._process.stdin.write(json.dumps(task.as_json()).encode("ascii") + b"\n")
+            self._process.stdin.write(json.dumps(asdict(task)).encode("ascii") + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise ChildDeathError(self._how_it_ended()) from None

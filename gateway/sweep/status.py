@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,6 @@ class Status:
     running: tuple[RunningPoint, ...] = ()  # points at work
     failures: Mapping[str, str] | None = None  # reasons by key
     is_compiling: bool = False  # whether the first points wait for kernels to be compiled
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 def folder_status(folder: str | Path) -> Status:

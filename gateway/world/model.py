@@ -15,9 +15,8 @@ from gateway.arrays import Float32, Float64, Int32, Int64, Mask, UInt8
 from gateway.config.interventions import GroupRole
 from gateway.config.platform import WorldSection
 from gateway.config.schema import Config
-from gateway.errors import GatewayError, Problem
+from gateway.errors import unknown
 from gateway.log.join_log import numbered_names
-from gateway.log.messages import did_you_mean, shown
 
 # A day that does not come: a drift that never begins, a cell not written yet, a label not given.
 NEVER = 2**31 - 1
@@ -157,9 +156,7 @@ class World:
         known = get_args(GroupRole)
         for role in roles:
             if role not in known:
-                rule = f"must be one of {', '.join(known)}"
-                hint = did_you_mean(str(role), known)
-                raise GatewayError(str(Problem("role", rule, shown(role), hint=hint)))
+                raise unknown("role", f"must be one of {', '.join(known)}", role, known)
         mask = groups_in_roles(self.groups.role, roles)
         names: list[str] = self.group_names.filter(pa.array(mask)).to_pylist()
         return names

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import norm
 
-from gateway.arrays import Float64, Int32, Int64, Mask
+from gateway.arrays import Float64, Int32, Int64, Mask, even_cuts
 from gateway.detect.detection import sum_by_group
 from gateway.detect.edges.conditional_kernels import (
     count_masses,
@@ -86,7 +86,7 @@ class _Loss:
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
-        self._bounds = _chunks(len(slots.n_events))
+        self._bounds = even_cuts(len(slots.n_events), CHUNKS)
         levels = slots.cells.max(axis=1, initial=0)
         self._first = slots.n_groups + np.concatenate([[0], np.cumsum(levels)]).astype(np.int64)
         self.size = int(self._first[-1])
@@ -112,10 +112,6 @@ class _Loss:
         parts = [sum_by_group(s.entry_group, each[s.entry_slot], s.n_groups)]
         parts += [sum_by_group(c, each, int(c.max(initial=0)) + 1)[1:] for c in s.cells]
         return np.concatenate(parts)
-
-
-def _chunks(count: int) -> Int64:
-    return np.linspace(0, count, CHUNKS + 1).astype(np.int64)
 
 
 def fit_slots(slots: Slots, *, penalty: float) -> Fit:
@@ -172,7 +168,7 @@ def pairs_of(slots: Slots, fit: Fit) -> Pairs:
     count_masses(pair_offsets, slots.n_events[stratum], starts)
     mass = np.zeros(int(starts[-1]))
     fill_masses(
-        _chunks(len(first)), pair_offsets, slot, stratum, fit.beta[group], slots.offsets,
+        even_cuts(len(first), CHUNKS), pair_offsets, slot, stratum, fit.beta[group], slots.offsets,
         slots.n_events, fit.eta, MOST_EXACT, slots.longest, fit.chance, starts, mass,
     )  # fmt: skip
     observed = sum_by_group(

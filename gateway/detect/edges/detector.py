@@ -79,23 +79,18 @@ def _fraction(ratio: Float64) -> Float64:
 
 def traces_of(joins: JoinLog) -> str:
     """Say what the traces of a log let one see, and what not."""
-    forms = forms_of(joins)
-    lacks = {
-        "seed_group": "joins recommended because of a group",
-        "inviter": "joins that members were invited to",
-    }
-    missing = [what for column, what in lacks.items() if getattr(joins, column) is None]
-    if not forms:
+    if not forms_of(joins):
         return (
             "edges needs a log with the column seed_group or inviter, which says what led to a "
             "join; this one has neither"
         )
-    return f"edges sees {' and '.join(w for w in lacks.values() if w not in missing)}" + (
-        f"; without the column {next(c for c, w in lacks.items() if w in missing)} it cannot "
-        f"see {missing[0]}"
-        if missing
-        else ""
-    )
+    seen = {
+        "seed_group": "joins recommended because of a group",
+        "inviter": "joins that members were invited to",
+    }
+    lacks = {name: seen.pop(name) for name in list(seen) if getattr(joins, name) is None}
+    less = "".join(f"; without the column {c} it cannot see {what}" for c, what in lacks.items())
+    return f"edges sees {' and '.join(seen.values())}{less}"
 
 
 def detect_edges(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
@@ -22,7 +23,7 @@ _CLOSE = 0.01
 # Precision of the background's normal prior: a standard deviation of 10 on the log scale
 # holds what no event speaks of, and moves nothing else.
 BACKGROUND = 0.01
-_ROUNDS = 30
+_ROUNDS, _LONGEST_STRIDE = 30, 16.0
 # The two sizes are told apart once the effects stand, from then on by so many steps a round, a
 # share of groups within these bounds having the larger one.
 _BEFORE_SIZES, _EM_ROUNDS, _SHARES = 2, 200, (1e-4, 0.5)
@@ -90,7 +91,7 @@ def fit_joint(
 
     The penalty, if it is not given, is MacKay's fixed point of the marginal likelihood with a
     diagonal Hessian: penalty = sum gamma_g / sum (beta_g - centre_g)^2, gamma_g = h_g / (h_g +
-    penalty), one for all groups, or those of ``Sizes``.
+    penalty), approached in growing strides, one for all groups, or those of ``Sizes``.
 
     Parameters
     ----------
@@ -114,7 +115,8 @@ def fit_joint(
     slots = likelihood.slots
     centre = np.zeros(slots.n_groups) if centre is None else centre
     point = replace(Point.zero(slots), beta=centre)
-    value = np.full(slots.n_groups, _START if penalty is None else penalty)
+    stride = _Stride(_START if penalty is None else penalty)
+    value = np.full(slots.n_groups, stride.penalty)
     sizes = None
     own = likelihood.own(point, point.beta)
     curvature = _curvature(likelihood, point)
@@ -137,7 +139,8 @@ def fit_joint(
         point, own = found, likelihood.own(found, found.beta)
         old, off = value, point.beta - centre
         if penalty is None:
-            value = np.full(slots.n_groups, _chosen(off, own.variance[0], value))
+            stride = stride.onwards(_chosen(off, own.variance[0], value))
+            value = np.full(slots.n_groups, stride.penalty)
         if penalty is None and two_sizes and number >= _BEFORE_SIZES:
             sizes = Sizes.of(off, own.variance[0], old, start=sizes)
             value = sizes.penalty(off, own.variance[0], old)
@@ -147,6 +150,25 @@ def fit_joint(
     # The effects are modes under the penalty of the last round, not under what they then ask for.
     evidence = _evidence(likelihood, point, centre, own.variance[0], old)
     return JointFit(point, own.variance[0], old, evidence, evaluations, moved)
+
+
+@dataclass(frozen=True)
+class _Stride:
+    """A penalty on its way to the fixed point, in strides on the log scale.
+
+    Where nothing is to be found the fixed point is far, and each round moves by a few per cent:
+    a stride is twice the last one, so long as the direction stays.
+    """
+
+    penalty: float
+    step: float = 0.0
+    length: float = 1.0
+
+    def onwards(self, wanted: float) -> _Stride:
+        step = float(np.log(wanted / self.penalty))
+        length = min(2.0 * self.length, _LONGEST_STRIDE) if step * self.step > 0 else 1.0
+        reached = np.clip(self.penalty * np.exp(length * step), _LEAST, _MOST)
+        return _Stride(float(reached), step, length)
 
 
 @dataclass(frozen=True)
@@ -240,12 +262,15 @@ def _minimise(
         value += 0.5 * float(precision @ x**2) - float(correction @ x)
         return value, (gradient + precision * x - correction) * scale
 
+    options = {"maxiter": 1_000, "ftol": tolerance, "gtol": 1e-5, "maxcor": 20}
+    minimised = partial(
+        minimize, scaled, begin / scale, jac=True, method="L-BFGS-B", options=options
+    )
     ends = np.full(len(begin), np.inf)
     ends[: likelihood.slots.n_groups] = _BOUND
     with one_blas_thread():
-        found = minimize(
-            scaled, begin / scale, jac=True, method="L-BFGS-B",
-            bounds=Bounds(-ends / scale, ends / scale),
-            options={"maxiter": 1_000, "ftol": tolerance, "gtol": 1e-5, "maxcor": 20},
-        )  # fmt: skip
+        # SciPy takes each bound by itself, which costs more than small fits; few need one.
+        found = minimised()
+        if np.any(np.abs(found.x * scale) > ends):
+            found = minimised(bounds=Bounds(-ends / scale, ends / scale))
     return np.clip(found.x * scale, -ends, ends), int(found.nfev)

@@ -31,7 +31,7 @@ _MARGIN = 3.0
 # Differences of log likelihood below this are those of chance.
 _ALIKE = 2.0
 # Of more cases a sample by name is enough to choose one set of five by.
-MOST_CASES = 1 << 19
+MOST_CASES = 1 << 16
 # Ranges of users that threads share, as far as their joins are more than the sums to be made.
 _RANGES, _JOINS_PER_SUM = 32, 8
 
