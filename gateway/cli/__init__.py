@@ -94,7 +94,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
 
 # How soon the end is asked for again, and after how long the process ends as it is. What it
 # leaves then is that of a dead one, which the next start clears away.
-_AGAIN_SECONDS, _PATIENCE_SECONDS = 0.05, 10.0
+_AGAIN_SECONDS, PATIENCE_SECONDS = 0.05, 10.0
 _swallowed_at: list[float] = []
 
 
@@ -110,7 +110,7 @@ def _end_after_all(unraisable: Any) -> None:
         return
     number = signal.SIGTERM if issubclass(kind, SystemExit) else signal.SIGINT
     _swallowed_at.append(time.monotonic())
-    if _swallowed_at[-1] > _swallowed_at[0] + _PATIENCE_SECONDS:
+    if _swallowed_at[-1] > _swallowed_at[0] + PATIENCE_SECONDS:
         os._exit(128 + number)
     timer = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
     timer.daemon = True
