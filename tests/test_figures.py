@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from itertools import combinations
@@ -72,6 +72,13 @@ def real() -> Mapping[str, pa.Table]:
 def hostile() -> Mapping[str, pa.Table]:
     tables = result_tables(names=HOSTILE, n_groups=300, n_panels=len(HOSTILE))
     return {**tables, "check": check_table()}
+
+
+@cache
+def drawn_hostile(name: str) -> tuple[Figure, bytes]:
+    """A figure of them, and its image."""
+    drawn = BY_NAME[name].draw(plotted(name, hostile()))
+    return drawn, render(drawn, kinds=["svg"])["svg"]
 
 
 def plotted(name: str, tables: Mapping[str, pa.Table] | None = None, **options: Any) -> pa.Table:
@@ -455,28 +462,26 @@ def test_draw__copes_with_a_single_row(name: str) -> None:
 @each_figure
 def test_draw__survives_hostile_names(figure: StoredFigure) -> None:
     """Warnings are errors here: a missing glyph or a parsed formula would raise."""
-    drawn = figure.draw(figure.plotted(hostile()))
-    files = render(drawn, kinds=["svg", "pdf"])
-    ElementTree.fromstring(files["svg"])  # noqa: S314 (our own file)
+    drawn, svg = drawn_hostile(figure.NAME)
+    ElementTree.fromstring(svg)  # noqa: S314 (our own file)
+    render(drawn, kinds=["pdf"])
     assert not any(character in text for text in texts(drawn) for character in "\x07\x1b\u202e")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_draw__writes_hostile_names_as_they_are(name: str) -> None:
-    top = texts(BY_NAME["top_gateways"].draw(plotted("top_gateways", hostile())))
-    users = texts(BY_NAME["probability_curves"].draw(plotted("probability_curves", hostile())))
+    top, users = (texts(drawn_hostile(each)[0]) for each in ("top_gateways", "probability_curves"))
     assert label(name, limit=22) in top
     assert any(text.startswith(label(name, limit=20)) for text in users)
 
 
 @pytest.mark.parametrize("figure", ["top_gateways", "probability_curves", "funnel"])
 def test_draw__never_reads_a_name_as_mathematics(figure: str) -> None:
-    data = plotted(figure, hostile())
+    drawn = drawn_hostile(figure)[0]
     if figure == "funnel":
-        data = data.filter(pc.equal(data["group"], "$\\frac$ and $x"))
-    found = [
-        text for text in every_text(BY_NAME[figure].draw(data)) if "$\\frac$" in text.get_text()
-    ]
+        data = plotted(figure, hostile())
+        drawn = BY_NAME[figure].draw(data.filter(pc.equal(data["group"], "$\\frac$ and $x")))
+    found = [text for text in every_text(drawn) if "$\\frac$" in text.get_text()]
     assert found
     assert not any(text.get_parse_math() for text in found)
 
@@ -539,13 +544,20 @@ def test_draw__refuses_axes_without_a_place() -> None:
 # Bytes ----------------------------------------------------------------------------------
 
 
-def digests_of(kinds: Sequence[str], n_groups: int) -> dict[str, str]:
-    """Digests of all figures in some forms."""
-    made = {**result_tables(names=HOSTILE, n_groups=n_groups, n_panels=2), "check": check_table()}
+def digests_of_hostile() -> dict[str, str]:
+    """Digests of all figures of hostile names, and of what is plotted in them."""
+    files = {f"{name}.svg": drawn_hostile(name)[1] for name in NAMES}
+    return _digest({**files, **{f"{name}.csv": csv_bytes(plotted(name, hostile()))
+                                for name in NAMES}})  # fmt: skip
+
+
+def digests_of_large() -> dict[str, str]:
+    """Digests of all figures in every form; 1,700 groups: the cloud is an image, too."""
+    made = {**result_tables(names=HOSTILE, n_groups=1_700, n_panels=2), "check": check_table()}
     found = {}
     for each in FIGURES:
         data = each.plotted(made)
-        files = {**render(each.draw(data), kinds=kinds), "csv": csv_bytes(data)}
+        files = {**render(each.draw(data), kinds=KINDS), "csv": csv_bytes(data)}
         found |= {f"{each.NAME}.{kind}": digest for kind, digest in _digest(files).items()}
     return found
 
@@ -553,15 +565,15 @@ def digests_of(kinds: Sequence[str], n_groups: int) -> dict[str, str]:
 # Where nothing else may have loaded pyplot: no global state, no window.
 _ELSEWHERE = """
 import json, sys
-from tests.test_figures import digests_of
-print(json.dumps([digests_of({!r}, {}), "matplotlib.pyplot" in sys.modules]))
+from tests import test_figures
+print(json.dumps([getattr(test_figures, sys.argv[1])(), "matplotlib.pyplot" in sys.modules]))
 """
 
 
-def _digests(kinds: Sequence[str], n_groups: int, **environment: str) -> dict[str, str]:
+def _digests(which: Callable[[], dict[str, str]], **environment: str) -> dict[str, str]:
     """Of another process."""
     ran = subprocess.run(
-        [sys.executable, "-c", _ELSEWHERE.format(kinds, n_groups)], cwd=ROOT,
+        [sys.executable, "-c", _ELSEWHERE, which.__name__], cwd=ROOT,
         env={**os.environ, **environment}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     found, has_pyplot = json.loads(ran.stdout)
@@ -571,17 +583,16 @@ def _digests(kinds: Sequence[str], n_groups: int, **environment: str) -> dict[st
 
 def test_render__gives_the_same_bytes_in_another_process() -> None:
     """Hash seed, time zone and clock differ."""
-    got = _digests(["svg"], 300, PYTHONHASHSEED="1", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="0")
-    assert got == digests_of(["svg"], 300)
+    got = _digests(digests_of_hostile, PYTHONHASHSEED="1", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="0")
+    assert got == digests_of_hostile()
     assert len(got) == 2 * len(FIGURES)
 
 
 @pytest.mark.slow
 def test_render__gives_the_same_bytes_of_every_kind_in_every_process() -> None:
-    """1,700 groups: the cloud is an image, too."""
-    one = _digests(KINDS, 1_700, PYTHONHASHSEED="1", TZ="UTC", SOURCE_DATE_EPOCH="0")
+    one = _digests(digests_of_large, PYTHONHASHSEED="1", TZ="UTC", SOURCE_DATE_EPOCH="0")
     two = _digests(
-        KINDS, 1_700, PYTHONHASHSEED="2", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="1000000000"
+        digests_of_large, PYTHONHASHSEED="2", TZ="Asia/Tokyo", SOURCE_DATE_EPOCH="1000000000"
     )
     assert one == two
     assert len(one) == 4 * len(FIGURES)
