@@ -1,17 +1,19 @@
-"""Do one thing, disturbed before each of its calls to the disk in turn; look at what is left.
+"""Do things, disturbed before each of their calls to the disk in turn; look at what is left.
 
-``python killed.py kill ACTION FOLDER``. Prints how often it was killed. A process for each kill:
-it does the thing in a new folder and sends itself SIGKILL before its n-th call, n from 1 until
-it comes to the end. Then another process looks whether the old or the new is there, whole,
+``python killed.py kill FOLDER ACTION ...``. Prints how often each was killed. A process for each
+kill: it does the thing in a new folder and sends itself SIGKILL before its n-th call, n from 1
+until it comes to the end. Then another process looks whether the old or the new is there, whole,
 does the thing once more, undisturbed, and looks whether nothing else is left.
 
-``python killed.py beside ACTION FOLDER``. The same, but before its n-th call it waits until
+``python killed.py beside FOLDER ACTION ...``. The same, but before its n-th call it waits until
 another process has done the same thing, or was refused, in the same place.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -262,34 +264,44 @@ def look_beside(it: Any, folder: Path) -> None:
         it.after(folder)
 
 
-def main(how: str, action: str, root: Path) -> None:
-    """Disturb at every call in turn."""
-    it = {"force": Force, "first": First, "redraw": Redraw, "convert": Convert, "sweep": Sweep}[
-        action
-    ]()
+def looked_at(it: Any, folder: Path) -> None:
+    """Look at what is left, do the thing once more, and look whether nothing else is left."""
+    it.check(folder)
+    it.act(folder)
+    it.after(folder)
+
+
+ACTIONS = {"force": Force, "first": First, "redraw": Redraw, "convert": Convert, "sweep": Sweep}
+
+
+def count_disturbed(how: str, it: Any, root: Path) -> int:
+    """Disturb at every call in turn; return how many there were."""
+    old = root / "old"
+    old.mkdir(parents=True)
+    # In a process of its own: threads do not outlive a fork.
+    assert in_a_process(partial(it.before, old)) == 0
+    for n in count(1):
+        folder = Path(shutil.copytree(old, root / f"{n}"))
+        if how == "beside":
+            was_disturbed = work_beside(it, folder, n)
+            look = look_beside
+        else:
+            work = partial(disturbed_at, n, partial(it.act, folder), die)
+            ended = in_a_process(work)
+            assert ended in {0, -signal.SIGKILL}, (n, ended)
+            was_disturbed, look = ended != 0, looked_at
+        assert in_a_process(partial(look, it, folder)) == 0, n
+        if not was_disturbed:
+            return n - 1
+    raise AssertionError
+
+
+def main(how: str, root: Path, actions: list[str]) -> None:
     if how == "beside":
         locks.PATIENCE_SECONDS = 0.02
-        for n in count(1):
-            folder = root / f"{n}"
-            folder.mkdir()
-            assert in_a_process(partial(it.before, folder)) == 0
-            was_disturbed = work_beside(it, folder, n)
-            assert in_a_process(partial(look_beside, it, folder)) == 0, n
-            if not was_disturbed:
-                sys.stdout.write(f"{n - 1}\n")
-                return
-    for n in count(1):
-        folder = root / f"{n}"
-        folder.mkdir()
-        assert in_a_process(lambda place=folder: it.before(place)) == 0
-        ended = in_a_process(lambda k=n, place=folder: disturbed_at(k, lambda: it.act(place), die))
-        assert ended in {0, -signal.SIGKILL}, (n, ended)
-        for look in (it.check, it.act, it.after):
-            assert in_a_process(lambda look=look, place=folder: look(place)) == 0, (n, look)
-        if ended == 0:
-            sys.stdout.write(f"{n - 1}\n")
-            return
+    counts = {name: count_disturbed(how, ACTIONS[name](), root / name) for name in actions}
+    sys.stdout.write(json.dumps(counts))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])

@@ -5,10 +5,13 @@ The old or the new is there, whole, and nothing else.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,34 +20,36 @@ ROOT = Path(__file__).parents[2]
 LEAST = {"first": 20, "force": 30, "redraw": 10, "convert": 40, "sweep": 80}
 
 
-@pytest.mark.compiled
-@pytest.mark.parametrize(
-    "action",
-    # Two hundred kills of a sweep take a minute; what is replaced is written as what is new.
-    [
-        pytest.param(name, marks=() if name in {"force", "convert"} else pytest.mark.slow)
-        for name in LEAST
-    ],
-)
-def test_kill__before_any_call_leaves_old_or_new(tmp_path, action) -> None:
-    assert disturbed("kill", action, tmp_path) >= LEAST[action]
+def usual(*actions: str) -> list[Any]:
+    """These always, the others with `make verify`: two hundred kills of a sweep take a minute."""
+    others = tuple(name for name in LEAST if name not in actions)
+    return [
+        pytest.param(actions, id="usual"),
+        pytest.param(others, marks=pytest.mark.slow, id="other"),
+    ]
 
 
 @pytest.mark.compiled
-@pytest.mark.parametrize(
-    "action",
-    [pytest.param(name, marks=pytest.mark.slow if name == "sweep" else ()) for name in LEAST],
-)
-def test_two_writers__at_any_call_leave_what_is_whole(tmp_path, action) -> None:
-    assert disturbed("beside", action, tmp_path) >= LEAST[action]
+@pytest.mark.parametrize("actions", usual("force", "convert"))
+def test_kill__before_any_call_leaves_old_or_new(tmp_path, actions) -> None:
+    """What is replaced is written as what is new."""
+    check_disturbed("kill", actions, tmp_path)
 
 
-def disturbed(how: str, action: str, folder: Path) -> int:
-    """How often something was disturbed, which held each time."""
+@pytest.mark.compiled
+@pytest.mark.parametrize("actions", usual("first", "force", "redraw", "convert"))
+def test_two_writers__at_any_call_leave_what_is_whole(tmp_path, actions) -> None:
+    check_disturbed("beside", actions, tmp_path)
+
+
+def check_disturbed(how: str, actions: Sequence[str], folder: Path) -> None:
+    """Disturb them in one process, as its start takes seconds; what holds held each time."""
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("killed.py")), how, action, str(folder)],
+        [sys.executable, str(Path(__file__).with_name("killed.py")), how, str(folder), *actions],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=2_000,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    counts = json.loads(done.stdout)
+    assert list(counts) == list(actions)
+    assert all(counts[name] >= LEAST[name] for name in actions), counts
