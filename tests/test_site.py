@@ -84,6 +84,8 @@ def test_readme__shows_what_its_lines_print(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == blocks[at + 1][1]
     # With one penalty for all groups, or surrogates without what the first fit knows of the
     # others, a look-alike is called.
-    robust = set(made["change"].to_pandas().query("grade == 'robust'")["group"])
+    found = made["change"].to_pandas()
+    assert not set(found.query("flagged")["group"]) & set(made["look_alikes"])
+    robust = set(found.query("grade == 'robust'")["group"])
     assert len(robust) == 7
     assert robust <= set(made["truth"])
